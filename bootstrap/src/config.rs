@@ -1,0 +1,165 @@
+//! The contract between the CLI, which writes these documents, and the agent, which reads them.
+//!
+//! Two documents reach an instance:
+//!
+//! - [`BootConfig`]: the EC2 user data. It holds no secret and nothing that changes often: which cluster and
+//!   group this instance belongs to, where the state is, and the digest of the node configuration to use.
+//! - [`NodeConfig`]: the node configuration of the instance group, read from the state at
+//!   `<cluster>/public/instance-groups/<group>/<sha256>.json`. The key is the digest of its bytes, so that a
+//!   launch template's version names one exact configuration, and editing the specification never changes a
+//!   machine that happens to boot.
+//!
+//! Nothing here depends on an AWS id: volumes and addresses are found by their tags.
+//!
+//! Both are JSON with an explicit [`version`](NodeConfig::version); unknown fields and unknown versions are
+//! refused, because an agent that skipped a setting it does not know would build a machine nobody asked for.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+/// The version of both documents that this agent reads.
+pub const CONFIG_VERSION: &str = "windlass/v1";
+
+/// The EC2 user data: JSON, at most 16 KiB raw (EC2's limit), without any secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BootConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name, a DNS name such as `demo.example.com`.
+    pub cluster: String,
+    /// The instance group's name.
+    pub instance_group: String,
+    /// Where the cluster's state is: `s3://<bucket>/<prefix>` without the cluster's name and a trailing slash.
+    pub state_store: String,
+    /// The bucket's region.
+    pub region: String,
+    /// The lower-case hexadecimal SHA-256 of the node configuration's bytes; also the name of its key.
+    pub node_config_sha256: String,
+}
+
+/// What an instance of a group shall be. See the module's documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The instance group's name.
+    pub instance_group: String,
+    /// The Kubernetes version without a leading `v`, such as `1.36.3`; the image must hold exactly this one.
+    pub kubernetes_version: String,
+    /// Addresses and ranges of the cluster's network.
+    pub network: NetworkConfig,
+    /// How components reach the Kubernetes API.
+    pub api: ApiConfig,
+    /// PEM bundle of the Kubernetes authorities that are trusted: public certificates only.
+    pub kubernetes_ca: String,
+    /// What the kubelet is told.
+    pub kubelet: KubeletConfig,
+    /// The images of what runs on every instance, by component name (`kube-proxy`, `pause`).
+    pub images: BTreeMap<String, String>,
+    /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
+    pub disable_source_dest_check: bool,
+    /// Set on masters only; its presence is what makes an instance a master.
+    pub control_plane: Option<ControlPlaneConfig>,
+}
+
+/// The cluster's address ranges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Pods' addresses, cut into one range per node by kube-controller-manager.
+    pub pod_cidr: Ipv4Net,
+    /// Services' addresses.
+    pub service_cidr: Ipv4Net,
+    /// Cluster DNS's service address.
+    pub dns_address: Ipv4Addr,
+    /// The DNS domain of services, such as `cluster.local`.
+    pub dns_domain: String,
+    /// Which network plug-in the cluster runs: `flannel`, or `external` (bring your own).
+    pub plugin: String,
+}
+
+/// How the Kubernetes API is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ApiConfig {
+    /// The stable private address, which nodes use. Masters themselves use 127.0.0.1.
+    pub private_address: Ipv4Addr,
+    /// The secure port.
+    pub port: u16,
+    /// The service-account issuer, a URL.
+    pub service_account_issuer: String,
+    /// Names and addresses for the serving certificate besides those the agent adds itself (the private
+    /// addresses, the Elastic IP, 127.0.0.1, the service address, `kubernetes.default…`).
+    pub additional_sans: Vec<String>,
+}
+
+/// What the kubelet is told beyond the agent's own defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KubeletConfig {
+    /// Labels the kubelet may set itself (`NodeRestriction` forbids `node-role.kubernetes.io/…`; those the
+    /// master's agent sets).
+    pub labels: BTreeMap<String, String>,
+    /// Taints as `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Limit of pods on the node; the kubelet's own default when absent.
+    pub max_pods: Option<u32>,
+}
+
+/// What only masters are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ControlPlaneConfig {
+    /// etcd on this master.
+    pub etcd: EtcdConfig,
+    /// Whether an Elastic IP (found by its tags) is to be associated with this master.
+    pub elastic_ip: bool,
+    /// How many masters the cluster has. With one, nothing waits for leader leases.
+    pub masters: u32,
+    /// Images by component: `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `etcd`.
+    pub images: BTreeMap<String, String>,
+    /// The names of the instance groups whose kubelets may join, with the role of each.
+    pub instance_groups: BTreeMap<String, Role>,
+    /// Add-ons to apply, in this order.
+    pub addons: Vec<AddonRef>,
+}
+
+/// One member of an etcd cluster and the cluster around it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EtcdConfig {
+    /// The etcd cluster's name: `main`.
+    pub name: String,
+    /// This member's name. Identity follows the volume: its tag `windlass.dev/etcd/<name>` holds the member.
+    pub member: String,
+    /// Every member's name and stable private address, this one included.
+    pub members: BTreeMap<String, Ipv4Addr>,
+    /// The etcd version without a leading `v`.
+    pub version: String,
+}
+
+/// A reference to an add-on's manifests in the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AddonRef {
+    /// The add-on's name, such as `coredns`.
+    pub name: String,
+    /// The lower-case hexadecimal SHA-256 of the manifest's bytes; also the name of its key.
+    pub sha256: String,
+}
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Runs etcd and the control plane.
+    ControlPlane,
+    /// Runs workloads.
+    Node,
+}

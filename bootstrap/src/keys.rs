@@ -1,0 +1,49 @@
+//! Every key of the state that an instance reads or writes, relative to the state store, spelled once.
+//!
+//! The CLI's `state::layout` adds the keys that only the CLI uses. Who may read what is decided by prefix:
+//!
+//! | prefix | nodes | masters |
+//! |---|---|---|
+//! | `<cluster>/public/` | read | read |
+//! | `<cluster>/nodes/` | read | read, write |
+//! | `<cluster>/control-plane/` | – | read; write only below `etcd/` |
+//! | `<cluster>/status/` | write | write, read |
+//! | `<cluster>/backups/` | – | write |
+
+/// The node configuration of an instance group: [`crate::config::NodeConfig`] as JSON.
+pub fn node_config(cluster: &str, instance_group: &str, sha256: &str) -> String {
+    format!("{cluster}/public/instance-groups/{instance_group}/{sha256}.json")
+}
+
+/// An add-on's manifests, YAML documents.
+pub fn addon(cluster: &str, name: &str, sha256: &str) -> String {
+    format!("{cluster}/control-plane/addons/{name}/{sha256}.yaml")
+}
+
+/// A keyset with its private keys: [`crate::keyset::Keyset`] as JSON. Names: `kubernetes-ca`, `etcd-ca`,
+/// `front-proxy-ca`, `service-account`.
+pub fn keyset(cluster: &str, name: &str) -> String {
+    format!("{cluster}/control-plane/keysets/{name}.json")
+}
+
+/// The API server's `EncryptionConfiguration`, as JSON.
+pub fn encryption_configuration(cluster: &str) -> String {
+    format!("{cluster}/control-plane/encryption-configuration.json")
+}
+
+/// The marker that says that an etcd member has once been initialised. Written once, never removed while the
+/// cluster lives: it is what forbids an empty new cluster over a lost disk.
+pub fn etcd_initialised(cluster: &str, etcd_cluster: &str, member: &str) -> String {
+    format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}.json")
+}
+
+/// The short-lived token with which nodes ask for their first certificate:
+/// [`crate::join::BootstrapToken`] as JSON, rewritten by the masters.
+pub fn bootstrap_token(cluster: &str) -> String {
+    format!("{cluster}/nodes/bootstrap-token.json")
+}
+
+/// An instance's boot report: [`crate::report::Status`] as JSON.
+pub fn status(cluster: &str, instance_id: &str) -> String {
+    format!("{cluster}/status/{instance_id}.json")
+}

@@ -1,0 +1,41 @@
+//! Windlass bootstraps and operates self-managed Kubernetes clusters on AWS.
+//!
+//! ```text
+//! cluster.yaml ─ spec ─ model ─┐
+//!                              ├─ plan ─ show · save · confirm ─ apply ─ events ─ summary
+//! AWS ───────── observe ───────┘
+//! ```
+//!
+//! The modules, lowest first; each may use only what stands above it in this list (`tests/it/layers.rs` holds the
+//! code to it):
+//!
+//! | module | responsibility |
+//! |---|---|
+//! | [`spec`] | what users write: v1alpha2 types, YAML with line and column, defaults in one pure pass, checks |
+//! | [`pki`] | keysets, authorities, leaf certificates, kubeconfig |
+//! | [`aws`] | the thin edge of the SDK: clients, one retry policy, error classes, tags |
+//! | [`state`] | the state store: every key in one file, conditional writes, lease, revisions |
+//! | [`cloud`] | one file per AWS object we own: desired struct, references, observe, diff, create, update, delete |
+//! | [`assets`] | what instances read: node configuration, add-on manifests, user data |
+//! | [`model`] | pure: specification + facts → the set of desired resources |
+//! | [`plan`] | pure: desired × observed → an ordered, serialisable plan |
+//! | [`apply`] | the only code that changes AWS |
+//! | [`kube`] | nodes and pods through the Kubernetes API |
+//! | [`health`] | `validate cluster`: named checks |
+//! | [`cli`] | the command line: one file per command |
+//!
+//! The agent that runs on every instance is the package `windlass-bootstrap`; it owns the documents it reads
+//! (`windlass_bootstrap::config`), and this crate fills them in.
+
+pub mod apply;
+pub mod assets;
+pub mod aws;
+pub mod cli;
+pub mod cloud;
+pub mod health;
+pub mod kube;
+pub mod model;
+pub mod pki;
+pub mod plan;
+pub mod spec;
+pub mod state;

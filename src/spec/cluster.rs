@@ -1,0 +1,181 @@
+//! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
+//! and only this.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+use serde::Serialize;
+use windlass_bootstrap::config::Role;
+
+/// A whole cluster: the `Cluster` and its `InstanceGroup`s.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cluster {
+    /// A DNS name, such as `demo.example.com`.
+    pub name: String,
+    /// The region, derived from the zones.
+    pub region: String,
+    /// Without a leading `v`.
+    pub kubernetes_version: String,
+    /// The VPC's and the cluster's address ranges.
+    pub network: Network,
+    /// The subnets, by name order of the specification.
+    pub subnets: Vec<Subnet>,
+    /// How the API is reached.
+    pub api: Api,
+    /// Who may reach instances by SSH; empty closes the port.
+    pub ssh_access: Vec<IpNet>,
+    /// An existing EC2 key pair, or the public key to import, or none.
+    pub ssh_key: SshKey,
+    /// The etcd clusters; this release has exactly one, `main`.
+    pub etcd: Vec<EtcdCluster>,
+    /// The network plug-in.
+    pub plugin: NetworkPlugin,
+    /// Tags for every resource besides windlass's own.
+    pub cloud_labels: BTreeMap<String, String>,
+    /// The instance groups, by name.
+    pub instance_groups: Vec<InstanceGroup>,
+}
+
+/// Address ranges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Network {
+    /// The VPC's.
+    pub cidr: Ipv4Net,
+    /// Pods'.
+    pub pod_cidr: Ipv4Net,
+    /// Services'.
+    pub service_cidr: Ipv4Net,
+    /// Cluster DNS: the tenth address of the service range.
+    pub dns_address: Ipv4Addr,
+    /// `cluster.local`.
+    pub dns_domain: String,
+}
+
+/// A subnet of the VPC.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subnet {
+    /// Its name in the specification; on AWS it is called `<name>.<cluster>`.
+    pub name: String,
+    /// The availability zone.
+    pub zone: String,
+    /// Its range.
+    pub cidr: Ipv4Net,
+}
+
+/// How the API is reached from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Api {
+    /// Who may reach it.
+    pub access: Vec<IpNet>,
+    /// `spec.api.elasticIP`: the single master's address is an Elastic IP.
+    pub elastic_ip: bool,
+    /// Names and addresses for the serving certificate besides windlass's own.
+    pub additional_sans: Vec<String>,
+    /// The secure port: 443.
+    pub port: u16,
+}
+
+/// Which SSH key instances get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SshKey {
+    /// None.
+    None,
+    /// `spec.sshKeyName`: a key pair that exists in EC2.
+    Existing(String),
+    /// A public key in OpenSSH's form, which windlass imports.
+    Import(String),
+}
+
+/// An etcd cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdCluster {
+    /// `main`.
+    pub name: String,
+    /// Without a leading `v`.
+    pub version: String,
+    /// Its members.
+    pub members: Vec<EtcdMember>,
+}
+
+/// A member: a volume, and a stable private address in the subnet of its group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdMember {
+    /// Such as `a`.
+    pub name: String,
+    /// The control plane group whose one instance holds it.
+    pub instance_group: String,
+    /// The reserved address of that group's master.
+    pub private_address: Ipv4Addr,
+    /// The volume.
+    pub volume: Volume,
+}
+
+/// An EBS volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// GiB.
+    pub size: u32,
+    /// `gp3` and the like.
+    pub kind: String,
+    /// Provisioned operations a second.
+    pub iops: Option<u32>,
+    /// MiB/s.
+    pub throughput: Option<u32>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The KMS key; AWS's own for EBS when absent.
+    pub kms_key: Option<String>,
+}
+
+/// The network plug-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NetworkPlugin {
+    /// flannel over vxlan, installed as an add-on.
+    Flannel,
+    /// `cni: {}`: bring your own.
+    External,
+}
+
+/// A group of instances.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceGroup {
+    /// Its name.
+    pub name: String,
+    /// What its instances are for.
+    pub role: Role,
+    /// Fewest instances.
+    pub min_size: u32,
+    /// Most instances.
+    pub max_size: u32,
+    /// Such as `t3.medium`.
+    pub machine_type: String,
+    /// As written: an AMI id, `owner/name`, or `ssm:<parameter>`.
+    pub image: String,
+    /// Names of subnets.
+    pub subnets: Vec<String>,
+    /// The root volume.
+    pub root_volume: Volume,
+    /// Whether instances get a public address.
+    pub associate_public_ip: bool,
+    /// IMDSv2's hop limit.
+    pub metadata_hop_limit: u32,
+    /// Labels for the Nodes.
+    pub node_labels: BTreeMap<String, String>,
+    /// Taints for the Nodes, `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Tags for this group's resources.
+    pub cloud_labels: BTreeMap<String, String>,
+    /// The kubelet's limit of pods.
+    pub max_pods: Option<u32>,
+}

@@ -1,0 +1,1 @@
+//! Integration tests: one binary, because each links the AWS SDK again.
