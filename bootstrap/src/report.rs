@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What `<cluster>/status/<instance>.json` holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// [`crate::config::CONFIG_VERSION`].
@@ -62,5 +62,3 @@ pub struct StepReport {
     /// Whether it changed anything, or found all as it should be.
     pub changed: bool,
 }
-
-impl Eq for StepReport {}
