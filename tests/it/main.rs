@@ -1,1 +1,9 @@
 //! Integration tests: one binary, because each links the AWS SDK again.
+//!
+//! Tests that need something of the machine are `#[ignore]`d and live in modules called `with_root`, `with_region` and
+//! `with_local_cloud`; `tests/run` runs them where the machine has what they need, and otherwise prints each by name
+//! as skipped.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod layers;
