@@ -1,0 +1,22 @@
+# Two commands on a fresh machine do it all: `make demo` shows a cluster living, `make test` passes the tests.
+# Both need root (network namespaces, mounts, loop devices), Rust, Go and Python; they install the rest.
+
+.PHONY: demo test lint bench clean
+
+demo:
+	tests/demo
+
+test:
+	tests/run
+
+lint:
+	tests/run lint
+
+bench:
+	tests/bench/run
+
+# Ends what a killed test or demo has left behind, and removes what was built.
+clean:
+	-target/debug/localcloud down
+	cargo clean
+	rm -rf out
