@@ -1,1 +1,12 @@
-//! (under construction)
+//! The thin edge of the AWS SDK: clients with one retry policy, and errors that say what was asked of AWS, about what,
+//! and what it answered.
+//!
+//! Every call in the tree ends in [`During::during`], so that there is one form of error, [`AwsError`], and one
+//! place that knows what AWS's many error codes mean.
+
+pub mod clients;
+pub mod error;
+pub mod retry;
+
+pub use clients::Clients;
+pub use error::{AwsError, Class, During};

@@ -1,0 +1,97 @@
+//! The SDK's clients: one configuration, one retry policy, for one region.
+
+use std::env;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+
+/// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
+const ATTEMPTS: u32 = 8;
+
+/// The longest pause between two attempts. The SDK's own limit of 20 s makes a throttled run look dead.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a connection may take. What doesn't connect in this time on a working network never does.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long one attempt may take, with connecting and reading the answer: EC2's slowest answers take some ten seconds.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The clients of one region.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// The region's name.
+    pub region: String,
+    /// Whether the endpoint was overridden (`AWS_ENDPOINT_URL`), which means: not AWS itself.
+    pub endpoint_overridden: bool,
+    /// EC2.
+    pub ec2: aws_sdk_ec2::Client,
+    /// Auto Scaling.
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    /// IAM.
+    pub iam: aws_sdk_iam::Client,
+    /// Route 53.
+    pub route53: aws_sdk_route53::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// STS.
+    pub sts: aws_sdk_sts::Client,
+    config: SdkConfig,
+}
+
+impl Clients {
+    /// Loads credentials and settings the way every AWS tool does, for the given region, else for the one of the
+    /// environment or profile, else for `us-east-1`. Nothing is sent: wrong credentials show at the first call.
+    pub async fn load(region: Option<&str>) -> Self {
+        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_PAUSE);
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(retries)
+            .timeout_config(timeouts);
+        // How CloudTrail and AWS's support recognise us.
+        if let Ok(name) = AppName::new(concat!("windlass-", env!("CARGO_PKG_VERSION"))) {
+            loader = loader.app_name(name);
+        }
+        if let Some(region) = region {
+            loader = loader.region(Region::new(region.to_owned()));
+        }
+        Self::from_config(loader.load().await)
+    }
+
+    /// The same credentials and settings, for another region.
+    pub fn in_region(&self, region: &str) -> Self {
+        if region == self.region {
+            return self.clone();
+        }
+        let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
+        Self::from_config(config)
+    }
+
+    fn from_config(config: SdkConfig) -> Self {
+        let config = match config.region() {
+            Some(_) => config,
+            None => config.into_builder().region(Region::from_static("us-east-1")).build(),
+        };
+        let region = config.region().map(ToString::to_string).unwrap_or_default();
+        let endpoint_overridden =
+            config.endpoint_url().is_some() || env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+        let s3 = aws_sdk_s3::config::Builder::from(&config)
+            // `bucket.localhost` doesn't resolve, so an emulator wants the bucket in the path.
+            .force_path_style(endpoint_overridden)
+            .build();
+        Self {
+            region,
+            endpoint_overridden,
+            ec2: aws_sdk_ec2::Client::new(&config),
+            autoscaling: aws_sdk_autoscaling::Client::new(&config),
+            iam: aws_sdk_iam::Client::new(&config),
+            route53: aws_sdk_route53::Client::new(&config),
+            s3: aws_sdk_s3::Client::from_conf(s3),
+            sts: aws_sdk_sts::Client::new(&config),
+            config,
+        }
+    }
+}
