@@ -1,5 +1,5 @@
 //! The `windlass` command.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    windlass::cli::main(std::env::args_os())
 }

@@ -62,6 +62,7 @@ impl Clients {
     }
 
     /// The same credentials and settings, for another region.
+    #[must_use]
     pub fn in_region(&self, region: &str) -> Self {
         if region == self.region {
             return self.clone();

@@ -1,0 +1,31 @@
+//! `windlass create`: a cluster from flags, or anything from files.
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::context::Context;
+use super::diagnostic::Exit;
+use super::{create_cluster, create_file};
+
+/// `windlass create`.
+#[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    file: create_file::Args,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Write a new cluster's specification to the state
+    Cluster(Box<create_cluster::Args>),
+}
+
+/// Runs `windlass create`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    match args.what {
+        Some(What::Cluster(cluster)) => create_cluster::run(context, *cluster).await,
+        None => create_file::run(context, args.file).await,
+    }
+}

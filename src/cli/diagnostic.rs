@@ -1,0 +1,193 @@
+//! What a failed command prints, and how it exits.
+//!
+//! ```text
+//! error: could not read the state of `demo.example.com`
+//! caused by: s3:GetObject of `s3://clusters/demo.example.com/cluster.yaml` failed: AccessDenied: … (request id …)
+//! hint: the credentials in use need the permission `s3:GetObject`
+//! ```
+//!
+//! Errors of the lower modules know their hint and their class themselves; [`Advice`] is how this module asks them. An
+//! error type with something to say gets a line in [`ADVISERS`].
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::aws::AwsError;
+use crate::aws::retry::WaitError;
+
+use super::output;
+
+/// How a command ended, as its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done, or nothing to do.
+    Done,
+    /// 1: the command line, the input or the cluster is wrong.
+    Wrong,
+    /// 2: there is something to do or to see: a plan with changes, an unhealthy cluster.
+    Pending,
+    /// 3: the user said no.
+    Declined,
+    /// 4: somebody else holds the cluster's lock.
+    Locked,
+    /// 5: AWS, the network, or time ran out.
+    Unreachable,
+    /// 130: interrupted.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the process exits with.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Wrong => 1,
+            Self::Pending => 2,
+            Self::Declined => 3,
+            Self::Locked => 4,
+            Self::Unreachable => 5,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// What an error knows besides its message.
+#[derive(Debug, Default)]
+pub(crate) struct Advice {
+    /// What to type or to look at next.
+    pub(crate) hint: Option<String>,
+    /// How the command exits when this is among the causes.
+    pub(crate) exit: Option<Exit>,
+}
+
+/// An error of the command line itself: a message with what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refusal {
+    message: String,
+    hint: Option<String>,
+    exit: Exit,
+}
+
+impl Refusal {
+    /// Something is wrong with what the user gave.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, exit: Exit::Wrong }
+    }
+
+    /// Says what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Exits otherwise than with 1.
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
+
+/// Whoever recognises an error gives its advice.
+const ADVISERS: [Adviser; 3] = [
+    |error| {
+        let refusal = error.downcast_ref::<Refusal>()?;
+        Some(Advice { hint: refusal.hint.clone(), exit: Some(refusal.exit) })
+    },
+    |error| {
+        let error = error.downcast_ref::<AwsError>()?;
+        Some(Advice { hint: error.hint(), exit: Some(Exit::Unreachable) })
+    },
+    |error| {
+        error.downcast_ref::<WaitError>()?;
+        Some(Advice { hint: None, exit: Some(Exit::Unreachable) })
+    },
+];
+
+/// Prints an error with its causes and a hint, and returns how to exit.
+pub(crate) fn report(error: &anyhow::Error) -> Exit {
+    let (text, exit) = render(error, output::colours_on_stderr());
+    output::say(&text);
+    exit
+}
+
+fn render(error: &anyhow::Error, colours: bool) -> (String, Exit) {
+    let paint = |colour: &str, text: &str| {
+        if colours { format!("\u{1b}[1;{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    };
+    let mut text = format!("{} {}", paint("31", "error:"), error.to_string().trim_end());
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Some libraries repeat their source in their own message.
+        if !said.contains(&cause) {
+            let _ = write!(text, "\n{} {}", paint("31", "caused by:"), cause.trim_end());
+        }
+        said = cause;
+    }
+    let mut exit = None;
+    let mut hint = None;
+    for advice in error.chain().filter_map(|cause| ADVISERS.iter().find_map(|adviser| adviser(cause))) {
+        exit = exit.or(advice.exit);
+        hint = hint.or(advice.hint);
+    }
+    if let Some(hint) = hint {
+        let _ = write!(text, "\n{} {hint}", paint("36", "hint:"));
+    }
+    (text, exit.unwrap_or(Exit::Wrong))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::aws::Class;
+
+    #[test]
+    fn exit_codes_are_those_of_the_documentation() {
+        let all = [
+            Exit::Done,
+            Exit::Wrong,
+            Exit::Pending,
+            Exit::Declined,
+            Exit::Locked,
+            Exit::Unreachable,
+            Exit::Interrupted,
+        ];
+        assert_eq!(all.map(Exit::code), [0, 1, 2, 3, 4, 5, 130]);
+    }
+
+    #[test]
+    fn the_chain_is_printed_with_the_hint_of_its_cause() {
+        let mut cause = AwsError::unexpected("s3", "GetObject", "s3://clusters/demo", "no credentials");
+        cause.class = Class::Credentials;
+        let (text, exit) = render(&anyhow::Error::new(cause).context("could not read the state"), false);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "error: could not read the state");
+        assert_eq!(lines[1], "caused by: s3:GetObject of `s3://clusters/demo` failed: no credentials");
+        assert!(lines[2].starts_with("hint: set AWS_PROFILE"), "{text}");
+        assert_eq!(exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn an_error_that_nobody_knows_is_the_input_s_fault() {
+        let (text, exit) = render(&anyhow!("bad"), false);
+        assert_eq!((text.as_str(), exit), ("error: bad", Exit::Wrong));
+    }
+
+    #[test]
+    fn a_message_that_repeats_its_cause_is_printed_once() {
+        let (text, _) = render(&anyhow!("inner").context("outer: inner"), false);
+        assert_eq!(text, "error: outer: inner");
+    }
+}

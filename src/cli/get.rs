@@ -1,0 +1,36 @@
+//! `windlass get`: lists what there is.
+
+use clap::{Args as ClapArgs, Subcommand};
+
+use super::context::Context;
+use super::diagnostic::Exit;
+use super::{get_clusters, get_instance_groups, get_instances};
+
+/// `windlass get`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// List clusters
+    #[command(visible_alias = "cluster")]
+    Clusters(get_clusters::Args),
+    /// List a cluster's instance groups
+    #[command(name = "instancegroups", visible_aliases = ["instancegroup", "ig"])]
+    InstanceGroups(get_instance_groups::Args),
+    /// List a cluster's instances, with where their boot stands
+    #[command(visible_alias = "instance")]
+    Instances(get_instances::Args),
+}
+
+/// Runs `windlass get`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    match args.what {
+        What::Clusters(args) => get_clusters::run(context, args).await,
+        What::InstanceGroups(args) => get_instance_groups::run(context, args).await,
+        What::Instances(args) => get_instances::run(context, args).await,
+    }
+}
