@@ -1,0 +1,497 @@
+"""Auto Scaling groups, whole: what may be asked of them. `reconcile` is what they do."""
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from . import launch_templates
+from .actions import action
+from .errors import AwsError, Unimplemented
+from .filters import matches, paginate
+from .instances import Instance
+from .state import Region, now
+
+PROCESSES = (
+    "AddToLoadBalancer",
+    "AlarmNotification",
+    "AZRebalance",
+    "HealthCheck",
+    "InstanceRefresh",
+    "Launch",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
+    "Terminate",
+)
+POLICIES = (
+    "Default",
+    "OldestInstance",
+    "NewestInstance",
+    "OldestLaunchTemplate",
+    "OldestLaunchConfiguration",
+    "AllocationStrategy",
+    "ClosestToNextInstanceHour",
+)
+GROUP_TAG = "aws:autoscaling:groupName"
+
+
+@dataclass(eq=False)
+class Activity:
+    """A launch or a termination, and how it went."""
+
+    group: str
+    description: str
+    cause: str
+    started: datetime
+    status: str = "InProgress"
+    message: str | None = None
+    ended: datetime | None = None
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def finish(self, status: str, message: str | None = None) -> None:
+        self.status, self.message, self.ended = status, message, now()
+
+
+@dataclass(eq=False)
+class Member:
+    """An instance of a group. States: Pending, InService, Terminating."""
+
+    instance: Instance
+    template: dict[str, str]
+    activity: Activity
+    since: datetime
+    state: str = "Pending"
+    health: str = "Healthy"
+    protected: bool = False
+
+    @property
+    def active(self) -> bool:
+        """Whether it counts towards the desired capacity."""
+        return self.state in ("Pending", "InService")
+
+
+@dataclass(eq=False)
+class Group:
+    """An Auto Scaling group: `settings` as the API names them, and its members."""
+
+    name: str
+    arn: str
+    created: datetime
+    settings: dict[str, Any]
+    tags: dict[str, dict[str, Any]] = field(default_factory=dict)
+    members: list[Member] = field(default_factory=list)
+    suspended: set[str] = field(default_factory=set)
+    metrics: set[str] = field(default_factory=set)
+    deleting: bool = False
+    retry_at: float = 0.0
+
+    @property
+    def subnets(self) -> list[str]:
+        return [one.strip() for one in self.settings["VPCZoneIdentifier"].split(",") if one.strip()]
+
+    @property
+    def active(self) -> list[Member]:
+        return [member for member in self.members if member.active]
+
+    @property
+    def template(self) -> dict[str, str]:
+        """The reference to the launch template, alone or within a mixed instances policy."""
+        mixed = self.settings.get("MixedInstancesPolicy")
+        return mixed["LaunchTemplate"]["LaunchTemplateSpecification"] if mixed else self.settings["LaunchTemplate"]
+
+
+DEFAULTS: dict[str, Any] = {
+    "DefaultCooldown": 300,
+    "HealthCheckType": "EC2",
+    "HealthCheckGracePeriod": 0,
+    "TerminationPolicies": ["Default"],
+    "NewInstancesProtectedFromScaleIn": False,
+    "CapacityRebalance": False,
+}
+SETTINGS = (
+    *DEFAULTS,
+    "LaunchTemplate",
+    "MixedInstancesPolicy",
+    "VPCZoneIdentifier",
+    "MinSize",
+    "MaxSize",
+    "DesiredCapacity",
+    "InstanceMaintenancePolicy",
+    "MaxInstanceLifetime",
+    "DefaultInstanceWarmup",
+    "ServiceLinkedRoleARN",
+    "PlacementGroup",
+)
+IGNORED = ("AutoScalingGroupName", "AvailabilityZones", "Tags", "DesiredCapacityType")
+
+
+def invalid(message: str) -> AwsError:
+    """Auto Scaling's answer to a request that doesn't make sense."""
+    return AwsError("ValidationError", message)
+
+
+def find(region: Region, name: str | None) -> Group:
+    """The group with a name."""
+    if name not in region.auto_scaling_groups:
+        raise invalid(f"AutoScalingGroup name not found - no such group: {name}")
+    return region.auto_scaling_groups[name]
+
+
+def find_member(region: Region, instance_id: str | None) -> tuple[Group, Member]:
+    """The group and membership of an instance."""
+    for group in region.auto_scaling_groups.values():
+        for member in group.members:
+            if member.instance.id == instance_id:
+                return group, member
+    raise invalid(f"Instance Id not found - No managed instance found for instance ID: {instance_id}")
+
+
+def _read_settings(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    known = (*SETTINGS, *IGNORED)
+    if unknown := [name for name, value in params.items() if name not in known and value not in (None, [])]:
+        raise Unimplemented(f"{', '.join(unknown)} of an Auto Scaling group")
+    return {name: params[name] for name in SETTINGS if params.get(name) is not None}
+
+
+def _check_settings(region: Region, settings: dict[str, Any]) -> None:
+    low, high = settings.get("MinSize"), settings.get("MaxSize")
+    if low is None or high is None or low < 0 or low > high:
+        raise invalid(f"Max bound, {high}, must be greater than or equal to min bound, {low}")
+    if not low <= settings["DesiredCapacity"] <= high:
+        raise invalid(
+            f"Desired capacity:{settings['DesiredCapacity']} must be between the specified min size:{low} and max size:{high}"
+        )
+    if not settings.get("VPCZoneIdentifier"):
+        raise invalid("At least one Availability Zone or VPC Subnet is required.")
+    known = {subnet for zone in region.ec2.subnets.values() for subnet in zone}
+    for subnet in (one.strip() for one in settings["VPCZoneIdentifier"].split(",")):
+        if subnet not in known:
+            raise invalid(f"The subnet ID '{subnet}' does not exist")
+    if unknown := [one for one in settings["TerminationPolicies"] if one not in POLICIES]:
+        raise invalid(f"Unsupported termination policies: {unknown}")
+    if bool(settings.get("LaunchTemplate")) == bool(settings.get("MixedInstancesPolicy")):
+        raise invalid("Valid requests must contain either LaunchTemplate or MixedInstancesPolicy.")
+    _check_maintenance(settings.get("InstanceMaintenancePolicy"))
+
+
+def _check_maintenance(policy: dict[str, int] | None) -> None:
+    if not policy:
+        return
+    low, high = policy.get("MinHealthyPercentage", -1), policy.get("MaxHealthyPercentage", -1)
+    if (low, high) != (-1, -1) and not (0 <= low <= 100 <= high <= 200 and high - low <= 100):
+        raise invalid(f"InstanceMaintenancePolicy {low}-{high}: min is 0 to 100, max 100 to 200, at most 100 apart")
+
+
+def _resolve_template(region: Region, settings: dict[str, Any]) -> None:
+    """Completes the reference to the launch template with id and name, and checks that it launches."""
+    group = Group("", "", now(), settings)
+    reference = group.template
+    identifier = reference.get("LaunchTemplateId")
+    known = {"LaunchTemplateId": identifier} if identifier else reference
+    try:
+        template = launch_templates.find(region, known)
+        template.resolve(reference.get("Version"))
+    except AwsError as error:
+        raise invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
+    reference["LaunchTemplateId"], reference["LaunchTemplateName"] = template.id, template.name
+
+
+@action("autoscaling", "CreateAutoScalingGroup")
+def create_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
+    """The instances come later: the request only says what is wanted (API_CreateAutoScalingGroup)."""
+    name = params.get("AutoScalingGroupName") or ""
+    if name in region.auto_scaling_groups:
+        raise AwsError(
+            "AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
+        )
+    settings = {**DEFAULTS, "DesiredCapacity": params.get("MinSize"), **_read_settings(region, params)}
+    _check_settings(region, settings)
+    _resolve_template(region, settings)
+    arn = f"arn:aws:autoscaling:{region.name}:{region.account}:autoScalingGroup:{uuid.uuid4()}:autoScalingGroupName/{name}"
+    group = Group(name, arn, now(), settings)
+    _put_tags(group, params.get("Tags") or [])
+    region.auto_scaling_groups[name] = group
+
+
+@action("autoscaling", "UpdateAutoScalingGroup")
+def update_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
+    """New bounds pull the desired capacity along (API_UpdateAutoScalingGroup)."""
+    group = find(region, params.get("AutoScalingGroupName"))
+    changes = _read_settings(region, params)
+    settings = {**group.settings, **changes}
+    if "LaunchTemplate" in changes:
+        settings.pop("MixedInstancesPolicy", None)
+    elif "MixedInstancesPolicy" in changes:
+        settings.pop("LaunchTemplate", None)
+    if changes.get("MaxInstanceLifetime") == 0:
+        del settings["MaxInstanceLifetime"]
+    if changes.get("InstanceMaintenancePolicy") == {"MinHealthyPercentage": -1, "MaxHealthyPercentage": -1}:
+        del settings["InstanceMaintenancePolicy"]
+    if "DesiredCapacity" not in changes:
+        settings["DesiredCapacity"] = min(max(settings["DesiredCapacity"], settings["MinSize"]), settings["MaxSize"])
+    _check_settings(region, settings)
+    _resolve_template(region, settings)
+    group.settings, group.retry_at = settings, 0.0
+
+
+@action("autoscaling", "DeleteAutoScalingGroup")
+def delete_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
+    """With instances only by ForceDelete; it stays listed until they are gone (API_DeleteAutoScalingGroup)."""
+    group = find(region, params.get("AutoScalingGroupName"))
+    if group.members and not params.get("ForceDelete"):
+        raise AwsError(
+            "ResourceInUse",
+            "You cannot delete an AutoScalingGroup while there are instances or "
+            "pending Spot instance request(s) still in the group.",
+        )
+    if not group.members:
+        del region.auto_scaling_groups[group.name]
+        return
+    group.deleting = True
+    group.settings |= {"MinSize": 0, "DesiredCapacity": 0}
+
+
+@action("autoscaling", "SetDesiredCapacity")
+def set_desired_capacity(region: Region, params: dict[str, Any]) -> None:
+    group, wanted = find(region, params.get("AutoScalingGroupName")), params.get("DesiredCapacity")
+    low, high = group.settings["MinSize"], group.settings["MaxSize"]
+    if wanted > high:
+        raise invalid(f"New SetDesiredCapacity value {wanted} is above max value {high} for the AutoScalingGroup.")
+    if wanted < low:
+        raise invalid(f"New SetDesiredCapacity value {wanted} is below min value {low} for the AutoScalingGroup.")
+    group.settings["DesiredCapacity"], group.retry_at = wanted, 0.0
+
+
+@action("autoscaling", "TerminateInstanceInAutoScalingGroup")
+def terminate_instance(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """Without a decrement the group launches another (API_TerminateInstanceInAutoScalingGroup)."""
+    from .reconcile import begin_termination
+
+    group, member = find_member(region, params.get("InstanceId"))
+    decrement = params.get("ShouldDecrementDesiredCapacity")
+    if decrement and member.active:
+        _decrement(group, 1)
+    cause = f"At {now():%Y-%m-%dT%H:%M:%SZ} instance {member.instance.id} was taken out of service in response to a user request."
+    if member.active:
+        begin_termination(region, group, member, cause)
+    return {"Activity": describe_activity(member.activity, group.arn)}
+
+
+def _decrement(group: Group, count: int) -> None:
+    if group.settings["DesiredCapacity"] - count < group.settings["MinSize"]:
+        raise invalid(
+            "Currently, desiredSize equals minSize. Terminating instance without replacement "
+            "will violate group's min size constraint."
+        )
+    group.settings["DesiredCapacity"] -= count
+
+
+@action("autoscaling", "DetachInstances")
+def detach_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """The instances run on, without a group (API_DetachInstances)."""
+    group = find(region, params.get("AutoScalingGroupName"))
+    wanted = [find_member(region, one) for one in params.get("InstanceIds") or []]
+    if any(owner is not group for owner, _ in wanted):
+        raise invalid(f"The instances are not part of Auto Scaling group {group.name}.")
+    if params.get("ShouldDecrementDesiredCapacity"):
+        _decrement(group, len(wanted))
+    rows = []
+    for _, member in wanted:
+        group.members.remove(member)
+        member.instance.auto_scaling_group = None
+        region.ec2.tags.get(member.instance.id, {}).pop(GROUP_TAG, None)
+        activity = Activity(group.name, f"Detaching EC2 instance: {member.instance.id}", "in response to a user request", now())
+        activity.finish("Successful")
+        region.scaling_activities.append(activity)
+        rows.append(describe_activity(activity, group.arn))
+    return {"Activities": rows}
+
+
+@action("autoscaling", "SetInstanceHealth")
+def set_instance_health(region: Region, params: dict[str, Any]) -> None:
+    """Within the grace period it is ignored unless told not to respect it (API_SetInstanceHealth)."""
+    group, member = find_member(region, params.get("InstanceId"))
+    status = params.get("HealthStatus")
+    if status not in ("Healthy", "Unhealthy"):
+        raise invalid(f"Valid instance health states are: [Healthy, Unhealthy]; not {status}")
+    age = (now() - member.since).total_seconds()
+    if params.get("ShouldRespectGracePeriod", True) and age < group.settings["HealthCheckGracePeriod"]:
+        return
+    member.health = status
+
+
+@action("autoscaling", "SetInstanceProtection")
+def set_instance_protection(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    for instance_id in params.get("InstanceIds") or []:
+        find_member(region, instance_id)[1].protected = bool(params.get("ProtectedFromScaleIn"))
+    return {}
+
+
+def _processes(params: dict[str, Any]) -> set[str]:
+    wanted = set(params.get("ScalingProcesses") or PROCESSES)
+    if unknown := wanted - set(PROCESSES):
+        raise invalid(f"Invalid scaling processes {sorted(unknown)}")
+    return wanted
+
+
+@action("autoscaling", "SuspendProcesses")
+def suspend_processes(region: Region, params: dict[str, Any]) -> None:
+    find(region, params.get("AutoScalingGroupName")).suspended |= _processes(params)
+
+
+@action("autoscaling", "ResumeProcesses")
+def resume_processes(region: Region, params: dict[str, Any]) -> None:
+    find(region, params.get("AutoScalingGroupName")).suspended -= _processes(params)
+
+
+@action("autoscaling", "EnableMetricsCollection")
+def enable_metrics_collection(region: Region, params: dict[str, Any]) -> None:
+    group = find(region, params.get("AutoScalingGroupName"))
+    group.metrics |= set(
+        params.get("Metrics") or ("GroupMinSize", "GroupMaxSize", "GroupDesiredCapacity", "GroupInServiceInstances")
+    )
+
+
+@action("autoscaling", "DisableMetricsCollection")
+def disable_metrics_collection(region: Region, params: dict[str, Any]) -> None:
+    group = find(region, params.get("AutoScalingGroupName"))
+    group.metrics -= set(params.get("Metrics") or group.metrics)
+
+
+def _put_tags(group: Group, given: list[dict[str, Any]]) -> None:
+    for tag in given:
+        if tag["Key"].lower().startswith("aws:"):
+            raise invalid("Tag keys starting with 'aws:' are reserved for internal use")
+        group.tags[tag["Key"]] = {"Value": tag.get("Value", ""), "PropagateAtLaunch": tag.get("PropagateAtLaunch", False)}
+
+
+@action("autoscaling", "CreateOrUpdateTags")
+def create_or_update_tags(region: Region, params: dict[str, Any]) -> None:
+    """Instances that run already keep the tags they have (API_CreateOrUpdateTags)."""
+    for tag in params.get("Tags") or []:
+        _put_tags(find(region, tag.get("ResourceId")), [tag])
+
+
+@action("autoscaling", "DeleteTags")
+def delete_tags(region: Region, params: dict[str, Any]) -> None:
+    for tag in params.get("Tags") or []:
+        find(region, tag.get("ResourceId")).tags.pop(tag["Key"], None)
+
+
+def _describe_tags(group: Group) -> list[dict[str, Any]]:
+    return [
+        {"ResourceId": group.name, "ResourceType": "auto-scaling-group", "Key": key, **value}
+        for key, value in sorted(group.tags.items())
+    ]
+
+
+@action("autoscaling", "DescribeTags")
+def describe_tags(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    rows = [tag for group in region.auto_scaling_groups.values() for tag in _describe_tags(group)]
+    values = {
+        "auto-scaling-group": lambda tag: tag["ResourceId"],
+        "key": lambda tag: tag["Key"],
+        "value": lambda tag: tag["Value"],
+        "propagate-at-launch": lambda tag: tag["PropagateAtLaunch"],
+    }
+    rows = [tag for tag in rows if matches(tag, params.get("Filters"), values, {}, "DescribeTags")]
+    return _page("Tags", rows, params, 50)
+
+
+def _page(name: str, rows: list[Any], params: dict[str, Any], default: int) -> dict[str, Any]:
+    size = params.get("MaxRecords") or default
+    if size > 100:
+        raise invalid(f"MaxRecords {size} is above 100")
+    return paginate(name, rows, {**params, "MaxResults": size})
+
+
+@action("autoscaling", "DescribeAutoScalingGroups")
+def describe_auto_scaling_groups(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """A name that doesn't exist is no error, only absent."""
+    names = params.get("AutoScalingGroupNames")
+    values = {"tag-key": lambda group: list(group.tags), "tag-value": lambda group: [tag["Value"] for tag in group.tags.values()]}
+    rows = [
+        _describe(region, group)
+        for group in region.auto_scaling_groups.values()
+        if (not names or group.name in names)
+        and matches(
+            group, params.get("Filters"), values, {k: v["Value"] for k, v in group.tags.items()}, "DescribeAutoScalingGroups"
+        )
+    ]
+    return _page("AutoScalingGroups", rows, params, 50)
+
+
+@action("autoscaling", "DescribeAutoScalingInstances")
+def describe_auto_scaling_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    wanted = params.get("InstanceIds")
+    rows = [
+        {**_describe_member(member), "AutoScalingGroupName": group.name}
+        for group in region.auto_scaling_groups.values()
+        for member in group.members
+        if not wanted or member.instance.id in wanted
+    ]
+    return _page("AutoScalingInstances", rows, params, 50)
+
+
+@action("autoscaling", "DescribeScalingActivities")
+def describe_scaling_activities(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """The newest first; those of deleted groups only with IncludeDeletedGroups."""
+    name, ids, deleted = params.get("AutoScalingGroupName"), params.get("ActivityIds"), params.get("IncludeDeletedGroups")
+    groups = region.auto_scaling_groups
+    if name and not deleted:
+        find(region, name)
+    rows = [
+        describe_activity(one, groups[one.group].arn if one.group in groups else None)
+        for one in reversed(region.scaling_activities)
+        if (not name or one.group == name) and (not ids or one.id in ids) and (deleted or one.group in groups)
+    ]
+    return _page("Activities", rows, params, 100)
+
+
+def describe_activity(activity: Activity, arn: str | None) -> dict[str, Any]:
+    """An activity in the form of DescribeScalingActivities."""
+    return {
+        "ActivityId": activity.id,
+        "AutoScalingGroupName": activity.group,
+        "AutoScalingGroupARN": arn,
+        "Description": activity.description,
+        "Cause": activity.cause,
+        "StartTime": activity.started,
+        "EndTime": activity.ended,
+        "StatusCode": activity.status,
+        "StatusMessage": activity.message,
+        "Progress": 100 if activity.ended else 50,
+        "Details": "{}",
+    }
+
+
+def _describe_member(member: Member) -> dict[str, Any]:
+    return {
+        "InstanceId": member.instance.id,
+        "InstanceType": member.instance.kind,
+        "AvailabilityZone": member.instance.zone,
+        "LifecycleState": member.state,
+        "HealthStatus": member.health,
+        "LaunchTemplate": member.template,
+        "ProtectedFromScaleIn": member.protected,
+    }
+
+
+def _describe(region: Region, group: Group) -> dict[str, Any]:
+    zones = sorted({region.ec2.get_subnet(subnet).availability_zone for subnet in group.subnets})
+    role = f"arn:aws:iam::{region.account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+    return {
+        "ServiceLinkedRoleARN": role,
+        **group.settings,
+        "AutoScalingGroupName": group.name,
+        "AutoScalingGroupARN": group.arn,
+        "CreatedTime": group.created,
+        "AvailabilityZones": zones,
+        "LoadBalancerNames": [],
+        "TargetGroupARNs": [],
+        "Instances": [_describe_member(member) for member in group.members],
+        "SuspendedProcesses": [{"ProcessName": name, "SuspensionReason": "User suspended"} for name in sorted(group.suspended)],
+        "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(group.metrics)],
+        "Status": "Delete in progress" if group.deleting else None,
+        "Tags": _describe_tags(group),
+    }

@@ -1,0 +1,79 @@
+"""Injected faults: throttling, capacity errors, latency, lost replies."""
+
+import random
+import re
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class Fault:
+    """What goes wrong, for which requests, how often.
+
+    `latency_ms` delays the request; `code` (with `status`) answers it with an error, before anything
+    was done or, with `after`, once it was done: the reply is lost, its effect isn't.
+    """
+
+    service: str | None = None
+    action: str = ".*"
+    code: str | None = None
+    status: int = 503
+    times: int | None = 1
+    rate: float = 1.0
+    latency_ms: int = 0
+    after: bool = False
+    message: str = "injected by the test"
+
+    def __post_init__(self) -> None:
+        if self.after and self.code is None:
+            self.code, self.status = "InternalError", 500
+
+    def matches(self, service: str, action: str) -> bool:
+        """Whether it still applies to a request of this service and action."""
+        return (
+            (self.times is None or self.times > 0)
+            and self.service in (None, service)
+            and re.fullmatch(self.action, action) is not None
+            and random.random() < self.rate
+        )
+
+
+NAMES = {"latencyMs": "latency_ms"}
+
+
+class Faults:
+    """The faults that are in force."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._faults: list[Fault] = []
+
+    def add(self, descriptions: list[dict[str, Any]]) -> None:
+        """Adds faults in the control API's form. Fails with ValueError on a field it doesn't know."""
+        try:
+            faults = [Fault(**{NAMES.get(name, name): value for name, value in item.items()}) for item in descriptions]
+            for fault in faults:
+                re.compile(fault.action)
+        except (TypeError, AttributeError, re.error) as error:
+            raise ValueError(f"not a fault: {error}") from error
+        with self._lock:
+            self._faults.extend(faults)
+
+    def take(self, service: str, action: str) -> Fault | None:
+        """The first fault that matches a request; it is used up by one."""
+        with self._lock:
+            for fault in self._faults:
+                if fault.matches(service, action):
+                    if fault.times is not None:
+                        fault.times -= 1
+                    return fault
+        return None
+
+    def describe(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [asdict(fault) for fault in self._faults]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._faults.clear()

@@ -1,0 +1,127 @@
+"""The WSGI application: control API, journal, faults, authentication, then an action of ours or moto's."""
+
+import io
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any
+
+from moto.core.exceptions import ServiceException
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+
+from . import control
+from .actions import CHECKS, HANDLERS
+from .authorization import authorize
+from .errors import AwsError, Unimplemented
+from .protocol import Call, parse_params, read_call, render_error, render_result
+from .state import Region
+
+Response = tuple[int, dict[str, str], bytes]
+REGIONAL = {"ec2", "autoscaling", "elbv2"}
+WHOLE = {"autoscaling", "sts"}  # nothing of these is left to moto
+
+
+class Front:
+    """Answers every request that reaches the region."""
+
+    def __init__(self, region: Region):
+        self.region = region
+        self.moto = DomainDispatcherApplication(create_backend_app)
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body = environ["wsgi.input"].read()
+        if environ.get("PATH_INFO", "").startswith("/_region/"):
+            status, headers, content = control.answer(self.region, environ, body)
+        else:
+            status, headers, content = self._answer_aws(environ, body)
+        if environ["REQUEST_METHOD"] == "HEAD":
+            content = b""
+        else:
+            headers["Content-Length"] = str(len(content))
+        reason = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Unknown"
+        start_response(f"{status} {reason}", list(headers.items()))
+        return [content]
+
+    def _answer_aws(self, environ: dict[str, Any], body: bytes) -> Response:
+        started = time.monotonic()
+        request_id = str(uuid.uuid4())
+        try:
+            call = read_call(environ, body)
+        except AwsError as error:
+            return render_error(Call(environ, body, environ["REQUEST_METHOD"], "", "", {}), error, request_id)
+        fault = self.region.faults.take(call.service, call.action)
+        if fault and fault.latency_ms:
+            time.sleep(fault.latency_ms / 1000)
+        injected = AwsError(fault.code, fault.message, fault.status) if fault and fault.code else None
+        if injected and not fault.after:
+            response = render_error(call, injected, request_id)
+        else:
+            response = self._perform(call, request_id)
+            if injected:
+                response = render_error(call, injected, request_id)
+        self._record(call, response[0], injected, time.monotonic() - started)
+        return response
+
+    def _perform(self, call: Call, request_id: str) -> Response:
+        """Does the action, one at a time: neither moto's collections nor ours bear two at once."""
+        with self.region.lock:
+            try:
+                authorize(self.region, call)
+                response = self._dispatch(call, request_id)
+            except Unimplemented as error:
+                self.region.journal.record_unimplemented(call.service, call.action, error.what)
+                return render_error(call, error, request_id)
+            except ServiceException as error:
+                return render_error(call, error, request_id)
+            except Exception as error:
+                traceback.print_exc(file=sys.stderr)
+                self.region.journal.record_unimplemented(call.service, call.action, repr(error))
+                return render_error(call, Unimplemented(f"{call.service} {call.action}: {error!r}"), request_id)
+            if call.mutating and response[0] < 400:
+                self.region.touch()
+            return response
+
+    def _dispatch(self, call: Call, request_id: str) -> Response:
+        if call.service in REGIONAL and call.signed_region not in (None, self.region.name):
+            raise Unimplemented(f"the region {call.signed_region}")
+        key = (call.service, call.action)
+        if call.protocol in ("ec2", "query"):
+            call.params = call.params or parse_params(call)
+            if call.params.get("DryRun"):
+                raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+        if handler := HANDLERS.get(key):
+            return render_result(call, handler(self.region, call.params), request_id)
+        if call.service in WHOLE:
+            raise Unimplemented(f"{call.service} {call.action}")
+        for inspect in CHECKS.get(key, []):
+            inspect(self.region, call.params)
+        return self._ask_moto(call)
+
+    def _ask_moto(self, call: Call) -> Response:
+        environ = {**call.environ, "wsgi.input": io.BytesIO(call.body), "CONTENT_LENGTH": str(len(call.body))}
+        answer: dict[str, Any] = {}
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
+            answer["status"], answer["headers"] = int(status.split()[0]), dict(headers)
+
+        content = b"".join(self.moto(environ, start_response))
+        if answer["status"] >= 500 or (answer["status"] == 404 and b"<!doctype html>" in content[:64].lower()):
+            raise Unimplemented(f"{call.service} {call.action}: {content[:200]!r}")
+        answer["headers"].pop("Connection", None)
+        return answer["status"], answer["headers"], content
+
+    def _record(self, call: Call, status: int, injected: AwsError | None, seconds: float) -> None:
+        self.region.journal.record(
+            {
+                "service": call.service,
+                "action": call.action,
+                "mutating": call.mutating,
+                "status": status,
+                "fault": injected.code if injected else None,
+                "principal": call.principal,
+                "seconds": round(seconds, 4),
+            }
+        )

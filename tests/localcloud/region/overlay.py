@@ -1,0 +1,22 @@
+"""Puts the overlay on moto: patches of its classes, and the registration of our own actions."""
+
+from . import (  # noqa: F401 – importing a module registers its actions
+    addresses,
+    auto_scaling,
+    images,
+    instances,
+    launch,
+    launch_templates,
+    network,
+    network_interfaces,
+    security_groups,
+    sts,
+    tags,
+    volumes,
+)
+
+
+def install() -> None:
+    """Patches moto, once per process, before its first request."""
+    tags.install()
+    network.install()

@@ -1,0 +1,200 @@
+"""What Auto Scaling does by itself: a loop that brings every group to its desired capacity."""
+
+import sys
+import threading
+import time
+import traceback
+from collections import Counter
+from typing import Any
+
+from . import instances, launch_templates
+from .auto_scaling import GROUP_TAG, Activity, Group, Member
+from .errors import AwsError
+from .launch import launch, settle
+from .state import Region, now
+
+RETRY_SECONDS = 2.0
+
+
+def start(region: Region, interval: float) -> None:
+    """Runs `reconcile` on a thread of its own, every `interval` seconds and whenever the world has changed."""
+
+    def loop() -> None:
+        while True:
+            region.reconcile_wanted.wait(interval)
+            region.reconcile_wanted.clear()
+            try:
+                reconcile(region)
+            except Exception as error:
+                traceback.print_exc(file=sys.stderr)
+                region.journal.record_unimplemented("autoscaling", "reconcile", repr(error))
+
+    threading.Thread(target=loop, daemon=True, name="reconcile").start()
+
+
+def reconcile(region: Region) -> None:
+    """One look at every group."""
+    with region.lock:
+        changed = False
+        for group in list(region.auto_scaling_groups.values()):
+            changed |= _observe(region, group)
+            changed |= _replace_unhealthy(region, group)
+            changed |= _scale(region, group)
+            if group.deleting and not group.members:
+                del region.auto_scaling_groups[group.name]
+                changed = True
+        if changed:
+            region.touch()
+
+
+def begin_termination(region: Region, group: Group, member: Member, cause: str) -> None:
+    """Takes a member out of service and terminates its instance."""
+    if member.activity.ended is None:
+        member.activity.finish("Cancelled")
+    member.state = "Terminating"
+    member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
+    region.scaling_activities.append(member.activity)
+    instances.terminate(region, member.instance)
+
+
+def _observe(region: Region, group: Group) -> bool:
+    """Follows the members' instances: running ones come into service, terminated ones leave, dead ones are unhealthy."""
+    changed = False
+    for member in list(group.members):
+        instance = member.instance
+        if member.state == "Terminating" and instance.state == "terminated":
+            group.members.remove(member)
+            member.activity.finish("Successful")
+        elif member.state == "Pending" and instance.state == "running":
+            member.state = "InService"
+            member.activity.finish("Successful")
+        elif member.active and not instance.alive and member.health == "Healthy" and "HealthCheck" not in group.suspended:
+            member.health = "Unhealthy"
+        else:
+            continue
+        changed = True
+    return changed
+
+
+def _replace_unhealthy(region: Region, group: Group) -> bool:
+    """Takes unhealthy members out: at once, or once their replacements serve.
+
+    Which one it is says the instance maintenance policy (Auto Scaling User Guide, "Instance maintenance
+    policies"): a minimum of 100 % healthy means launch first. A dead instance isn't waited for.
+    """
+    if group.suspended & {"ReplaceUnhealthy", "Terminate"}:
+        return False
+    policy = group.settings.get("InstanceMaintenancePolicy") or {}
+    launch_first = policy.get("MinHealthyPercentage", -1) >= 100 and not group.deleting
+    healthy = sum(member.state == "InService" and member.health == "Healthy" for member in group.active)
+    changed = False
+    for member in group.active:
+        if member.health == "Healthy":
+            continue
+        alive = member.instance.alive
+        if launch_first and alive and healthy < group.settings["DesiredCapacity"]:
+            continue
+        why = "a user health-check" if alive else "an EC2 health check indicating it has been terminated or stopped"
+        cause = f"At {now():%Y-%m-%dT%H:%M:%SZ} an instance was taken out of service in response to {why}."
+        begin_termination(region, group, member, cause)
+        changed = True
+    return changed
+
+
+def _scale(region: Region, group: Group) -> bool:
+    counted = [member for member in group.active if member.health == "Healthy"]
+    missing = group.settings["DesiredCapacity"] - len(counted)
+    if missing > 0 and not group.deleting and "Launch" not in group.suspended:
+        return _launch_missing(region, group, missing)
+    if missing < 0 and (group.deleting or "Terminate" not in group.suspended):
+        return _terminate_surplus(region, group, -missing)
+    return False
+
+
+def _launch_missing(region: Region, group: Group, missing: int) -> bool:
+    waiting_to_replace = [member for member in group.active if member.health == "Unhealthy"]
+    if waiting_to_replace and "ReplaceUnhealthy" in group.suspended:
+        missing -= len(waiting_to_replace)
+    if missing <= 0 or time.monotonic() < group.retry_at:
+        return False
+    for _ in range(missing):
+        if not _launch_one(region, group):
+            group.retry_at = time.monotonic() + RETRY_SECONDS
+            break
+    return True
+
+
+def _launch_one(region: Region, group: Group) -> bool:
+    """Launches one member in the zone that has the fewest. A failure is an activity that says why."""
+    desired = group.settings["DesiredCapacity"]
+    cause = (
+        f"At {now():%Y-%m-%dT%H:%M:%SZ} an instance was started in response to a difference between desired and "
+        f"actual capacity, increasing the capacity from {len(group.active)} to {desired}."
+    )
+    activity = Activity(group.name, "Launching a new EC2 instance", cause, now())
+    region.scaling_activities.append(activity)
+    fault = region.faults.take("ec2", "RunInstances")
+    try:
+        if fault and fault.code:
+            raise AwsError(fault.code, fault.message, fault.status)
+        template = launch_templates.find(region, {"LaunchTemplateId": group.template["LaunchTemplateId"]})
+        number = template.resolve(group.template.get("Version"))
+        instance = launch(region, _request(region, group, template, number), 1)[0]
+    except Exception as error:
+        if not hasattr(error, "code"):
+            raise
+        activity.description += f".  Status Reason: {error.message}"
+        activity.finish("Failed", f"{error.message} ({error.code}). Launching EC2 instance failed.")
+        return False
+    instance.auto_scaling_group = group.name
+    activity.description += f": {instance.id}"
+    reference = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(number)}
+    protected = group.settings["NewInstancesProtectedFromScaleIn"]
+    group.members.append(Member(instance, reference, activity, now(), protected=protected))
+    settle(region, [instance])
+    return True
+
+
+def _request(region: Region, group: Group, template: Any, number: int) -> dict[str, Any]:
+    inherited = [{"Key": key, "Value": tag["Value"]} for key, tag in group.tags.items() if tag["PropagateAtLaunch"]]
+    request: dict[str, Any] = {
+        "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(number)},
+        "SubnetId": _emptiest_subnet(group),
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": [*inherited, {"Key": GROUP_TAG, "Value": group.name}]}],
+    }
+    mixed = group.settings.get("MixedInstancesPolicy") or {}
+    kinds = [one["InstanceType"] for one in mixed.get("LaunchTemplate", {}).get("Overrides") or [] if one.get("InstanceType")]
+    return {**request, "InstanceType": kinds[0]} if kinds else request
+
+
+def _emptiest_subnet(group: Group) -> str:
+    """Auto Scaling balances the zones (Auto Scaling User Guide, "Distribute instances across Availability Zones")."""
+    members = Counter(member.instance.subnet.id for member in group.active)
+    return min(group.subnets, key=lambda subnet: members[subnet])
+
+
+def _terminate_surplus(region: Region, group: Group, count: int) -> bool:
+    """Scales in, one by one, by the group's first termination policy; protected members stay."""
+    changed = False
+    for _ in range(count):
+        candidates = [member for member in group.active if group.deleting or not member.protected]
+        if not candidates:
+            break
+        victim = _victim(group, candidates)
+        cause = f"At {now():%Y-%m-%dT%H:%M:%SZ} an instance was selected for termination: the capacity shrinks."
+        begin_termination(region, group, victim, cause)
+        changed = True
+    return changed
+
+
+def _victim(group: Group, candidates: list[Member]) -> Member:
+    """In the fullest zone the oldest template, then the oldest instance (Auto Scaling User Guide, "Termination policies")."""
+    zones = Counter(member.instance.zone for member in group.active)
+    fullest = max(zones[member.instance.zone] for member in candidates)
+    candidates = [member for member in candidates if zones[member.instance.zone] == fullest]
+    policy = group.settings["TerminationPolicies"][0]
+    if policy == "NewestInstance":
+        return max(candidates, key=lambda member: member.instance.launched)
+    if policy in ("OldestInstance", "ClosestToNextInstanceHour"):
+        return min(candidates, key=lambda member: member.instance.launched)
+    return min(candidates, key=lambda member: (int(member.template["Version"]), member.instance.launched))

@@ -1,0 +1,118 @@
+"""The world as the machines see it (`GET /_region/world`; README.md, "The world")."""
+
+from typing import Any
+
+from . import network_interfaces, tags
+from .instances import Instance
+from .state import Region
+
+ANY_PROTOCOL = "-1"
+
+
+def describe(region: Region) -> dict[str, Any]:
+    """Everything the machines need to make it so. Terminated instances and root volumes are left out."""
+    backend = region.ec2
+    gateways = {gateway.vpc.id: gateway.id for gateway in backend.internet_gateways.values() if gateway.vpc}
+    subnets = [subnet for zone in backend.subnets.values() for subnet in zone.values()]
+    groups = [group for vpc in backend.groups.values() for group in vpc.values()]
+    return {
+        "generation": region.generation,
+        "vpcs": [
+            {"id": vpc.id, "cidr": vpc.cidr_block, "internetGateway": gateways.get(vpc.id)} for vpc in backend.vpcs.values()
+        ],
+        "subnets": [_subnet(region, subnet) for subnet in subnets],
+        "securityGroups": [_group(group) for group in groups],
+        "instances": [_instance(region, one) for one in region.instances.values() if one.state != "terminated"],
+        "volumes": [_volume(one) for one in backend.volumes.values() if not (one.attachment and one.attachment.root)],
+    }
+
+
+def _subnet(region: Region, subnet: Any) -> dict[str, Any]:
+    return {
+        "id": subnet.id,
+        "vpc": subnet.vpc_id,
+        "cidr": subnet.cidr_block,
+        "zone": subnet.availability_zone,
+        "routes": [
+            _route(route) for route in _route_table(region, subnet).routes if route.destination_cidr_block and not route.local
+        ],
+    }
+
+
+def _route_table(region: Region, subnet: Any) -> Any:
+    """The subnet's own route table, or its VPC's main one."""
+    tables = [table for table in region.ec2.route_tables.values() if table.vpc_id == subnet.vpc_id]
+    own = [table for table in tables if subnet.id in table._associations.values()]
+    return (own or [table for table in tables if table.main_association_id])[0]
+
+
+def _route(route: Any) -> dict[str, Any]:
+    target = route.gateway or route.nat_gateway or route.interface or route.instance or route.transit_gateway or route.vpc_pcx
+    return {"destination": route.destination_cidr_block, "target": target.id if target else None}
+
+
+def _group(group: Any) -> dict[str, Any]:
+    return {
+        "id": group.id,
+        "vpc": group.vpc_id,
+        "ingress": [_permission(permission) for permission in group.ip_permissions],
+        "egress": [_permission(permission) for permission in group.ip_permissions_egress],
+    }
+
+
+def _permission(permission: Any) -> dict[str, Any]:
+    return {
+        "protocol": permission.ip_protocol,
+        "from": permission.from_port,
+        "to": permission.to_port,
+        "cidrs": [item["CidrIp"] for item in permission.ip_ranges],
+        "groups": [item["GroupId"] for item in permission.source_groups],
+    }
+
+
+def _instance(region: Region, instance: Instance) -> dict[str, Any]:
+    first = instance.nics[0]
+    public = {ip: network_interfaces.association(region, first, ip) for ip in first.private_ips}
+    key = region.ec2.key_pairs.get(instance.key_name)
+    role = next(iter(instance.profile.roles), None) if instance.profile else None
+    return {
+        "id": instance.id,
+        "state": instance.state,
+        "image": instance.image.id,
+        "type": instance.kind,
+        "vpc": instance.subnet.vpc_id,
+        "subnet": instance.subnet.id,
+        "zone": instance.zone,
+        "mac": first.mac,
+        "networkInterface": first.id,
+        "privateIp": first.private_ip_address,
+        "secondaryPrivateIps": first.private_ips[1:],
+        "publicIps": {ip: association["PublicIp"] for ip, association in public.items() if association},
+        "sourceDestCheck": first.source_dest_check,
+        "securityGroups": [group.id for group in first.groups],
+        "userData": instance.user_data,
+        "metadata": {
+            "tokens": instance.metadata["HttpTokens"],
+            "hopLimit": instance.metadata["HttpPutResponseHopLimit"],
+            "endpoint": instance.metadata["HttpEndpoint"],
+            "tags": instance.metadata["InstanceMetadataTags"],
+        },
+        "profileArn": instance.profile.arn if instance.profile else None,
+        "role": role.name if role else None,
+        "publicKey": key.public_key if key else None,
+        "autoScalingGroup": instance.auto_scaling_group,
+        "tags": dict(tags.of(region, instance.id)),
+        "launchTime": f"{instance.launched:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def _volume(volume: Any) -> dict[str, Any]:
+    attachment = volume.attachment
+    return {
+        "id": volume.id,
+        "size": volume.size,
+        "zone": volume.zone,
+        "state": volume.state,
+        "encrypted": volume.encrypted,
+        "attachment": attachment and {"instance": attachment.instance.id, "device": attachment.device, "state": attachment.state},
+    }
