@@ -1,0 +1,249 @@
+//! The add-ons: manifests that a master's agent applies to the cluster, in order, by server-side apply.
+//!
+//! They are Tera templates in `manifests/addons`. Every text that is filled in goes through the `quote` filter, so that
+//! no value of the specification can become anything but a string.
+
+use std::net::Ipv4Addr;
+
+use tera::{Context, Kwargs, State, Tera};
+use windlass_bootstrap::config::Role;
+
+use super::versions::{self, Versions};
+use crate::spec::cluster::{Cluster, NetworkPlugin};
+
+/// An add-on, ready to be applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addon {
+    /// Its name, such as `coredns`.
+    pub name: String,
+    /// YAML documents.
+    pub manifest: String,
+}
+
+/// Why an add-on can't be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A version or image is not known.
+    #[error("cannot tell which image the add-on \"{addon}\" shall run")]
+    Image {
+        /// The add-on.
+        addon: &'static str,
+        /// What is missing.
+        #[source]
+        source: versions::Error,
+    },
+    /// The specification has no etcd member, so that the API has no stable address.
+    #[error("the cluster \"{0}\" has no etcd member, whose stable address the API would be reached at")]
+    NoApiAddress(String),
+    /// The template and what it is given don't match.
+    #[error("cannot render the add-on \"{addon}\"")]
+    Render {
+        /// The add-on.
+        addon: &'static str,
+        /// Where in the template.
+        #[source]
+        source: tera::Error,
+    },
+}
+
+/// The add-ons of a cluster, in the order in which they are to be applied.
+pub fn render(cluster: &Cluster) -> Result<Vec<Addon>, Error> {
+    let mut addons =
+        vec![fill("core", include_str!("../../manifests/addons/core.yaml.tera"), &Context::new())?];
+    match cluster.plugin {
+        NetworkPlugin::Flannel => addons.push(flannel(cluster)?),
+        NetworkPlugin::External => {}
+    }
+    addons.push(coredns(cluster)?);
+    Ok(addons)
+}
+
+fn coredns(cluster: &Cluster) -> Result<Addon, Error> {
+    let nodes: u32 = cluster
+        .instance_groups
+        .iter()
+        .filter(|group| group.role == Role::Node)
+        .map(|group| group.min_size)
+        .sum();
+    let has_node_groups =
+        cluster.instance_groups.iter().any(|group| group.role == Role::Node && group.max_size > 0);
+    let mut context = Context::new();
+    context.insert("image", &image("coredns")?);
+    context.insert("dns_domain", &cluster.network.dns_domain);
+    context.insert("dns_address", &cluster.network.dns_address.to_string());
+    context.insert("nodes", &nodes.clamp(1, 2));
+    context.insert("on_masters", &!has_node_groups);
+    fill("coredns", include_str!("../../manifests/addons/coredns.yaml.tera"), &context)
+}
+
+fn flannel(cluster: &Cluster) -> Result<Addon, Error> {
+    let mut context = Context::new();
+    context.insert("image", &image("flannel")?);
+    context.insert("pod_cidr", &cluster.network.pod_cidr.to_string());
+    context.insert("api_address", &api_address(cluster)?.to_string());
+    context.insert("api_port", &cluster.api.port.to_string());
+    fill("flannel", include_str!("../../manifests/addons/flannel.yaml.tera"), &context)
+}
+
+/// The stable private address of the (first) master, which nodes reach the API at.
+fn api_address(cluster: &Cluster) -> Result<Ipv4Addr, Error> {
+    cluster
+        .etcd
+        .iter()
+        .flat_map(|etcd| &etcd.members)
+        .map(|member| member.private_address)
+        .next()
+        .ok_or_else(|| Error::NoApiAddress(cluster.name.clone()))
+}
+
+fn image(addon: &'static str) -> Result<String, Error> {
+    Versions::built_in()
+        .and_then(|versions| versions.image(addon))
+        .map_err(|source| Error::Image { addon, source })
+}
+
+fn fill(name: &'static str, template: &str, context: &Context) -> Result<Addon, Error> {
+    let mut tera = Tera::new();
+    tera.register_filter("quote", quote);
+    let manifest = tera
+        .add_raw_template(name, template)
+        .and_then(|()| tera.render(name, context))
+        .map_err(|source| Error::Render { addon: name, source })?;
+    Ok(Addon { name: name.to_owned(), manifest })
+}
+
+/// A text as a JSON string, which YAML reads as that very text.
+fn quote(text: &str, _: Kwargs, _: &State) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+mod tests {
+    use super::*;
+    use crate::spec::cluster::{
+        Api, EtcdCluster, EtcdMember, InstanceGroup, Network, SshKey, Subnet, Volume,
+    };
+
+    #[test]
+    fn the_add_ons_of_a_flannel_cluster_are_core_flannel_and_coredns() {
+        let addons = render(&cluster()).unwrap();
+        assert_eq!(
+            addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(),
+            ["core", "flannel", "coredns"]
+        );
+        for addon in addons {
+            let golden = format!("{}/src/assets/testdata/{}.yaml", env!("CARGO_MANIFEST_DIR"), addon.name);
+            snapbox::assert_data_eq!(addon.manifest, snapbox::Data::read_from(golden.as_ref(), None).raw());
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_brings_its_own_network_gets_no_flannel() {
+        let addons = render(&Cluster { plugin: NetworkPlugin::External, ..cluster() }).unwrap();
+        assert_eq!(addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(), ["core", "coredns"]);
+    }
+
+    #[test]
+    fn rendering_is_the_same_every_time() {
+        assert_eq!(render(&cluster()).unwrap(), render(&cluster()).unwrap());
+    }
+
+    #[test]
+    fn a_lone_node_runs_both_replicas_of_cluster_dns() {
+        let mut cluster = cluster();
+        cluster.instance_groups[1].min_size = 1;
+        assert!(coredns(&cluster).unwrap().manifest.contains("minDomains: 1\n"));
+    }
+
+    #[test]
+    fn cluster_dns_runs_on_masters_only_where_there_are_no_nodes() {
+        assert!(!coredns(&cluster()).unwrap().manifest.contains("node-role.kubernetes.io/control-plane"));
+        let mut cluster = cluster();
+        cluster.instance_groups.truncate(1);
+        assert!(coredns(&cluster).unwrap().manifest.contains("node-role.kubernetes.io/control-plane"));
+    }
+
+    #[test]
+    fn a_value_that_is_yaml_itself_stays_a_text() {
+        let mut cluster = cluster();
+        cluster.network.dns_domain = "x\"\n  evil: true".to_owned();
+        let manifest = coredns(&cluster).unwrap().manifest;
+        assert!(manifest.contains(r#"kubernetes "x\"\n  evil: true" in-addr.arpa"#), "{manifest}");
+    }
+
+    #[test]
+    fn a_cluster_without_a_stable_address_is_refused_by_name() {
+        let error = render(&Cluster { etcd: Vec::new(), ..cluster() }).unwrap_err();
+        assert!(error.to_string().contains("demo.example.com"), "{error}");
+    }
+
+    fn cluster() -> Cluster {
+        Cluster {
+            name: "demo.example.com".to_owned(),
+            region: "us-east-1".to_owned(),
+            kubernetes_version: "1.36.3".to_owned(),
+            network: Network {
+                cidr: "172.20.0.0/16".parse().unwrap(),
+                pod_cidr: "100.96.0.0/11".parse().unwrap(),
+                service_cidr: "100.64.0.0/13".parse().unwrap(),
+                dns_address: "100.64.0.10".parse().unwrap(),
+                dns_domain: "cluster.local".to_owned(),
+            },
+            subnets: vec![Subnet {
+                name: "us-east-1a".to_owned(),
+                zone: "us-east-1a".to_owned(),
+                cidr: "172.20.32.0/19".parse().unwrap(),
+            }],
+            api: Api { access: Vec::new(), elastic_ip: true, additional_sans: Vec::new(), port: 443 },
+            ssh_access: Vec::new(),
+            ssh_key: SshKey::None,
+            etcd: vec![EtcdCluster {
+                name: "main".to_owned(),
+                version: "3.6.16".to_owned(),
+                members: vec![EtcdMember {
+                    name: "a".to_owned(),
+                    instance_group: "control-plane-us-east-1a".to_owned(),
+                    private_address: "172.20.32.10".parse().unwrap(),
+                    volume: volume(),
+                }],
+            }],
+            plugin: NetworkPlugin::Flannel,
+            cloud_labels: [].into(),
+            instance_groups: vec![
+                group("control-plane-us-east-1a", Role::ControlPlane, 1),
+                group("nodes-us-east-1a", Role::Node, 2),
+            ],
+        }
+    }
+
+    fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
+        InstanceGroup {
+            name: name.to_owned(),
+            role,
+            min_size: size,
+            max_size: size,
+            machine_type: "t3.medium".to_owned(),
+            image: "ami-1".to_owned(),
+            subnets: vec!["us-east-1a".to_owned()],
+            root_volume: volume(),
+            associate_public_ip: true,
+            metadata_hop_limit: 1,
+            node_labels: [].into(),
+            taints: Vec::new(),
+            cloud_labels: [].into(),
+            max_pods: None,
+        }
+    }
+
+    fn volume() -> Volume {
+        Volume {
+            size: 20,
+            kind: "gp3".to_owned(),
+            iops: None,
+            throughput: None,
+            encrypted: true,
+            kms_key: None,
+        }
+    }
+}
