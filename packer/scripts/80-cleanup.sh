@@ -11,6 +11,11 @@ rm -f /var/lib/dbus/machine-id
 # A link is systemd-resolved's; a file holds the resolver of the machine that made the image.
 if [ -f /etc/resolv.conf ] && [ ! -L /etc/resolv.conf ]; then : > /etc/resolv.conf; fi
 
+# What systemd would do at every machine's first boot, because the image is newer than what it left behind.
+ldconfig
+journalctl --update-catalog
+for folder in /etc /var; do touch --reference /usr "$folder/.updated"; done
+
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/apt/*.bin
 if [ -d /run/systemd/system ]; then journalctl --quiet --rotate --vacuum-time=1s; fi
