@@ -1,5 +1,7 @@
 //! The add-ons: manifests that a master's agent applies to the cluster, in order, by server-side apply.
 //!
+//! What a node needs before it can join (its RBAC) is not among them: the agent applies that itself.
+//!
 //! They are Tera templates in `manifests/addons`. Every text that is filled in goes through the `quote` filter, so that
 //! no value of the specification can become anything but a string.
 
@@ -118,7 +120,6 @@ fn quote(text: &str, _: Kwargs, _: &State) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 mod tests {
     use super::*;
     use crate::spec::cluster::{
@@ -126,11 +127,11 @@ mod tests {
     };
 
     #[test]
-    fn the_add_ons_of_a_flannel_cluster_are_core_flannel_and_coredns() {
+    fn the_add_ons_of_a_flannel_cluster_are_flannel_and_coredns() {
         let addons = render(&cluster()).unwrap();
         assert_eq!(
             addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(),
-            ["core", "flannel", "coredns"]
+            ["flannel", "coredns"]
         );
         for addon in addons {
             let golden = format!("{}/src/assets/testdata/{}.yaml", env!("CARGO_MANIFEST_DIR"), addon.name);
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn a_cluster_that_brings_its_own_network_gets_no_flannel() {
         let addons = render(&Cluster { plugin: NetworkPlugin::External, ..cluster() }).unwrap();
-        assert_eq!(addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(), ["core", "coredns"]);
+        assert_eq!(addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(), ["coredns"]);
     }
 
     #[test]
