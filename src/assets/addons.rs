@@ -50,8 +50,7 @@ pub enum Error {
 
 /// The add-ons of a cluster, in the order in which they are to be applied.
 pub fn render(cluster: &Cluster) -> Result<Vec<Addon>, Error> {
-    let mut addons =
-        vec![fill("core", include_str!("../../manifests/addons/core.yaml.tera"), &Context::new())?];
+    let mut addons = Vec::new();
     match cluster.plugin {
         NetworkPlugin::Flannel => addons.push(flannel(cluster)?),
         NetworkPlugin::External => {}
