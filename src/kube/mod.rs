@@ -1,1 +1,10 @@
-//! (under construction)
+//! Nodes and pods through the Kubernetes API.
+//!
+//! - [`client`]: a connection, with time-outs, whose errors say which address was asked.
+//! - [`view`]: what windlass looks at of a node and of a pod, and nothing else.
+
+pub mod client;
+pub mod view;
+
+pub use client::{Error, Kubernetes};
+pub use view::{Node, Pod, Ready};
