@@ -14,7 +14,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 
 from . import control
 from .actions import CHECKS, HANDLERS
-from .authorization import authorize
+from .authorization import authorize, conceal_absence
 from .errors import AwsError, Unimplemented
 from .protocol import Call, parse_params, read_call, render_error, render_result
 from .state import Region
@@ -69,8 +69,11 @@ class Front:
         """Does the action, one at a time: neither moto's collections nor ours bear two at once."""
         with self.region.lock:
             try:
+                self._understand(call)
                 authorize(self.region, call)
                 response = self._dispatch(call, request_id)
+                if response[0] == 404:
+                    conceal_absence(self.region, call)
             except Unimplemented as error:
                 self.region.journal.record_unimplemented(call.service, call.action, error.what)
                 return render_error(call, error, request_id)
@@ -84,14 +87,16 @@ class Front:
                 self.region.touch()
             return response
 
-    def _dispatch(self, call: Call, request_id: str) -> Response:
+    def _understand(self, call: Call) -> None:
         if call.service in REGIONAL and call.signed_region not in (None, self.region.name):
             raise Unimplemented(f"the region {call.signed_region}")
-        key = (call.service, call.action)
         if call.protocol in ("ec2", "query"):
-            call.params = call.params or parse_params(call)
-            if call.params.get("DryRun"):
-                raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+            call.params = parse_params(call)
+
+    def _dispatch(self, call: Call, request_id: str) -> Response:
+        key = (call.service, call.action)
+        if call.params.get("DryRun"):
+            raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if handler := HANDLERS.get(key):
             return render_result(call, handler(self.region, call.params), request_id)
         if call.service in WHOLE:

@@ -2,13 +2,16 @@
 
 from . import (  # noqa: F401 – importing a module registers its actions
     addresses,
+    authorization,
     auto_scaling,
+    iam,
     images,
     instances,
     launch,
     launch_templates,
     network,
     network_interfaces,
+    s3,
     security_groups,
     sts,
     tags,
@@ -20,3 +23,4 @@ def install() -> None:
     """Patches moto, once per process, before its first request."""
     tags.install()
     network.install()
+    s3.install()

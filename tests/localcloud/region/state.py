@@ -44,6 +44,7 @@ class Region:
     generation: int = 1
 
     def __post_init__(self) -> None:
+        self.caller: Any = None  # the principal of the request that holds the lock
         self.faults = Faults()
         self.journal = Journal()
         self.changed = threading.Condition(self.lock)
