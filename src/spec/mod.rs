@@ -1,12 +1,32 @@
 //! What users write.
 //!
 //! - [`v1alpha2`]: the wire types: kops's `Cluster`, `InstanceGroup` and `SSHCredential`, as written, every field
-//!   optional that may be left out.
-//! - `yaml`: the only user of serde_yaml: documents in, values with line and column out.
+//!   optional.
+//! - [`yaml`]: the only user of serde_yaml: documents in, values with line and column out.
 //! - `default`: every default, in one pure pass over the wire types.
 //! - `check`: every rule, all problems at once, each with its field path.
 //! - [`cluster`]: the complete specification, which everything downstream reads: no `Option` that only means "not
 //!   said".
 
+mod check;
 pub mod cluster;
+mod complete;
+pub mod create;
+pub mod default;
+pub mod path;
+pub mod problem;
+pub mod shape;
+pub mod subnets;
+pub mod support;
 pub mod v1alpha2;
+pub mod versions;
+pub mod yaml;
+
+pub use check::check_change;
+pub use complete::complete;
+pub use create::{CreateOptions, Manifests, create};
+pub use problem::{Location, ObjectId, Problem, Problems};
+pub use yaml::{Documents, Source, read, to_yaml};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! What can't be changed once a cluster runs.
+
+use std::collections::BTreeMap;
+
+use super::Report;
+use crate::spec::default;
+use crate::spec::problem::{Problem, Problems};
+use crate::spec::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup};
+
+/// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
+/// cluster is a problem, with the reason and, where there is one, the way to do it.
+pub fn check_change(
+    old: (&Cluster, &[InstanceGroup]),
+    new: (&Cluster, &[InstanceGroup]),
+) -> Result<(), Problems> {
+    let (old_cluster, _) = default::fill(old.0, old.1);
+    let (new_cluster, _) = default::fill(new.0, new.1);
+    let mut problems = Problems::new();
+    let mut report = Report::of(new.0, &mut problems);
+    let (old, new) = (&old_cluster.spec, &new_cluster.spec);
+    name(&old_cluster, &new_cluster, &mut report);
+    ranges(old, new, &mut report);
+    subnets(old, new, &mut report);
+    plugin(old, new, &mut report);
+    etcd(old, new, &mut report);
+    problems.or(())
+}
+
+fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {
+    if old.metadata.name != new.metadata.name {
+        let message = "a cluster can't be renamed";
+        report.push(
+            Problem::at("metadata.name", message).hint("create a new cluster and move workloads to it"),
+        );
+    }
+}
+
+type Text = fn(&ClusterSpec) -> Option<&str>;
+
+/// Fields whose value is built into what runs, and why.
+const FIXED: [(&str, Text, &str); 4] = [
+    ("spec.networkCIDR", |spec| spec.network_cidr.as_deref(), "AWS can't change the range of a VPC"),
+    ("spec.podCIDR", |spec| spec.pod_cidr.as_deref(), "every node has its part of the old range"),
+    (
+        "spec.serviceClusterIPRange",
+        |spec| spec.service_cluster_ip_range.as_deref(),
+        "every service has an address of the old range, and certificates name the first",
+    ),
+    (
+        "spec.clusterDNSDomain",
+        |spec| spec.cluster_dns_domain.as_deref(),
+        "names in running pods, and the issuer of their tokens, end in it",
+    ),
+];
+
+fn ranges(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    for (path, value, reason) in FIXED {
+        let (old, new) = (value(old).unwrap_or_default(), value(new).unwrap_or_default());
+        if old != new {
+            let message = format!("`{old}` can't be changed to `{new}`: {reason}");
+            let hint = format!("write `{old}`, or create a new cluster and move workloads to it");
+            report.push(Problem::at(path, message).hint(hint));
+        }
+    }
+}
+
+fn subnets(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    let known: BTreeMap<_, _> = old.subnets.iter().flatten().map(|subnet| (&subnet.name, subnet)).collect();
+    for (index, subnet) in new.subnets.iter().flatten().enumerate() {
+        let Some(before) = known.get(&subnet.name) else { continue };
+        let fields = [("cidr", &before.cidr, &subnet.cidr), ("zone", &before.zone, &subnet.zone)];
+        for (field, before, after) in fields {
+            if before != after {
+                let (before, after) =
+                    (before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default());
+                let message = format!("`{before}` can't be changed to `{after}`: AWS can't change a subnet");
+                let hint = "add a subnet with another name, move the groups to it, then remove this one";
+                report.push(Problem::at(format!("spec.subnets[{index}].{field}"), message).hint(hint));
+            }
+        }
+    }
+}
+
+fn plugin(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    let kind = |spec: &ClusterSpec| match spec.networking.as_ref().map(serde_json::to_value) {
+        Some(Ok(serde_json::Value::Object(fields))) => {
+            fields.keys().cloned().collect::<Vec<_>>().join(" and ")
+        }
+        _ => String::new(),
+    };
+    let (old, new) = (kind(old), kind(new));
+    if old != new {
+        let message =
+            format!("`{old}` can't be changed to `{new}`: running pods have the old plug-in's addresses");
+        let hint = "create a new cluster and move workloads to it";
+        report.push(Problem::at("spec.networking", message).hint(hint));
+    }
+}
+
+fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    for before in old.etcd_clusters.iter().flatten() {
+        let mut clusters = new.etcd_clusters.iter().flatten().enumerate();
+        let Some((index, after)) = clusters.find(|(_, cluster)| cluster.name == before.name) else {
+            let name = before.name.as_deref().unwrap_or_default();
+            let message = format!("the etcd cluster `{name}` can't be removed: it holds the cluster's data");
+            report.push(Problem::at("spec.etcdClusters", message));
+            continue;
+        };
+        let path = format!("spec.etcdClusters[{index}].etcdMembers");
+        let known: BTreeMap<_, _> =
+            before.etcd_members.iter().flatten().map(|member| (&member.name, member)).collect();
+        let members = after.etcd_members.as_deref().unwrap_or_default();
+        if known.len() != members.len() || !members.iter().all(|member| known.contains_key(&member.name)) {
+            let message = "members can't be added, removed or renamed yet: each is a volume with data";
+            report.push(Problem::at(&path, message));
+        }
+        for (index, member) in members.iter().enumerate() {
+            if let Some(before) = known.get(&member.name) {
+                changed_member(before, member, &format!("{path}[{index}]"), report);
+            }
+        }
+    }
+}
+
+fn changed_member(old: &EtcdMemberSpec, new: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) {
+    let texts = [
+        ("instanceGroup", &old.instance_group, &new.instance_group, "its volume is in that group's zone"),
+        (
+            "privateAddress",
+            &old.private_address,
+            &new.private_address,
+            "the other members and the nodes know it",
+        ),
+        ("kmsKeyId", &old.kms_key_id, &new.kms_key_id, "EBS can't encrypt a volume again"),
+    ];
+    for (field, old, new, reason) in texts {
+        if old != new {
+            let (old, new) = (old.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default());
+            let message = format!("`{old}` can't be changed to `{new}`: {reason}");
+            report.push(Problem::at(format!("{path}.{field}"), message));
+        }
+    }
+    if old.encrypted_volume != new.encrypted_volume {
+        let message = "whether the volume is encrypted can't be changed: EBS can't do it in place";
+        report.push(Problem::at(format!("{path}.encryptedVolume"), message));
+    }
+    if new.volume_size < old.volume_size {
+        let message = "a volume can't be made smaller";
+        report.push(Problem::at(format!("{path}.volumeSize"), message));
+    }
+}

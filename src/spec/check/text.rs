@@ -1,0 +1,191 @@
+//! The grammars of values that are written as text.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::spec::problem::Problem;
+
+fn refuse(message: String) -> Problem {
+    Problem::at("", message)
+}
+
+/// An IPv4 range without bits behind its prefix.
+pub(in crate::spec) fn ipv4_net(text: &str) -> Result<Ipv4Net, Problem> {
+    match net(text)? {
+        IpNet::V4(range) => Ok(range),
+        IpNet::V6(range) => {
+            Err(refuse(format!("`{range}` is an IPv6 range, and only IPv4 is supported here")))
+        }
+    }
+}
+
+/// An IPv4 or IPv6 range without bits behind its prefix.
+pub(in crate::spec) fn net(text: &str) -> Result<IpNet, Problem> {
+    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        return Err(refuse(format!("`{text}` is an address, not a range"))
+            .hint(format!("did you mean `{text}/{prefix}`?")));
+    }
+    let range: IpNet = text.parse().map_err(|_| {
+        refuse(format!("`{text}` is not an address range")).hint("write it like `172.20.0.0/16`")
+    })?;
+    if range.addr() != range.network() {
+        return Err(refuse(format!("`{text}` has bits set behind its prefix"))
+            .hint(format!("did you mean `{}`?", range.trunc())));
+    }
+    if range.to_string() != text {
+        return Err(
+            refuse(format!("`{text}` is not how this range is written")).hint(format!("write `{range}`"))
+        );
+    }
+    Ok(range)
+}
+
+/// An IPv4 address.
+pub(in crate::spec) fn ipv4_address(text: &str) -> Result<Ipv4Addr, Problem> {
+    text.parse().map_err(|_| refuse(format!("`{text}` is not an IPv4 address")))
+}
+
+/// A DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
+pub(in crate::spec) fn dns_label(text: &str) -> Result<(), Problem> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(inner);
+    if fits && !text.starts_with('-') && !text.ends_with('-') {
+        return Ok(());
+    }
+    Err(refuse(format!("`{text}` is not a DNS label"))
+        .hint("use at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"))
+}
+
+/// A DNS name: labels with dots between them, at most 253 characters.
+pub(in crate::spec) fn dns_name(text: &str) -> Result<(), Problem> {
+    if text.len() <= 253 && text.split('.').all(|label| dns_label(label).is_ok()) {
+        return Ok(());
+    }
+    Err(refuse(format!("`{text}` is not a DNS name"))
+        .hint("use lower-case letters, digits and `-` with dots between, such as `demo.example.com`"))
+}
+
+/// A label's key: a name of at most 63 characters, with a DNS name and `/` before it or not.
+pub(in crate::spec) fn label_key(text: &str) -> Result<(), Problem> {
+    let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    let prefixed = prefix.is_none_or(|prefix| dns_name(prefix).is_ok());
+    if prefixed && !name.is_empty() && qualified(name) {
+        return Ok(());
+    }
+    Err(refuse(format!("`{text}` is not the key of a label"))
+        .hint("use letters, digits, `-`, `_` and `.`, with a DNS name and `/` before them if you want"))
+}
+
+/// A label's value: at most 63 characters, and possibly none.
+pub(in crate::spec) fn label_value(text: &str) -> Result<(), Problem> {
+    if text.is_empty() || qualified(text) {
+        return Ok(());
+    }
+    Err(refuse(format!("`{text}` is not the value of a label"))
+        .hint("use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"))
+}
+
+fn qualified(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = text.as_bytes();
+    bytes.len() <= 63 && bytes.iter().all(|byte| inner(*byte)) && end(bytes.first()) && end(bytes.last())
+}
+
+/// A taint: `key=value:Effect` or `key:Effect`; its key and effect.
+pub(in crate::spec) fn taint(text: &str) -> Result<(&str, &str), Problem> {
+    let hint = "write `key=value:Effect`, where the effect is NoSchedule, PreferNoSchedule or NoExecute";
+    let wrong = || refuse(format!("`{text}` is not a taint")).hint(hint);
+    let (rest, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
+    if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
+        return Err(refuse(format!("`{effect}` is not the effect of a taint")).hint(hint));
+    }
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    label_key(key)?;
+    label_value(value)?;
+    Ok((key, effect))
+}
+
+/// A machine image: `ami-…`, `ssm:<parameter>` or `<owner>/<name>`.
+pub(in crate::spec) fn image(text: &str) -> Result<(), Problem> {
+    let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let owner = |owner: &str| {
+        ["self", "amazon", "aws-marketplace", "debian"].contains(&owner)
+            || (owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let fits = match (text.strip_prefix("ami-"), text.strip_prefix("ssm:"), text.split_once('/')) {
+        (Some(id), _, _) => hex(id),
+        (_, Some(parameter), _) => !parameter.is_empty() && !parameter.contains(char::is_whitespace),
+        (_, _, Some((account, name))) => owner(account) && !name.is_empty(),
+        _ => false,
+    };
+    if fits {
+        return Ok(());
+    }
+    Err(refuse(format!("`{text}` is not a machine image"))
+        .hint("write an AMI's id (`ami-…`), `<account id or self>/<name>`, or `ssm:<parameter>`"))
+}
+
+/// An EC2 instance type, such as `t3.medium`.
+pub(in crate::spec) fn machine_type(text: &str) -> Result<(), Problem> {
+    if text.contains(',') {
+        return Err(
+            refuse(format!("several instance types (`{text}`) are not supported yet")).hint("name one")
+        );
+    }
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    match text.split_once('.') {
+        Some((family, size)) if part(family) && part(size) => Ok(()),
+        _ => Err(refuse(format!("`{text}` is not an EC2 instance type")).hint("write it like `t3.medium`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint<T>(result: Result<T, Problem>) -> String {
+        result.err().and_then(|problem| problem.hint).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_range_says_how_it_was_probably_meant() {
+        assert!(net("10.0.0.0/8").is_ok());
+        assert_eq!(hint(net("10.0.0.1")), "did you mean `10.0.0.1/32`?");
+        assert_eq!(hint(net("10.0.0.1/8")), "did you mean `10.0.0.0/8`?");
+        assert_eq!(hint(net("10.0.0.0/33")), "write it like `172.20.0.0/16`");
+        assert!(ipv4_net("::/0").is_err());
+    }
+
+    #[test]
+    fn names_follow_dns() {
+        assert!(dns_name("demo.example.com").is_ok());
+        for wrong in ["", ".", "Demo.example.com", "demo..com", "-a.com", "a_b.com", &"a".repeat(64)] {
+            assert!(dns_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_taint_has_a_key_and_an_effect() {
+        assert_eq!(taint("team=a:NoSchedule").ok(), Some(("team", "NoSchedule")));
+        assert_eq!(taint("example.com/gpu:NoExecute").ok(), Some(("example.com/gpu", "NoExecute")));
+        for wrong in ["", "team", "team=a", "team=a:Never", "=a:NoSchedule", "te am:NoSchedule"] {
+            assert!(taint(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_an_id_a_parameter_or_an_owner_and_a_name() {
+        for right in ["ami-0123456789abcdef0", "ssm:/a/b", "self/k8s-*", "123456789012/k8s"] {
+            assert!(image(right).is_ok(), "{right}");
+        }
+        for wrong in ["", "ami-", "ami-xyz", "ssm:", "k8s", "me/k8s", "self/"] {
+            assert!(image(wrong).is_err(), "{wrong}");
+        }
+    }
+}

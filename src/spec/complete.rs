@@ -1,0 +1,210 @@
+//! From what users write to what everything downstream reads.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use windlass_bootstrap::config::Role;
+use windlass_bootstrap::tags::INSTANCE_GROUP;
+
+use super::check::check;
+use super::cluster::{
+    Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, SshKey, Subnet, Volume,
+};
+use super::default::fill;
+use super::problem::{Problem, Problems};
+use super::v1alpha2::{self, InstanceGroupRole, Object};
+use super::yaml::Documents;
+use super::{subnets, support};
+
+/// The port of the API.
+const API_PORT: u16 = 443;
+
+/// The complete specification of a cluster: what is not supported yet is refused, defaults are filled in, every rule
+/// is checked. Fails with all problems; they have places in files only when [`Documents::complete`] is used.
+pub fn complete(
+    cluster: &v1alpha2::Cluster,
+    groups: &[v1alpha2::InstanceGroup],
+    credentials: &[v1alpha2::SshCredential],
+) -> Result<Cluster, Problems> {
+    let mut problems = support::check_cluster(cluster);
+    for group in groups {
+        problems.extend(support::check_instance_group(group).0);
+    }
+    let unsupported = problems.0.iter().map(|problem| (problem.object.clone(), problem.path.clone()));
+    let unsupported: std::collections::HashSet<_> = unsupported.collect();
+    let (cluster, groups) = fill(cluster, groups);
+    let checked = check(&cluster, &groups, credentials);
+    let news = |problem: &Problem| !unsupported.contains(&(problem.object.clone(), problem.path.clone()));
+    problems.extend(checked.0.into_iter().filter(news));
+    problems.or(())?;
+    convert(&cluster, &groups, credentials).ok_or_else(|| {
+        let message = "the specification passed every check, and still has a value that can't be read";
+        Problems(vec![Problem::at("", message).hint("this is a mistake of windlass: please report it")])
+    })
+}
+
+impl Documents {
+    /// The one cluster of the documents, completed; problems say where they stand.
+    pub fn complete(&self) -> Result<Cluster, Problems> {
+        let cluster = match self.clusters.as_slice() {
+            [cluster] => cluster,
+            [] => return Err(Problems(vec![Problem::at("", "there is no Cluster among the documents")])),
+            several => {
+                let message = format!("there are {} Clusters among the documents", several.len());
+                return Err(Problems(vec![Problem::at("", message).hint("name one at a time")]));
+            }
+        };
+        complete(cluster, &self.instance_groups, &self.ssh_credentials)
+            .map_err(|problems| self.locate(problems))
+    }
+}
+
+/// `None` where a value can't be read, which the checks have ruled out.
+fn convert(
+    cluster: &v1alpha2::Cluster,
+    groups: &[v1alpha2::InstanceGroup],
+    credentials: &[v1alpha2::SshCredential],
+) -> Option<Cluster> {
+    let spec = &cluster.spec;
+    let subnets: Vec<Subnet> = spec.subnets.as_ref()?.iter().map(subnet).collect::<Option<_>>()?;
+    let mut instance_groups: Vec<InstanceGroup> = groups.iter().map(instance_group).collect::<Option<_>>()?;
+    instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
+    Some(Cluster {
+        name: cluster.name().to_owned(),
+        region: subnets::region(&subnets.first()?.zone)?.to_owned(),
+        kubernetes_version: spec.kubernetes_version.clone()?,
+        network: network(spec)?,
+        subnets,
+        api: api(spec)?,
+        ssh_access: parse_all(spec.ssh_access.as_ref()?)?,
+        ssh_key: ssh_key(spec, credentials),
+        etcd: spec.etcd_clusters.as_ref()?.iter().map(etcd_cluster).collect::<Option<_>>()?,
+        plugin: plugin(spec.networking.as_ref()?)?,
+        cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
+        instance_groups,
+    })
+}
+
+fn parse_all<T: std::str::FromStr>(texts: &[String]) -> Option<Vec<T>> {
+    texts.iter().map(|text| text.parse().ok()).collect()
+}
+
+fn network(spec: &v1alpha2::ClusterSpec) -> Option<Network> {
+    /// Cluster DNS's place in the service range.
+    const DNS: u32 = 10;
+    let service_cidr = spec.service_cluster_ip_range.as_ref()?.parse().ok()?;
+    Some(Network {
+        cidr: spec.network_cidr.as_ref()?.parse().ok()?,
+        pod_cidr: spec.pod_cidr.as_ref()?.parse().ok()?,
+        service_cidr,
+        dns_address: subnets::nth(service_cidr, DNS)?,
+        dns_domain: spec.cluster_dns_domain.clone()?,
+    })
+}
+
+fn subnet(subnet: &v1alpha2::SubnetSpec) -> Option<Subnet> {
+    Some(Subnet {
+        name: subnet.name.clone()?,
+        zone: subnet.zone.clone()?,
+        cidr: subnet.cidr.as_ref()?.parse().ok()?,
+    })
+}
+
+fn api(spec: &v1alpha2::ClusterSpec) -> Option<Api> {
+    let api = spec.api.as_ref()?;
+    let names = spec.additional_sans.iter().flatten().chain(&spec.master_public_name);
+    Some(Api {
+        access: parse_all(spec.kubernetes_api_access.as_ref()?)?,
+        elastic_ip: api.elastic_ip.is_some(),
+        additional_sans: names.cloned().collect(),
+        port: API_PORT,
+    })
+}
+
+/// A key pair that exists goes first, as in kops; an empty name asks for no key at all.
+fn ssh_key(spec: &v1alpha2::ClusterSpec, credentials: &[v1alpha2::SshCredential]) -> SshKey {
+    match (spec.ssh_key_name.as_deref(), credentials.first()) {
+        (Some(name), _) if !name.is_empty() => SshKey::Existing(name.to_owned()),
+        (None, Some(credential)) => {
+            let key = credential.spec.public_key.as_deref().unwrap_or_default();
+            SshKey::Import(key.trim().to_owned())
+        }
+        _ => SshKey::None,
+    }
+}
+
+fn etcd_cluster(cluster: &v1alpha2::EtcdClusterSpec) -> Option<EtcdCluster> {
+    let member = |member: &v1alpha2::EtcdMemberSpec| {
+        let private_address: Ipv4Addr = member.private_address.as_ref()?.parse().ok()?;
+        Some(EtcdMember {
+            name: member.name.clone()?,
+            instance_group: member.instance_group.clone()?,
+            private_address,
+            volume: Volume {
+                size: member.volume_size?,
+                kind: member.volume_type.clone()?,
+                iops: member.volume_iops,
+                throughput: member.volume_throughput,
+                encrypted: member.encrypted_volume?,
+                kms_key: member.kms_key_id.clone(),
+            },
+        })
+    };
+    Some(EtcdCluster {
+        name: cluster.name.clone()?,
+        version: cluster.version.clone()?,
+        members: cluster.etcd_members.as_ref()?.iter().map(member).collect::<Option<_>>()?,
+    })
+}
+
+fn plugin(networking: &v1alpha2::NetworkingSpec) -> Option<NetworkPlugin> {
+    match (&networking.flannel, &networking.cni) {
+        (Some(_), None) => Some(NetworkPlugin::Flannel),
+        (None, Some(_)) => Some(NetworkPlugin::External),
+        _ => None,
+    }
+}
+
+fn instance_group(group: &v1alpha2::InstanceGroup) -> Option<InstanceGroup> {
+    let spec = &group.spec;
+    Some(InstanceGroup {
+        name: group.name().to_owned(),
+        role: role(spec.role?)?,
+        min_size: spec.min_size?,
+        max_size: spec.max_size?,
+        machine_type: spec.machine_type.clone()?,
+        image: spec.image.clone()?,
+        subnets: spec.subnets.clone()?,
+        root_volume: Volume {
+            size: spec.root_volume_size?,
+            kind: spec.root_volume_type.clone()?,
+            iops: spec.root_volume_iops,
+            throughput: spec.root_volume_throughput,
+            encrypted: spec.root_volume_encryption?,
+            kms_key: spec.root_volume_encryption_key.clone(),
+        },
+        associate_public_ip: spec.associate_public_ip?,
+        metadata_hop_limit: spec.instance_metadata.as_ref()?.http_put_response_hop_limit?,
+        node_labels: node_labels(group),
+        taints: spec.taints.clone().unwrap_or_default(),
+        cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
+        max_pods: None,
+    })
+}
+
+fn role(role: InstanceGroupRole) -> Option<Role> {
+    match role {
+        InstanceGroupRole::Master => Some(Role::ControlPlane),
+        InstanceGroupRole::Node => Some(Role::Node),
+        InstanceGroupRole::Bastion | InstanceGroupRole::ApiServer => None,
+    }
+}
+
+/// The labels as written, and the group's name: kops's label for it is one that a kubelet may not set, so it
+/// becomes windlass's.
+fn node_labels(group: &v1alpha2::InstanceGroup) -> BTreeMap<String, String> {
+    let mut labels = group.spec.node_labels.clone().unwrap_or_default();
+    labels.remove(super::check::GROUP_LABEL);
+    labels.insert(INSTANCE_GROUP.to_owned(), group.name().to_owned());
+    labels
+}

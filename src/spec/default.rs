@@ -1,0 +1,284 @@
+//! Every default, in one pure pass: what a field means when it is left out.
+//!
+//! The values are the ones that kops's users know, except for these, where kops's are for old clusters or unsafe:
+//!
+//! | field | kops | windlass |
+//! |---|---|---|
+//! | `spec.authorization` | `alwaysAllow` | `rbac` |
+//! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
+//! | `spec.api` | a DNS name or a load balancer | `elasticIP`, as long as there is one master |
+//! | `spec.topology.dns.type` | `Public` | `None` |
+//! | `spec.etcdClusters` | `main` and `events` | `main` |
+//! | `encryptedVolume` of etcd members | false | true |
+//!
+//! Nothing here fails: what can't be understood is left as it is, and the checks say why.
+
+use ipnet::Ipv4Net;
+
+use super::subnets::{self, FIRST_MASTER};
+use super::v1alpha2::{
+    AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsSpec, DnsType, ElasticIpSpec, EtcdClusterSpec,
+    EtcdMemberSpec, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, InstanceManager,
+    InstanceMetadataSpec, RbacSpec, SubnetType, TopologySpec,
+};
+use super::versions;
+
+/// The VPC's range.
+pub const NETWORK_CIDR: &str = "172.20.0.0/16";
+/// The range that pods' and services' addresses are cut from: shared address space, which VPCs rarely use.
+pub const NON_MASQUERADE_CIDR: &str = "100.64.0.0/10";
+/// The domain of services.
+pub const CLUSTER_DNS_DOMAIN: &str = "cluster.local";
+/// Who may reach the API: everybody who has a certificate.
+pub const API_ACCESS: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// The instance type of every role.
+pub const MACHINE_TYPE: &str = "t3.medium";
+/// The type of volumes.
+pub const VOLUME_TYPE: &str = "gp3";
+/// The size of an etcd member's volume in GiB.
+pub const ETCD_VOLUME_SIZE: u32 = 20;
+/// What gp3 gives without being asked: operations a second.
+pub const GP3_IOPS: u32 = 3000;
+/// What gp3 gives without being asked: MiB/s.
+pub const GP3_THROUGHPUT: u32 = 125;
+
+/// The newest image of this account that holds a Kubernetes version.
+pub fn image(kubernetes_version: &str) -> String {
+    let version = kubernetes_version.strip_prefix('v').unwrap_or(kubernetes_version);
+    format!("self/k8s-{version}-debian13-amd64-*")
+}
+
+/// The specification with nothing left unsaid; the order of groups is kept.
+pub fn fill(cluster: &Cluster, groups: &[InstanceGroup]) -> (Cluster, Vec<InstanceGroup>) {
+    let mut cluster = cluster.clone();
+    let spec = &mut cluster.spec;
+    identity(spec);
+    ranges(spec);
+    subnets(spec);
+    access(spec, groups);
+    let groups: Vec<InstanceGroup> = groups.iter().map(|group| instance_group(spec, group)).collect();
+    etcd_clusters(spec, &groups);
+    (cluster, groups)
+}
+
+fn identity(spec: &mut ClusterSpec) {
+    let version = spec.kubernetes_version.get_or_insert_with(|| versions::default_kubernetes().to_owned());
+    if let Some(plain) = version.strip_prefix('v') {
+        *version = plain.to_owned();
+    }
+    spec.cloud_provider.get_or_insert_with(|| "aws".to_owned());
+    spec.cluster_dns_domain.get_or_insert_with(|| CLUSTER_DNS_DOMAIN.to_owned());
+}
+
+/// The VPC's range; services have the first eighth of the internal range and pods its second half.
+fn ranges(spec: &mut ClusterSpec) {
+    spec.network_cidr.get_or_insert_with(|| NETWORK_CIDR.to_owned());
+    let internal = spec.non_masquerade_cidr.get_or_insert_with(|| NON_MASQUERADE_CIDR.to_owned());
+    let Ok(internal) = internal.parse::<Ipv4Net>() else { return };
+    if let Some(services) = subnets::split(internal, 3).and_then(|blocks| blocks.first().copied()) {
+        spec.service_cluster_ip_range.get_or_insert_with(|| services.to_string());
+    }
+    if let Some(pods) = subnets::split(internal, 1).and_then(|blocks| blocks.last().copied()) {
+        spec.pod_cidr.get_or_insert_with(|| pods.to_string());
+    }
+}
+
+/// Subnets are public. Those without a range get one cut from the VPC's.
+fn subnets(spec: &mut ClusterSpec) {
+    let network = spec.network_cidr.as_deref().and_then(|cidr| cidr.parse::<Ipv4Net>().ok());
+    let subnets = spec.subnets.get_or_insert_default();
+    for subnet in subnets.iter_mut() {
+        subnet.r#type.get_or_insert(SubnetType::Public);
+        subnet.name = subnet.name.take().or_else(|| subnet.zone.clone());
+    }
+    let Some(network) = network else { return };
+    assign_ranges(network, subnets);
+}
+
+/// Cuts the VPC's range and gives a block to each subnet that has none.
+///
+/// As in kops: with only public or only private subnets, the range is cut into as many equal blocks as there are
+/// subnets, rounded up to 1, 2, 4 or 8. With utility subnets, one more block is taken; the first is cut again, into 8
+/// or what the utility subnets need, and they get those; the others get the blocks behind it. Blocks that overlap a
+/// range that is written down are not given away.
+pub fn assign_ranges(network: Ipv4Net, subnets: &mut [super::v1alpha2::SubnetSpec]) {
+    let small = |kind: Option<SubnetType>| matches!(kind, Some(SubnetType::Utility | SubnetType::DualStack));
+    let (little, big): (Vec<usize>, Vec<usize>) = (0..subnets.len())
+        .filter(|index| subnets[*index].cidr.is_none())
+        .partition(|index| small(subnets[*index].r#type));
+    if little.is_empty() && big.is_empty() {
+        return;
+    }
+    let taken: Vec<Ipv4Net> =
+        subnets.iter().filter_map(|subnet| subnet.cidr.as_deref()?.parse().ok()).collect();
+    let free = |block: &Ipv4Net| !taken.iter().any(|range| subnets::overlap(*range, *block));
+    let wanted = big.len() + usize::from(!little.is_empty());
+    let inside = taken.iter().filter(|range| network.contains(*range)).count();
+    let bits = subnets::bits_for(wanted + inside);
+    let Some(blocks) = subnets::split(network, bits) else { return };
+    let mut blocks = blocks.into_iter().filter(free);
+    if !little.is_empty() {
+        let reserved = blocks.next();
+        let pieces = reserved.and_then(|block| subnets::split(block, subnets::bits_for(little.len()).max(3)));
+        hand_out(subnets, &little, pieces.unwrap_or_default().into_iter());
+    }
+    hand_out(subnets, &big, blocks);
+}
+
+/// Blocks go to subnets in the order of their zones.
+fn hand_out(
+    subnets: &mut [super::v1alpha2::SubnetSpec],
+    which: &[usize],
+    mut blocks: impl Iterator<Item = Ipv4Net>,
+) {
+    let mut which = which.to_vec();
+    which.sort_by(|one, other| subnets[*one].zone.cmp(&subnets[*other].zone));
+    for index in which {
+        subnets[index].cidr = blocks.next().map(|block| block.to_string());
+    }
+}
+
+fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
+    let dns =
+        spec.topology.get_or_insert_with(TopologySpec::default).dns.get_or_insert_with(DnsSpec::default);
+    dns.r#type.get_or_insert(DnsType::None);
+    let api = spec.api.get_or_insert_with(AccessSpec::default);
+    let masters = groups.iter().filter(|group| is_master(group)).count();
+    if api.dns.is_none() && api.load_balancer.is_none() && masters == 1 {
+        api.elastic_ip.get_or_insert(ElasticIpSpec {});
+    }
+    spec.kubernetes_api_access.get_or_insert_with(|| API_ACCESS.map(str::to_owned).to_vec());
+    spec.ssh_access.get_or_insert_default();
+    let authorization = spec.authorization.get_or_insert_with(AuthorizationSpec::default);
+    if authorization.always_allow.is_none() {
+        authorization.rbac.get_or_insert(RbacSpec {});
+    }
+    if let Some(flannel) = spec.networking.as_mut().and_then(|networking| networking.flannel.as_mut()) {
+        flannel.backend.get_or_insert_with(|| "vxlan".to_owned());
+    }
+}
+
+fn is_master(group: &InstanceGroup) -> bool {
+    group.spec.role == Some(InstanceGroupRole::Master)
+}
+
+/// One etcd cluster, `main`, with a member on each master, where none is written.
+fn etcd_clusters(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
+    let mut masters: Vec<&str> = groups
+        .iter()
+        .filter(|group| is_master(group))
+        .filter_map(|group| group.metadata.name.as_deref())
+        .collect();
+    masters.sort_unstable();
+    let subnets = spec.subnets.clone().unwrap_or_default();
+    let clusters = spec.etcd_clusters.get_or_insert_with(|| vec![main_cluster(&masters)]);
+    for cluster in clusters.iter_mut() {
+        cluster.version.get_or_insert_with(|| versions::default_etcd().to_owned());
+        if let Some(plain) = cluster.version.as_deref().and_then(|version| version.strip_prefix('v')) {
+            cluster.version = Some(plain.to_owned());
+        }
+        for member in cluster.etcd_members.iter_mut().flatten() {
+            etcd_volume(member);
+        }
+    }
+    if let Some(main) = clusters.first_mut() {
+        private_addresses(main, &subnets, groups);
+    }
+}
+
+fn main_cluster(masters: &[&str]) -> EtcdClusterSpec {
+    let names = super::create::member_names(masters);
+    let member = |(name, group): (String, &&str)| EtcdMemberSpec {
+        name: Some(name),
+        instance_group: Some((*group).to_owned()),
+        ..EtcdMemberSpec::default()
+    };
+    EtcdClusterSpec {
+        name: Some("main".to_owned()),
+        etcd_members: Some(names.into_iter().zip(masters).map(member).collect()),
+        ..EtcdClusterSpec::default()
+    }
+}
+
+fn etcd_volume(member: &mut EtcdMemberSpec) {
+    let kind = member.volume_type.get_or_insert_with(|| VOLUME_TYPE.to_owned());
+    if kind == VOLUME_TYPE {
+        member.volume_iops.get_or_insert(GP3_IOPS);
+        member.volume_throughput.get_or_insert(GP3_THROUGHPUT);
+    }
+    member.volume_size.get_or_insert(ETCD_VOLUME_SIZE);
+    member.encrypted_volume.get_or_insert(true);
+}
+
+/// A member's address is the eleventh of its group's subnet, or the next that no member has.
+fn private_addresses(
+    cluster: &mut EtcdClusterSpec,
+    subnets: &[super::v1alpha2::SubnetSpec],
+    groups: &[InstanceGroup],
+) {
+    let members = cluster.etcd_members.get_or_insert_default();
+    let mut taken: Vec<std::net::Ipv4Addr> =
+        members.iter().filter_map(|member| member.private_address.as_deref()?.parse().ok()).collect();
+    for member in members.iter_mut().filter(|member| member.private_address.is_none()) {
+        let group = groups.iter().find(|group| group.metadata.name == member.instance_group);
+        let subnet = group.and_then(|group| group.spec.subnets.as_deref()?.first());
+        let subnet = subnets.iter().find(|candidate| subnet.is_some() && candidate.name.as_ref() == subnet);
+        let Some(range) = subnet.and_then(|subnet| subnet.cidr.as_deref()?.parse::<Ipv4Net>().ok()) else {
+            continue;
+        };
+        let mut addresses = (FIRST_MASTER..).map_while(|offset| subnets::nth(range, offset));
+        let free = addresses.find(|address| !taken.contains(address) && subnets::assignable(range, *address));
+        taken.extend(free);
+        member.private_address = free.map(|address| address.to_string());
+    }
+}
+
+/// The size of the root volume in GiB.
+fn root_volume_size(role: Option<InstanceGroupRole>) -> u32 {
+    match role {
+        Some(InstanceGroupRole::Master) => 64,
+        Some(InstanceGroupRole::Bastion) => 32,
+        Some(InstanceGroupRole::Node | InstanceGroupRole::ApiServer) | None => 128,
+    }
+}
+
+fn instance_group(cluster: &ClusterSpec, group: &InstanceGroup) -> InstanceGroup {
+    let mut group = group.clone();
+    let spec = &mut group.spec;
+    spec.manager.get_or_insert(InstanceManager::CloudGroup);
+    let least = if spec.role == Some(InstanceGroupRole::Node) { 2 } else { 1 };
+    let min = *spec.min_size.get_or_insert_with(|| spec.max_size.map_or(least, |max| max.min(least)));
+    spec.max_size.get_or_insert(min);
+    spec.machine_type.get_or_insert_with(|| MACHINE_TYPE.to_owned());
+    spec.image.get_or_insert_with(|| image(cluster.kubernetes_version.as_deref().unwrap_or_default()));
+    spec.associate_public_ip.get_or_insert(true);
+    let metadata = spec.instance_metadata.get_or_insert_with(InstanceMetadataSpec::default);
+    metadata.http_put_response_hop_limit.get_or_insert(1);
+    metadata.http_tokens.get_or_insert_with(|| "required".to_owned());
+    group_subnets(cluster, spec);
+    root_volume(spec);
+    group
+}
+
+/// Nodes span all subnets of the cluster; a master's subnet has to be said unless there is only one.
+fn group_subnets(cluster: &ClusterSpec, spec: &mut InstanceGroupSpec) {
+    if spec.subnets.as_ref().is_some_and(|subnets| !subnets.is_empty()) {
+        return;
+    }
+    let usable = |subnet: &&super::v1alpha2::SubnetSpec| subnet.r#type != Some(SubnetType::Utility);
+    let names: Vec<String> =
+        cluster.subnets.iter().flatten().filter(usable).filter_map(|subnet| subnet.name.clone()).collect();
+    if spec.role != Some(InstanceGroupRole::Master) || names.len() == 1 {
+        spec.subnets = Some(names);
+    }
+}
+
+fn root_volume(spec: &mut InstanceGroupSpec) {
+    let kind = spec.root_volume_type.get_or_insert_with(|| VOLUME_TYPE.to_owned());
+    if kind == VOLUME_TYPE {
+        spec.root_volume_iops.get_or_insert(GP3_IOPS);
+        spec.root_volume_throughput.get_or_insert(GP3_THROUGHPUT);
+    }
+    spec.root_volume_size.get_or_insert(root_volume_size(spec.role));
+    spec.root_volume_encryption.get_or_insert(true);
+}

@@ -1,0 +1,19 @@
+//! Tests of the whole path: text in, problems or a complete specification out.
+
+mod create;
+mod read;
+
+use super::{Problems, Source, read};
+
+/// Reads and completes one file, called `cluster.yaml`.
+fn complete(text: &str) -> Result<super::cluster::Cluster, Problems> {
+    read(vec![Source { name: "cluster.yaml".to_owned(), text: text.to_owned() }])?.complete()
+}
+
+/// What a bad specification is told.
+fn told(text: &str) -> String {
+    match complete(text) {
+        Ok(cluster) => format!("no problem: {cluster:#?}"),
+        Err(problems) => format!("{problems}\n"),
+    }
+}

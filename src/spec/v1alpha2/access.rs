@@ -1,0 +1,217 @@
+//! Who may reach the cluster, and what its instances may do.
+
+use super::{LoadBalancerType, Quantity};
+
+wire! {
+    /// How the API is reached from outside: one of its fields is set.
+    pub struct AccessSpec {
+        /// By a DNS name that leads to the masters.
+        dns: DnsAccessSpec,
+        /// By a Network Load Balancer.
+        load_balancer: LoadBalancerSpec,
+        /// By an Elastic IP that moves with the only master. This field is windlass's own: kops has no such form.
+        #[serde(rename = "elasticIP")]
+        elastic_ip: ElasticIpSpec,
+    }
+
+    /// The API by a DNS name.
+    pub struct DnsAccessSpec {}
+
+    /// The API by an Elastic IP. It has no settings yet.
+    pub struct ElasticIpSpec {}
+
+    /// The API by a load balancer.
+    pub struct LoadBalancerSpec {
+        /// The kind of load balancer: `Network`. `Classic` is refused.
+        class: LoadBalancerClass,
+        /// From where it is reached.
+        r#type: LoadBalancerType,
+        /// Deprecated: for Classic Load Balancers only.
+        idle_timeout_seconds: i64,
+        /// An existing security group (`sg-…`) instead of windlass's own.
+        security_group_override: String,
+        /// Further security groups (`sg-…`).
+        additional_security_groups: Vec<String>,
+        /// Whether nodes use it, too.
+        use_for_internal_api: bool,
+        /// The ARN of a certificate in ACM for a second, TLS listener.
+        ssl_certificate: String,
+        /// The TLS listener's security policy.
+        ssl_policy: String,
+        /// Whether it balances across zones.
+        cross_zone_load_balancing: bool,
+        /// Its subnets and addresses.
+        subnets: Vec<LoadBalancerSubnetSpec>,
+        /// Its access log.
+        access_log: AccessLogSpec,
+    }
+
+    /// A subnet of a load balancer.
+    pub struct LoadBalancerSubnetSpec {
+        /// The subnet's name.
+        name: String,
+        /// Its address in the subnet: internal load balancers only.
+        #[serde(rename = "privateIPv4Address")]
+        private_ipv4_address: String,
+        /// An existing Elastic IP: public load balancers only.
+        allocation_id: String,
+    }
+
+    /// A load balancer's access log.
+    pub struct AccessLogSpec {
+        /// Deprecated: for Classic Load Balancers only.
+        interval: i64,
+        /// The bucket it is written to.
+        bucket: String,
+        /// The prefix in the bucket.
+        bucket_prefix: String,
+    }
+
+    /// What instances may do in AWS.
+    pub struct IamSpec {
+        /// kops's old, wide policies. Windlass has none.
+        legacy: bool,
+        /// Whether instances may read the account's ECR registries.
+        allow_container_registry: bool,
+        /// The ARN of a permissions boundary for the roles.
+        permissions_boundary: String,
+        /// Whether windlass's own add-ons use roles for service accounts.
+        use_service_account_external_permissions: bool,
+        /// Roles for further service accounts.
+        service_account_external_permissions: Vec<ServiceAccountPermissionSpec>,
+    }
+
+    /// What a service account may do in AWS.
+    pub struct ServiceAccountPermissionSpec {
+        /// The service account's name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its permissions.
+        aws: AwsPermissionSpec,
+    }
+
+    /// Permissions: either field is set.
+    pub struct AwsPermissionSpec {
+        /// ARNs of managed policies.
+        #[serde(rename = "policyARNs")]
+        policy_arns: Vec<String>,
+        /// An inline policy as JSON text.
+        inline_policy: String,
+    }
+
+    /// How users prove who they are.
+    pub struct AuthenticationSpec {
+        /// By kopeio's webhook.
+        kopeio: KopeioAuthenticationSpec,
+        /// By AWS identities.
+        aws: AwsAuthenticationSpec,
+        /// By an OpenID Connect provider.
+        #[serde(rename = "oidc")]
+        oidc: OidcAuthenticationSpec,
+    }
+
+    /// kopeio's webhook.
+    pub struct KopeioAuthenticationSpec {}
+
+    /// An OpenID Connect provider.
+    pub struct OidcAuthenticationSpec {
+        /// The audience that tokens must be for.
+        #[serde(rename = "clientID")]
+        client_id: String,
+        /// Claims that hold a user's groups.
+        groups_claims: Vec<String>,
+        /// A prefix for groups.
+        groups_prefix: String,
+        /// The provider's URL.
+        #[serde(rename = "issuerURL")]
+        issuer_url: String,
+        /// Claims that tokens must carry.
+        required_claims: std::collections::BTreeMap<String, String>,
+        /// The claim that holds the user's name.
+        username_claim: String,
+        /// A prefix for users' names.
+        username_prefix: String,
+    }
+
+    /// The AWS IAM Authenticator.
+    pub struct AwsAuthenticationSpec {
+        /// Its image.
+        image: String,
+        /// Where it finds mappings: a comma-separated list of `MountedFile`, `CRD`, `EKSConfigMap`.
+        backend_mode: String,
+        /// What tokens are bound to: the API's name when left out.
+        #[serde(rename = "clusterID")]
+        cluster_id: String,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Its limit of memory.
+        memory_limit: Quantity,
+        /// Its limit of CPU.
+        cpu_limit: Quantity,
+        /// Which AWS identity is which Kubernetes user.
+        identity_mappings: Vec<IdentityMappingSpec>,
+    }
+
+    /// Which Kubernetes user an AWS identity is.
+    pub struct IdentityMappingSpec {
+        /// The ARN of a role or user.
+        arn: String,
+        /// The user.
+        username: String,
+        /// The user's groups.
+        groups: Vec<String>,
+    }
+
+    /// How requests are authorized: one of its fields is set.
+    pub struct AuthorizationSpec {
+        /// Not at all.
+        always_allow: AlwaysAllowSpec,
+        /// By RBAC.
+        rbac: RbacSpec,
+    }
+
+    /// No authorization.
+    pub struct AlwaysAllowSpec {}
+
+    /// RBAC.
+    pub struct RbacSpec {}
+
+    /// Publishes the issuer of service account tokens.
+    pub struct ServiceAccountIssuerDiscoverySpec {
+        /// The bucket and prefix that holds the discovery documents: `s3://…`.
+        discovery_store: String,
+        /// Serves the discovery documents from a URL instead.
+        discovery_service: DiscoveryServiceSpec,
+        /// Whether IAM trusts the issuer.
+        #[serde(rename = "enableAWSOIDCProvider")]
+        enable_aws_oidc_provider: bool,
+        /// Further audiences.
+        additional_audiences: Vec<String>,
+    }
+
+    /// A service that publishes discovery documents.
+    pub struct DiscoveryServiceSpec {
+        /// Its URL.
+        url: String,
+    }
+
+    /// The pod identity webhook.
+    pub struct PodIdentityWebhookSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// How many replicas.
+        replicas: u32,
+    }
+}
+
+/// The kind of a load balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub enum LoadBalancerClass {
+    /// A Classic Load Balancer.
+    Classic,
+    /// A Network Load Balancer.
+    Network,
+}

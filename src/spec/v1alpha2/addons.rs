@@ -1,0 +1,331 @@
+//! Add-ons and components of the cluster.
+
+use std::collections::BTreeMap;
+
+use super::Quantity;
+
+wire! {
+    /// A further add-on.
+    pub struct AddonSpec {
+        /// Where its manifest is.
+        manifest: String,
+    }
+
+    /// Time synchronisation.
+    pub struct NtpSpec {
+        /// Whether the image's is left alone.
+        managed: bool,
+    }
+
+    /// The cluster's DNS.
+    pub struct KubeDnsSpec {
+        /// For kube-dns only.
+        cache_max_size: i64,
+        /// For kube-dns only.
+        cache_max_concurrent: i64,
+        /// Tolerations of the pods.
+        tolerations: Vec<serde_json::Value>,
+        /// Affinity of the pods.
+        affinity: serde_json::Value,
+        /// CoreDNS's image.
+        #[serde(rename = "coreDNSImage")]
+        core_dns_image: String,
+        /// The proportional autoscaler's image.
+        cpa_image: String,
+        /// The DNS domain of services.
+        domain: String,
+        /// A whole Corefile instead of windlass's.
+        external_core_file: String,
+        /// Deprecated.
+        image: String,
+        /// Deprecated.
+        replicas: i64,
+        /// `CoreDNS`.
+        provider: String,
+        /// The DNS service's address.
+        #[serde(rename = "serverIP")]
+        server_ip: String,
+        /// Other DNS servers for some domains.
+        stub_domains: BTreeMap<String, Vec<String>>,
+        /// DNS servers for everything outside the cluster.
+        upstream_nameservers: Vec<String>,
+        /// The pods' request for memory.
+        memory_request: Quantity,
+        /// The pods' request for CPU.
+        cpu_request: Quantity,
+        /// The pods' limit of memory.
+        memory_limit: Quantity,
+        /// A cache on every node.
+        #[serde(rename = "nodeLocalDNS")]
+        node_local_dns: NodeLocalDnsSpec,
+    }
+
+    /// A DNS cache on every node.
+    pub struct NodeLocalDnsSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Its image.
+        image: String,
+        /// Its address on the node.
+        #[serde(rename = "localIP")]
+        local_ip: String,
+        /// Whether it forwards to the cluster's DNS.
+        #[serde(rename = "forwardToKubeDNS")]
+        forward_to_kube_dns: bool,
+        /// The pods' request for memory.
+        memory_request: Quantity,
+        /// The pods' request for CPU.
+        cpu_request: Quantity,
+        /// A whole Corefile instead of windlass's.
+        external_core_file: String,
+        /// Further settings of the Corefile.
+        additional_config: String,
+        /// Annotations of the pods.
+        pod_annotations: BTreeMap<String, String>,
+    }
+}
+
+wire! {
+    /// The AWS Load Balancer Controller.
+    pub struct AwsLoadBalancerControllerSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Its version.
+        version: String,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Its limit of CPU.
+        cpu_limit: Quantity,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its limit of memory.
+        memory_limit: Quantity,
+        /// Whether load balancers may have AWS WAF.
+        #[serde(rename = "enableWAF")]
+        enable_waf: bool,
+        /// Whether load balancers may have AWS WAFv2.
+        #[serde(rename = "enableWAFv2")]
+        enable_waf_v2: bool,
+        /// Whether load balancers may have AWS Shield.
+        enable_shield: bool,
+    }
+
+    /// The AWS Node Termination Handler.
+    pub struct NodeTerminationHandlerSpec {
+        /// Whether to delete the daemon set's pods when draining.
+        delete_sqs_msg_if_node_not_found: bool,
+        /// Whether it runs.
+        enabled: bool,
+        /// Whether it acts on notices of spot interruptions.
+        enable_spot_interruption_draining: bool,
+        /// Whether it acts on scheduled maintenance.
+        enable_scheduled_event_draining: bool,
+        /// Whether it acts on recommendations to rebalance, by cordoning.
+        enable_rebalance_monitoring: bool,
+        /// Whether it acts on recommendations to rebalance, by draining.
+        enable_rebalance_draining: bool,
+        /// Whether it serves metrics.
+        #[serde(rename = "prometheusEnable")]
+        enable_prometheus_metrics: bool,
+        /// Whether it reads events from a queue instead of the metadata service.
+        #[serde(rename = "enableSQSTerminationDraining")]
+        enable_sqs_termination_draining: bool,
+        /// Whether spot instances at risk are excluded from load balancers.
+        exclude_from_load_balancers: bool,
+        /// The tag of groups it looks after.
+        #[serde(rename = "managedASGTag")]
+        managed_asg_tag: String,
+        /// How long pods have to end, in seconds.
+        pod_termination_grace_period: i32,
+        /// Whether it taints nodes.
+        taint_node: bool,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Its version.
+        version: String,
+        /// A URL that is told of every event.
+        #[serde(rename = "webhookURL")]
+        webhook_url: String,
+        /// What the URL is told.
+        webhook_template: String,
+    }
+
+    /// The Node Problem Detector.
+    pub struct NodeProblemDetectorSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Its image.
+        image: String,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Its limit of memory.
+        memory_limit: Quantity,
+        /// Its limit of CPU.
+        cpu_limit: Quantity,
+    }
+
+    /// The metrics server.
+    pub struct MetricsServerSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Its image.
+        image: String,
+        /// Whether it accepts kubelets' certificates unchecked.
+        insecure: bool,
+    }
+
+    /// cert-manager.
+    pub struct CertManagerSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Whether it is windlass's to install.
+        managed: bool,
+        /// Its image.
+        image: String,
+        /// The issuer of certificates that name none.
+        default_issuer: String,
+        /// DNS servers for its own checks.
+        nameservers: Vec<String>,
+        /// Hosted zones that it may write to.
+        #[serde(rename = "hostedZoneIDs")]
+        hosted_zone_ids: Vec<String>,
+        /// Its feature gates.
+        feature_gates: BTreeMap<String, bool>,
+    }
+
+    /// The Cluster Autoscaler.
+    pub struct ClusterAutoscalerSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// How it chooses a group: `random`, `least-waste`, `most-pods`, `price` or `priority`.
+        expander: String,
+        /// Whether groups that are alike are kept at the same size.
+        balance_similar_node_groups: bool,
+        /// Whether the demand of daemon sets counts for a node's use.
+        ignore_daemon_sets_utilization: bool,
+        /// Below which use a node may go.
+        scale_down_utilization_threshold: String,
+        /// Whether nodes with pods that use local storage stay.
+        skip_nodes_with_local_storage: bool,
+        /// Whether nodes with pods of kube-system stay.
+        skip_nodes_with_system_pods: bool,
+        /// Whether nodes with pods that no controller made stay.
+        skip_nodes_with_custom_controller_pods: bool,
+        /// How old an unschedulable pod must be.
+        new_pod_scale_up_delay: String,
+        /// How long after a scale-up no node goes.
+        scale_down_delay_after_add: String,
+        /// How long a node must be unneeded.
+        scale_down_unneeded_time: String,
+        /// How long an unready node must be unneeded.
+        scale_down_unready_time: String,
+        /// Whether daemon sets' pods are evicted from empty nodes.
+        cordon_node_before_terminating: bool,
+        /// The most nodes that it makes.
+        max_node_provision_time: String,
+        /// Its image.
+        image: String,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Annotations of its pods.
+        pod_annotations: BTreeMap<String, String>,
+        /// The `priority` expander's own configuration.
+        custom_priority_expander_config: BTreeMap<String, Vec<String>>,
+        /// Whether it creates the `priority` expander's configuration.
+        create_priority_expander_config: bool,
+        /// Whether it emits an event for each unschedulable pod.
+        emit_per_nodegroup_metrics: bool,
+        /// Use a static list of instance types.
+        aws_use_static_instance_list: bool,
+    }
+
+    /// The CSI snapshot controller.
+    pub struct SnapshotControllerSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Whether a default `VolumeSnapshotClass` is made.
+        install_default_class: bool,
+    }
+
+    /// Karpenter.
+    pub struct KarpenterSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// How it logs.
+        log_encoding: String,
+        /// How much it logs.
+        log_level: String,
+        /// Its image.
+        image: String,
+        /// Its request for memory.
+        memory_request: Quantity,
+        /// Its limit of memory.
+        memory_limit: Quantity,
+        /// Its request for CPU.
+        cpu_request: Quantity,
+        /// Its feature gates.
+        feature_gates: String,
+    }
+
+    /// Publishes names of services and ingresses.
+    pub struct ExternalDnsSpec {
+        /// Deprecated: `provider: none`.
+        disable: bool,
+        /// Whether names of ingresses are published.
+        watch_ingress: bool,
+        /// The only namespace that may publish names.
+        watch_namespace: String,
+        /// `dns-controller`, `external-dns` or `none`.
+        provider: String,
+    }
+
+    /// The integration with AWS.
+    pub struct CloudConfigSpec {
+        /// Whether default storage classes are made.
+        manage_storage_classes: bool,
+        /// For other clouds.
+        multizone: bool,
+        /// For other clouds.
+        node_tags: String,
+        /// For other clouds.
+        node_instance_prefix: String,
+        /// For GCE.
+        gce_service_account: String,
+        /// Whether load balancers' security groups are left out of the nodes'.
+        disable_security_group_ingress: bool,
+        /// An existing security group for Classic Load Balancers.
+        elb_security_group: String,
+        /// How security groups of Network Load Balancers are handled.
+        nlb_security_group_mode: String,
+        /// Which IP families nodes have.
+        #[serde(rename = "nodeIPFamilies")]
+        node_ip_families: Vec<String>,
+        /// The EBS CSI driver.
+        #[serde(rename = "awsEBSCSIDriver")]
+        aws_ebs_csi_driver: AwsEbsCsiDriverSpec,
+    }
+
+    /// The EBS CSI driver.
+    pub struct AwsEbsCsiDriverSpec {
+        /// Whether it runs.
+        enabled: bool,
+        /// Whether it is windlass's to install.
+        managed: bool,
+        /// Its version.
+        version: String,
+        /// How many volumes a node may have.
+        volume_attach_limit: i64,
+        /// Whether it runs in the host's network.
+        host_network: bool,
+        /// Annotations of its pods.
+        pod_annotations: BTreeMap<String, String>,
+        /// How much it logs.
+        log_level: i32,
+    }
+}

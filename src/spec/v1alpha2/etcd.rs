@@ -1,0 +1,98 @@
+//! etcd.
+
+use super::{Duration, Quantity};
+
+wire! {
+    /// An etcd cluster.
+    pub struct EtcdClusterSpec {
+        /// Its name: `main`, or in kops also `events`, `leases` and `cilium`.
+        name: String,
+        /// How kops runs it: `Manager`. Windlass's agent runs etcd as a static pod.
+        provider: String,
+        /// Its members: an odd number.
+        etcd_members: Vec<EtcdMemberSpec>,
+        /// Deprecated: etcd always speaks TLS.
+        #[serde(rename = "enableEtcdTLS")]
+        enable_etcd_tls: bool,
+        /// Deprecated: etcd always checks certificates.
+        #[serde(rename = "enableTLSAuth")]
+        enable_tls_auth: bool,
+        /// The etcd version; the machine image must hold exactly this one.
+        version: String,
+        /// How long a member waits for its leader before it stands for election.
+        leader_election_timeout: Duration,
+        /// How often a leader says that it is there.
+        heartbeat_interval: Duration,
+        /// The image instead of the machine image's.
+        image: String,
+        /// Backups.
+        backups: EtcdBackupSpec,
+        /// kops's etcd-manager.
+        manager: EtcdManagerSpec,
+        /// The pod's request for memory.
+        memory_request: Quantity,
+        /// The pod's request for CPU.
+        cpu_request: Quantity,
+    }
+
+    /// A member of an etcd cluster, and the volume that holds its data.
+    pub struct EtcdMemberSpec {
+        /// Its name, such as `a`.
+        name: String,
+        /// The master group whose instance it runs on.
+        instance_group: String,
+        /// The master's stable private address. When left out, it is chosen in the group's subnet: the eleventh
+        /// address, or the next for a second master in the same subnet. This field is windlass's own.
+        private_address: String,
+        /// The volume's type: `gp3` when left out.
+        volume_type: String,
+        /// The volume's provisioned operations a second.
+        volume_iops: u32,
+        /// The volume's throughput in MiB/s.
+        volume_throughput: u32,
+        /// The volume's size in GiB: 20 when left out.
+        volume_size: u32,
+        /// The KMS key for the volume: AWS's own for EBS when left out.
+        kms_key_id: String,
+        /// Whether the volume is encrypted: it is when left out.
+        encrypted_volume: bool,
+    }
+
+    /// Backups of an etcd cluster.
+    pub struct EtcdBackupSpec {
+        /// Where they go.
+        backup_store: String,
+        /// Deprecated: kops's backup image.
+        image: String,
+    }
+
+    /// kops's etcd-manager. Windlass's agent does its work, so most of these have no counterpart.
+    pub struct EtcdManagerSpec {
+        /// Its image.
+        image: String,
+        /// Its environment; variables named `ETCD_…` reach etcd.
+        env: Vec<EnvVarSpec>,
+        /// How often a backup is made.
+        backup_interval: Duration,
+        /// For how many days backups are kept.
+        backup_retention_days: u32,
+        /// How often members look for each other.
+        discovery_poll_interval: String,
+        /// Where metrics are served.
+        #[serde(rename = "listenMetricsURLs")]
+        listen_metrics_urls: Vec<String>,
+        /// Where HTTP clients are served.
+        #[serde(rename = "listenClientHTTPURLs")]
+        listen_client_http_urls: Vec<String>,
+        /// How much is logged.
+        log_level: i32,
+    }
+
+    /// An environment variable.
+    pub struct EnvVarSpec {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    }
+}

@@ -1,0 +1,266 @@
+//! `InstanceGroup`'s specification.
+
+use std::collections::BTreeMap;
+
+use super::{Duration, FileAssetSpec, HookSpec, Quantity, RollingUpdateSpec, WarmPoolSpec};
+
+wire! {
+    /// A group of instances that are alike.
+    pub struct InstanceGroupSpec {
+        /// Who looks after the instances: `CloudGroup` (an Auto Scaling group) or `Karpenter`.
+        manager: InstanceManager,
+        /// What the instances are for.
+        role: InstanceGroupRole,
+        /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
+        /// the name, or `ssm:<parameter>`.
+        image: String,
+        /// Fewest instances: 1 for masters and 2 for nodes when left out.
+        min_size: u32,
+        /// Most instances: `minSize` when left out.
+        max_size: u32,
+        /// Whether the Cluster Autoscaler may resize the group.
+        autoscale: bool,
+        /// The group's priority in the Cluster Autoscaler's `priority` expander.
+        autoscale_priority: i32,
+        /// The EC2 instance type, such as `t3.medium`.
+        machine_type: String,
+        /// The root volume's size in GiB: 64 for masters, 128 for nodes, 32 for bastions when left out.
+        root_volume_size: u32,
+        /// The root volume's type: `gp3` when left out.
+        root_volume_type: String,
+        /// The root volume's provisioned operations a second.
+        root_volume_iops: u32,
+        /// The root volume's throughput in MiB/s.
+        root_volume_throughput: u32,
+        /// Whether the instance is EBS-optimized.
+        root_volume_optimization: bool,
+        /// Deprecated: the root volume always goes with the instance.
+        root_volume_delete_on_termination: bool,
+        /// Whether the root volume is encrypted: it is when left out.
+        root_volume_encryption: bool,
+        /// The KMS key for the root volume: AWS's own for EBS when left out.
+        root_volume_encryption_key: String,
+        /// Further volumes.
+        volumes: Vec<VolumeSpec>,
+        /// Where volumes are mounted.
+        volume_mounts: Vec<VolumeMountSpec>,
+        /// The names of the cluster's subnets that the group spans.
+        subnets: Vec<String>,
+        /// Zones: on AWS the subnets say it.
+        zones: Vec<String>,
+        /// Units for the group's instances.
+        hooks: Vec<HookSpec>,
+        /// The most that is paid for an instance: makes this a group of spot instances.
+        max_price: String,
+        /// Deprecated: AWS no longer sells spot blocks.
+        spot_duration_in_minutes: i64,
+        /// The credit option of burstable types: `standard` or `unlimited`.
+        cpu_credits: String,
+        /// Whether instances get public addresses: they do in public subnets when left out.
+        associate_public_ip: bool,
+        /// Further security groups (`sg-…`).
+        additional_security_groups: Vec<String>,
+        /// Tags for the group's resources.
+        cloud_labels: BTreeMap<String, String>,
+        /// Labels for the Nodes.
+        node_labels: BTreeMap<String, String>,
+        /// Files for the group's instances.
+        file_assets: Vec<FileAssetSpec>,
+        /// `default` or `dedicated`.
+        tenancy: String,
+        /// Taints for the Nodes, as `key=value:Effect`.
+        taints: Vec<String>,
+        /// Several instance types, on demand and spot.
+        mixed_instances_policy: MixedInstancesPolicySpec,
+        /// Whether spot instances at risk are replaced before they are interrupted.
+        capacity_rebalance: bool,
+        /// Further parts of the user data.
+        additional_user_data: Vec<UserDataSpec>,
+        /// Auto Scaling processes that are suspended.
+        suspend_processes: Vec<String>,
+        /// Existing load balancers for the group.
+        external_load_balancers: Vec<ExternalLoadBalancerSpec>,
+        /// Whether CloudWatch has metrics for each minute.
+        detailed_instance_monitoring: bool,
+        /// An existing instance profile instead of windlass's own.
+        iam: IamProfileSpec,
+        /// An existing security group (`sg-…`) instead of windlass's own.
+        security_group_override: String,
+        /// Whether instances are protected from scaling in.
+        instance_protection: bool,
+        /// Kernel parameters, as `name=value`.
+        sysctl_parameters: Vec<String>,
+        /// How the group is rolled.
+        rolling_update: RollingUpdateSpec,
+        /// What happens to an interrupted spot instance: `hibernate`, `stop` or `terminate`.
+        instance_interruption_behavior: String,
+        /// Whether user data is compressed.
+        compress_user_data: bool,
+        /// The instance metadata service.
+        instance_metadata: InstanceMetadataSpec,
+        /// Whether instances update their own packages: `automatic` or `external`.
+        update_policy: String,
+        /// The group's warm pool.
+        warm_pool: WarmPoolSpec,
+        /// Debian packages for the group's instances.
+        packages: Vec<String>,
+        /// For GCE only.
+        guest_accelerators: Vec<AcceleratorSpec>,
+        /// How long an instance lives at most: at least a day.
+        max_instance_lifetime: Duration,
+        /// For GCE only.
+        gcp_provisioning_model: String,
+        /// gVisor as a second container runtime.
+        gvisor: GvisorSpec,
+    }
+
+    /// The instance metadata service.
+    pub struct InstanceMetadataSpec {
+        /// How many network hops a token may travel: 1, so that pods don't get the instance's credentials, up to 64.
+        http_put_response_hop_limit: u32,
+        /// `required`: windlass refuses `optional`.
+        http_tokens: String,
+    }
+
+    /// Several instance types.
+    pub struct MixedInstancesPolicySpec {
+        /// The types.
+        instances: Vec<String>,
+        /// What types must have, instead of a list.
+        instance_requirements: InstanceRequirementsSpec,
+        /// How on-demand types are chosen.
+        on_demand_allocation_strategy: String,
+        /// How many instances are on demand before any is spot.
+        on_demand_base: i64,
+        /// The percentage on demand beyond that.
+        on_demand_above_base: i64,
+        /// How spot types are chosen.
+        spot_allocation_strategy: String,
+        /// How many spot pools are used with `lowest-price`.
+        spot_instance_pools: i64,
+    }
+
+    /// What instance types must have.
+    pub struct InstanceRequirementsSpec {
+        /// CPUs.
+        cpu: MinMaxSpec,
+        /// Memory.
+        memory: MinMaxSpec,
+        /// Types that are left out.
+        excluded_instance_types: Vec<String>,
+    }
+
+    /// A range.
+    pub struct MinMaxSpec {
+        /// At least.
+        min: Quantity,
+        /// At most.
+        max: Quantity,
+    }
+
+    /// A part of the user data.
+    pub struct UserDataSpec {
+        /// Its name.
+        name: String,
+        /// Its MIME type, such as `text/x-shellscript`.
+        r#type: String,
+        /// What is in it.
+        content: String,
+    }
+
+    /// A further volume.
+    pub struct VolumeSpec {
+        /// Whether it goes with the instance.
+        delete_on_termination: bool,
+        /// Its device name.
+        device: String,
+        /// Whether it is encrypted.
+        encrypted: bool,
+        /// Its provisioned operations a second.
+        iops: i64,
+        /// Its throughput in MiB/s.
+        throughput: i64,
+        /// The KMS key.
+        key: String,
+        /// Its size in GiB.
+        size: i64,
+        /// Its type.
+        r#type: String,
+    }
+
+    /// Where a volume is mounted.
+    pub struct VolumeMountSpec {
+        /// Its device name.
+        device: String,
+        /// Its file system.
+        filesystem: String,
+        /// Options for making the file system.
+        format_options: Vec<String>,
+        /// Options for mounting it.
+        mount_options: Vec<String>,
+        /// Where.
+        path: String,
+    }
+
+    /// An existing instance profile.
+    pub struct IamProfileSpec {
+        /// Its ARN.
+        profile: String,
+    }
+
+    /// An existing load balancer: one of its fields is set.
+    pub struct ExternalLoadBalancerSpec {
+        /// A Classic Load Balancer's name.
+        load_balancer_name: String,
+        /// A target group's ARN.
+        target_group_arn: String,
+    }
+
+    /// For GCE only.
+    pub struct AcceleratorSpec {
+        /// How many.
+        accelerator_count: i64,
+        /// Which.
+        accelerator_type: String,
+    }
+
+    /// gVisor.
+    pub struct GvisorSpec {
+        /// Whether it is there.
+        enabled: bool,
+    }
+}
+
+/// What instances are for.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+pub enum InstanceGroupRole {
+    /// etcd and the control plane.
+    Master,
+    /// Workloads.
+    Node,
+    /// The way in by SSH.
+    Bastion,
+    /// Further API servers.
+    #[serde(rename = "APIServer")]
+    ApiServer,
+}
+
+/// Who looks after instances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+pub enum InstanceManager {
+    /// An Auto Scaling group.
+    CloudGroup,
+    /// Karpenter.
+    Karpenter,
+}

@@ -1,0 +1,80 @@
+//! Versions: which ones windlass runs by default, and which it accepts.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+/// The list that the image's scripts and the add-ons use, too.
+static VERSIONS: LazyLock<serde_json::Value> =
+    LazyLock::new(|| serde_json::from_str(include_str!("../../manifests/versions.json")).unwrap_or_default());
+
+/// The Kubernetes version of new clusters.
+pub fn default_kubernetes() -> &'static str {
+    VERSIONS["kubernetes"].as_str().unwrap_or_default()
+}
+
+/// The etcd version of new clusters.
+pub fn default_etcd() -> &'static str {
+    VERSIONS["etcd"].as_str().unwrap_or_default()
+}
+
+/// The minor versions of Kubernetes 1 that windlass knows how to run.
+pub const KUBERNETES_MINORS: std::ops::RangeInclusive<u32> = 35..=36;
+
+/// A version such as `1.36.3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second.
+    pub minor: u32,
+    /// The third.
+    pub patch: u32,
+}
+
+impl Version {
+    /// Reads `1.36.3` or `v1.36.3`; `None` for anything else, such as a version without a patch or with a suffix.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.strip_prefix('v').unwrap_or(text).split('.').map(number);
+        let version = Self { major: numbers.next()??, minor: numbers.next()??, patch: numbers.next()?? };
+        numbers.next().is_none().then_some(version)
+    }
+}
+
+/// A number without a sign and leading zeros.
+fn number(text: &str) -> Option<u32> {
+    let plain = text == "0" || !text.starts_with('0');
+    if plain && text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_versions_are_ones_that_are_accepted() {
+        let kubernetes = Version::parse(default_kubernetes());
+        assert!(
+            kubernetes.is_some_and(|version| KUBERNETES_MINORS.contains(&version.minor)),
+            "{kubernetes:?}"
+        );
+        assert!(Version::parse(default_etcd()).is_some_and(|version| version.major == 3));
+    }
+
+    #[test]
+    fn a_version_has_three_plain_numbers() {
+        let version = Version { major: 1, minor: 36, patch: 3 };
+        assert_eq!(Version::parse("1.36.3"), Some(version));
+        assert_eq!(Version::parse("v1.36.3"), Some(version));
+        for wrong in
+            ["", "v", "1.36", "1.36.3.4", "1.36.x", "1.36.+3", "1.036.3", "1.36.3-rc.1", "99999999999.1.1"]
+        {
+            assert_eq!(Version::parse(wrong), None, "{wrong}");
+        }
+    }
+}
