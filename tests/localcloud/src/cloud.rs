@@ -5,7 +5,6 @@
 //! done by tasks of their own that report back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -283,17 +282,13 @@ impl Keeper {
         };
         let listener = TcpListener::from_std(router.listen(firewall::METADATA, 80)?).map_err(inside)?;
         let mut services = vec![tokio::spawn(self.metadata.clone().serve(vpc.to_owned(), listener))];
-        for address in self.resolvers(world, vpc) {
+        let address = world.vpcs.iter().find(|other| other.id == vpc).map(|vpc| firewall::resolver(vpc.cidr));
+        if let Some(address) = address {
             let socket = router.bind_udp(address, 53)?;
             let socket = tokio::net::UdpSocket::from_std(socket).map_err(inside)?;
             services.push(tokio::spawn(self.resolver.clone().serve(vpc.to_owned(), socket)));
         }
         Ok(services)
-    }
-
-    fn resolvers(&self, world: &World, vpc: &str) -> Vec<Ipv4Addr> {
-        let vpc = world.vpcs.iter().find(|other| other.id == vpc);
-        vpc.map(|vpc| firewall::resolver(vpc.cidr)).into_iter().collect()
     }
 
     fn reconcile_machines(&mut self, world: &World) {

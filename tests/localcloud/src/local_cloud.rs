@@ -16,7 +16,7 @@ use crate::image::{self, Image};
 use crate::machine::Setup;
 use crate::namespace::{self, Namespace};
 use crate::network::{self, ENDPOINT, ENDPOINT_PORT, Network};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::region::{self, Region};
 use crate::status::Status;
 use crate::{cleanup, endpoint};
@@ -126,8 +126,8 @@ pub fn cloud_name(directory: &Path) -> String {
         return "localcloud".to_owned();
     }
     let digest = Sha256::digest(directory.as_os_str().as_encoded_bytes());
-    let short: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("lc{short}")
+    let [first, second, third, fourth, ..] = digest.0;
+    format!("lc{:08x}", u32::from_be_bytes([first, second, third, fourth]))
 }
 
 /// A running cloud. Dropping it ends everything at once; [`stop`](Self::stop) also says whether that worked.
@@ -358,6 +358,11 @@ fn prepare_directory(directory: &Path) -> Result<(PathBuf, fs::File), Error> {
     }
     let lock = lock(&directory).map_err(failed)?;
     let lock = lock.ok_or_else(|| Error::Taken(directory.clone()))?;
+    // It names a process that is no more, and whose id may be another's by now.
+    match fs::remove_file(directory.join(crate::status::FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
     Ok((directory, lock))
 }
 
@@ -394,11 +399,10 @@ pub fn console(directory: &Path, instance: &str) -> PathBuf {
 pub fn kill(status: &Status, instance: &str) -> std::io::Result<()> {
     let missing = || std::io::Error::other(format!("{instance} has no machine"));
     let known = status.instances.iter().find(|known| known.id == instance).ok_or_else(missing)?;
-    let pid = known.pid.and_then(|pid| i32::try_from(pid).ok()).ok_or_else(missing)?;
-    let pid = rustix::process::Pid::from_raw(pid).ok_or_else(missing)?;
+    let pid = known.pid.ok_or_else(missing)?;
     // A process id can be another's by now: the handle is opened first, then the cgroup says whose it is.
-    let handle = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
-    let groups = fs::read_to_string(format!("/proc/{}/cgroup", pid.as_raw_nonzero()))?;
+    let handle = process::handle(pid)?;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     if !groups.contains(&format!("/{}-{instance}", status.cloud)) {
         return Err(missing());
     }

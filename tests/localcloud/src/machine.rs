@@ -5,26 +5,30 @@
 //! is the first process of a process namespace: when it dies, for whatever reason, the kernel takes everything.
 
 use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
+use rustix::process::{Signal, pidfd_send_signal};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::UnixDatagram;
 
 use crate::cgroup::Cgroup;
 use crate::command;
 use crate::image::{self, Image};
+use crate::namespace::Namespace;
 use crate::process::{self, Process};
 use crate::region::Region;
 use crate::world::Instance;
 
 /// How long a machine may take from its first process to its own view of the kernel.
-const PREPARATION: Duration = Duration::from_secs(60);
-/// How many bytes of the console EC2 keeps.
-const CONSOLE_KEPT: usize = 64 * 1024;
+const PREPARATION: Duration = Duration::from_mins(1);
+/// How long a machine's supervisor may take to end after the machine.
+const SUPERVISOR: Duration = Duration::from_secs(5);
 /// How often the console is sent to the region, at most.
 const CONSOLE_EVERY: Duration = Duration::from_millis(500);
 
@@ -86,6 +90,7 @@ pub struct Setup {
 pub struct Machine {
     process: Process,
     leader: u32,
+    handle: Arc<OwnedFd>,
     directory: PathBuf,
     cgroup: Cgroup,
 }
@@ -104,21 +109,21 @@ impl Setup {
         image: &Image,
         resolver: Ipv4Addr,
     ) -> Result<Machine, Error> {
-        let id = instance.id.clone();
-        let directory = self.instance_directory(&id);
-        let store = image.containerd_store();
-        let layers = image.layers.iter().chain([&self.layer]).cloned().collect::<Vec<_>>();
-        let (at, resolver) = (directory.clone(), resolver_configuration(instance, resolver));
+        let id = &instance.id;
+        let unusable = |source| Error::Directory { instance: id.clone(), source };
+        let directory = self.instance_directory(id);
+        let layers: Vec<PathBuf> = image.layers.iter().chain([&self.layer]).cloned().collect();
+        let overlay = overlay_options(layers.len());
+        let (at, store) = (directory.clone(), image.containerd_store());
+        let resolver = resolver_configuration(instance, resolver);
         let made = tokio::task::spawn_blocking(move || make_directory(&at, &layers, store, &resolver)).await;
-        made.map_err(std::io::Error::other)
-            .and_then(|result| result)
-            .map_err(|source| Error::Directory { instance: id.clone(), source })?;
+        made.map_err(std::io::Error::other).and_then(|result| result).map_err(unusable)?;
         let name = format!("{}-{id}", self.cloud);
         let cgroup =
             Cgroup::create(&name).map_err(|source| Error::Cgroup { instance: id.clone(), source })?;
-        let notices = notices(&name).map_err(|source| Error::Directory { instance: id.clone(), source })?;
-        let layers = image.layers.len() + 1;
-        let line = self.line(instance, &name, &cgroup, layers, &directory);
+        let notices = notices(&name).map_err(unusable)?;
+        let mut line = supervisor(&directory, overlay, &cgroup);
+        line.extend(container(&directory, &name, &instance.host_name()));
         let environment = [
             ("SYSTEMD_NSPAWN_API_VFS_WRITABLE".to_owned(), "yes".to_owned()),
             ("NOTIFY_SOCKET".to_owned(), format!("@{name}")),
@@ -126,75 +131,87 @@ impl Setup {
         let (process, stdout) = Process::start(&name, &line, &environment)?;
         let console = directory.join("console.log");
         tokio::spawn(keep_console(stdout, console.clone(), self.region.clone(), id.clone()));
-        let mut waiting = process.clone();
-        let started = async {
-            let leader = leader(&notices, &cgroup).await;
-            prepared(leader).await;
-            leader
-        };
-        let leader = tokio::select! {
-            leader = started => leader,
-            _ = waiting.ended() => {
-                return Err(Error::Ended { instance: id, console: last_lines(&console) });
-            }
-            () = tokio::time::sleep(PREPARATION) => {
-                process.kill();
-                return Err(Error::Late { instance: id });
-            }
-        };
-        Ok(Machine { process, leader, directory, cgroup })
+        let (leader, handle) = started(id, &process, &notices, &cgroup, &console).await?;
+        tokio::spawn(drain(notices, process.clone()));
+        Ok(Machine { process, leader, handle: Arc::new(handle), directory, cgroup })
     }
+}
 
-    /// The command line of the supervisor.
-    fn line(
-        &self,
-        instance: &Instance,
-        name: &str,
-        cgroup: &Cgroup,
-        layers: usize,
-        directory: &Path,
-    ) -> Vec<String> {
-        let lower: Vec<String> = (0..layers).rev().map(|number| format!("layers/{number}")).collect();
-        let overlay = format!("lowerdir={},upperdir=upper,workdir=work", lower.join(":"));
-        let outside = [
-            "unshare",
-            "--mount",
-            "--propagation=slave",
-            "--pid",
-            "--fork",
-            "--kill-child=KILL",
-            "--mount-proc",
-        ];
-        let mut line: Vec<String> = outside.map(str::to_owned).to_vec();
-        line.push(format!("--wd={}", directory.display()));
-        line.extend(["sh", "-c", include_str!("../layer/launch"), "launch"].map(str::to_owned));
-        line.push(overlay);
-        line.extend(cgroup.directories().iter().map(|directory| directory.display().to_string()));
-        line.push("--".to_owned());
-        let nspawn = [
-            "systemd-nspawn",
-            "--quiet",
-            "--boot",
-            "--directory=root",
-            "--console=read-only",
-            "--notify-ready=yes",
-            "--register=no",
-            "--keep-unit",
-            "--capability=all",
-            "--system-call-filter=@keyring bpf perf_event_open @module",
-            "--bind=/dev/kmsg",
-            "--link-journal=no",
-            "--resolv-conf=off",
-            "--timezone=off",
-        ];
-        line.extend(nspawn.map(str::to_owned));
-        line.push(format!("--machine={name}"));
-        line.push(format!("--hostname={}", instance.host_name()));
-        line.push(format!("--network-namespace-path=/run/netns/{name}"));
-        for (outside, inside) in [("containerd", "/var/lib/containerd"), ("kubelet", "/var/lib/kubelet")] {
-            line.push(format!("--bind={}:{inside}", directory.join(outside).display()));
+/// The overlay's options: the layers by their short names, the topmost first.
+fn overlay_options(layers: usize) -> String {
+    let lower: Vec<String> = (0..layers).rev().map(|number| format!("layers/{number}")).collect();
+    format!("lowerdir={},upperdir=upper,workdir=work", lower.join(":"))
+}
+
+/// The part of the command line that makes the supervisor: the first process of a process namespace, in a mount
+/// namespace of its own.
+fn supervisor(directory: &Path, overlay: String, cgroup: &Cgroup) -> Vec<String> {
+    let unshare =
+        ["unshare", "--mount", "--propagation=slave", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"];
+    let mut line: Vec<String> = unshare.map(str::to_owned).to_vec();
+    line.push(format!("--wd={}", directory.display()));
+    line.extend(["sh", "-c", include_str!("../layer/launch"), "launch"].map(str::to_owned));
+    line.push(overlay);
+    line.extend(cgroup.directories().iter().map(|directory| directory.display().to_string()));
+    line.push("--".to_owned());
+    line
+}
+
+/// The part of the command line that makes the container.
+fn container(directory: &Path, name: &str, host_name: &str) -> Vec<String> {
+    let nspawn = [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        "--directory=root",
+        "--console=read-only",
+        "--notify-ready=yes",
+        "--register=no",
+        "--keep-unit",
+        "--capability=all",
+        "--system-call-filter=@keyring bpf perf_event_open @module",
+        "--bind=/dev/kmsg",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+    ];
+    let mut line: Vec<String> = nspawn.map(str::to_owned).to_vec();
+    line.push(format!("--machine={name}"));
+    line.push(format!("--hostname={host_name}"));
+    line.push(format!("--network-namespace-path={}", Namespace::named(name).path().display()));
+    for (outside, inside) in [("containerd", "/var/lib/containerd"), ("kubelet", "/var/lib/kubelet")] {
+        line.push(format!("--bind={}:{inside}", directory.join(outside).display()));
+    }
+    line
+}
+
+/// Waits until the instance's first process runs and is prepared.
+async fn started(
+    instance: &str,
+    process: &Process,
+    notices: &UnixDatagram,
+    cgroup: &Cgroup,
+    console: &Path,
+) -> Result<(u32, OwnedFd), Error> {
+    let mut waiting = process.clone();
+    let started = async {
+        let leader = leader(notices, cgroup).await;
+        prepared(leader).await;
+        leader
+    };
+    let leader = tokio::select! {
+        leader = started => leader,
+        _ = waiting.ended() => {
+            return Err(Error::Ended { instance: instance.to_owned(), console: last_lines(console) });
         }
-        line
+        () = tokio::time::sleep(PREPARATION) => {
+            process.kill();
+            return Err(Error::Late { instance: instance.to_owned() });
+        }
+    };
+    match process::handle(leader) {
+        Ok(handle) => Ok((leader, handle)),
+        Err(_) => Err(Error::Ended { instance: instance.to_owned(), console: last_lines(console) }),
     }
 }
 
@@ -209,9 +226,17 @@ impl Machine {
         &self.process
     }
 
-    /// Kills the machine at once, as a terminated instance is gone at once.
+    /// Kills the machine at once, as a terminated instance is gone at once: its first process, and so all of
+    /// them. The supervisor ends by itself then; one that doesn't is killed too.
     pub fn kill(&self) {
-        self.process.kill();
+        if let Err(error) = pidfd_send_signal(&*self.handle, Signal::KILL) {
+            tracing::debug!(leader = self.leader, %error, "it had ended already");
+        }
+        let process = self.process.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(SUPERVISOR).await;
+            process.kill();
+        });
     }
 
     /// Takes away what a dead machine leaves: its cgroup, and its disk unless that is to be `kept`.
@@ -305,6 +330,21 @@ async fn leader(notices: &UnixDatagram, cgroup: &Cgroup) -> u32 {
     }
 }
 
+/// Takes the notices that follow until the machine ends; systemd-nspawn complains when nobody does.
+async fn drain(notices: UnixDatagram, mut process: Process) {
+    let mut buffer = vec![0; 4096];
+    loop {
+        tokio::select! {
+            _ = process.ended() => return,
+            received = notices.recv(&mut buffer) => {
+                if received.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 /// Whether the process is the first one of a process namespace two below ours: the supervisor's is the one
 /// between, and the id in systemd-nspawn's notice is counted there.
 fn is_leader(pid: u32) -> bool {
@@ -322,34 +362,34 @@ async fn prepared(leader: u32) {
     }
 }
 
-/// Writes the console to its file as it comes, and sends its end to the region.
+/// Writes the console to its file as it comes, and sends it on to the region.
 async fn keep_console(stdout: std::process::ChildStdout, path: PathBuf, region: Region, instance: String) {
     let Ok(mut stdout) = tokio::process::ChildStdout::from_std(stdout) else { return };
     let Ok(file) = fs::OpenOptions::new().create(true).append(true).open(&path) else { return };
     let mut file = file;
-    let mut kept: Vec<u8> = Vec::new();
+    let mut unsent: Vec<u8> = Vec::new();
     let mut buffer = vec![0; 8192];
     // When what is not sent yet came first.
     let mut waiting: Option<Instant> = None;
     loop {
         let due =
-            waiting.map_or(Duration::from_secs(3600), |since| CONSOLE_EVERY.saturating_sub(since.elapsed()));
+            waiting.map_or(Duration::from_hours(1), |since| CONSOLE_EVERY.saturating_sub(since.elapsed()));
         match tokio::time::timeout(due, stdout.read(&mut buffer)).await {
             Ok(Ok(0) | Err(_)) => break,
             Ok(Ok(length)) => {
                 let bytes = buffer.get(..length).unwrap_or_default();
                 let _ = std::io::Write::write_all(&mut file, bytes);
-                kept.extend_from_slice(bytes);
-                let excess = kept.len().saturating_sub(CONSOLE_KEPT);
-                kept.drain(..excess);
+                unsent.extend_from_slice(bytes);
                 waiting = waiting.or_else(|| Some(Instant::now()));
             }
-            Err(_) if waiting.take().is_some() => region.report_console(&instance, kept.clone()).await,
+            Err(_) if waiting.take().is_some() => {
+                region.report_console(&instance, std::mem::take(&mut unsent)).await;
+            }
             Err(_) => {}
         }
     }
     if waiting.is_some() {
-        region.report_console(&instance, kept).await;
+        region.report_console(&instance, unsent).await;
     }
 }
 

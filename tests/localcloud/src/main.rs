@@ -167,7 +167,7 @@ fn down(directory: &Path) -> Result<()> {
         return Ok(());
     }
     let directory = fs::canonicalize(directory)?;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     let mut asked = false;
     let _lock = loop {
         if let Some(lock) = localcloud::lock(&directory)? {
@@ -222,7 +222,7 @@ fn shell(directory: &Path, instance: &str, command: &[String]) -> Result<()> {
     let known = status.instances.iter().find(|known| known.id == instance);
     let leader = known.and_then(|known| known.pid).with_context(|| format!("{instance} doesn't run"))?;
     let mut nsenter = std::process::Command::new("nsenter");
-    nsenter.arg(format!("--target={leader}")).args(["--all", "--wd=/", "--"]);
+    nsenter.arg(format!("--target={leader}")).args(["--all", "--"]);
     if command.is_empty() {
         nsenter.args(["/bin/bash", "-l"]);
     } else {

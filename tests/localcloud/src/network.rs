@@ -55,7 +55,10 @@ impl Numbers {
             return *number;
         }
         let taken: BTreeSet<u32> = self.given.values().copied().collect();
-        let number = (self.first..).find(|number| !taken.contains(number)).unwrap_or(self.first);
+        let mut number = self.first;
+        while taken.contains(&number) {
+            number += 1;
+        }
         self.given.insert(name.to_owned(), number);
         number
     }
@@ -178,14 +181,14 @@ fn difference(old: &Settings, new: &Settings) -> (String, String, String) {
     for (key, setting) in new {
         match old.get(key) {
             Some(same) if same == setting => continue,
-            Some(other) if key.starts_with("rule ") => first += &format!("{}\n", other.unset),
+            Some(other) if key.starts_with("rule ") => first.extend([&other.unset, "\n"]),
             Some(_) | None => {}
         }
-        set += &format!("{}\n", setting.set);
+        set.extend([&setting.set, "\n"]);
     }
     for (key, setting) in old {
         if !new.contains_key(key) {
-            last += &format!("{}\n", setting.unset);
+            last.extend([&setting.unset, "\n"]);
         }
     }
     (first, set, last)

@@ -85,11 +85,7 @@ fn spawn(command: &mut Command) -> std::io::Result<(std::process::Child, OwnedFd
     command.stderr(writer.try_clone()?).stdout(writer);
     let mut child = command.spawn()?;
     command.stderr(Stdio::null()).stdout(Stdio::null());
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let handle = pid
-        .ok_or_else(|| std::io::Error::other("it has no process id"))
-        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).map_err(Into::into));
-    match handle {
+    match handle(child.id()) {
         Ok(handle) => Ok((child, handle, ChildStdout::from(OwnedFd::from(reader)))),
         Err(error) => {
             let _ = child.kill();
@@ -97,6 +93,13 @@ fn spawn(command: &mut Command) -> std::io::Result<(std::process::Child, OwnedFd
             Err(error)
         }
     }
+}
+
+/// A handle of the process of this id, which stays this process's even when the id is given to another.
+pub fn handle(pid: u32) -> std::io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| std::io::Error::other("not a process id"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 #[cfg(test)]

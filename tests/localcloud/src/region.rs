@@ -15,7 +15,7 @@ use crate::world::{AttachmentState, World};
 /// How long one request for the world waits for a change.
 const LONG_POLL: Duration = Duration::from_secs(30);
 /// How long the region may take to start.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Why the region did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +84,7 @@ impl Region {
                 if let Some(address) = line.strip_prefix("listening on http://") {
                     return address.trim().parse().ok();
                 }
-                said += &format!("{line}\n");
+                said.extend([&line, "\n"]);
             }
             None
         };
@@ -137,7 +137,7 @@ impl Region {
         self.post(&format!("volumes/{volume}/attachment"), &report).await.map(drop)
     }
 
-    /// Sends an instance's console as it is now. A console that is lost is no reason to stop.
+    /// Appends to an instance's console. A console that is lost is no reason to stop.
     pub async fn report_console(&self, instance: &str, console: Vec<u8>) {
         let request = format!("instances/{instance}/console");
         let sent = self.client.post(self.url(&request)).body(console).send().await;

@@ -84,7 +84,10 @@ impl Volumes {
         let device = PathBuf::from(device.trim());
         let taken: Vec<u32> =
             self.attached.values().filter(|other| other.instance == instance).map(|o| o.number).collect();
-        let number = (1..).find(|number| !taken.contains(number)).unwrap_or(1);
+        let mut number = 1;
+        while taken.contains(&number) {
+            number += 1;
+        }
         let shown = match device_number(&device) {
             Ok(identity) => machine.mounts_script(&appear(volume, number, identity)).await.map_err(failed),
             Err(source) => Err(Error::File { volume: volume.to_owned(), source }),
