@@ -1,9 +1,13 @@
 """S3: moto's, without its own idea of bucket policies; `authorization` evaluates them, with their conditions."""
 
 from typing import Any
+from xml.etree import ElementTree
 
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
+from moto.s3.responses import S3Response
+
+NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 def install() -> None:
@@ -13,3 +17,14 @@ def install() -> None:
         return PermissionResult.PERMITTED
 
     FakeBucket.get_permission = get_permission
+    S3Response.get_bucket_versioning = _get_bucket_versioning
+
+
+def _get_bucket_versioning(self: Any) -> tuple[int, dict[str, str], str]:
+    """Under the root element that S3 uses; moto's `GetBucketVersioningResponse` is refused by the typed SDKs."""
+    status = self.backend.get_bucket_versioning(self.bucket_name)
+    root = ElementTree.Element("VersioningConfiguration", xmlns=NAMESPACE)
+    if status:
+        ElementTree.SubElement(root, "Status").text = status
+    self.data["Action"] = "GetBucketVersioning"
+    return 200, {"Content-Type": "application/xml"}, ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
