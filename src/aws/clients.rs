@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::Credentials;
 
 /// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
 const ATTEMPTS: u32 = 8;
@@ -26,6 +27,8 @@ pub struct Clients {
     pub region: String,
     /// Whether the endpoint was overridden (`AWS_ENDPOINT_URL`), which means: not AWS itself.
     pub endpoint_overridden: bool,
+    /// Whether that endpoint is plain HTTP: an emulator on the same machine.
+    pub endpoint_is_plain_http: bool,
     /// EC2.
     pub ec2: aws_sdk_ec2::Client,
     /// Auto Scaling.
@@ -45,6 +48,10 @@ impl Clients {
     /// Loads credentials and settings the way every AWS tool does, for the given region, else for the one of the
     /// environment or profile, else for `us-east-1`. Nothing is sent: wrong credentials show at the first call.
     pub async fn load(region: Option<&str>) -> Self {
+        Self::from_config(Self::loader(region).load().await)
+    }
+
+    fn loader(region: Option<&str>) -> ConfigLoader {
         let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_PAUSE);
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
@@ -58,6 +65,13 @@ impl Clients {
         if let Some(region) = region {
             loader = loader.region(Region::new(region.to_owned()));
         }
+        loader
+    }
+
+    /// Clients for a region that is emulated at an endpoint, with credentials that mean nothing. For tests.
+    pub async fn for_endpoint(region: &str, endpoint: &str) -> Self {
+        let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "example", None, None, "test");
+        let loader = Self::loader(Some(region)).endpoint_url(endpoint).credentials_provider(credentials);
         Self::from_config(loader.load().await)
     }
 
@@ -77,8 +91,9 @@ impl Clients {
             None => config.into_builder().region(Region::from_static("us-east-1")).build(),
         };
         let region = config.region().map(ToString::to_string).unwrap_or_default();
-        let endpoint_overridden =
-            config.endpoint_url().is_some() || env::var_os("AWS_ENDPOINT_URL_S3").is_some();
+        let endpoint = env::var("AWS_ENDPOINT_URL_S3").ok().or(config.endpoint_url().map(str::to_owned));
+        let endpoint_overridden = endpoint.is_some();
+        let endpoint_is_plain_http = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             // `bucket.localhost` doesn't resolve, so an emulator wants the bucket in the path.
             .force_path_style(endpoint_overridden)
@@ -86,6 +101,7 @@ impl Clients {
         Self {
             region,
             endpoint_overridden,
+            endpoint_is_plain_http,
             ec2: aws_sdk_ec2::Client::new(&config),
             autoscaling: aws_sdk_autoscaling::Client::new(&config),
             iam: aws_sdk_iam::Client::new(&config),

@@ -191,8 +191,11 @@ fn message<E>(error: &SdkError<E, HttpResponse>) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    if let Some(service) = error.as_service_error() {
-        return service.meta().message().unwrap_or_default().trim().to_owned();
+    if let Some(message) = error.as_service_error().and_then(|service| service.meta().message()) {
+        return message.trim().to_owned();
+    }
+    if error.as_service_error().is_some_and(|service| service.meta().code().is_some()) {
+        return String::new();
     }
     let mut words = Vec::new();
     let mut cause: Option<&dyn Error> = Some(error);

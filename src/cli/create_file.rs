@@ -7,6 +7,7 @@ use super::diagnostic::{Exit, Refusal};
 
 /// `windlass create -f`.
 #[derive(Debug, ClapArgs)]
+#[group(skip)]
 pub(crate) struct Args {}
 
 /// Runs `windlass create -f`.

@@ -7,3 +7,5 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod layers;
+mod state;
+mod support;

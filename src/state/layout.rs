@@ -1,0 +1,83 @@
+//! Every key of the state that only the CLI uses, relative to the state store, spelled once. Those that instances use
+//! too are in [`windlass_bootstrap::keys`].
+//!
+//! ```text
+//! <cluster>/format.json                   which windlass may read this
+//! <cluster>/cluster.yaml                  what the user wants; its presence makes the cluster exist
+//! <cluster>/instancegroups/<name>.yaml
+//! <cluster>/sshcredentials/<name>.yaml
+//! <cluster>/lock                          the lease
+//! <cluster>/applied                       the revision that AWS was last brought to
+//! <cluster>/revisions/<n>/…               what was applied; immutable
+//! <cluster>/public/…  nodes/…  control-plane/…  status/…  backups/…
+//! ```
+
+/// Everything of a cluster is below this.
+pub fn cluster_prefix(cluster: &str) -> String {
+    format!("{cluster}/")
+}
+
+/// The marker of the format's version.
+pub fn format(cluster: &str) -> String {
+    format!("{cluster}/format.json")
+}
+
+/// The `Cluster`, as the user wrote it.
+pub fn cluster(cluster: &str) -> String {
+    format!("{cluster}/{CLUSTER_FILE}")
+}
+
+/// The last part of [`cluster`]'s key.
+pub const CLUSTER_FILE: &str = "cluster.yaml";
+
+/// Where the instance groups are.
+pub fn instance_groups_prefix(cluster: &str) -> String {
+    format!("{cluster}/instancegroups/")
+}
+
+/// An `InstanceGroup`, as the user wrote it.
+pub fn instance_group(cluster: &str, name: &str) -> String {
+    format!("{cluster}/instancegroups/{name}.yaml")
+}
+
+/// Where the SSH keys are.
+pub fn ssh_credentials_prefix(cluster: &str) -> String {
+    format!("{cluster}/sshcredentials/")
+}
+
+/// An `SSHCredential`.
+pub fn ssh_credential(cluster: &str, name: &str) -> String {
+    format!("{cluster}/sshcredentials/{name}.yaml")
+}
+
+/// The lease: who works on the cluster.
+pub fn lock(cluster: &str) -> String {
+    format!("{cluster}/lock")
+}
+
+/// The pointer to the revision that AWS was last brought to.
+pub fn applied(cluster: &str) -> String {
+    format!("{cluster}/applied")
+}
+
+/// Where the revisions are.
+pub fn revisions_prefix(cluster: &str) -> String {
+    format!("{cluster}/revisions/")
+}
+
+/// A revision. Numbers are padded, so that listing is in order.
+pub fn revision(cluster: &str, number: u64) -> String {
+    format!("{cluster}/revisions/{number:08}.json")
+}
+
+/// Where instances report.
+pub fn status_prefix(cluster: &str) -> String {
+    format!("{cluster}/status/")
+}
+
+/// Whether the names directly below a cluster's prefix are those that kops writes.
+pub fn is_of_kops<'a>(children: impl IntoIterator<Item = &'a str>) -> bool {
+    children.into_iter().any(|name| {
+        matches!(name, "config" | "cluster-completed.spec" | "kops-version.txt" | "instancegroup/")
+    })
+}

@@ -1,0 +1,350 @@
+//! Where objects are kept, and the conditions under which they are written.
+
+use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt, TryStreamExt};
+use thiserror::Error;
+
+use super::file::FileStore;
+use super::memory::MemoryStore;
+use super::s3::{BucketError, S3Store};
+use crate::aws::{AwsError, Clients};
+
+/// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
+const READS: usize = 32;
+
+/// Names one content of one object: S3's ETag, or the content's digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version(pub String);
+
+/// An object as it was read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Object {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What a conditional write must name.
+    pub version: Version,
+}
+
+/// Objects may be secret, so only their size is shown.
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Object({} bytes, {})", self.bytes.len(), self.version.0)
+    }
+}
+
+/// What a writer believes is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Absent,
+    /// Exactly what it read.
+    Unchanged(Version),
+}
+
+/// Why the store did not do what it was asked to.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The object isn't what the writer believed: somebody else wrote it meanwhile.
+    #[error("`{key}` has been changed by somebody else meanwhile")]
+    Changed {
+        /// The object's key.
+        key: String,
+    },
+    /// S3 said no.
+    #[error("could not {act} `{key}`")]
+    Aws {
+        /// Such as `read`.
+        act: &'static str,
+        /// The object's key, or the bucket's address.
+        key: String,
+        /// What it said.
+        #[source]
+        source: AwsError,
+    },
+    /// The file system said no.
+    #[error("could not {act} `{key}`")]
+    File {
+        /// Such as `read`.
+        act: &'static str,
+        /// The file's path.
+        key: String,
+        /// What it said.
+        #[source]
+        source: io::Error,
+    },
+    /// A key that can't be a path.
+    #[error("`{key}` can't be the name of an object")]
+    Key {
+        /// The key.
+        key: String,
+    },
+    /// The address isn't one of a store.
+    #[error("`{url}` is not the address of a state store: {reason}")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The bucket can't hold a state.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+}
+
+impl StoreError {
+    /// Whether a conditional write lost against another writer.
+    pub fn is_changed(&self) -> bool {
+        matches!(self, Self::Changed { .. })
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Changed { .. } => Some(
+                "look at what changed (`windlass get`, `windlass update cluster`) and run the command again"
+                    .into(),
+            ),
+            Self::Url { .. } => Some("write s3://BUCKET, s3://BUCKET/PREFIX or file:///FOLDER".into()),
+            Self::Bucket(error) => error.hint(),
+            Self::Aws { .. } | Self::File { .. } | Self::Key { .. } => None,
+        }
+    }
+}
+
+/// A state store. Cloning is cheap.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Kind>);
+
+#[derive(Debug)]
+enum Kind {
+    S3(S3Store),
+    File(FileStore),
+    Memory(MemoryStore),
+}
+
+/// What a state store's address says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// `s3://<bucket>[/<prefix>]`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// Without slashes at its ends; empty when there is none.
+        prefix: String,
+    },
+    /// `file://<absolute path>`.
+    File(std::path::PathBuf),
+}
+
+impl Address {
+    /// Parses `s3://…` or `file://…`.
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        let wrong = |reason| StoreError::Url { url: url.to_owned(), reason };
+        if let Some(rest) = url.strip_prefix("s3://") {
+            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+            if !is_bucket_name(bucket) {
+                return Err(wrong("a bucket's name has 3 to 63 of the characters a-z, 0-9, `-` and `.`"));
+            }
+            let prefix = prefix.trim_end_matches('/');
+            if !prefix.is_empty() && !is_key(prefix) {
+                return Err(wrong("the prefix has an empty part, `.` or `..` in it"));
+            }
+            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
+        }
+        if let Some(path) = url.strip_prefix("file://") {
+            if !path.starts_with('/') {
+                return Err(wrong("the path must be absolute, with three slashes"));
+            }
+            return Ok(Self::File(path.into()));
+        }
+        Err(wrong("it starts neither with s3:// nor with file://"))
+    }
+}
+
+impl Store {
+    /// Opens the store at an address. A bucket must be there, and must keep versions.
+    pub async fn open(url: &str, clients: &Clients) -> Result<Self, StoreError> {
+        let kind = match Address::parse(url)? {
+            Address::S3 { bucket, prefix } => Kind::S3(S3Store::open(clients, bucket, prefix).await?),
+            Address::File(folder) => Kind::File(FileStore::new(folder)),
+        };
+        Ok(Self(Arc::new(kind)))
+    }
+
+    /// A store in a folder.
+    pub fn file(folder: impl Into<std::path::PathBuf>) -> Self {
+        Self(Arc::new(Kind::File(FileStore::new(folder.into()))))
+    }
+
+    /// A store that is gone when it is dropped.
+    pub fn memory() -> Self {
+        Self(Arc::new(Kind::Memory(MemoryStore::default())))
+    }
+
+    /// The address, without a trailing slash.
+    pub fn url(&self) -> String {
+        match &*self.0 {
+            Kind::S3(store) => store.url(),
+            Kind::File(store) => store.url(),
+            Kind::Memory(_) => "memory://".to_owned(),
+        }
+    }
+
+    /// The bucket's region and name, and the prefix in it, when it is a bucket. Only that can be read by instances.
+    pub fn bucket(&self) -> Option<&S3Store> {
+        match &*self.0 {
+            Kind::S3(store) => Some(store),
+            Kind::File(_) | Kind::Memory(_) => None,
+        }
+    }
+
+    /// Reads an object; `None` when there is none.
+    pub async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        check(key)?;
+        match &*self.0 {
+            Kind::S3(store) => store.get(key).await,
+            Kind::File(store) => store.get(key).await,
+            Kind::Memory(store) => Ok(store.get(key)),
+        }
+    }
+
+    /// Reads several objects at once; the answers are in the order of the keys.
+    pub async fn get_all(&self, keys: &[String]) -> Result<Vec<Option<Object>>, StoreError> {
+        // Boxed, because the compiler can't see that a borrowing closure works for every key.
+        let reads: Vec<_> = keys.iter().map(|key| Box::pin(self.get(key))).collect();
+        stream::iter(reads).buffered(READS).try_collect().await
+    }
+
+    /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't.
+    /// Finding exactly these bytes counts as having written them: the reply to an earlier attempt may have been lost.
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version, StoreError> {
+        check(key)?;
+        match &*self.0 {
+            Kind::S3(store) => store.put(key, bytes, &condition).await,
+            Kind::File(store) => store.put(key, bytes, condition).await,
+            Kind::Memory(store) => store.put(key, bytes, &condition),
+        }
+    }
+
+    /// Deletes an object if it is what the caller read. Fails with [`StoreError::Changed`] when it isn't; one that is
+    /// gone already is fine.
+    pub async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
+        check(key)?;
+        match &*self.0 {
+            Kind::S3(store) => store.delete(key, version).await,
+            Kind::File(store) => store.delete(key, version.clone()).await,
+            Kind::Memory(store) => store.delete(key, version),
+        }
+    }
+
+    /// The keys that start with a prefix, sorted.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        match &*self.0 {
+            Kind::S3(store) => store.list(prefix).await,
+            Kind::File(store) => store.list(prefix).await,
+            Kind::Memory(store) => Ok(store.list(prefix)),
+        }
+    }
+
+    /// The names directly below a prefix (which is empty, or ends in `/`): objects, and folders with a trailing `/`.
+    /// It costs one call per thousand of them, however much is below.
+    pub async fn children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        match &*self.0 {
+            Kind::S3(store) => store.children(prefix).await,
+            Kind::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
+            Kind::Memory(store) => Ok(children_of(&store.list(prefix), prefix)),
+        }
+    }
+
+    /// Deletes everything below a prefix that ends in `/`, with every earlier version: what is left of a deleted
+    /// cluster would be its private keys.
+    pub async fn purge(&self, prefix: &str) -> Result<(), StoreError> {
+        match &*self.0 {
+            Kind::S3(store) => store.purge(prefix).await,
+            Kind::File(store) => store.purge(prefix).await,
+            Kind::Memory(store) => {
+                store.purge(prefix);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What [`Store::children`] gives, from all keys.
+fn children_of(keys: &[String], prefix: &str) -> Vec<String> {
+    let mut names: Vec<String> = keys
+        .iter()
+        .filter_map(|key| key.strip_prefix(prefix))
+        .map(|rest| rest.split_inclusive('/').next().unwrap_or_default().to_owned())
+        .collect();
+    names.dedup();
+    names
+}
+
+/// The lower-case hexadecimal SHA-256 of some bytes.
+pub fn digest(bytes: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn check(key: &str) -> Result<(), StoreError> {
+    if is_key(key) { Ok(()) } else { Err(StoreError::Key { key: key.to_owned() }) }
+}
+
+/// A key must be a path below the store in every kind of store.
+fn is_key(key: &str) -> bool {
+    key.len() <= 1024
+        && !key.contains(['\0', '\\'])
+        && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+fn is_bucket_name(name: &str) -> bool {
+    (3..=63).contains(&name.len())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_bucket_with_or_without_a_prefix_or_a_folder() {
+        let bucket =
+            |bucket: &str, prefix: &str| Address::S3 { bucket: bucket.into(), prefix: prefix.into() };
+        assert_eq!(Address::parse("s3://clusters").unwrap(), bucket("clusters", ""));
+        assert_eq!(Address::parse("s3://clusters/").unwrap(), bucket("clusters", ""));
+        assert_eq!(Address::parse("s3://clusters/team/a/").unwrap(), bucket("clusters", "team/a"));
+        assert_eq!(Address::parse("file:///tmp/x").unwrap(), Address::File("/tmp/x".into()));
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_is_wrong_with_it() {
+        for (url, reason) in [
+            ("clusters", "neither with s3://"),
+            ("s3://My_Bucket", "a bucket's name"),
+            ("s3://", "a bucket's name"),
+            ("s3://clusters/../x", "empty part"),
+            ("s3://clusters/a//b", "empty part"),
+            ("file://x", "absolute"),
+            ("gs://clusters", "neither with s3://"),
+        ] {
+            let error = Address::parse(url).unwrap_err().to_string();
+            assert!(error.contains(reason), "{url}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_key_can_not_leave_the_store() {
+        let store = Store::memory();
+        for key in ["", "/x", "x/", "a//b", "../x", "a/../b", "a/./b"] {
+            let error = store.put(key, Vec::new(), Condition::Absent).await.unwrap_err();
+            assert!(matches!(error, StoreError::Key { .. }), "{key:?}: {error}");
+        }
+    }
+}

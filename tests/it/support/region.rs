@@ -1,0 +1,62 @@
+//! An emulated region of a test's own: a process on 127.0.0.1 that ends with the test.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use windlass::aws::Clients;
+
+/// An emulated region.
+pub(crate) struct Region {
+    process: Child,
+    /// `http://127.0.0.1:<port>`.
+    pub(crate) url: String,
+}
+
+impl Region {
+    /// Starts one and waits until it listens.
+    pub(crate) fn start() -> Self {
+        let localcloud = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/localcloud");
+        let made =
+            Command::new(localcloud.join("region/environment")).stderr(Stdio::inherit()).output().unwrap();
+        assert!(made.status.success(), "the region's Python environment can't be made");
+        let environment = String::from_utf8(made.stdout).unwrap();
+        let mut process = Command::new(format!("{}/bin/python", environment.trim()))
+            .args(["-m", "region", "--port", "0", "--region", "us-east-1"])
+            .env("PYTHONPATH", &localcloud)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let address =
+            lines.by_ref().find_map(|line| Some(line.ok()?.strip_prefix("listening on ")?.to_owned()));
+        // The pipe must not fill up.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = address.expect("the region ended instead of listening").trim().to_owned();
+        Self { process, url }
+    }
+
+    /// What a process needs in its environment to use this region instead of AWS.
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL", &self.url),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", "example"),
+            ("AWS_CONFIG_FILE", "/dev/null"),
+        ]
+    }
+
+    /// Clients of this region.
+    pub(crate) async fn clients(&self) -> Clients {
+        Clients::for_endpoint("us-east-1", &self.url).await
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
