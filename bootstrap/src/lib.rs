@@ -6,9 +6,33 @@
 //! The library is also what the CLI fills in: [`config`], [`keyset`], [`keys`], [`tags`] and [`report`] are the
 //! contract between the two.
 
+pub mod address;
+pub mod aws;
+pub mod boot;
+pub mod certificates;
+pub mod command;
 pub mod config;
+pub mod ec2;
+pub mod etcd;
+pub mod file;
+pub mod filesystem;
+pub mod host;
+pub mod image;
+pub mod instance;
 pub mod join;
+pub mod kernel;
 pub mod keys;
 pub mod keyset;
+pub mod kubelet;
+pub mod manifests;
+pub mod notify;
+pub mod proxy;
 pub mod report;
+pub mod reporter;
+pub mod retry;
+pub mod root;
+pub mod secrets;
+pub mod state;
+pub mod step;
 pub mod tags;
+pub mod volume;

@@ -1,5 +1,100 @@
 //! The `windlass-bootstrap` command.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use windlass_bootstrap::boot::{Agent, Origin};
+use windlass_bootstrap::host::Host;
+use windlass_bootstrap::notify::Notify;
+use windlass_bootstrap::reporter::Reporter;
+use windlass_bootstrap::retry::chain;
+use windlass_bootstrap::step::StepError;
+
+/// How long to wait after a boot that failed before it is gone through again. Every step is idempotent, and somebody
+/// may have put right what was wrong.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Turns a bare instance into a Kubernetes master or node.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Verb>,
+    /// Works on this folder instead of the machine: files are written below it, commands are recorded in
+    /// `run/windlass/commands`, and steps that need a machine or change AWS are left out.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    root: Option<PathBuf>,
+    /// Goes through the boot once, and ends.
+    #[arg(long, global = true)]
+    once: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Boots, and then stays for renewals and approvals.
+    Run,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // journald has its own clock.
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .init();
+    let Verb::Run = arguments.command.unwrap_or(Verb::Run);
+    let reporter = Reporter::new(Notify::from_environment());
+    let host = arguments.root.map_or_else(Host::machine, Host::folder);
+    let once = arguments.once || !host.is_machine();
+    let agent = Agent { host, reporter: reporter.clone() };
+    let alive = tokio::spawn(async move { reporter.keep_alive().await });
+    let code = run(&agent, once).await;
+    alive.abort();
+    code
+}
+
+async fn run(agent: &Agent, once: bool) -> ExitCode {
+    loop {
+        let error = match boot(agent, once).await {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => error,
+        };
+        tracing::error!(error = chain(&error), "the boot failed");
+        if once {
+            return ExitCode::FAILURE;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn boot(agent: &Agent, once: bool) -> Result<(), StepError> {
+    let origin = agent.identify().await?;
+    let publisher = {
+        let (reporter, origin) = (agent.reporter.clone(), origin.clone());
+        tokio::spawn(async move { reporter.publish(&origin.store, &origin.boot.cluster).await })
+    };
+    let booted = configure_and_boot(agent, &origin).await;
+    publisher.abort();
+    agent.reporter.publish_once(&origin.store, &origin.boot.cluster).await;
+    booted?;
+    if !once {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+async fn configure_and_boot(agent: &Agent, origin: &Origin) -> Result<(), StepError> {
+    let instance = Arc::new(agent.configure(origin).await?);
+    agent.boot(&instance).await?;
+    agent.reporter.ready();
+    Ok(())
 }

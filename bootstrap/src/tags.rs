@@ -21,3 +21,6 @@ pub fn etcd_volume(etcd_cluster: &str) -> String {
 
 /// `windlass.dev/formatted=<cluster>`: on a volume that the agent has formatted; it is never formatted again.
 pub const FORMATTED: &str = "windlass.dev/formatted";
+
+/// The value of [`FORMATTED`] from the moment the agent has proven a volume blank until its file system is made.
+pub const FORMATTING: &str = "formatting";

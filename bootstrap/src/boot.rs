@@ -1,0 +1,309 @@
+//! The whole boot: named, idempotent steps. Each looks, changes only what isn't right yet, and is reported.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::certificates::{self, Addresses};
+use crate::config::{BootConfig, ControlPlaneConfig, NodeConfig};
+use crate::ec2::Ec2;
+use crate::etcd::InitialClusterState;
+use crate::host::Host;
+use crate::instance::{self, Identity};
+use crate::reporter::Reporter;
+use crate::secrets::Secrets;
+use crate::state::StateStore;
+use crate::step::{Done, Step, StepError};
+use crate::volume::VolumeStep;
+use crate::{address, etcd, filesystem, image, join, kernel, kubelet, manifests, proxy, secrets};
+
+const fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+const IDENTITY: Step = Step::new("ensure_identity", minutes(2));
+const CONFIGURATION: Step = Step::new("ensure_configuration", minutes(5));
+const IMAGE: Step = Step::new("ensure_image", minutes(1));
+const KERNEL: Step = Step::new("ensure_kernel", minutes(1));
+const CONTAINERD: Step = Step::new("ensure_containerd", minutes(2));
+const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", minutes(2));
+const SECRETS: Step = Step::new("ensure_secrets", minutes(5));
+/// A predecessor may take long to terminate.
+const VOLUME: Step = Step::new("ensure_volume", minutes(30));
+const FILESYSTEM: Step = Step::new("ensure_filesystem", minutes(40));
+const PRIVATE_ADDRESS: Step = Step::new("ensure_private_address", minutes(2));
+const ELASTIC_IP: Step = Step::new("ensure_elastic_ip", minutes(2));
+const CERTIFICATES: Step = Step::new("ensure_certificates", minutes(1));
+const ETCD: Step = Step::new("ensure_etcd_start", minutes(5));
+const STATIC_PODS: Step = Step::new("ensure_static_pods", minutes(1));
+const KUBELET: Step = Step::new("ensure_kubelet", minutes(3));
+const BOOTSTRAP_TOKEN: Step = Step::new("ensure_bootstrap_token", minutes(60));
+const CERTIFICATE: Step =
+    Step::new("ensure_kubelet_certificate", minutes(60)).poll(Duration::from_millis(250));
+const PROXY: Step = Step::new("ensure_kube_proxy", minutes(1));
+
+/// What a boot works with.
+#[derive(Clone, Debug)]
+pub struct Agent {
+    /// The machine, or the folder that stands for one.
+    pub host: Host,
+    /// Who hears about it.
+    pub reporter: Reporter,
+}
+
+/// What an instance knows about itself once it has read its configuration.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it shall be.
+    pub config: NodeConfig,
+    /// The state store.
+    pub store: StateStore,
+    /// EC2.
+    pub ec2: Ec2,
+}
+
+/// What an instance knows before it has read its configuration: enough to report.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its user data.
+    pub boot: BootConfig,
+    /// The state store.
+    pub store: StateStore,
+}
+
+impl Agent {
+    /// Finds out who the instance is, and where its state is.
+    pub async fn identify(&self) -> Result<Origin, StepError> {
+        let metadata = instance::metadata_client();
+        let origin = IDENTITY
+            .run(&self.reporter, async || {
+                let (identity, boot) =
+                    futures::try_join!(instance::identify(&metadata), instance::boot_config(&metadata))?;
+                let store = StateStore::open(&boot.state_store, &boot.region).await;
+                let store = store.map_err(instance::InstanceError::Read)?;
+                Ok::<_, instance::InstanceError>(Done::unchanged(Origin { identity, boot, store }))
+            })
+            .await?;
+        self.reporter.identify(&origin.identity, &origin.boot);
+        Ok(origin)
+    }
+
+    /// Finds out what the instance shall be.
+    pub async fn configure(&self, origin: &Origin) -> Result<Instance, StepError> {
+        let config = CONFIGURATION
+            .run(&self.reporter, async || {
+                instance::node_config(&origin.store, &origin.boot).await.map(Done::unchanged)
+            })
+            .await?;
+        let ec2 = Ec2::open(&origin.identity.region, &config.cluster).await;
+        Ok(Instance { identity: origin.identity.clone(), config, store: origin.store.clone(), ec2 })
+    }
+
+    /// Makes the instance what its configuration says.
+    pub async fn boot(&self, instance: &Arc<Instance>) -> Result<(), StepError> {
+        self.prepare(instance).await?;
+        match &instance.config.control_plane {
+            Some(control_plane) => self.boot_master(instance, control_plane).await,
+            None => self.boot_node(instance).await,
+        }
+    }
+
+    /// What masters and nodes have in common, before anything that needs the cluster.
+    async fn prepare(&self, instance: &Instance) -> Result<(), StepError> {
+        let (host, report, config) = (&self.host, &self.reporter, &instance.config);
+        IMAGE.run(report, async || image::check(host, config).map(Done::unchanged)).await?;
+        KERNEL.run(report, async || kernel::ensure(host).await.map(Done::changed_if)).await?;
+        // It comes up while other things are waited for.
+        CONTAINERD.run(report, async || kubelet::start_containerd(host).await.map(Done::unchanged)).await?;
+        if config.disable_source_dest_check {
+            let (ec2, identity) = (&instance.ec2, &instance.identity);
+            self.on_machine(SOURCE_DEST_CHECK, async || {
+                address::ensure_no_source_dest_check(ec2, identity).await.map(Done::changed_if)
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn boot_master(
+        &self,
+        instance: &Arc<Instance>,
+        control_plane: &ControlPlaneConfig,
+    ) -> Result<(), StepError> {
+        let (host, report, config) = (&self.host, &self.reporter, &instance.config);
+        // The secrets are fetched while the volume is waited for.
+        let (secrets, _volume) =
+            futures::try_join!(self.ensure_secrets(instance), self.ensure_volume(instance, control_plane))?;
+        let addresses = self.ensure_addresses(instance, control_plane).await?;
+        self.ensure_certificates(instance, control_plane, &secrets, addresses).await?;
+        let etcd_state = self.ensure_etcd_start(instance, control_plane).await?;
+        STATIC_PODS
+            .run(report, async || {
+                let mut changed = manifests::ensure_api(host, config, control_plane, etcd_state)?;
+                if !kubelet::is_active(host).await.unwrap_or(false) {
+                    changed |= manifests::remove_controllers(host)?;
+                }
+                Ok::<_, manifests::ManifestError>(Done::changed_if(changed))
+            })
+            .await?;
+        self.ensure_kubelet(instance).await
+    }
+
+    async fn boot_node(&self, instance: &Arc<Instance>) -> Result<(), StepError> {
+        let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
+        BOOTSTRAP_TOKEN
+            .run(report, async || {
+                join::ensure_bootstrap_kubeconfig(host, store, config).await.map(Done::changed_if)
+            })
+            .await?;
+        self.ensure_kubelet(instance).await?;
+        self.on_machine(CERTIFICATE, async || {
+            join::ensure_certificate(host, store, config).await.map(Done::unchanged)
+        })
+        .await?;
+        PROXY
+            .run(report, async || {
+                proxy::ensure_on_node(host, config, &instance.identity).map(Done::changed_if)
+            })
+            .await?;
+        Ok(())
+    }
+
+    async fn ensure_secrets(&self, instance: &Instance) -> Result<Secrets, StepError> {
+        let (host, cluster) = (&self.host, &instance.config.cluster);
+        SECRETS
+            .run(&self.reporter, async || {
+                let secrets = secrets::fetch(&instance.store, cluster).await?;
+                let changed = secrets::ensure(host, &secrets).await?;
+                Ok::<_, secrets::SecretsError>(Done { value: secrets, changed })
+            })
+            .await
+    }
+
+    /// Returns the volume's id; `None` in a folder.
+    async fn ensure_volume(
+        &self,
+        instance: &Instance,
+        control_plane: &ControlPlaneConfig,
+    ) -> Result<Option<String>, StepError> {
+        let (host, report, etcd) = (&self.host, &self.reporter, &control_plane.etcd);
+        if !host.is_machine() {
+            VOLUME.leave_out(report);
+            FILESYSTEM.leave_out(report);
+            return Ok(None);
+        }
+        let mut volume = VolumeStep::default();
+        let attached = VOLUME
+            .run(report, async || {
+                let (value, changed) = volume.attempt(host, &instance.ec2, &instance.identity, etcd).await?;
+                Ok::<_, crate::volume::VolumeError>(Done { value, changed })
+            })
+            .await?;
+        let cluster = &instance.config.cluster;
+        let marker = ETCD
+            .run(report, async || {
+                etcd::read_marker(&instance.store, cluster, etcd).await.map(Done::unchanged)
+            })
+            .await?;
+        FILESYSTEM
+            .run(report, async || {
+                filesystem::ensure(host, &instance.ec2, &attached, cluster, etcd, marker.is_some())
+                    .await
+                    .map(Done::changed_if)
+            })
+            .await?;
+        Ok(Some(attached.volume.id))
+    }
+
+    /// Takes the addresses. Only after the volume: that is the fence.
+    async fn ensure_addresses(
+        &self,
+        instance: &Instance,
+        control_plane: &ControlPlaneConfig,
+    ) -> Result<Addresses, StepError> {
+        let (host, report, ec2, identity) = (&self.host, &self.reporter, &instance.ec2, &instance.identity);
+        let stable = PRIVATE_ADDRESS
+            .run(report, async || {
+                let stable =
+                    manifests::member_address(control_plane).map_err(address::AddressError::Member)?;
+                let changed =
+                    host.is_machine() && address::ensure_private_address(host, ec2, identity, stable).await?;
+                Ok::<_, address::AddressError>(Done { value: stable, changed })
+            })
+            .await?;
+        let mut addresses = Addresses { primary: identity.private_address, stable, elastic: None };
+        if control_plane.elastic_ip {
+            let group = &instance.config.instance_group;
+            addresses.elastic = self
+                .on_machine(ELASTIC_IP, async || {
+                    let (value, changed) = address::ensure_elastic_ip(ec2, identity, group, stable).await?;
+                    Ok::<_, address::AddressError>(Done { value, changed })
+                })
+                .await?;
+        }
+        Ok(addresses)
+    }
+
+    async fn ensure_certificates(
+        &self,
+        instance: &Instance,
+        control_plane: &ControlPlaneConfig,
+        secrets: &Secrets,
+        addresses: Addresses,
+    ) -> Result<(), StepError> {
+        let (host, config) = (&self.host, &instance.config);
+        CERTIFICATES
+            .run(&self.reporter, async || {
+                let leaves =
+                    certificates::master_leaves(config, control_plane, &instance.identity, addresses)?;
+                let mut changed = certificates::ensure(host, secrets, &leaves, Timestamp::now())?;
+                changed |= secrets::ensure_kubeconfigs(host, config)
+                    .map_err(certificates::CertificateError::Kubeconfigs)?;
+                Ok::<_, certificates::CertificateError>(Done::changed_if(changed))
+            })
+            .await
+    }
+
+    async fn ensure_etcd_start(
+        &self,
+        instance: &Instance,
+        control_plane: &ControlPlaneConfig,
+    ) -> Result<InitialClusterState, StepError> {
+        ETCD.run(&self.reporter, async || {
+            etcd::ensure_decision(&self.host, &instance.store, &instance.config.cluster, &control_plane.etcd)
+                .await
+                .map(Done::unchanged)
+        })
+        .await
+    }
+
+    async fn ensure_kubelet(&self, instance: &Instance) -> Result<(), StepError> {
+        let (host, config) = (&self.host, &instance.config);
+        KUBELET
+            .run(&self.reporter, async || {
+                let mut changed =
+                    secrets::ensure_authorities(host, config).map_err(kubelet::KubeletError::Authorities)?;
+                changed |= kubelet::ensure(host, config, &instance.identity).await?;
+                Ok::<_, kubelet::KubeletError>(Done::changed_if(changed))
+            })
+            .await
+    }
+
+    /// Runs a step on a machine, and leaves it out in a folder.
+    async fn on_machine<T, E: crate::retry::Classed>(
+        &self,
+        step: Step,
+        attempt: impl AsyncFnMut() -> Result<Done<T>, E>,
+    ) -> Result<Option<T>, StepError> {
+        if !self.host.is_machine() {
+            step.leave_out(&self.reporter);
+            return Ok(None);
+        }
+        step.run(&self.reporter, attempt).await.map(Some)
+    }
+}

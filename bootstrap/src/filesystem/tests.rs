@@ -1,0 +1,199 @@
+use super::*;
+
+fn blank() -> Evidence {
+    Evidence {
+        device_size: 20 * GIB,
+        volume_size: 20 * GIB,
+        recognised: None,
+        ends_are_zero: true,
+        tag: None,
+        initialised: false,
+    }
+}
+
+fn refused(evidence: &Evidence) -> String {
+    match judge(evidence, "demo") {
+        Verdict::Refused(reason) => reason,
+        other => panic!("{other:?} for {evidence:?}"),
+    }
+}
+
+#[test]
+fn only_all_proofs_together_make_a_volume_blank() {
+    assert_eq!(judge(&blank(), "demo"), Verdict::Blank);
+    let doubts: [(Evidence, &str); 6] = [
+        (Evidence { device_size: 30 * GIB, ..blank() }, "bytes"),
+        (Evidence { recognised: Some(Recognised::Other("xfs".into())), ..blank() }, "it holds xfs"),
+        (Evidence { ends_are_zero: false, ..blank() }, "zeros"),
+        (Evidence { tag: Some("demo".into()), ..blank() }, "it was formatted"),
+        (Evidence { tag: Some("other".into()), ..blank() }, "formatted for other"),
+        (Evidence { initialised: true, ..blank() }, "etcd was initialised"),
+    ];
+    for (evidence, reason) in doubts {
+        assert!(refused(&evidence).contains(reason), "{evidence:?}");
+    }
+}
+
+#[test]
+fn a_killed_mkfs_is_begun_again_and_nothing_else_is() {
+    let begun = Evidence { tag: Some(tags::FORMATTING.into()), ends_are_zero: false, ..blank() };
+    assert_eq!(judge(&begun, "demo"), Verdict::Blank);
+    let finished = Evidence { recognised: Some(Recognised::Ext4), ..begun.clone() };
+    assert_eq!(judge(&finished, "demo"), Verdict::Formatted);
+    refused(&Evidence { initialised: true, ..begun.clone() });
+    refused(&Evidence { recognised: Some(Recognised::Other("dos".into())), ..begun });
+}
+
+#[test]
+fn the_last_mount_at_a_path_counts() {
+    let mountinfo = "22 1 259:1 / / rw - ext4 /dev/root rw\n\
+                     40 22 7:1 / /var/lib/etcd-main rw - ext4 /dev/loop1 rw\n\
+                     41 22 7:2 / /var/lib/etcd-main rw - ext4 /dev/loop2 rw\n";
+    assert_eq!(mount_at(mountinfo, "/var/lib/etcd-main"), Some("7:2"));
+    assert_eq!(mount_at(mountinfo, "/var/lib/etcd"), None);
+}
+
+/// A loop device stands for a volume of one GiB; taken away when dropped.
+struct Device {
+    _folder: tempfile::TempDir,
+    host: Host,
+    attached: AttachedVolume,
+}
+
+impl Device {
+    /// `None` where there are no loop devices, said loudly.
+    fn new(test: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        File::create(&image).unwrap().set_len(GIB).unwrap();
+        let losetup =
+            std::process::Command::new("/usr/sbin/losetup").arg("--find").arg("--show").arg(&image).output();
+        let Some(output) = losetup.ok().filter(|output| output.status.success()) else {
+            println!("SKIPPED {test}: no loop devices here");
+            return None;
+        };
+        let device = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let volume = crate::ec2::Volume {
+            id: "vol-1".into(),
+            size: 1,
+            state: "in-use".into(),
+            attachment: None,
+            tags: std::collections::BTreeMap::new(),
+        };
+        // The device and the programs are real, whatever the root of the files is.
+        Some(Self { _folder: folder, host: Host::machine(), attached: AttachedVolume { volume, device } })
+    }
+
+    async fn verdict(&self) -> Verdict {
+        judge(&gather(&self.host, &self.attached, false).await.unwrap(), "demo")
+    }
+
+    fn write(&self, at: u64, bytes: &[u8]) {
+        use std::io::Write;
+        let mut file = std::fs::OpenOptions::new().write(true).open(&self.attached.device).unwrap();
+        file.seek(SeekFrom::Start(at)).unwrap();
+        file.write_all(bytes).unwrap();
+        file.sync_all().unwrap();
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("/usr/sbin/losetup")
+            .arg("--detach")
+            .arg(&self.attached.device)
+            .status();
+    }
+}
+
+#[tokio::test]
+async fn a_device_of_zeros_is_blank_and_is_formatted_once() {
+    let Some(device) = Device::new("a_device_of_zeros_is_blank_and_is_formatted_once") else { return };
+    assert_eq!(device.verdict().await, Verdict::Blank);
+    format(&device.host, &device.attached).await.unwrap();
+    assert_eq!(device.verdict().await, Verdict::Formatted);
+    check(&device.host, &device.attached).await.unwrap();
+    let superblock = superblock(&device.attached.device).unwrap();
+    assert_eq!((superblock.size, superblock.block_size), (GIB, 4096));
+    assert!(!ensure_grown(&device.host, &device.attached).await.unwrap());
+}
+
+#[tokio::test]
+async fn garbage_anywhere_at_the_ends_is_not_blank() {
+    let Some(device) = Device::new("garbage_anywhere_at_the_ends_is_not_blank") else { return };
+    for at in [0, MIB - 1, GIB - MIB, GIB - 1] {
+        device.write(at, &[0xa5]);
+        assert!(matches!(device.verdict().await, Verdict::Refused(_)), "garbage at {at}");
+        device.write(at, &[0]);
+        assert_eq!(device.verdict().await, Verdict::Blank);
+    }
+}
+
+#[tokio::test]
+async fn a_partition_table_is_not_blank() {
+    let Some(device) = Device::new("a_partition_table_is_not_blank") else { return };
+    // An empty MS-DOS table with one entry: type 0x83, from sector 2048.
+    let mut sector = [0_u8; 512];
+    sector[446 + 4] = 0x83;
+    sector[446 + 9] = 0x08;
+    sector[446 + 12] = 0xff;
+    sector[510..].copy_from_slice(&[0x55, 0xaa]);
+    device.write(0, &sector);
+    let Verdict::Refused(reason) = device.verdict().await else { panic!("a partition table") };
+    assert_eq!(reason, "it holds dos");
+}
+
+#[tokio::test]
+async fn after_a_killed_mkfs_the_volume_is_formatted_again() {
+    let Some(mut device) = Device::new("after_a_killed_mkfs_the_volume_is_formatted_again") else { return };
+    // mkfs writes its superblocks last: one that is killed leaves tables behind that nothing recognises.
+    format(&device.host, &device.attached).await.unwrap();
+    for group in [0, 1, 3, 5, 7] {
+        let start = if group == 0 { SUPERBLOCK } else { group * 32768 * 4096 };
+        device.write(start, &[0; SUPERBLOCK_SIZE]);
+    }
+    let Verdict::Refused(reason) = device.verdict().await else {
+        panic!("without the tag it may be anything")
+    };
+    assert!(reason.contains("zeros"), "{reason}");
+    device.attached.volume.tags.insert(tags::FORMATTED.into(), tags::FORMATTING.into());
+    assert_eq!(device.verdict().await, Verdict::Blank);
+    format(&device.host, &device.attached).await.unwrap();
+    assert_eq!(device.verdict().await, Verdict::Formatted);
+}
+
+#[tokio::test]
+async fn another_file_system_is_not_blank() {
+    let Some(device) = Device::new("another_file_system_is_not_blank") else { return };
+    let ext2 =
+        std::process::Command::new("/usr/sbin/mkfs.ext2").arg("-q").arg(&device.attached.device).status();
+    assert!(ext2.unwrap().success());
+    let Verdict::Refused(reason) = device.verdict().await else { panic!("ext2") };
+    assert_eq!(reason, "it holds ext2");
+}
+
+#[test]
+fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let volume = |id: &str| AttachedVolume {
+        volume: crate::ec2::Volume {
+            id: id.into(),
+            size: 1,
+            state: String::new(),
+            attachment: None,
+            tags: std::collections::BTreeMap::new(),
+        },
+        device: PathBuf::new(),
+    };
+    let etcd = |member: &str| EtcdConfig {
+        name: "main".into(),
+        member: member.into(),
+        members: std::collections::BTreeMap::new(),
+        version: "3.6.16".into(),
+    };
+    assert!(ensure_note(folder.path(), &volume("vol-1"), "demo", &etcd("a")).unwrap());
+    assert!(!ensure_note(folder.path(), &volume("vol-2"), "demo", &etcd("a")).unwrap());
+    let error = ensure_note(folder.path(), &volume("vol-1"), "demo", &etcd("b")).unwrap_err();
+    assert_eq!(error.to_string(), "vol-1 holds the data of demo/main/a, not of demo/main/b");
+    assert!(ensure_note(folder.path(), &volume("vol-1"), "other", &etcd("a")).is_err());
+}

@@ -1,0 +1,42 @@
+//! The machine that the agent works on.
+
+use std::path::{Path, PathBuf};
+
+use crate::command::{Command, CommandError, Commands, Output};
+use crate::root::{self, Root};
+
+/// Its files, and the programs that may be run on it.
+#[derive(Clone, Debug)]
+pub struct Host {
+    root: Root,
+    commands: Commands,
+}
+
+impl Host {
+    /// This machine.
+    pub fn machine() -> Self {
+        Self { root: Root::machine(), commands: Commands::Machine }
+    }
+
+    /// A folder that stands for a machine: commands are written to `/run/windlass/commands` below it, not run.
+    pub fn folder(path: impl Into<PathBuf>) -> Self {
+        let root = Root::folder(path);
+        let commands = Commands::Recorded(root.path(root::RUN).join("commands"));
+        Self { root, commands }
+    }
+
+    /// Whether devices, mounts and addresses are real.
+    pub fn is_machine(&self) -> bool {
+        self.root.is_machine()
+    }
+
+    /// An absolute host path, resolved under the root.
+    pub fn path(&self, absolute: impl AsRef<Path>) -> PathBuf {
+        self.root.path(absolute)
+    }
+
+    /// Runs a program to its end.
+    pub async fn run(&self, command: Command) -> Result<Output, CommandError> {
+        self.commands.run(command).await
+    }
+}

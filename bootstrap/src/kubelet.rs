@@ -1,0 +1,239 @@
+//! The kubelet: its configuration, its flags, and its service.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::command::{Command, CommandError};
+use crate::config::{NodeConfig, Role};
+use crate::file::{self, FileError};
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::manifests::CIPHER_SUITES;
+use crate::retry::{Class, Classed};
+use crate::root;
+use crate::secrets::KUBERNETES_CA;
+
+/// The kubeconfig that a node's kubelet writes for itself once it has its first certificate. It holds no key.
+pub const NODE_KUBECONFIG: &str = "/var/lib/kubelet/kubeconfig";
+/// The kubeconfig with which a node's kubelet asks for its first certificate.
+pub const BOOTSTRAP_KUBECONFIG: &str = "/srv/kubernetes/kubelet/bootstrap-kubeconfig";
+/// The master's kubelet has a certificate that the agent signed.
+pub const MASTER_KUBECONFIG: &str = "/srv/kubernetes/kubelet/kubeconfig";
+/// Where the kubelet keeps the certificates it rotates.
+pub const CERTIFICATES: &str = "/var/lib/kubelet/pki";
+/// A node's present client certificate and key.
+pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+const CONFIGURATION: &str = "/etc/kubernetes/kubelet.json";
+const ENVIRONMENT: &str = "/run/windlass/kubelet.env";
+const SYSTEMD_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+
+/// What can go wrong with the kubelet.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeletError {
+    /// A taint that isn't `key=value:Effect`.
+    #[error("`{0}` is not a taint: it should read key=value:Effect")]
+    Taint(String),
+    /// An argument that can't be passed through the unit's environment.
+    #[error("`{0}` can't be an argument of the kubelet: it has blanks or quotes")]
+    Argument(String),
+    /// The authorities that it trusts.
+    #[error("the kubelet's authorities can't be written")]
+    Authorities(#[source] crate::secrets::SecretsError),
+    /// A file.
+    #[error("the kubelet's configuration can't be written")]
+    File(#[source] FileError),
+    /// systemd.
+    #[error("the kubelet can't be started")]
+    Start(#[source] CommandError),
+}
+
+impl Classed for KubeletError {
+    fn class(&self) -> Class {
+        match self {
+            Self::File(_) | Self::Start(_) => Class::Passing,
+            Self::Authorities(error) => error.class(),
+            _ => Class::Permanent,
+        }
+    }
+}
+
+/// Writes the configuration and starts the kubelet, or restarts it if it runs with another one.
+pub async fn ensure(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, KubeletError> {
+    let mut changed = ensure_files(host, config, identity)?;
+    let active = is_active(host).await?;
+    if !active || changed {
+        let verb = if active { "restart" } else { "start" };
+        host.run(systemctl([verb, "kubelet.service"])).await.map_err(KubeletError::Start)?;
+        changed = true;
+    }
+    Ok(changed)
+}
+
+/// Whether the kubelet runs. In a folder that stands for a machine it never does.
+pub async fn is_active(host: &Host) -> Result<bool, KubeletError> {
+    // 3 and 4 are systemd's codes for a unit that is down, or unknown.
+    let query = systemctl(["is-active", "kubelet.service"]).success(&[0, 3, 4]);
+    let output = host.run(query).await.map_err(KubeletError::Start)?;
+    Ok(output.stdout.trim() == "active")
+}
+
+/// Starts containerd, so that it comes up while the agent waits for other things.
+pub async fn start_containerd(host: &Host) -> Result<(), CommandError> {
+    host.run(systemctl(["start", "--no-block", "containerd.service"])).await.map(drop)
+}
+
+fn systemctl<const N: usize>(arguments: [&str; N]) -> Command {
+    Command::new("/usr/bin/systemctl").arguments(arguments).limit(Duration::from_secs(120))
+}
+
+fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, KubeletError> {
+    for (folder, mode) in [(root::MANIFESTS, 0o700), (root::KUBELET_DROP_INS, 0o755), (root::KUBELET, 0o700)]
+    {
+        file::ensure_folder(&host.path(folder), mode).map_err(KubeletError::File)?;
+    }
+    let resolv_conf =
+        if host.path(SYSTEMD_RESOLVED).exists() { SYSTEMD_RESOLVED } else { "/etc/resolv.conf" };
+    let configuration = configuration(config, identity, resolv_conf)?;
+    let text = format!("{configuration:#}\n");
+    let environment = environment(&arguments(config, identity))?;
+    let mut changed =
+        file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)?;
+    changed |=
+        file::ensure(&host.path(ENVIRONMENT), environment, file::PRIVATE).map_err(KubeletError::File)?;
+    Ok(changed)
+}
+
+fn role(config: &NodeConfig) -> Role {
+    if config.control_plane.is_some() { Role::ControlPlane } else { Role::Node }
+}
+
+fn configuration(config: &NodeConfig, identity: &Identity, resolv_conf: &str) -> Result<Value, KubeletError> {
+    let mut configuration = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "staticPodPath": root::MANIFESTS,
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        "cgroupDriver": "systemd",
+        "providerID": identity.provider_id(),
+        "clusterDNS": [config.network.dns_address],
+        "clusterDomain": config.network.dns_domain,
+        "resolvConf": resolv_conf,
+        "authentication": {
+            "anonymous": {"enabled": false},
+            "webhook": {"enabled": true},
+            "x509": {"clientCAFile": KUBERNETES_CA},
+        },
+        "authorization": {"mode": "Webhook"},
+        "readOnlyPort": 0,
+        "streamingConnectionIdleTimeout": "5m",
+        "tlsMinVersion": "VersionTLS12",
+        "tlsCipherSuites": CIPHER_SUITES,
+        "protectKernelDefaults": true,
+        "seccompDefault": true,
+        "podPidsLimit": 4096,
+        "serializeImagePulls": false,
+        "maxParallelImagePulls": 5,
+        "shutdownGracePeriod": "30s",
+        "shutdownGracePeriodCriticalPods": "10s",
+        "registerWithTaints": taints(&config.kubelet.taints)?,
+    });
+    match role(config) {
+        Role::ControlPlane => {
+            configuration["tlsCertFile"] = json!(format!("{}/kubelet/server.crt", root::SECRETS));
+            configuration["tlsPrivateKeyFile"] = json!(format!("{}/kubelet/server.key", root::SECRETS));
+        }
+        Role::Node => {
+            configuration["rotateCertificates"] = json!(true);
+            configuration["serverTLSBootstrap"] = json!(true);
+        }
+    }
+    if let Some(pods) = config.kubelet.max_pods {
+        configuration["maxPods"] = json!(pods);
+    }
+    Ok(configuration)
+}
+
+fn taints(taints: &[String]) -> Result<Vec<Value>, KubeletError> {
+    taints.iter().map(|taint| parse_taint(taint).ok_or_else(|| KubeletError::Taint(taint.clone()))).collect()
+}
+
+/// `key=value:Effect`, or `key:Effect` without a value.
+fn parse_taint(taint: &str) -> Option<Value> {
+    let (rest, effect) = taint.rsplit_once(':')?;
+    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+    let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect);
+    (known && !key.is_empty()).then(|| json!({"key": key, "value": value, "effect": effect}))
+}
+
+/// The flags for which the configuration file has no field.
+fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
+    let mut arguments = vec![
+        format!("--hostname-override={}", identity.id),
+        format!("--node-ip={}", identity.private_address),
+        format!("--cert-dir={CERTIFICATES}"),
+    ];
+    match role(config) {
+        Role::ControlPlane => arguments.push(format!("--kubeconfig={MASTER_KUBECONFIG}")),
+        Role::Node => {
+            arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}"));
+            arguments.push(format!("--bootstrap-kubeconfig={BOOTSTRAP_KUBECONFIG}"));
+        }
+    }
+    let labels: Vec<String> =
+        config.kubelet.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    if !labels.is_empty() {
+        arguments.push(format!("--node-labels={}", labels.join(",")));
+    }
+    arguments
+}
+
+/// The unit's environment file. systemd splits the arguments at blanks, so none may have one.
+fn environment(arguments: &[String]) -> Result<String, KubeletError> {
+    let unsafe_argument = |argument: &&String| {
+        argument.chars().any(|character| character.is_whitespace() || "\"'\\$`".contains(character))
+    };
+    if let Some(argument) = arguments.iter().find(unsafe_argument) {
+        return Err(KubeletError::Argument(argument.clone()));
+    }
+    Ok(format!(
+        "KUBELET_ARGS=\"{}\"\n# A dead connection to the API is noticed in seconds.\n\
+         HTTP2_READ_IDLE_TIMEOUT_SECONDS=5\nHTTP2_PING_TIMEOUT_SECONDS=3\n",
+        arguments.join(" ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taint_has_a_key_a_value_and_an_effect() {
+        let control_plane = parse_taint("node-role.kubernetes.io/control-plane=:NoSchedule").unwrap();
+        assert_eq!(
+            control_plane,
+            json!({"key": "node-role.kubernetes.io/control-plane", "value": "", "effect": "NoSchedule"})
+        );
+        assert_eq!(parse_taint("a:NoExecute").unwrap()["key"], "a");
+        for taint in ["a=b", "a=b:Never", "=b:NoSchedule", ""] {
+            assert!(parse_taint(taint).is_none(), "{taint}");
+        }
+    }
+
+    #[test]
+    fn an_argument_that_systemd_would_split_is_refused() {
+        let error = environment(&["--node-labels=a=b c".to_owned()]).unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(
+            environment(&["--node-labels=a=b,c=d".to_owned()]).unwrap().starts_with("KUBELET_ARGS=\"--node")
+        );
+    }
+
+    #[tokio::test]
+    async fn in_a_folder_the_start_is_only_recorded() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path());
+        assert!(!is_active(&host).await.unwrap());
+    }
+}

@@ -1,0 +1,115 @@
+//! Runs the real binary into a folder, against an instance metadata service and a state of the test's own, and compares
+//! everything it wrote with `golden/`. `SNAPSHOTS=overwrite` writes them anew.
+
+mod machine;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use machine::{Machine, master_config, node_config};
+
+#[tokio::test]
+async fn a_master_is_rendered_completely() {
+    let machine = Machine::start(&master_config()).await;
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/master.txt"].raw());
+}
+
+#[tokio::test]
+async fn a_node_is_rendered_completely() {
+    let machine = Machine::start(&node_config()).await;
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/node.txt"].raw());
+}
+
+#[tokio::test]
+async fn a_second_run_changes_nothing() {
+    let machine = Machine::start(&master_config()).await;
+    assert!(machine.run().status.success());
+    let before = machine.everything();
+    assert!(machine.run().status.success());
+    let after = machine.everything();
+    // In a folder nothing runs, so each run starts the kubelet; and the report tells the time.
+    let differs: Vec<_> =
+        before.keys().chain(after.keys()).filter(|path| before.get(*path) != after.get(*path)).collect();
+    assert!(differs.iter().all(|path| path.ends_with("run/windlass/commands")), "{differs:?}");
+}
+
+#[tokio::test]
+async fn every_path_that_a_pod_names_is_there() {
+    for config in [master_config(), node_config()] {
+        let machine = Machine::start(&config).await;
+        assert!(machine.run().status.success());
+        let mut named = BTreeSet::new();
+        for (path, contents) in machine.everything() {
+            if path.ends_with(".yaml") && path.contains("/manifests/")
+                || path.ends_with("kubeconfig")
+                || path.ends_with("kubelet.json")
+            {
+                named.extend(paths_in(&String::from_utf8_lossy(&contents)));
+            }
+        }
+        assert!(named.len() > 4, "{named:?}");
+        let missing: Vec<_> =
+            named.iter().filter(|path| !machine.root().join(path.trim_start_matches('/')).exists()).collect();
+        // What only the machine brings: the kubelet's own certificates.
+        assert!(missing.iter().all(|path| path.starts_with("/var/lib/kubelet/pki")), "{missing:?}");
+    }
+}
+
+/// Absolute paths of the agent's folders in a text.
+fn paths_in(text: &str) -> BTreeSet<String> {
+    let ours = ["/srv/kubernetes", "/etc/kubernetes", "/var/lib/kubelet", "/var/log/kubernetes"];
+    text.split(|character: char| character.is_whitespace() || "\"=,".contains(character))
+        .filter(|word| ours.iter().any(|folder| word.starts_with(folder)))
+        // A file that a component writes itself.
+        .filter(|word| !word.ends_with("audit.log"))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[tokio::test]
+async fn secrets_are_below_the_tmpfs_and_nowhere_else() {
+    let machine = Machine::start(&master_config()).await;
+    let output = machine.run();
+    let mut keys = 0;
+    for (path, contents) in machine.everything() {
+        if String::from_utf8_lossy(&contents).contains("PRIVATE KEY") {
+            assert!(path.starts_with("srv/kubernetes/"), "{path}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 10, "{keys}");
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(!talk.contains("PRIVATE KEY") && !talk.contains("c2VjcmV0"), "{talk}");
+}
+
+#[tokio::test]
+async fn an_image_of_another_version_is_refused_in_the_report() {
+    let mut config = node_config();
+    config.kubernetes_version = "1.37.0".into();
+    let machine = Machine::start(&config).await;
+    let output = machine.run();
+    assert!(!output.status.success());
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        talk.contains("holds Kubernetes 1.36.3, the instance group nodes is specified to run 1.37.0"),
+        "{talk}"
+    );
+    let status = machine.status();
+    assert_eq!((status["state"].as_str(), status["step"].as_str()), (Some("failed"), Some("ensure_image")));
+    assert!(!Path::new(&machine.root().join("etc/kubernetes/manifests")).exists());
+}
+
+#[tokio::test]
+async fn a_tampered_node_configuration_is_refused() {
+    let machine = Machine::start(&node_config()).await;
+    machine.tamper_with_node_config();
+    let output = machine.run();
+    assert!(!output.status.success());
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(talk.contains("has the SHA-256"), "{talk}");
+    assert_eq!(machine.status()["step"].as_str(), Some("ensure_configuration"));
+}
