@@ -30,7 +30,10 @@ pub const DIFFERENCES: &[(&str, &str)] = &[
     ("spec.iam.allowContainerRegistry", "left out: images are baked into the machine image"),
     ("spec.configBase", "left out: the state store is where the specification is"),
     ("spec.nodeLabels of groups", "left out: windlass labels every Node with its group by itself"),
-    ("spec.image of groups", "an image built by windlass's own template instead of Ubuntu's"),
+    (
+        "spec.image of groups",
+        "left out unless asked for: the newest of the account's own images follows the version",
+    ),
 ];
 
 /// What `create cluster` was asked for: kops's flags for AWS, with kops's names. A list that is empty was not given.
@@ -299,8 +302,7 @@ fn finish(options: &CreateOptions, mut group: InstanceGroup) -> InstanceGroup {
     let label = (CLUSTER_LABEL.to_owned(), options.name.clone());
     group.metadata.labels = Some(BTreeMap::from([label]));
     group.spec.machine_type.get_or_insert_with(|| default::MACHINE_TYPE.to_owned());
-    let image = || options.image.clone().unwrap_or_else(|| default::image(&kubernetes_version(options)));
-    group.spec.image.get_or_insert_with(image);
+    group.spec.image = group.spec.image.or_else(|| options.image.clone());
     group
 }
 

@@ -42,10 +42,11 @@ pub const GP3_IOPS: u32 = 3000;
 /// What gp3 gives without being asked: MiB/s.
 pub const GP3_THROUGHPUT: u32 = 125;
 
-/// The newest image of this account that holds a Kubernetes version.
+/// The newest image of this account that windlass's template made for a Kubernetes version; which of its
+/// architectures is meant follows from the instance type.
 pub fn image(kubernetes_version: &str) -> String {
     let version = kubernetes_version.strip_prefix('v').unwrap_or(kubernetes_version);
-    format!("self/k8s-{version}-debian13-amd64-*")
+    format!("self/windlass-{version}-debian-13-*")
 }
 
 /// The specification with nothing left unsaid; the order of groups is kept.

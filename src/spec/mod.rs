@@ -15,6 +15,7 @@ pub mod create;
 pub mod default;
 pub mod path;
 pub mod problem;
+pub mod set;
 pub mod shape;
 pub mod subnets;
 pub mod support;

@@ -139,6 +139,17 @@ impl Problems {
         self.0.push(problem);
     }
 
+    /// Puts problems in the order in which they stand in files; those without a place come last.
+    pub(super) fn sort(&mut self) {
+        self.0.sort_by(|one, other| {
+            let place = |problem: &Problem| {
+                problem.location.as_ref().map(|location| (location.source.clone(), location.span.start))
+            };
+            let (one, other) = (place(one), place(other));
+            one.is_none().cmp(&other.is_none()).then(one.cmp(&other))
+        });
+    }
+
     /// `value`, unless there is a problem.
     pub fn or<T>(self, value: T) -> Result<T, Self> {
         if self.0.is_empty() { Ok(value) } else { Err(self) }

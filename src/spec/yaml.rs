@@ -68,6 +68,7 @@ pub fn read(sources: Vec<Source>) -> Result<Documents, Problems> {
         }
         documents.files.push(file);
     }
+    problems.sort();
     problems.or(documents)
 }
 
@@ -101,6 +102,7 @@ impl Documents {
                     problem.object.as_ref().and_then(|object| self.place(object, &problem.path));
             }
         }
+        problems.sort();
         problems
     }
 
@@ -197,6 +199,14 @@ fn decode<T: Object + DeserializeOwned>(
             None
         }
     }
+}
+
+/// A scalar as it would be read from a file, for `--set`; why it does not fit.
+pub(super) fn scalar(text: &str, shape: &shape::Shape) -> Result<serde_json::Value, String> {
+    decode::scalar(text, true, shape).map_err(|(message, hint)| match hint {
+        Some(hint) => format!("{message} ({hint})"),
+        None => message,
+    })
 }
 
 /// What a plain scalar means where nothing says what it must be.

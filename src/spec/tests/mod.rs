@@ -2,6 +2,7 @@
 
 mod create;
 mod read;
+mod set;
 
 use super::{Problems, Source, read};
 

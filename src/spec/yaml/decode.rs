@@ -86,16 +86,7 @@ impl Decoder<'_> {
     }
 
     fn scalar(&mut self, node: &Node, text: &str, plain: bool, shape: &Shape, path: &str) -> Value {
-        let result = match shape {
-            Shape::Text => Ok(Value::from(text)),
-            Shape::Boolean => boolean(text, plain),
-            Shape::Integer { min, max } => integer(text, plain, *min, *max),
-            Shape::Number => number(text, plain),
-            Shape::IntOrText => Ok(int_or_text(text, plain)),
-            Shape::Choice(words) => choice(text, words),
-            _ => Err((format!("expected {}, found {}", shape.noun(), found(text, plain)), None)),
-        };
-        result.unwrap_or_else(|(message, hint)| {
+        scalar(text, plain, shape).unwrap_or_else(|(message, hint)| {
             self.report(node, path, message, hint);
             Value::Null
         })
@@ -117,7 +108,24 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     }
 }
 
-type Refused = (String, Option<String>);
+/// Why a scalar does not fit, and what to do about it.
+pub(super) type Refused = (String, Option<String>);
+
+/// A scalar held to a shape.
+pub(super) fn scalar(text: &str, plain: bool, shape: &Shape) -> Result<Value, Refused> {
+    match shape {
+        Shape::Text => Ok(Value::from(text)),
+        Shape::Boolean => boolean(text, plain),
+        Shape::Integer { min, max } => integer(text, plain, *min, *max),
+        Shape::Number => number(text, plain),
+        Shape::IntOrText => Ok(int_or_text(text, plain)),
+        Shape::Choice(words) => choice(text, words),
+        Shape::Any => Ok(super::plain(text)),
+        Shape::List(_) | Shape::Map(_) | Shape::Object(_) => {
+            Err((format!("expected {}, found {}", shape.noun(), found(text, plain)), None))
+        }
+    }
+}
 
 fn boolean(text: &str, plain: bool) -> Result<Value, Refused> {
     match (text, plain) {
