@@ -121,9 +121,7 @@ fn quote(text: &str, _: Kwargs, _: &State) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::cluster::{
-        Api, EtcdCluster, EtcdMember, InstanceGroup, Network, SshKey, Subnet, Volume,
-    };
+    use crate::assets::sample::cluster;
 
     #[test]
     fn the_add_ons_of_a_flannel_cluster_are_flannel_and_coredns() {
@@ -176,74 +174,5 @@ mod tests {
     fn a_cluster_without_a_stable_address_is_refused_by_name() {
         let error = render(&Cluster { etcd: Vec::new(), ..cluster() }).unwrap_err();
         assert!(error.to_string().contains("demo.example.com"), "{error}");
-    }
-
-    fn cluster() -> Cluster {
-        Cluster {
-            name: "demo.example.com".to_owned(),
-            region: "us-east-1".to_owned(),
-            kubernetes_version: "1.36.3".to_owned(),
-            network: Network {
-                cidr: "172.20.0.0/16".parse().unwrap(),
-                pod_cidr: "100.96.0.0/11".parse().unwrap(),
-                service_cidr: "100.64.0.0/13".parse().unwrap(),
-                dns_address: "100.64.0.10".parse().unwrap(),
-                dns_domain: "cluster.local".to_owned(),
-            },
-            subnets: vec![Subnet {
-                name: "us-east-1a".to_owned(),
-                zone: "us-east-1a".to_owned(),
-                cidr: "172.20.32.0/19".parse().unwrap(),
-            }],
-            api: Api { access: Vec::new(), elastic_ip: true, additional_sans: Vec::new(), port: 443 },
-            ssh_access: Vec::new(),
-            ssh_key: SshKey::None,
-            etcd: vec![EtcdCluster {
-                name: "main".to_owned(),
-                version: "3.6.16".to_owned(),
-                members: vec![EtcdMember {
-                    name: "a".to_owned(),
-                    instance_group: "control-plane-us-east-1a".to_owned(),
-                    private_address: "172.20.32.10".parse().unwrap(),
-                    volume: volume(),
-                }],
-            }],
-            plugin: NetworkPlugin::Flannel,
-            cloud_labels: [].into(),
-            instance_groups: vec![
-                group("control-plane-us-east-1a", Role::ControlPlane, 1),
-                group("nodes-us-east-1a", Role::Node, 2),
-            ],
-        }
-    }
-
-    fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
-        InstanceGroup {
-            name: name.to_owned(),
-            role,
-            min_size: size,
-            max_size: size,
-            machine_type: "t3.medium".to_owned(),
-            image: "ami-1".to_owned(),
-            subnets: vec!["us-east-1a".to_owned()],
-            root_volume: volume(),
-            associate_public_ip: true,
-            metadata_hop_limit: 1,
-            node_labels: [].into(),
-            taints: Vec::new(),
-            cloud_labels: [].into(),
-            max_pods: None,
-        }
-    }
-
-    fn volume() -> Volume {
-        Volume {
-            size: 20,
-            kind: "gp3".to_owned(),
-            iops: None,
-            throughput: None,
-            encrypted: true,
-            kms_key: None,
-        }
     }
 }

@@ -4,4 +4,6 @@
 //! - [`addons`]: the manifests that a master's agent applies to the cluster.
 
 pub mod addons;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod versions;

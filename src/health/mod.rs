@@ -1,1 +1,13 @@
-//! (under construction)
+//! `validate cluster`: is the cluster healthy, and if not, what is in the way and what to do about it.
+//!
+//! - [`snapshot`]: what was seen of AWS, the boot reports and the Kubernetes API at one moment.
+//! - [`observe`]: sees AWS's part of it.
+//! - [`check`]: pure: a snapshot in, named checks out, each of which passes, waits (for what) or fails (why, and what
+//!   to do).
+
+pub mod check;
+pub mod observe;
+pub mod snapshot;
+
+pub use check::{Check, Kind, Outcome, Report, evaluate};
+pub use snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot};

@@ -1,0 +1,370 @@
+//! Tables of what is seen, and what is said about it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use windlass_bootstrap::report::{BootState, Status};
+
+use super::*;
+use crate::assets::sample;
+use crate::health::snapshot::{CloudView, Member};
+use crate::kube::view::Waiting;
+
+/// What is broken, how, and the kind, class and words of the check that has to say so.
+type Defect = (&'static str, Change, Kind, &'static str, &'static str);
+
+type Change = fn(&mut Snapshot);
+
+const MASTER: &str = "i-0a";
+const NODES: [&str; 2] = ["i-0b", "i-0c"];
+
+#[test]
+fn a_cluster_where_all_is_as_it_should_be_is_healthy() {
+    let report = evaluate(&sample::cluster(), &healthy());
+    assert_eq!(report.problems().collect::<Vec<_>>(), Vec::<&Check>::new());
+    assert!(report.is_healthy());
+    assert_eq!(
+        report.nodes.iter().map(|node| (node.name.as_str(), node.role, node.status)).collect::<Vec<_>>(),
+        [("i-0a", "control-plane", "True"), ("i-0b", "node", "True"), ("i-0c", "node", "True"),]
+    );
+}
+
+#[test]
+fn a_report_without_checks_is_not_healthy() {
+    assert!(!Report::default().is_healthy());
+}
+
+#[test]
+fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
+    let defects: [Defect; 10] = [
+        ("no group", |s| drop(s.cloud.groups.pop()), Kind::InstanceGroup, "fail", "is missing from AWS"),
+        ("short", |s| s.cloud.groups[1].desired = 3, Kind::InstanceGroup, "wait", "2 of 3"),
+        (
+            "leaving",
+            |s| s.cloud.groups[1].members[0].lifecycle = "Terminating:Wait".into(),
+            Kind::InstanceGroup,
+            "wait",
+            "1 of 2",
+        ),
+        ("stopped", |s| instance(s, "i-0b").state = "stopped".into(), Kind::InstanceGroup, "wait", "1 of 2"),
+        (
+            "not joined",
+            |s| view(s).nodes.retain(|n| n.name != "i-0c"),
+            Kind::Machine,
+            "wait",
+            "its boot is done, its node is not there",
+        ),
+        (
+            "booting",
+            |s| boot(s, "i-0c", BootState::Running, "ensure_kubelet", None),
+            Kind::Machine,
+            "wait",
+            "it is at ensure_kubelet",
+        ),
+        (
+            "waiting",
+            |s| boot(s, MASTER, BootState::Waiting, "ensure_volume", Some("vol-1 is attached to i-9")),
+            Kind::Machine,
+            "wait",
+            "ensure_volume waits: vol-1 is attached to i-9",
+        ),
+        (
+            "failed",
+            |s| boot(s, "i-0b", BootState::Failed, "ensure_image", Some("wrong version")),
+            Kind::Machine,
+            "fail",
+            "ensure_image failed: wrong version",
+        ),
+        (
+            "silent, young",
+            |s| {
+                forget(s, "i-0b");
+                instance(s, "i-0b").launched = Some(now() - SignedDuration::from_secs(20));
+            },
+            Kind::Machine,
+            "wait",
+            "no boot report so far",
+        ),
+        ("silent, old", |s| forget(s, "i-0b"), Kind::Machine, "fail", "in the 60 minutes since its launch"),
+    ];
+    expect_each_to_be_said(&defects);
+}
+
+#[test]
+fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
+    let defects: [Defect; 9] = [
+        (
+            "not ready",
+            |s| view(s).nodes[1].ready = Ready::No("KubeletNotReady: cni".into()),
+            Kind::Node,
+            "wait",
+            "of role \"node\" is not ready: KubeletNotReady: cni",
+        ),
+        (
+            "unheard of",
+            |s| view(s).nodes[0].ready = Ready::Unknown("NodeStatusUnknown: stopped posting".into()),
+            Kind::Node,
+            "fail",
+            "of role \"control-plane\" is not ready: NodeStatusUnknown",
+        ),
+        ("lost", |s| view(s).nodes.push(node("i-0z")), Kind::Node, "wait", "has lost its instance"),
+        (
+            "no mirror",
+            |s| view(s).pods.retain(|p| p.name != "etcd-i-0a"),
+            Kind::Node,
+            "wait",
+            "is missing its etcd pod",
+        ),
+        (
+            "crash",
+            |s| broken(s, "CrashLoopBackOff"),
+            Kind::Pod,
+            "fail",
+            "(coredns: CrashLoopBackOff: because)",
+        ),
+        ("creating", |s| broken(s, "ContainerCreating"), Kind::Pod, "wait", "is not ready (coredns)"),
+        (
+            "pending",
+            |s| {
+                let pod = dns(s);
+                pod.phase = "Pending".into();
+                pod.unschedulable = Some("Unschedulable: 0/3".into());
+            },
+            Kind::Pod,
+            "wait",
+            "is pending: Unschedulable: 0/3",
+        ),
+        ("failed pod", |s| dns(s).phase = "Failed".into(), Kind::Pod, "fail", "is in the phase Failed"),
+        ("orphan", |s| dns(s).node = Some("i-gone".into()), Kind::Pod, "wait", "on a node that is gone"),
+    ];
+    expect_each_to_be_said(&defects);
+}
+
+#[test]
+fn what_has_done_its_work_or_is_on_its_way_out_does_not_count() {
+    let harmless: [(&str, Change); 3] = [
+        ("succeeded", |s| dns(s).phase = "Succeeded".into()),
+        ("terminating", |s| {
+            dns(s).terminating = true;
+            dns(s).ready = false;
+        }),
+        ("the mirror of a lost master", |s| {
+            let mut mirror = view(s).pods[0].clone();
+            mirror.name = "etcd-i-gone".into();
+            mirror.node = Some("i-gone".into());
+            mirror.ready = false;
+            view(s).pods.push(mirror);
+        }),
+    ];
+    for (case, change) in harmless {
+        let mut snapshot = healthy();
+        change(&mut snapshot);
+        let report = evaluate(&sample::cluster(), &snapshot);
+        assert!(report.is_healthy(), "{case}: {:?}", report.problems().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn an_api_that_is_down_is_waited_for_while_the_master_boots_and_fails_afterwards() {
+    let mut snapshot = healthy();
+    snapshot.kubernetes = Err(unanswered(true));
+    let report = evaluate(&sample::cluster(), &snapshot);
+    assert_eq!(said(report.problems().next().unwrap()), "API fail: no answer from https://203.0.113.7");
+
+    boot(&mut snapshot, MASTER, BootState::Waiting, "ensure_volume", Some("held"));
+    let report = evaluate(&sample::cluster(), &snapshot);
+    let said: Vec<String> = report.problems().map(said).collect();
+    assert_eq!(
+        said,
+        [
+            "API wait: no answer from https://203.0.113.7 (master i-0a is still booting)",
+            "Machine wait: machine \"i-0a\" has not yet joined the cluster: ensure_volume waits: held",
+        ]
+    );
+
+    snapshot.kubernetes = Err(unanswered(false));
+    let report = evaluate(&sample::cluster(), &snapshot);
+    assert_eq!(said_class(report.problems().next().unwrap()), "fail", "a refusal doesn't pass by waiting");
+}
+
+#[test]
+fn unready_nodes_are_tolerated_up_to_the_limit_and_masters_never() {
+    let cluster = sample::cluster();
+    let mut snapshot = healthy();
+    view(&mut snapshot).nodes[1].ready = Ready::No("x".into());
+    let report = evaluate(&cluster, &snapshot);
+    assert!(!report.clone().tolerating(0, &cluster).is_healthy());
+    assert!(report.tolerating(1, &cluster).is_healthy());
+    view(&mut snapshot).nodes[0].ready = Ready::No("x".into());
+    assert!(!evaluate(&cluster, &snapshot).tolerating(5, &cluster).is_healthy());
+}
+
+fn expect_each_to_be_said(defects: &[Defect]) {
+    for &(case, defect, kind, class, words) in defects {
+        let mut snapshot = healthy();
+        defect(&mut snapshot);
+        let report = evaluate(&sample::cluster(), &snapshot);
+        assert!(!report.is_healthy(), "{case}");
+        let said: Vec<String> = report.problems().map(said).collect();
+        let expected = report
+            .problems()
+            .any(|check| check.kind == kind && said_class(check) == class && said_why(check).contains(words));
+        assert!(expected, "{case}: no {kind:?} {class} with \"{words}\" in {said:#?}");
+    }
+}
+
+/// All is well: one master, two nodes, control plane, cluster DNS.
+fn healthy() -> Snapshot {
+    let cluster = sample::cluster();
+    let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
+    let ids = [MASTER, NODES[0], NODES[1]];
+    let instances = ids.map(|id| {
+        let group = if id == MASTER { masters } else { nodes };
+        let instance = Instance {
+            id: id.to_owned(),
+            state: "running".to_owned(),
+            instance_group: Some(group.name.clone()),
+            zone: "us-east-1a".to_owned(),
+            machine_type: "t3.medium".to_owned(),
+            private_address: Some("172.20.32.11".to_owned()),
+            public_address: None,
+            launched: Some(now() - SignedDuration::from_hours(1)),
+        };
+        (id.to_owned(), instance)
+    });
+    let mut snapshot = Snapshot {
+        now: now(),
+        cloud: CloudView {
+            groups: vec![group(masters, &[MASTER]), group(nodes, &NODES)],
+            instances: instances.into(),
+        },
+        boot: BTreeMap::new(),
+        kubernetes: Ok(KubernetesView { nodes: ids.map(node).into(), pods: pods() }),
+    };
+    for id in ids {
+        boot(&mut snapshot, id, BootState::Ready, "ensure_joined", None);
+    }
+    snapshot
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_790_000_000).unwrap()
+}
+
+fn group(wanted: &InstanceGroup, ids: &[&str]) -> Group {
+    let members = ids.iter().map(|id| Member {
+        instance: (*id).to_owned(),
+        lifecycle: "InService".to_owned(),
+        template_version: Some("1".to_owned()),
+    });
+    Group {
+        name: format!("{}.demo.example.com", wanted.name),
+        instance_group: wanted.name.clone(),
+        desired: u32::try_from(ids.len()).unwrap(),
+        template_version: Some("1".to_owned()),
+        members: members.collect(),
+    }
+}
+
+fn node(id: &str) -> Node {
+    Node {
+        name: id.to_owned(),
+        instance: Some(id.to_owned()),
+        ready: Ready::Yes,
+        control_plane: id == MASTER,
+        zone: Some("us-east-1a".to_owned()),
+        hostname: id.to_owned(),
+        internal_address: Some("172.20.32.11".to_owned()),
+    }
+}
+
+fn pods() -> Vec<Pod> {
+    let mirrors = CONTROL_PLANE.map(|component| Pod {
+        namespace: "kube-system".to_owned(),
+        name: format!("{component}-{MASTER}"),
+        node: Some(MASTER.to_owned()),
+        phase: "Running".to_owned(),
+        ready: true,
+        mirror: true,
+        terminating: false,
+        priority_class: "system-node-critical".to_owned(),
+        unschedulable: None,
+        waiting: Vec::new(),
+    });
+    let dns = Pod {
+        name: "coredns-1".to_owned(),
+        node: Some(NODES[0].to_owned()),
+        mirror: false,
+        priority_class: "system-cluster-critical".to_owned(),
+        ..mirrors[0].clone()
+    };
+    mirrors.into_iter().chain([dns]).collect()
+}
+
+fn view(snapshot: &mut Snapshot) -> &mut KubernetesView {
+    snapshot.kubernetes.as_mut().unwrap()
+}
+
+fn dns(snapshot: &mut Snapshot) -> &mut Pod {
+    view(snapshot).pods.last_mut().unwrap()
+}
+
+fn instance<'a>(snapshot: &'a mut Snapshot, id: &str) -> &'a mut Instance {
+    snapshot.cloud.instances.get_mut(id).unwrap()
+}
+
+fn broken(snapshot: &mut Snapshot, reason: &str) {
+    let pod = dns(snapshot);
+    pod.ready = false;
+    let container = "coredns".to_owned();
+    pod.waiting = vec![Waiting { container, reason: reason.to_owned(), message: "because".to_owned() }];
+}
+
+/// As if the instance had never said anything, and had not become a node.
+fn forget(snapshot: &mut Snapshot, id: &str) {
+    snapshot.boot.remove(id);
+    view(snapshot).nodes.retain(|node| node.name != id);
+}
+
+fn boot(snapshot: &mut Snapshot, id: &str, state: BootState, step: &str, reason: Option<&str>) {
+    if let (false, Ok(view)) = (state == BootState::Ready, &mut snapshot.kubernetes) {
+        view.nodes.retain(|node| node.name != id);
+    }
+    let status = Status {
+        version: windlass_bootstrap::config::CONFIG_VERSION.to_owned(),
+        instance: id.to_owned(),
+        instance_group: "g".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        agent: "0.1.0".to_owned(),
+        state,
+        step: step.to_owned(),
+        reason: reason.map(str::to_owned),
+        since: now(),
+        agent_started_after: 2.0,
+        steps: Vec::new(),
+    };
+    snapshot.boot.insert(id.to_owned(), status);
+}
+
+fn unanswered(may_come: bool) -> Unanswered {
+    Unanswered { message: "no answer from https://203.0.113.7".to_owned(), hint: None, may_come }
+}
+
+fn said(check: &Check) -> String {
+    format!("{} {}: {}", check.kind.name(), said_class(check), said_why(check))
+}
+
+fn said_class(check: &Check) -> &'static str {
+    match check.outcome {
+        Outcome::Pass => "pass",
+        Outcome::Wait { .. } => "wait",
+        Outcome::Fail { .. } => "fail",
+    }
+}
+
+fn said_why(check: &Check) -> &str {
+    match &check.outcome {
+        Outcome::Pass => "",
+        Outcome::Wait { why } | Outcome::Fail { why, .. } => why,
+    }
+}

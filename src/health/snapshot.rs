@@ -1,0 +1,113 @@
+//! What was seen of a cluster at one moment.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use windlass_bootstrap::report::Status;
+
+use crate::kube::{Node, Pod};
+
+/// What was seen of a cluster at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// When.
+    pub now: Timestamp,
+    /// AWS's part.
+    pub cloud: CloudView,
+    /// Boot reports by instance id.
+    pub boot: BTreeMap<String, Status>,
+    /// The Kubernetes API's part, or why there is none.
+    pub kubernetes: Result<KubernetesView, Unanswered>,
+}
+
+/// Groups and instances as AWS has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudView {
+    /// The Auto Scaling groups.
+    pub groups: Vec<Group>,
+    /// The instances, terminated ones left out, by id.
+    pub instances: BTreeMap<String, Instance>,
+}
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name on AWS.
+    pub name: String,
+    /// The instance group it was made for.
+    pub instance_group: String,
+    /// How many instances it wants.
+    pub desired: u32,
+    /// The launch template version that it launches instances with.
+    pub template_version: Option<String>,
+    /// Its instances.
+    pub members: Vec<Member>,
+}
+
+/// An instance of an Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The instance's id.
+    pub instance: String,
+    /// `Pending`, `InService`, `Terminating:Wait`, …
+    pub lifecycle: String,
+    /// The launch template version that it was launched with.
+    pub template_version: Option<String>,
+}
+
+impl Member {
+    /// Whether it is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        ["Terminating", "Terminated", "Detaching", "Detached"]
+            .iter()
+            .any(|way| self.lifecycle.starts_with(way))
+    }
+}
+
+/// An EC2 instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its id.
+    pub id: String,
+    /// `pending`, `running`, `shutting-down`, `stopping`, `stopped`.
+    pub state: String,
+    /// The instance group that its tag names.
+    pub instance_group: Option<String>,
+    /// Its availability zone.
+    pub zone: String,
+    /// Such as `t3.medium`.
+    pub machine_type: String,
+    /// Its primary private address.
+    pub private_address: Option<String>,
+    /// Its public address.
+    pub public_address: Option<String>,
+    /// When it was launched.
+    pub launched: Option<Timestamp>,
+}
+
+/// What the Kubernetes API says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KubernetesView {
+    /// All nodes.
+    pub nodes: Vec<Node>,
+    /// The pods that the cluster can't do without.
+    pub pods: Vec<Pod>,
+}
+
+impl KubernetesView {
+    /// The node of an instance.
+    pub fn node_of(&self, instance: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.instance.as_deref() == Some(instance))
+    }
+}
+
+/// Why the Kubernetes API says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unanswered {
+    /// What happened, with the address that was asked.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether it may only not be there yet: nobody answers, in contrast to somebody who says no.
+    pub may_come: bool,
+}
