@@ -7,8 +7,10 @@ from .state import Region
 
 Handler = Callable[[Region, dict[str, Any]], dict[str, Any] | None]
 
+Check = Callable[[Region, dict[str, Any], str], None]
+
 HANDLERS: dict[tuple[str, str], Handler] = {}
-CHECKS: dict[tuple[str, str], list[Handler]] = {}
+CHECKS: dict[tuple[str, str], list[Check]] = {}
 
 
 def action(service: str, name: str) -> Callable[[Handler], Handler]:
@@ -21,12 +23,12 @@ def action(service: str, name: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def check(service: str, *names: str) -> Callable[[Handler], Handler]:
-    """Registers a function that runs before moto does the action, and may refuse it."""
+def check(service: str, *names: str) -> Callable[[Check], Check]:
+    """Registers a function that runs before moto does an action (the last argument), and may refuse it."""
 
-    def register(handler: Handler) -> Handler:
+    def register(inspect: Check) -> Check:
         for name in names:
-            CHECKS.setdefault((service, name), []).append(handler)
-        return handler
+            CHECKS.setdefault((service, name), []).append(inspect)
+        return inspect
 
     return register

@@ -102,7 +102,7 @@ class Front:
         if call.service in WHOLE:
             raise Unimplemented(f"{call.service} {call.action}")
         for inspect in CHECKS.get(key, []):
-            inspect(self.region, call.params)
+            inspect(self.region, call.params, call.action)
         return self._ask_moto(call)
 
     def _ask_moto(self, call: Call) -> Response:

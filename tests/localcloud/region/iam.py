@@ -18,7 +18,7 @@ def list_instance_profile_tags(region: Region, params: dict[str, Any]) -> dict[s
 
 
 @check("iam", "DeleteRole")
-def check_delete_role(region: Region, params: dict[str, Any]) -> None:
+def check_delete_role(region: Region, params: dict[str, Any], action: str) -> None:
     """A role goes after its policies and profiles (API_DeleteRole: DeleteConflict)."""
     for role in region.iam.roles.values():
         if role.name == params.get("RoleName") and (role.policies or role.managed_policies):

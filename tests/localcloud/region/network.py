@@ -60,7 +60,7 @@ def _interfaces_of(region: Region, vpc_id: str) -> list[Any]:
 
 
 @check("ec2", "DeleteSubnet")
-def check_delete_subnet(region: Region, params: dict[str, Any]) -> None:
+def check_delete_subnet(region: Region, params: dict[str, Any], action: str) -> None:
     """A subnet with network interfaces stays; otherwise its route table association goes with it (API_DeleteSubnet)."""
     subnet = region.ec2.get_subnet(params.get("SubnetId"))
     if any(one.subnet is subnet for one in region.ec2.enis.values()):
@@ -72,7 +72,7 @@ def check_delete_subnet(region: Region, params: dict[str, Any]) -> None:
 
 
 @check("ec2", "DeleteVpc")
-def check_delete_vpc(region: Region, params: dict[str, Any]) -> None:
+def check_delete_vpc(region: Region, params: dict[str, Any], action: str) -> None:
     """Gateways must be detached, and other than default security groups deleted first (API_DeleteVpc)."""
     vpc_id = params.get("VpcId")
     backend = region.ec2
@@ -83,14 +83,14 @@ def check_delete_vpc(region: Region, params: dict[str, Any]) -> None:
 
 
 @check("ec2", "CreateSecurityGroup")
-def check_create_security_group(region: Region, params: dict[str, Any]) -> None:
+def check_create_security_group(region: Region, params: dict[str, Any], action: str) -> None:
     """Without a default VPC the VPC must be named (API_CreateSecurityGroup)."""
     if not params.get("VpcId"):
         raise AwsError("VPCIdNotSpecified", "No default VPC for this user")
 
 
 @check("ec2", "AttachInternetGateway")
-def check_attach_gateway(region: Region, params: dict[str, Any]) -> None:
+def check_attach_gateway(region: Region, params: dict[str, Any], action: str) -> None:
     """A VPC has one Internet gateway (VPC User Guide, "Enable internet access")."""
     vpc_id = params.get("VpcId")
     for gateway in region.ec2.internet_gateways.values():
@@ -99,7 +99,7 @@ def check_attach_gateway(region: Region, params: dict[str, Any]) -> None:
 
 
 @check("ec2", "DetachInternetGateway")
-def check_detach_gateway(region: Region, params: dict[str, Any]) -> None:
+def check_detach_gateway(region: Region, params: dict[str, Any], action: str) -> None:
     """Not while the VPC has running instances with public addresses (API_DetachInternetGateway)."""
     vpc_id = params.get("VpcId")
     for interface in _interfaces_of(region, vpc_id):
@@ -111,7 +111,7 @@ def check_detach_gateway(region: Region, params: dict[str, Any]) -> None:
 
 
 @check("ec2", "AssociateRouteTable")
-def check_associate_route_table(region: Region, params: dict[str, Any]) -> None:
+def check_associate_route_table(region: Region, params: dict[str, Any], action: str) -> None:
     """A subnet has one explicit association; another takes ReplaceRouteTableAssociation (API_AssociateRouteTable)."""
     subnet_id = params.get("SubnetId")
     for table in region.ec2.route_tables.values():

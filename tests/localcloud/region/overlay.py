@@ -4,6 +4,7 @@ from . import (  # noqa: F401 – importing a module registers its actions
     addresses,
     authorization,
     auto_scaling,
+    describe,
     iam,
     images,
     instances,
@@ -22,5 +23,6 @@ from . import (  # noqa: F401 – importing a module registers its actions
 def install() -> None:
     """Patches moto, once per process, before its first request."""
     tags.install()
+    describe.install()
     network.install()
     s3.install()

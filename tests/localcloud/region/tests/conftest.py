@@ -25,7 +25,9 @@ class Cloud:
     def __init__(self, endpoint: str):
         self.endpoint = endpoint
 
-    def client(self, service: str, key: str = "operator", secret: str = "operator-secret", token: str | None = None) -> Any:
+    def client(
+        self, service: str, key: str = "operator", secret: str = "operator-secret", token: str | None = None, **config: Any
+    ) -> Any:
         return boto3.client(
             service,
             region_name="us-east-1",
@@ -33,7 +35,7 @@ class Cloud:
             aws_access_key_id=key,
             aws_secret_access_key=secret,
             aws_session_token=token,
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, connect_timeout=5, read_timeout=30),
+            config=Config(**{"retries": {"total_max_attempts": 1}, "s3": {"addressing_style": "path"}, **config}),
         )
 
     def as_instance(self, service: str, instance_id: str) -> Any:
@@ -164,12 +166,8 @@ class Network:
 
     def wait_for(self, autoscaling: Any, count: int, name: str = "nodes") -> list[dict[str, Any]]:
         """The members in service, once there are so many."""
-
-        def probe() -> Any:
-            members = self.members(autoscaling, name)
-            return members if len(members) == count else None
-
-        return self.cloud.eventually(probe)
+        self.cloud.eventually(lambda: len(self.members(autoscaling, name)) == count)
+        return self.members(autoscaling, name)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ TRUST = json.dumps(
 def make_role(iam: Any, name: str, *statements: dict[str, Any]) -> None:
     """A role with one inline policy, in an instance profile of the same name."""
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
-    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements) or [allow(["s3:GetObject"])]})
     iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=document)
     iam.create_instance_profile(InstanceProfileName=name)
     iam.add_role_to_instance_profile(InstanceProfileName=name, RoleName=name)
