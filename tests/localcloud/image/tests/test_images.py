@@ -11,8 +11,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(FOLDER))
 
-import archive  # noqa: E402
-import images  # noqa: E402
+import archive
+import images
 
 VERSIONS = json.loads((FOLDER.parents[2] / "manifests" / "versions.json").read_text())
 
@@ -30,9 +30,7 @@ class Archive(unittest.TestCase):
 
     def written(self, image, name="image.tar"):
         archive.write_archive(self.folder / name, image, "amd64")
-        tar = tarfile.open(self.folder / name)
-        self.addCleanup(tar.close)
-        return tar
+        return self.enterContext(tarfile.open(self.folder / name))
 
     def blob(self, tar, digest):
         return tar.extractfile("blobs/sha256/" + digest.removeprefix("sha256:"))
@@ -61,7 +59,7 @@ class Archive(unittest.TestCase):
     def test_its_files_are_executable_belong_to_root_and_lie_in_folders_that_are_there(self):
         tar = self.written(self.image(links={"/sbin/other": "../usr/local/bin/thing"}))
         _, manifest = self.manifest(tar)
-        layer = tarfile.open(fileobj=self.blob(tar, manifest["layers"][0]["digest"]))
+        layer = self.enterContext(tarfile.open(fileobj=self.blob(tar, manifest["layers"][0]["digest"])))
         entries = {entry.name: entry for entry in layer}
         program = entries["usr/local/bin/thing"]
         self.assertEqual((program.mode, program.uid, program.gid, program.mtime), (0o755, 0, 0, 0))
