@@ -223,3 +223,8 @@ fn plain(text: &str) -> serde_json::Value {
 pub fn to_yaml(value: &impl Serialize) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|error| format!("# can't be written as YAML: {error}\n"))
 }
+
+/// Any YAML document as JSON; `null` when there is nothing in it. Fails with what is wrong and where.
+pub fn to_json(text: &str) -> Result<serde_json::Value, String> {
+    serde_yaml::from_str(text).map_err(|error| error.to_string())
+}
