@@ -1,0 +1,520 @@
+//! The cloud: makes real, and keeps real, what the region's world says.
+//!
+//! One task owns everything. It hears of new worlds, of machines that were launched and of machines that ended,
+//! and after each makes the network, the machines and the volumes what the world says. Launching and waiting are
+//! done by tasks of their own that report back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::firewall;
+use crate::image::Image;
+use crate::imds::Metadata;
+use crate::machine::{Machine, Setup};
+use crate::namespace::{self, Namespace};
+use crate::network::{ENDPOINT, ENDPOINT_PORT, Network};
+use crate::region::Region;
+use crate::resolver::Resolver;
+use crate::status::{InstanceStatus, Status, VolumeStatus};
+use crate::volume::Volumes;
+use crate::world::{AttachmentState, Instance, InstanceState, Volume, World};
+
+/// How long a volume that is still held is left before it is tried again.
+const HELD: Duration = Duration::from_millis(250);
+/// How long the task waits before it tries again what failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the task hears.
+#[derive(Debug)]
+enum Event {
+    World(World),
+    Launched(String, Result<Machine, String>),
+    Ended(String),
+    Again,
+}
+
+/// An instance's machine, from its launch until the world has forgotten the instance.
+#[derive(Debug)]
+enum State {
+    Launching { doomed: bool },
+    Running(Machine),
+    Ending(Machine),
+    Ended { reason: &'static str },
+    Failed(String),
+}
+
+impl State {
+    fn describe(&self) -> String {
+        match self {
+            Self::Launching { .. } => "launching".to_owned(),
+            Self::Running(_) => "running".to_owned(),
+            Self::Ending(_) => "ending".to_owned(),
+            Self::Ended { reason } => (*reason).to_owned(),
+            Self::Failed(reason) => format!("failed: {reason}"),
+        }
+    }
+
+    fn machine(&self) -> Option<&Machine> {
+        match self {
+            Self::Running(machine) | Self::Ending(machine) => Some(machine),
+            _ => None,
+        }
+    }
+}
+
+/// The task that keeps the cloud.
+pub(crate) struct Keeper {
+    pub(crate) setup: Setup,
+    pub(crate) images: BTreeMap<String, Image>,
+    pub(crate) region: Region,
+    pub(crate) network: Network,
+    pub(crate) metadata: Metadata,
+    pub(crate) resolver: Resolver,
+    pub(crate) volumes: Volumes,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) directory: PathBuf,
+    world: Arc<World>,
+    machines: BTreeMap<String, State>,
+    services: BTreeMap<String, Vec<JoinHandle<()>>>,
+    events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    retry_is_due: bool,
+}
+
+/// What a keeper is made of.
+pub(crate) struct Parts {
+    pub(crate) setup: Setup,
+    pub(crate) images: BTreeMap<String, Image>,
+    pub(crate) region: Region,
+    pub(crate) network: Network,
+    pub(crate) status: watch::Sender<Status>,
+    pub(crate) directory: PathBuf,
+}
+
+impl Keeper {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let (events, inbox) = mpsc::unbounded_channel();
+        Self {
+            metadata: Metadata::new(parts.region.clone()),
+            resolver: Resolver::default(),
+            volumes: Volumes::below(parts.directory.join("volumes")),
+            setup: parts.setup,
+            images: parts.images,
+            region: parts.region,
+            network: parts.network,
+            status: parts.status,
+            directory: parts.directory,
+            world: Arc::default(),
+            machines: BTreeMap::new(),
+            services: BTreeMap::new(),
+            events,
+            inbox,
+            retry_is_due: false,
+        }
+    }
+
+    /// Keeps the cloud until told to stop; then ends every machine.
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let watcher = tokio::spawn(watch_world(self.region.clone(), self.events.clone()));
+        loop {
+            let event = tokio::select! {
+                _ = &mut stop => break,
+                event = self.inbox.recv() => event,
+            };
+            let Some(event) = event else { break };
+            self.hear(event).await;
+            self.reconcile().await;
+            self.publish();
+        }
+        watcher.abort();
+        self.end_all().await;
+    }
+
+    async fn hear(&mut self, event: Event) {
+        match event {
+            Event::World(world) => {
+                self.world = Arc::new(world);
+                self.metadata.set_world(Arc::clone(&self.world));
+                self.resolver.set_world(Arc::clone(&self.world));
+            }
+            Event::Launched(id, Ok(machine)) => self.launched(id, machine).await,
+            Event::Launched(id, Err(reason)) => {
+                tracing::error!(instance = id, reason, "launch failed");
+                self.region.report_console(&id, reason.clone().into_bytes()).await;
+                self.machines.insert(id.clone(), State::Failed(reason));
+                self.release_volumes(&id).await;
+                self.report(&id, "terminated").await;
+            }
+            Event::Ended(id) => self.ended(id).await,
+            Event::Again => self.retry_is_due = false,
+        }
+    }
+
+    async fn launched(&mut self, id: String, machine: Machine) {
+        let doomed = matches!(self.machines.get(&id), Some(State::Launching { doomed: true }));
+        let (events, mut process, ended) = (self.events.clone(), machine.process().clone(), id.clone());
+        tokio::spawn(async move {
+            process.ended().await;
+            // The receiver is gone only when the cloud is.
+            let _ = events.send(Event::Ended(ended));
+        });
+        if doomed {
+            machine.kill();
+            self.machines.insert(id, State::Ending(machine));
+            return;
+        }
+        tracing::info!(instance = id, leader = machine.leader(), "running");
+        self.machines.insert(id.clone(), State::Running(machine));
+        self.report(&id, "running").await;
+    }
+
+    async fn ended(&mut self, id: String) {
+        let Some(state) = self.machines.get(&id) else { return };
+        let asked = matches!(state, State::Ending(_));
+        let Some(machine) = state.machine().cloned() else { return };
+        let stopped = self.instance(&id).is_some_and(|instance| {
+            matches!(instance.state, InstanceState::Stopping | InstanceState::Stopped)
+        });
+        self.release_volumes(&id).await;
+        let (cleaned, kept) = (machine.clone(), stopped && asked);
+        let cleaned = tokio::task::spawn_blocking(move || cleaned.clean(kept)).await;
+        if let Err(error) = cleaned.map_err(std::io::Error::other).and_then(|result| result) {
+            tracing::warn!(instance = id, %error, "what the machine left can't be removed");
+        }
+        let reason = if asked { "ended" } else { "died" };
+        tracing::info!(instance = id, reason, "gone");
+        self.machines.insert(id.clone(), State::Ended { reason });
+        self.report(&id, if kept { "stopped" } else { "terminated" }).await;
+    }
+
+    /// Frees a dead instance's volumes. Its mounts went with it, so a volume that is still held is only being
+    /// let go of by the kernel.
+    async fn release_volumes(&mut self, instance: &str) {
+        let attached = self.volumes.attached().iter().filter(|(_, attached)| attached.instance == instance);
+        let volumes: Vec<String> = attached.map(|(volume, _)| volume.clone()).collect();
+        for volume in volumes {
+            for _ in 0..40 {
+                match self.volumes.detach(&volume, None).await {
+                    Ok(true) => break,
+                    Ok(false) => tokio::time::sleep(HELD).await,
+                    Err(error) => {
+                        tracing::error!(volume, error = describe(&error), "the volume can't be freed");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn instance(&self, id: &str) -> Option<&Instance> {
+        self.world.instances.iter().find(|instance| instance.id == id)
+    }
+
+    async fn report(&self, instance: &str, state: &str) {
+        if let Err(error) = self.region.report_instance(instance, state).await {
+            tracing::error!(instance, state, error = describe(&error), "the region doesn't take the report");
+        }
+    }
+
+    async fn reconcile(&mut self) {
+        let world = Arc::clone(&self.world);
+        self.reconcile_network(&world).await;
+        self.reconcile_machines(&world);
+        self.reconcile_volumes(&world).await;
+    }
+
+    /// Tries everything again in a while.
+    fn again(&mut self, after: Duration) {
+        if self.retry_is_due {
+            return;
+        }
+        self.retry_is_due = true;
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(after).await;
+            let _ = events.send(Event::Again);
+        });
+    }
+
+    async fn reconcile_network(&mut self, world: &World) {
+        let lingering: BTreeSet<String> = self
+            .machines
+            .iter()
+            .filter(|(_, state)| !matches!(state, State::Ended { .. } | State::Failed(_)))
+            .map(|(id, _)| id.clone())
+            .collect();
+        match self.network.apply(world, &lingering).await {
+            Ok(changes) => {
+                for vpc in changes.lost_routers {
+                    self.services.remove(&vpc).into_iter().flatten().for_each(|service| service.abort());
+                }
+                for (vpc, router) in changes.new_routers {
+                    match self.serve(world, &vpc, &router) {
+                        Ok(services) => drop(self.services.insert(vpc, services)),
+                        Err(error) => tracing::error!(vpc, error = describe(&error), "no metadata service"),
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(error = describe(&error), "the network is not what it should be");
+                self.again(AGAIN);
+            }
+        }
+    }
+
+    /// Starts what a VPC's router answers itself: metadata and DNS.
+    fn serve(
+        &self,
+        world: &World,
+        vpc: &str,
+        router: &Namespace,
+    ) -> Result<Vec<JoinHandle<()>>, namespace::Error> {
+        let inside = |source| namespace::Error::Inside {
+            act: "serve".to_owned(),
+            name: router.name().to_owned(),
+            source,
+        };
+        let listener = TcpListener::from_std(router.listen(firewall::METADATA, 80)?).map_err(inside)?;
+        let mut services = vec![tokio::spawn(self.metadata.clone().serve(vpc.to_owned(), listener))];
+        let address = world.vpcs.iter().find(|other| other.id == vpc).map(|vpc| firewall::resolver(vpc.cidr));
+        if let Some(address) = address {
+            let socket = router.bind_udp(address, 53)?;
+            let socket = tokio::net::UdpSocket::from_std(socket).map_err(inside)?;
+            services.push(tokio::spawn(self.resolver.clone().serve(vpc.to_owned(), socket)));
+        }
+        Ok(services)
+    }
+
+    fn reconcile_machines(&mut self, world: &World) {
+        for instance in &world.instances {
+            let stopped = matches!(self.machines.get(&instance.id), Some(State::Ended { .. }))
+                && instance.state == InstanceState::Pending;
+            if instance.state.is_alive() && (stopped || !self.machines.contains_key(&instance.id)) {
+                self.launch(world, instance);
+            }
+        }
+        let wanted: BTreeSet<&String> =
+            world.instances.iter().filter(|instance| instance.state.is_alive()).map(|i| &i.id).collect();
+        let known: BTreeSet<&String> = world.instances.iter().map(|instance| &instance.id).collect();
+        for (id, state) in &mut self.machines {
+            if wanted.contains(id) {
+                continue;
+            }
+            match state {
+                State::Launching { doomed } => *doomed = true,
+                State::Running(machine) => {
+                    machine.kill();
+                    *state = State::Ending(machine.clone());
+                }
+                State::Ending(_) | State::Ended { .. } | State::Failed(_) => {}
+            }
+        }
+        let forgotten: Vec<String> = self
+            .machines
+            .iter()
+            .filter(|(id, state)| {
+                !known.contains(id) && matches!(state, State::Ended { .. } | State::Failed(_))
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in forgotten {
+            self.machines.remove(&id);
+            // Only its console is left there.
+            let _ = std::fs::remove_dir_all(self.setup.instance_directory(&id));
+        }
+    }
+
+    fn launch(&mut self, world: &World, instance: &Instance) {
+        let vpc = world.vpcs.iter().find(|vpc| vpc.id == instance.vpc);
+        let (Some(vpc), true) = (vpc, world.subnets.iter().any(|subnet| subnet.id == instance.subnet)) else {
+            let reason = format!("the world has no VPC {} with {}", instance.vpc, instance.subnet);
+            let _ = self.events.send(Event::Launched(instance.id.clone(), Err(reason)));
+            self.machines.insert(instance.id.clone(), State::Launching { doomed: false });
+            return;
+        };
+        let image = self.images.get(&instance.image).cloned();
+        let (setup, instance, events) = (self.setup.clone(), instance.clone(), self.events.clone());
+        let resolver = firewall::resolver(vpc.cidr);
+        self.machines.insert(instance.id.clone(), State::Launching { doomed: false });
+        tokio::spawn(async move {
+            let result = match image {
+                Some(image) => {
+                    setup.launch(&instance, &image, resolver).await.map_err(|error| describe(&error))
+                }
+                None => Err(format!("there is no image {} to boot from", instance.image)),
+            };
+            let _ = events.send(Event::Launched(instance.id, result));
+        });
+    }
+
+    async fn reconcile_volumes(&mut self, world: &World) {
+        for volume in &world.volumes {
+            if let Err(error) = self.reconcile_volume(volume).await {
+                tracing::error!(volume = volume.id, error, "not as it should be");
+                self.again(AGAIN);
+            }
+        }
+        let existing: Vec<&str> = world.volumes.iter().map(|volume| volume.id.as_str()).collect();
+        if let Err(error) = self.volumes.forget_all_but(&existing) {
+            tracing::error!(%error, "a deleted volume's file can't be removed");
+        }
+    }
+
+    async fn reconcile_volume(&mut self, volume: &Volume) -> Result<(), String> {
+        let Some(attachment) = &volume.attachment else { return Ok(()) };
+        let machine = match self.machines.get(&attachment.instance) {
+            Some(State::Running(machine)) => Some(machine.clone()),
+            _ => None,
+        };
+        let is_attached = self.volumes.attached().contains_key(&volume.id);
+        match (attachment.state, machine) {
+            (AttachmentState::Attaching | AttachmentState::Attached, Some(machine)) => {
+                if is_attached {
+                    self.volumes.grow(&volume.id, volume.size).await.map_err(|error| describe(&error))?;
+                } else {
+                    let attach = self.volumes.attach(&volume.id, volume.size, &attachment.instance, &machine);
+                    attach.await.map_err(|error| describe(&error))?;
+                    tracing::info!(volume = volume.id, instance = attachment.instance, "attached");
+                }
+                if attachment.state == AttachmentState::Attaching {
+                    return self.report_attachment(volume, AttachmentState::Attached).await;
+                }
+                Ok(())
+            }
+            (AttachmentState::Detaching | AttachmentState::Busy, machine) => {
+                let free = self.volumes.detach(&volume.id, machine.as_ref()).await;
+                if free.map_err(|error| describe(&error))? {
+                    tracing::info!(volume = volume.id, instance = attachment.instance, "detached");
+                    return self.report_attachment(volume, AttachmentState::Detached).await;
+                }
+                self.again(HELD);
+                if attachment.state == AttachmentState::Detaching {
+                    return self.report_attachment(volume, AttachmentState::Busy).await;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn report_attachment(&self, volume: &Volume, state: AttachmentState) -> Result<(), String> {
+        let Some(attachment) = &volume.attachment else { return Ok(()) };
+        let report = self.region.report_attachment(&volume.id, &attachment.instance, state);
+        report.await.map_err(|error| describe(&error))
+    }
+
+    fn publish(&self) {
+        let status = self.describe();
+        if *self.status.borrow() == status {
+            return;
+        }
+        if let Err(error) = status.write(&self.directory) {
+            tracing::warn!(%error, "the status can't be written");
+        }
+        self.status.send_replace(status);
+    }
+
+    fn describe(&self) -> Status {
+        let mut status = self.status.borrow().clone();
+        status.instances =
+            self.world.instances.iter().map(|instance| self.describe_instance(instance)).collect();
+        status.volumes = self
+            .world
+            .volumes
+            .iter()
+            .map(|volume| {
+                let attached = self.volumes.attached().get(&volume.id);
+                VolumeStatus {
+                    id: volume.id.clone(),
+                    size: volume.size,
+                    state: volume.state.clone(),
+                    instance: attached.map(|attached| attached.instance.clone()),
+                    device: attached.map(|attached| attached.device.display().to_string()),
+                }
+            })
+            .collect();
+        status
+    }
+
+    fn describe_instance(&self, instance: &Instance) -> InstanceStatus {
+        let state = self.machines.get(&instance.id);
+        InstanceStatus {
+            id: instance.id.clone(),
+            name: instance.tags.get("Name").cloned(),
+            state: instance.state.as_str().to_owned(),
+            machine: state.map_or_else(|| "none".to_owned(), State::describe),
+            pid: state.and_then(State::machine).map(Machine::leader),
+            private_addresses: instance.private_addresses().collect(),
+            public_addresses: instance.public_ips.values().copied().collect(),
+        }
+    }
+
+    /// Kills every machine and waits until each is gone.
+    async fn end_all(&mut self) {
+        for service in self.services.values().flatten() {
+            service.abort();
+        }
+        for (id, state) in &self.machines {
+            if let Some(machine) = state.machine() {
+                machine.kill();
+                machine.process().clone().ended().await;
+                tracing::debug!(instance = id, "ended");
+            }
+        }
+    }
+}
+
+/// Asks the region for its world for ever, and passes on what is new.
+async fn watch_world(region: Region, events: mpsc::UnboundedSender<Event>) {
+    // Less than any generation, so that the first answer comes at once.
+    let mut known = None;
+    loop {
+        let world = match known {
+            None => region.world_now().await,
+            Some(generation) => region.world(generation).await,
+        };
+        match world {
+            Ok(world) if Some(world.generation) == known => {}
+            Ok(world) => {
+                known = Some(world.generation);
+                if events.send(Event::World(world)).is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = describe(&error), "no news of the world");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// An error with what caused it, on one line.
+pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The listener of AWS's endpoint, in the Internet's namespace.
+pub(crate) fn endpoint(internet: &Namespace) -> Result<TcpListener, namespace::Error> {
+    let listener = internet.listen(ENDPOINT, ENDPOINT_PORT)?;
+    TcpListener::from_std(listener).map_err(|source| namespace::Error::Inside {
+        act: "serve AWS's endpoint".to_owned(),
+        name: internet.name().to_owned(),
+        source,
+    })
+}

@@ -1,0 +1,411 @@
+//! Starting and stopping a cloud.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fs_err as fs;
+use rustix::fs::FlockOperation;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::cloud::{self, Keeper, Parts};
+use crate::image::{self, Image};
+use crate::machine::Setup;
+use crate::namespace::{self, Namespace};
+use crate::network::{self, ENDPOINT, ENDPOINT_PORT, Network};
+use crate::process::{self, Process};
+use crate::region::{self, Region};
+use crate::status::Status;
+use crate::{cleanup, endpoint};
+
+/// The access key that the region knows as its account's operator.
+pub(crate) const OPERATOR: (&str, &str) = ("operator", "operator-secret");
+/// overlayfs's number in statfs(2): its upper directory can't be on another overlay.
+const OVERLAYFS: i64 = 0x794c_7630;
+
+/// Why a cloud could not be started or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Namespaces, mounts and loop devices need root.
+    #[error("the local cloud needs root: it makes network namespaces, mounts and loop devices")]
+    NotRoot,
+    /// A cloud's name is part of the names of namespaces and cgroups.
+    #[error("{0:?} can't be a cloud's name: at most 20 lower-case letters and digits")]
+    Name(String),
+    /// The directory is on overlayfs.
+    #[error("{0} is on overlayfs, which can't hold instances' disks; choose a directory on ext4 or xfs")]
+    Overlay(PathBuf),
+    /// Another cloud runs in the directory.
+    #[error("a local cloud already runs in {0}; `localcloud down` ends it")]
+    Taken(PathBuf),
+    /// The directory can't be used.
+    #[error("can't use {directory}")]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The system's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The image can't be had.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The region doesn't start or answer.
+    #[error(transparent)]
+    Region(#[from] region::Error),
+    /// The network can't be made.
+    #[error(transparent)]
+    Network(#[from] namespace::Error),
+    /// Something was left behind.
+    #[error("not everything was cleaned up: {}", .0.join("; "))]
+    LeftBehind(Vec<String>),
+}
+
+/// Where the machine image comes from.
+#[derive(Clone, Debug)]
+pub enum ImageSource {
+    /// `image/build` makes it, or finds it made.
+    Build,
+    /// A file holds its description, in the form that `image/build` prints.
+    Description(PathBuf),
+    /// This one.
+    Image(Image),
+}
+
+/// Where the region comes from.
+#[derive(Clone, Debug)]
+pub enum RegionSource {
+    /// A child process of the cloud.
+    Start,
+    /// It runs already, and is not stopped with the cloud.
+    At(SocketAddr),
+}
+
+/// How a cloud is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where instances' disks, volumes and the status are kept; on ext4 or xfs.
+    pub directory: PathBuf,
+    /// The images to register and boot.
+    pub images: Vec<ImageSource>,
+    /// The region.
+    pub region: RegionSource,
+    /// The region's name.
+    pub region_name: String,
+}
+
+impl Options {
+    /// A cloud in `directory`, in `us-east-1`, of the repository's own image.
+    pub fn in_directory(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            images: vec![ImageSource::Build],
+            region: RegionSource::Start,
+            region_name: "us-east-1".to_owned(),
+        }
+    }
+}
+
+/// Where a cloud lives that nobody named a directory for: `localcloud` below `$WINDLASS_CACHE`.
+pub fn default_directory() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = variable("WINDLASS_CACHE").unwrap_or_else(|| {
+        let caches = variable("XDG_CACHE_HOME")
+            .unwrap_or_else(|| variable("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".cache"));
+        caches.join("windlass")
+    });
+    cache.join("localcloud")
+}
+
+/// The name of the cloud that lives in `directory`; it is part of namespaces' names.
+pub fn cloud_name(directory: &Path) -> String {
+    if directory == default_directory() {
+        return "localcloud".to_owned();
+    }
+    let digest = Sha256::digest(directory.as_os_str().as_encoded_bytes());
+    let [first, second, third, fourth, ..] = digest.0;
+    format!("lc{:08x}", u32::from_be_bytes([first, second, third, fourth]))
+}
+
+/// A running cloud. Dropping it ends everything at once; [`stop`](Self::stop) also says whether that worked.
+#[derive(Debug)]
+pub struct LocalCloud {
+    name: String,
+    directory: PathBuf,
+    region_name: String,
+    region: Region,
+    region_process: Option<Process>,
+    status: watch::Receiver<Status>,
+    stop: Option<oneshot::Sender<()>>,
+    keeper: Option<JoinHandle<()>>,
+    endpoint: JoinHandle<()>,
+    swept: bool,
+    // Held as long as the cloud lives.
+    _lock: fs::File,
+}
+
+impl LocalCloud {
+    /// Starts a cloud. What an earlier one left in the directory is taken away first.
+    pub async fn start(options: Options) -> Result<Self, Error> {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::NotRoot);
+        }
+        let (directory, lock) = prepare_directory(&options.directory)?;
+        let name = cloud_name(&directory);
+        let mut images = Vec::new();
+        for source in options.images {
+            images.push(find_image(source).await?);
+        }
+        let left = cleanup::sweep(&name, &directory);
+        if !left.is_empty() {
+            return Err(Error::LeftBehind(left));
+        }
+        let failed = |source| Error::Directory { directory: directory.clone(), source };
+        for part in ["instances", "volumes"] {
+            fs::create_dir_all(directory.join(part)).map_err(failed)?;
+        }
+        let (region, region_process) = match options.region {
+            RegionSource::At(address) => (Region::at(address), None),
+            RegionSource::Start => {
+                let (region, process) = Region::start(&options.region_name).await?;
+                (region, Some(process))
+            }
+        };
+        let cloud = Start { name, directory, lock, region, region_process, region_name: options.region_name };
+        cloud.go(images).await
+    }
+
+    /// The cloud's name, which its namespaces' names start with.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The region's control API.
+    pub fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// The cloud as it is now; [`watch::Receiver::changed`] waits for the next change.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    /// The namespace of the Internet, where operators are.
+    pub fn internet(&self) -> Namespace {
+        network::internet(&self.name)
+    }
+
+    /// A command that runs in the Internet's namespace, with the operator's credentials.
+    pub fn operator_command(&self, program: &str) -> Command {
+        operator_command(&self.name, &self.region_name, program)
+    }
+
+    /// The path of an instance's console log.
+    pub fn console(&self, instance: &str) -> PathBuf {
+        console(&self.directory, instance)
+    }
+
+    /// Kills an instance's machine, as a hardware failure would.
+    pub fn kill(&self, instance: &str) -> std::io::Result<()> {
+        kill(&self.status.borrow(), instance)
+    }
+
+    /// Ends every machine and takes everything away.
+    pub async fn stop(mut self) -> Result<(), Error> {
+        if let Some(stop) = self.stop.take() {
+            // The keeper is gone only when it panicked; the sweep does its work.
+            let _ = stop.send(());
+        }
+        if let Some(keeper) = self.keeper.take()
+            && let Err(error) = keeper.await
+        {
+            tracing::error!(%error, "the keeper of the cloud failed");
+        }
+        let left = self.sweep();
+        if left.is_empty() { Ok(()) } else { Err(Error::LeftBehind(left)) }
+    }
+
+    fn sweep(&mut self) -> Vec<String> {
+        if self.swept {
+            return Vec::new();
+        }
+        self.swept = true;
+        self.endpoint.abort();
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+        if let Some(process) = &self.region_process {
+            process.kill();
+        }
+        cleanup::sweep(&self.name, &self.directory)
+    }
+}
+
+impl Drop for LocalCloud {
+    fn drop(&mut self) {
+        for failure in self.sweep() {
+            tracing::error!(failure, "left behind");
+        }
+    }
+}
+
+/// What is there before the machines are.
+struct Start {
+    name: String,
+    directory: PathBuf,
+    lock: fs::File,
+    region: Region,
+    region_process: Option<Process>,
+    region_name: String,
+}
+
+impl Start {
+    async fn go(self, images: Vec<Image>) -> Result<LocalCloud, Error> {
+        let layer = self.directory.join("layer");
+        if let Some(image) = images.first() {
+            image.make_layer(&layer)?;
+        }
+        let network = match Network::create(&self.name).await {
+            Ok(network) => network,
+            Err(error) => {
+                cleanup::sweep(&self.name, &self.directory);
+                return Err(error.into());
+            }
+        };
+        let listener = cloud::endpoint(&network.internet())?;
+        let endpoint = tokio::spawn(endpoint::forward(listener, self.region.address()));
+        let (sender, status) = watch::channel(Status {
+            cloud: self.name.clone(),
+            pid: std::process::id(),
+            region_name: self.region_name.clone(),
+            region: self.region.address(),
+            endpoint: format!("http://{ENDPOINT}:{ENDPOINT_PORT}"),
+            images: BTreeMap::new(),
+            instances: Vec::new(),
+            volumes: Vec::new(),
+        });
+        let mut cloud = LocalCloud {
+            name: self.name,
+            directory: self.directory,
+            region_name: self.region_name,
+            region: self.region,
+            region_process: self.region_process,
+            status,
+            stop: None,
+            keeper: None,
+            endpoint,
+            swept: false,
+            _lock: self.lock,
+        };
+        // From here on dropping the cloud cleans up.
+        let registered = cloud.register(images, &sender).await?;
+        let setup = Setup {
+            cloud: cloud.name.clone(),
+            directory: cloud.directory.join("instances"),
+            layer,
+            region: cloud.region.clone(),
+        };
+        let (region, directory) = (cloud.region.clone(), cloud.directory.clone());
+        cloud.region.connect(true).await?;
+        sender
+            .borrow()
+            .write(&directory)
+            .map_err(|source| Error::Directory { directory: directory.clone(), source })?;
+        let parts = Parts { setup, images: registered, region, network, status: sender, directory };
+        let (stop, stopped) = oneshot::channel();
+        cloud.stop = Some(stop);
+        cloud.keeper = Some(tokio::spawn(Keeper::new(parts).run(stopped)));
+        Ok(cloud)
+    }
+}
+
+impl LocalCloud {
+    /// Registers the images with the region; returns them by the ids it gave.
+    async fn register(
+        &self,
+        images: Vec<Image>,
+        status: &watch::Sender<Status>,
+    ) -> Result<BTreeMap<String, Image>, Error> {
+        let mut registered = BTreeMap::new();
+        for image in images {
+            let id = self.region.register_image(&image).await?;
+            status.send_modify(|status| drop(status.images.insert(image.image_name.clone(), id.clone())));
+            registered.insert(id, image);
+        }
+        Ok(registered)
+    }
+}
+
+async fn find_image(source: ImageSource) -> Result<Image, Error> {
+    Ok(match source {
+        ImageSource::Build => Image::build().await?,
+        ImageSource::Description(path) => Image::read(&path)?,
+        ImageSource::Image(image) => image,
+    })
+}
+
+/// Makes the directory and takes its lock.
+fn prepare_directory(directory: &Path) -> Result<(PathBuf, fs::File), Error> {
+    let failed = |source| Error::Directory { directory: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    let directory = fs::canonicalize(directory).map_err(failed)?;
+    let kind = rustix::fs::statfs(&directory).map_err(|errno| failed(errno.into()))?.f_type;
+    if kind == OVERLAYFS {
+        return Err(Error::Overlay(directory));
+    }
+    let lock = lock(&directory).map_err(failed)?;
+    let lock = lock.ok_or_else(|| Error::Taken(directory.clone()))?;
+    // It names a process that is no more, and whose id may be another's by now.
+    match fs::remove_file(directory.join(crate::status::FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    Ok((directory, lock))
+}
+
+/// Takes the directory's lock; none if another process holds it. The kernel gives it back when its holder dies.
+pub fn lock(directory: &Path) -> std::io::Result<Option<fs::File>> {
+    let file =
+        fs::OpenOptions::new().create(true).truncate(false).write(true).open(directory.join("lock"))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A command that runs in a cloud's Internet, with the operator's credentials in its environment.
+pub fn operator_command(cloud: &str, region_name: &str, program: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net={}", network::internet(cloud).path().display()));
+    command.args(["--", program]);
+    command.env("AWS_ENDPOINT_URL", format!("http://{ENDPOINT}:{ENDPOINT_PORT}"));
+    command.env("AWS_REGION", region_name);
+    command.env("AWS_ACCESS_KEY_ID", OPERATOR.0).env("AWS_SECRET_ACCESS_KEY", OPERATOR.1);
+    command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE");
+    command.env("AWS_EC2_METADATA_DISABLED", "true");
+    command
+}
+
+/// The path of an instance's console log in the cloud of `directory`.
+pub fn console(directory: &Path, instance: &str) -> PathBuf {
+    directory.join("instances").join(instance).join("console.log")
+}
+
+/// Kills an instance's first process, and all others with it.
+pub fn kill(status: &Status, instance: &str) -> std::io::Result<()> {
+    let missing = || std::io::Error::other(format!("{instance} has no machine"));
+    let known = status.instances.iter().find(|known| known.id == instance).ok_or_else(missing)?;
+    let pid = known.pid.ok_or_else(missing)?;
+    // A process id can be another's by now: the handle is opened first, then the cgroup says whose it is.
+    let handle = process::handle(pid)?;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
+    if !groups.contains(&format!("/{}-{instance}", status.cloud)) {
+        return Err(missing());
+    }
+    rustix::process::pidfd_send_signal(handle, rustix::process::Signal::KILL)?;
+    Ok(())
+}

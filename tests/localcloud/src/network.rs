@@ -1,0 +1,430 @@
+//! The network: one namespace for the Internet, one router for each VPC, one namespace for each instance.
+//!
+//! [`settings`] says, purely, which routes, rules and neighbours a router and the Internet must have;
+//! [`Network::apply`] makes namespaces and links, and applies what changed.
+//!
+//! Instances' links carry 9001 bytes, as EC2's do inside a VPC; the gateway's link carries 1500.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use crate::firewall::{self, GATEWAY_LINK, METADATA, link_name};
+use crate::namespace::{self, Namespace};
+use crate::world::{Instance, Subnet, Vpc, World};
+
+/// Where AWS's endpoint is, in the Internet.
+pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+/// The port of AWS's endpoint.
+pub const ENDPOINT_PORT: u16 = 4566;
+/// The instance's network interface, named as Linux names the first one of a Nitro instance.
+pub const INTERFACE: &str = "ens5";
+
+/// The first number of subnets' routing tables; the kernel's own are below 256.
+const FIRST_TABLE: u32 = 1000;
+/// The ranges that public addresses are from.
+const PUBLIC_RANGES: [&str; 2] = ["198.51.100.0/24", "203.0.113.0/24"];
+
+/// A kernel object of a namespace: the `ip` command that sets it, and the one that takes it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    set: String,
+    unset: String,
+}
+
+/// Settings by what they are about, so that two worlds can be compared.
+pub type Settings = BTreeMap<String, Setting>;
+
+/// Numbers given out by name and kept as long as the name lives.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    first: u32,
+    given: BTreeMap<String, u32>,
+}
+
+impl Numbers {
+    /// Numbers from `first` on.
+    pub fn starting_at(first: u32) -> Self {
+        Self { first, given: BTreeMap::new() }
+    }
+
+    /// The number of `name`; the lowest free one if it has none yet.
+    pub fn of(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.given.get(name) {
+            return *number;
+        }
+        let taken: BTreeSet<u32> = self.given.values().copied().collect();
+        let mut number = self.first;
+        while taken.contains(&number) {
+            number += 1;
+        }
+        self.given.insert(name.to_owned(), number);
+        number
+    }
+
+    fn forget(&mut self, name: &str) {
+        self.given.remove(name);
+    }
+}
+
+/// What a VPC's router must hold: the addresses of its instances, its subnets' route tables, and which link
+/// follows which table.
+pub fn settings(world: &World, vpc: &Vpc, tables: &mut Numbers) -> Settings {
+    let mut settings = Settings::new();
+    add_route(&mut settings, "main", vpc.cidr, "blackhole");
+    for subnet in world.subnets.iter().filter(|subnet| subnet.vpc == vpc.id) {
+        let table = tables.of(&subnet.id).to_string();
+        add_address(&mut settings, gateway_of(subnet.cidr));
+        for (destination, target) in routes(world, vpc, subnet) {
+            add_route(&mut settings, &table, destination, &target);
+        }
+    }
+    for instance in world.connected(&vpc.id) {
+        let link = link_name(&instance.id);
+        let table = tables.of(&instance.subnet);
+        settings.insert(
+            format!("rule {link}"),
+            Setting {
+                set: format!("rule add pref 1000 iif {link} lookup {table}"),
+                unset: format!("rule del pref 1000 iif {link}"),
+            },
+        );
+        for address in instance.private_addresses() {
+            add_route(&mut settings, "main", Ipv4Net::from(address), &format!("dev {link}"));
+            settings.insert(
+                format!("neighbour {link} {address}"),
+                Setting {
+                    set: format!("neigh replace {address} lladdr {} dev {link} nud permanent", instance.mac),
+                    unset: format!("neigh del {address} dev {link}"),
+                },
+            );
+        }
+    }
+    settings
+}
+
+/// The router's address in a subnet: the network's plus one, as in every VPC.
+pub fn gateway_of(subnet: Ipv4Net) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(subnet.network()).saturating_add(1))
+}
+
+/// A subnet's routes as the router's kernel takes them. What leads to something that doesn't exist is a black
+/// hole, as EC2 calls it too.
+fn routes(world: &World, vpc: &Vpc, subnet: &Subnet) -> Vec<(Ipv4Net, String)> {
+    let known = |target: &str| -> Option<String> {
+        if Some(target) == vpc.internet_gateway.as_deref() {
+            return Some(format!("via {ENDPOINT} dev {GATEWAY_LINK} onlink"));
+        }
+        let instance = world.connected(&vpc.id).find(|i| i.id == target || i.network_interface == target)?;
+        Some(format!("via {} dev {} onlink", instance.private_ip, link_name(&instance.id)))
+    };
+    let parsed = subnet.routes.iter().filter(|route| route.target != "local");
+    let parsed = parsed.filter_map(|route| Some((route.destination.parse::<Ipv4Net>().ok()?.trunc(), route)));
+    parsed
+        .map(|(destination, route)| {
+            let target = known(&route.target).unwrap_or_else(|| {
+                tracing::debug!(subnet = subnet.id, target = route.target, "a route leads nowhere");
+                "blackhole".to_owned()
+            });
+            (destination, target)
+        })
+        .collect()
+}
+
+/// What the Internet must hold: the way to every public address.
+pub fn internet_settings(world: &World, vpcs: &mut Numbers) -> Settings {
+    let mut settings = Settings::new();
+    for range in PUBLIC_RANGES {
+        if let Ok(range) = range.parse() {
+            add_route(&mut settings, "main", range, "blackhole");
+        }
+    }
+    for vpc in world.vpcs.iter().filter(|vpc| vpc.internet_gateway.is_some()) {
+        let number = vpcs.of(&vpc.id);
+        let way = format!("via {} dev {} onlink", router_address(number), vpc_link(number));
+        for public in world.connected(&vpc.id).flat_map(|instance| instance.public_ips.values()) {
+            add_route(&mut settings, "main", Ipv4Net::from(*public), &way);
+        }
+    }
+    settings
+}
+
+fn add_address(settings: &mut Settings, address: Ipv4Addr) {
+    settings.insert(
+        format!("address {address}"),
+        Setting {
+            set: format!("addr replace {address}/32 dev lo"),
+            unset: format!("addr del {address}/32 dev lo"),
+        },
+    );
+}
+
+fn add_route(settings: &mut Settings, table: &str, destination: Ipv4Net, target: &str) {
+    let (kind, way) = match target {
+        "blackhole" => ("blackhole ", String::new()),
+        way => ("", format!(" {way}")),
+    };
+    settings.insert(
+        format!("route {table} {destination}"),
+        Setting {
+            set: format!("route replace {kind}{destination}{way} table {table}"),
+            unset: format!("route del {kind}{destination} table {table}"),
+        },
+    );
+}
+
+/// The commands that lead from one set of settings to another: what must go first, what is set, and what goes
+/// last. Routes are replaced in place, so that an address that moves is never without a way.
+fn difference(old: &Settings, new: &Settings) -> (String, String, String) {
+    let (mut first, mut set, mut last) = (String::new(), String::new(), String::new());
+    for (key, setting) in new {
+        match old.get(key) {
+            Some(same) if same == setting => continue,
+            Some(other) if key.starts_with("rule ") => first.extend([&other.unset, "\n"]),
+            Some(_) | None => {}
+        }
+        set.extend([&setting.set, "\n"]);
+    }
+    for (key, setting) in old {
+        if !new.contains_key(key) {
+            last.extend([&setting.unset, "\n"]);
+        }
+    }
+    (first, set, last)
+}
+
+/// The router's side of a VPC's link to the Internet.
+fn router_address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 0, 2, 0)) + number)
+}
+
+/// The Internet's side of a VPC's link, by name.
+fn vpc_link(number: u32) -> String {
+    format!("vpc{number}")
+}
+
+/// The namespaces and links that exist, and what was last applied to them.
+#[derive(Debug)]
+pub struct Network {
+    cloud: String,
+    vpcs: Numbers,
+    internet: Settings,
+    routers: BTreeMap<String, RouterState>,
+    /// Connected instances and their VPCs.
+    instances: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct RouterState {
+    tables: Numbers,
+    settings: Settings,
+    firewall: String,
+}
+
+/// What [`Network::apply`] made or took away.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// VPCs whose router is new.
+    pub new_routers: Vec<(String, Namespace)>,
+    /// VPCs whose router is gone.
+    pub lost_routers: Vec<String>,
+}
+
+impl Network {
+    /// Makes the Internet of the cloud of this name.
+    pub async fn create(cloud: &str) -> Result<Self, namespace::Error> {
+        let network = Self {
+            cloud: cloud.to_owned(),
+            vpcs: Numbers::starting_at(2),
+            internet: Settings::new(),
+            routers: BTreeMap::new(),
+            instances: BTreeMap::new(),
+        };
+        let internet = network.internet();
+        internet.create().await?;
+        make_router(&internet)?;
+        internet.links(&format!("addr add {ENDPOINT}/32 dev lo\n")).await?;
+        Ok(network)
+    }
+
+    /// The Internet's namespace.
+    pub fn internet(&self) -> Namespace {
+        internet(&self.cloud)
+    }
+
+    /// A VPC's router, or an instance's namespace, by id.
+    pub fn namespace(&self, id: &str) -> Namespace {
+        Namespace::named(format!("{}-{id}", self.cloud))
+    }
+
+    /// Makes the network what the world says. `lingering` are instances that the world has ended but whose
+    /// machines still die: their namespaces stay.
+    pub async fn apply(
+        &mut self,
+        world: &World,
+        lingering: &BTreeSet<String>,
+    ) -> Result<Changes, namespace::Error> {
+        let mut changes = Changes::default();
+        for vpc in world.vpcs.iter().filter(|vpc| !self.routers.contains_key(&vpc.id)).collect::<Vec<_>>() {
+            changes.new_routers.push((vpc.id.clone(), self.create_router(vpc).await?));
+        }
+        self.connect_instances(world).await?;
+        for vpc in &world.vpcs {
+            self.apply_router(world, vpc).await?;
+        }
+        let internet = internet_settings(world, &mut self.vpcs);
+        apply_settings(&self.internet(), &self.internet, &internet).await?;
+        self.internet = internet;
+        self.disconnect_instances(world, lingering).await?;
+        self.delete_routers(world, &mut changes).await?;
+        Ok(changes)
+    }
+
+    async fn create_router(&mut self, vpc: &Vpc) -> Result<Namespace, namespace::Error> {
+        let router = self.namespace(&vpc.id);
+        router.create().await?;
+        make_router(&router)?;
+        let number = self.vpcs.of(&vpc.id);
+        let (internet, link, address) = (self.internet(), vpc_link(number), router_address(number));
+        internet
+            .links(&format!(
+                "link add {link} type veth peer name {GATEWAY_LINK} netns {}\n\
+                 link set {link} up\n\
+                 addr add {ENDPOINT}/32 peer {address}/32 dev {link}\n",
+                router.name()
+            ))
+            .await?;
+        let resolver = firewall::resolver(vpc.cidr);
+        router
+            .links(&format!(
+                "link set {GATEWAY_LINK} up\n\
+                 addr add {address}/32 dev {GATEWAY_LINK} noprefixroute\n\
+                 addr add {METADATA}/32 dev lo\n\
+                 addr add {resolver}/32 dev lo\n\
+                 rule add pref 10 lookup main\n"
+            ))
+            .await?;
+        let tables = Numbers::starting_at(FIRST_TABLE);
+        let state = RouterState { tables, settings: Settings::new(), firewall: String::new() };
+        self.routers.insert(vpc.id.clone(), state);
+        Ok(router)
+    }
+
+    async fn connect_instances(&mut self, world: &World) -> Result<(), namespace::Error> {
+        for vpc in &world.vpcs {
+            for instance in world.connected(&vpc.id) {
+                let subnet = world.subnets.iter().find(|subnet| subnet.id == instance.subnet);
+                if let (false, Some(subnet)) = (self.instances.contains_key(&instance.id), subnet) {
+                    self.connect(instance, subnet).await?;
+                    self.instances.insert(instance.id.clone(), vpc.id.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an instance its namespace, its link, and what DHCP on EC2 would give: the primary address only.
+    async fn connect(&self, instance: &Instance, subnet: &Subnet) -> Result<(), namespace::Error> {
+        let (own, router) = (self.namespace(&instance.id), self.namespace(&instance.vpc));
+        own.create().await?;
+        let link = link_name(&instance.id);
+        router
+            .links(&format!(
+                "link add {link} mtu 9001 type veth peer name {INTERFACE} address {} mtu 9001 netns {}\n",
+                instance.mac,
+                own.name()
+            ))
+            .await?;
+        router.set(&format!("net/ipv4/conf/{link}/proxy_arp"), "1")?;
+        router.set(&format!("net/ipv4/neigh/{link}/proxy_delay"), "0")?;
+        router.links(&format!("link set {link} up\n")).await?;
+        own.links(&format!(
+            "addr add {}/{} dev {INTERFACE}\nlink set {INTERFACE} up\nroute add default via {} dev {INTERFACE}\n",
+            instance.private_ip,
+            subnet.cidr.prefix_len(),
+            gateway_of(subnet.cidr)
+        ))
+        .await
+    }
+
+    async fn apply_router(&mut self, world: &World, vpc: &Vpc) -> Result<(), namespace::Error> {
+        let router = self.namespace(&vpc.id);
+        let Some(state) = self.routers.get_mut(&vpc.id) else { return Ok(()) };
+        let settings = settings(world, vpc, &mut state.tables);
+        apply_settings(&router, &state.settings, &settings).await?;
+        state.settings = settings;
+        let ruleset = firewall::render(world, vpc);
+        if ruleset != state.firewall {
+            router.load_ruleset(&ruleset).await?;
+            state.firewall = ruleset;
+        }
+        Ok(())
+    }
+
+    async fn disconnect_instances(
+        &mut self,
+        world: &World,
+        lingering: &BTreeSet<String>,
+    ) -> Result<(), namespace::Error> {
+        let connected: BTreeSet<&String> =
+            world.vpcs.iter().flat_map(|vpc| world.connected(&vpc.id)).map(|instance| &instance.id).collect();
+        let gone: Vec<(String, String)> = self
+            .instances
+            .iter()
+            .filter(|(id, _)| !connected.contains(id) && !lingering.contains(*id))
+            .map(|(id, vpc)| (id.clone(), vpc.clone()))
+            .collect();
+        for (id, vpc) in gone {
+            self.namespace(&vpc).unlink(&format!("link del {}\n", link_name(&id))).await;
+            self.namespace(&id).delete().await?;
+            self.instances.remove(&id);
+        }
+        Ok(())
+    }
+
+    async fn delete_routers(&mut self, world: &World, changes: &mut Changes) -> Result<(), namespace::Error> {
+        let gone: Vec<String> = self
+            .routers
+            .keys()
+            .filter(|id| !world.vpcs.iter().any(|vpc| vpc.id == **id))
+            .filter(|id| !self.instances.values().any(|vpc| vpc == *id))
+            .cloned()
+            .collect();
+        for id in gone {
+            let number = self.vpcs.of(&id);
+            self.internet().unlink(&format!("link del {}\n", vpc_link(number))).await;
+            self.namespace(&id).delete().await?;
+            self.routers.remove(&id);
+            self.vpcs.forget(&id);
+            changes.lost_routers.push(id);
+        }
+        Ok(())
+    }
+}
+
+/// The Internet's namespace of the cloud of this name.
+pub fn internet(cloud: &str) -> Namespace {
+    Namespace::named(format!("{cloud}-internet"))
+}
+
+fn make_router(namespace: &Namespace) -> Result<(), namespace::Error> {
+    namespace.set("net/ipv4/ip_forward", "1")?;
+    for scope in ["all", "default"] {
+        namespace.set(&format!("net/ipv4/conf/{scope}/rp_filter"), "0")?;
+        namespace.set(&format!("net/ipv4/conf/{scope}/send_redirects"), "0")?;
+    }
+    Ok(())
+}
+
+async fn apply_settings(
+    namespace: &Namespace,
+    old: &Settings,
+    new: &Settings,
+) -> Result<(), namespace::Error> {
+    let (first, set, last) = difference(old, new);
+    namespace.unlink(&first).await;
+    namespace.links(&set).await?;
+    namespace.unlink(&last).await;
+    Ok(())
+}

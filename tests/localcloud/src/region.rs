@@ -1,0 +1,210 @@
+//! The region's control API, and the process that serves it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::command;
+use crate::image::Image;
+use crate::process::{self, Process};
+use crate::world::{AttachmentState, World};
+
+/// How long one request for the world waits for a change.
+const LONG_POLL: Duration = Duration::from_secs(30);
+/// How long the region may take to start.
+const START: Duration = Duration::from_mins(1);
+
+/// Why the region did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its Python environment could not be made.
+    #[error("the region's Python environment can't be made")]
+    Environment(#[source] command::Error),
+    /// Its process could not be started.
+    #[error(transparent)]
+    Start(#[from] process::Error),
+    /// It ended, or said nothing, instead of listening.
+    #[error("the region doesn't start; it said: {said}")]
+    Silent {
+        /// What it printed.
+        said: String,
+    },
+    /// A request could not be sent or its answer not be read.
+    #[error("the region doesn't answer {request}")]
+    Unreachable {
+        /// The request.
+        request: String,
+        /// What the client says.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The region refused a request.
+    #[error("the region answers {status} to {request}: {body}")]
+    Refused {
+        /// The request.
+        request: String,
+        /// The status.
+        status: u16,
+        /// The answer.
+        body: String,
+    },
+}
+
+/// A client of a region's control API.
+#[derive(Clone, Debug)]
+pub struct Region {
+    address: SocketAddr,
+    client: reqwest::Client,
+}
+
+impl Region {
+    /// The region that listens at `address`.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address, client: reqwest::Client::new() }
+    }
+
+    /// Starts a region of this name (`us-east-1`) as a child process and waits until it listens.
+    pub async fn start(name: &str) -> Result<(Self, Process), Error> {
+        let package = env!("CARGO_MANIFEST_DIR");
+        let script = format!("{package}/region/environment");
+        let environment = command::run(&[script]).await.map_err(Error::Environment)?;
+        let python = format!("{}/bin/python", environment.trim());
+        let line = [&python, "-m", "region", "--port", "0", "--region", name].map(str::to_owned);
+        let variables = [("PYTHONPATH".to_owned(), package.to_owned())];
+        let (process, stdout) = Process::start("region", &line, &variables)?;
+        let stdout = tokio::process::ChildStdout::from_std(stdout)
+            .map_err(|error| Error::Silent { said: error.to_string() })?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut said = String::new();
+        let listening = async {
+            while let Ok(Some(line)) = lines.next_line().await {
+                if let Some(address) = line.strip_prefix("listening on http://") {
+                    return address.trim().parse().ok();
+                }
+                said.extend([&line, "\n"]);
+            }
+            None
+        };
+        let address = tokio::time::timeout(START, listening).await.ok().flatten();
+        let Some(address) = address else {
+            process.kill();
+            return Err(Error::Silent { said });
+        };
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                tracing::info!(target: "region", "{line}");
+            }
+        });
+        Ok((Self::at(address), process))
+    }
+
+    /// Where the region listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The world, as soon as it is newer than `after`, or after half a minute.
+    pub async fn world(&self, after: u64) -> Result<World, Error> {
+        self.get(&format!("world?after={after}&wait={}", LONG_POLL.as_secs())).await
+    }
+
+    /// The world as it is now.
+    pub async fn world_now(&self) -> Result<World, Error> {
+        self.get("world").await
+    }
+
+    /// Tells that the machines are there, or gone.
+    pub async fn connect(&self, connected: bool) -> Result<(), Error> {
+        self.post("machines", &json!({ "connected": connected })).await.map(drop)
+    }
+
+    /// Tells an instance's state: `running`, `stopped` or `terminated`.
+    pub async fn report_instance(&self, instance: &str, state: &str) -> Result<(), Error> {
+        self.post(&format!("instances/{instance}/state"), &json!({ "state": state })).await.map(drop)
+    }
+
+    /// Tells where a volume's attachment stands.
+    pub async fn report_attachment(
+        &self,
+        volume: &str,
+        instance: &str,
+        state: AttachmentState,
+    ) -> Result<(), Error> {
+        let report = json!({ "instance": instance, "state": state });
+        self.post(&format!("volumes/{volume}/attachment"), &report).await.map(drop)
+    }
+
+    /// Appends to an instance's console. A console that is lost is no reason to stop.
+    pub async fn report_console(&self, instance: &str, console: Vec<u8>) {
+        let request = format!("instances/{instance}/console");
+        let sent = self.client.post(self.url(&request)).body(console).send().await;
+        if let Err(error) = self.checked::<Value>(&request, sent).await {
+            tracing::debug!(%error, "a console was not sent");
+        }
+    }
+
+    /// The credentials of the role of an instance's profile, in IMDS's form; none if it has no profile.
+    pub async fn credentials(&self, instance: &str) -> Result<Option<Value>, Error> {
+        match self.get(&format!("instances/{instance}/credentials")).await {
+            Err(Error::Refused { status: 404, .. }) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Registers an AMI owned by the account; returns its id.
+    pub async fn register_image(&self, image: &Image) -> Result<String, Error> {
+        let architecture = match std::env::consts::ARCH {
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let registration =
+            json!({ "name": image.image_name, "tags": image.tags, "architecture": architecture });
+        let answer: Value = self.post("images", &registration).await?;
+        match answer.get("imageId").and_then(Value::as_str) {
+            Some(id) => Ok(id.to_owned()),
+            None => {
+                Err(Error::Refused { request: "images".to_owned(), status: 200, body: answer.to_string() })
+            }
+        }
+    }
+
+    /// Sends a request of the control API: `path` is what follows `/_region/`.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let sent = self.client.get(self.url(path)).send().await;
+        self.checked(path, sent).await
+    }
+
+    /// Sends a request of the control API with a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+        let sent = self.client.post(self.url(path)).json(body).send().await;
+        self.checked(path, sent).await
+    }
+
+    /// Sends a `DELETE` to the control API.
+    pub async fn delete(&self, path: &str) -> Result<Value, Error> {
+        let sent = self.client.delete(self.url(path)).send().await;
+        self.checked(path, sent).await
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/_region/{path}", self.address)
+    }
+
+    async fn checked<T: DeserializeOwned>(
+        &self,
+        request: &str,
+        sent: Result<reqwest::Response, reqwest::Error>,
+    ) -> Result<T, Error> {
+        let unreachable = |source| Error::Unreachable { request: request.to_owned(), source };
+        let response = sent.map_err(unreachable)?;
+        let status = response.status();
+        if status.is_success() {
+            return response.json().await.map_err(unreachable);
+        }
+        let body = response.text().await.unwrap_or_default();
+        Err(Error::Refused { request: request.to_owned(), status: status.as_u16(), body })
+    }
+}
