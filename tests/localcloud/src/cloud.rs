@@ -171,6 +171,8 @@ impl Keeper {
         }
         tracing::info!(instance = id, leader = machine.leader(), "running");
         self.machines.insert(id.clone(), State::Running(machine));
+        // Who hears the region say "running" finds the machine.
+        self.publish();
         self.report(&id, "running").await;
     }
 

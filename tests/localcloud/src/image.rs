@@ -115,7 +115,12 @@ impl Image {
     /// Builds the image with `image/build` of this package, or finds it built.
     pub async fn build() -> Result<Self, Error> {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/image/build");
-        let description = command::run(&[script]).await.map_err(Error::Build)?;
+        let agent = agent();
+        let description = match &agent {
+            Some(agent) => command::run(&["env", agent, script]).await,
+            None => command::run(&[script]).await,
+        };
+        let description = description.map_err(Error::Build)?;
         parse(script, &description)
     }
 
@@ -152,6 +157,19 @@ impl Image {
         }
         Ok(())
     }
+}
+
+/// The variable that tells `image/build` which agent to take: the one that was built beside this program, unless
+/// the variable is set already.
+fn agent() -> Option<String> {
+    if std::env::var_os("AGENT_BINARY").is_some() {
+        return None;
+    }
+    let program = std::env::current_exe().ok()?;
+    // A test's program is one folder further down.
+    let folders = program.ancestors().skip(1).take(2);
+    let agent = folders.map(|folder| folder.join("windlass-bootstrap")).find(|agent| agent.is_file())?;
+    Some(format!("AGENT_BINARY={}", agent.display()))
 }
 
 fn parse(path: &str, description: &str) -> Result<Image, Error> {

@@ -24,6 +24,6 @@ pub mod volume;
 pub mod world;
 
 pub use local_cloud::{
-    Error, ImageSource, LocalCloud, Options, RegionSource, cloud_name, console, default_directory, kill,
-    lock, operator_command,
+    Error, ImageSource, LocalCloud, Options, RegionSource, cloud_name, console, default_directory,
+    instance_command, kill, lock, operator_command,
 };

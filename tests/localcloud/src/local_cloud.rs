@@ -75,6 +75,14 @@ pub enum ImageSource {
     Image(Image),
 }
 
+impl ImageSource {
+    /// The image that `LOCALCLOUD_IMAGE` describes, a file; the repository's own where that is not set.
+    pub fn from_environment() -> Self {
+        let named = std::env::var_os("LOCALCLOUD_IMAGE").filter(|path| !path.is_empty());
+        named.map_or(Self::Build, |path| Self::Description(path.into()))
+    }
+}
+
 /// Where the region comes from.
 #[derive(Clone, Debug)]
 pub enum RegionSource {
@@ -98,11 +106,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// A cloud in `directory`, in `us-east-1`, of the repository's own image.
+    /// A cloud in `directory`, in `us-east-1`, of the image that the environment names.
     pub fn in_directory(directory: PathBuf) -> Self {
         Self {
             directory,
-            images: vec![ImageSource::Build],
+            images: vec![ImageSource::from_environment()],
             region: RegionSource::Start,
             region_name: "us-east-1".to_owned(),
         }
@@ -206,6 +214,11 @@ impl LocalCloud {
     /// The path of an instance's console log.
     pub fn console(&self, instance: &str) -> PathBuf {
         console(&self.directory, instance)
+    }
+
+    /// A command that runs inside an instance, as root.
+    pub fn instance_command(&self, instance: &str, program: &str) -> std::io::Result<Command> {
+        instance_command(&self.status.borrow(), instance, program)
     }
 
     /// Kills an instance's machine, as a hardware failure would.
@@ -388,6 +401,18 @@ pub fn operator_command(cloud: &str, region_name: &str, program: &str) -> Comman
     command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
     command
+}
+
+/// A command that runs inside an instance, as root, with nothing of this process's environment.
+pub fn instance_command(status: &Status, instance: &str, program: &str) -> std::io::Result<Command> {
+    let known = status.instances.iter().find(|known| known.id == instance);
+    let leader = known.and_then(|known| known.pid);
+    let leader = leader.ok_or_else(|| std::io::Error::other(format!("{instance} has no machine")))?;
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--target={leader}")).args(["--all", "--", program]);
+    command.env_clear().env("HOME", "/root");
+    command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    Ok(command)
 }
 
 /// The path of an instance's console log in the cloud of `directory`.

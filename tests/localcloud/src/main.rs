@@ -32,7 +32,7 @@ enum Commands {
         #[arg(long)]
         background: bool,
         /// A file that describes a machine image, as image/build prints it, instead of the repository's own.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", env = "LOCALCLOUD_IMAGE")]
         image: Vec<PathBuf>,
         /// The region's name.
         #[arg(long, default_value = "us-east-1")]
@@ -219,18 +219,16 @@ fn console(directory: &Path, instance: &str) -> Result<()> {
 
 fn shell(directory: &Path, instance: &str, command: &[String]) -> Result<()> {
     let status = running(directory)?;
-    let known = status.instances.iter().find(|known| known.id == instance);
-    let leader = known.and_then(|known| known.pid).with_context(|| format!("{instance} doesn't run"))?;
-    let mut nsenter = std::process::Command::new("nsenter");
-    nsenter.arg(format!("--target={leader}")).args(["--all", "--"]);
-    if command.is_empty() {
-        nsenter.args(["/bin/bash", "-l"]);
-    } else {
-        nsenter.args(command);
-    }
-    nsenter.env_clear().env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    nsenter.env("TERM", std::env::var_os("TERM").unwrap_or_default()).env("HOME", "/root");
-    Err(nsenter.exec()).context("can't run nsenter")
+    let mut inside = match command.split_first() {
+        Some((program, arguments)) => {
+            let mut inside = localcloud::instance_command(&status, instance, program)?;
+            inside.args(arguments);
+            inside
+        }
+        None => localcloud::instance_command(&status, instance, "bash")?,
+    };
+    inside.env("TERM", std::env::var_os("TERM").unwrap_or_default());
+    Err(inside.exec()).context("can't run nsenter")
 }
 
 fn print(text: &str) -> Result<()> {

@@ -174,9 +174,14 @@ fn add_route(settings: &mut Settings, table: &str, destination: Ipv4Net, target:
     );
 }
 
+/// The `ip` commands that set them all, one on each line.
+pub fn commands(settings: &Settings) -> String {
+    settings.values().flat_map(|setting| [setting.set.as_str(), "\n"]).collect()
+}
+
 /// The commands that lead from one set of settings to another: what must go first, what is set, and what goes
 /// last. Routes are replaced in place, so that an address that moves is never without a way.
-fn difference(old: &Settings, new: &Settings) -> (String, String, String) {
+pub fn difference(old: &Settings, new: &Settings) -> (String, String, String) {
     let (mut first, mut set, mut last) = (String::new(), String::new(), String::new());
     for (key, setting) in new {
         match old.get(key) {
