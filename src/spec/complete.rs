@@ -67,7 +67,8 @@ fn convert(
 ) -> Option<Cluster> {
     let spec = &cluster.spec;
     let subnets: Vec<Subnet> = spec.subnets.as_ref()?.iter().map(subnet).collect::<Option<_>>()?;
-    let mut instance_groups: Vec<InstanceGroup> = groups.iter().map(instance_group).collect::<Option<_>>()?;
+    let mut instance_groups: Vec<InstanceGroup> =
+        groups.iter().map(|group| instance_group(spec, group)).collect::<Option<_>>()?;
     instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
     Some(Cluster {
         name: cluster.name().to_owned(),
@@ -165,7 +166,7 @@ fn plugin(networking: &v1alpha2::NetworkingSpec) -> Option<NetworkPlugin> {
     }
 }
 
-fn instance_group(group: &v1alpha2::InstanceGroup) -> Option<InstanceGroup> {
+fn instance_group(cluster: &v1alpha2::ClusterSpec, group: &v1alpha2::InstanceGroup) -> Option<InstanceGroup> {
     let spec = &group.spec;
     Some(InstanceGroup {
         name: group.name().to_owned(),
@@ -188,8 +189,14 @@ fn instance_group(group: &v1alpha2::InstanceGroup) -> Option<InstanceGroup> {
         node_labels: node_labels(group),
         taints: spec.taints.clone().unwrap_or_default(),
         cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
-        max_pods: None,
+        max_pods: max_pods(cluster, group),
     })
+}
+
+/// The group's own word goes before the cluster's.
+fn max_pods(cluster: &v1alpha2::ClusterSpec, group: &v1alpha2::InstanceGroup) -> Option<u32> {
+    let kubelets = [&group.spec.kubelet, &cluster.kubelet];
+    kubelets.into_iter().find_map(|kubelet| kubelet.as_ref()?.max_pods)
 }
 
 fn role(role: InstanceGroupRole) -> Option<Role> {

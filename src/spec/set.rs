@@ -74,8 +74,9 @@ impl SetError {
             Self::Form(text) => Some(format!("write `--set {text}=<value>`")),
             Self::Unknown { near, .. } => near.as_ref().map(|near| format!("did you mean `{near}`?")),
             Self::Index { length, .. } => Some(format!("index {length} adds an item")),
-            Self::Whole { path, .. } => {
-                Some(format!("set its fields, such as `{path}.<name>`, or edit the file"))
+            Self::Whole { path, noun } => {
+                let index = if *noun == "a list" { "[0]" } else { "" };
+                Some(format!("set its fields, such as `{path}{index}.<name>`, or edit the file"))
             }
             Self::Path(_) | Self::Beyond { .. } | Self::Value { .. } => None,
         }

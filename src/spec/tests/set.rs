@@ -5,7 +5,7 @@ use crate::spec::{CreateOptions, create};
 fn demo() -> Cluster {
     let zones = vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()];
     let options = CreateOptions { name: "demo.example.com".to_owned(), zones, ..CreateOptions::default() };
-    create(&options).map(|manifests| manifests.cluster).unwrap_or_else(|problems| panic!("{problems}"))
+    create(&options).map_or_else(|problems| panic!("{problems}"), |manifests| manifests.cluster)
 }
 
 /// A field of a cluster after an assignment, or what is said about the assignment.

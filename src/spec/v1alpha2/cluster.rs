@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{
     AccessSpec, AddonSpec, AuthenticationSpec, AuthorizationSpec, AwsLoadBalancerControllerSpec,
-    CertManagerSpec, CloudConfigSpec, ClusterAutoscalerSpec, EtcdClusterSpec, ExternalDnsSpec, IamSpec,
-    InstanceGroupRole, IntOrText, KarpenterSpec, KubeDnsSpec, MetricsServerSpec, NetworkingSpec,
-    NodeProblemDetectorSpec, NodeTerminationHandlerSpec, NtpSpec, PodIdentityWebhookSpec,
-    ServiceAccountIssuerDiscoverySpec, SnapshotControllerSpec,
+    CertManagerSpec, CloudConfigSpec, CloudControllerManagerSpec, ClusterAutoscalerSpec, ContainerdSpec,
+    EtcdClusterSpec, ExternalDnsSpec, IamSpec, InstanceGroupRole, IntOrText, KarpenterSpec,
+    KubeApiServerSpec, KubeControllerManagerSpec, KubeDnsSpec, KubeProxySpec, KubeSchedulerSpec, KubeletSpec,
+    MetricsServerSpec, NetworkingSpec, NodeProblemDetectorSpec, NodeTerminationHandlerSpec, NtpSpec,
+    PodIdentityWebhookSpec, ServiceAccountIssuerDiscoverySpec, SnapshotControllerSpec,
 };
 
 wire! {
@@ -109,6 +110,25 @@ wire! {
         /// The etcd clusters. Windlass runs one, `main`.
         etcd_clusters: Vec<EtcdClusterSpec>,
 
+        /// kube-apiserver.
+        #[serde(rename = "kubeAPIServer")]
+        kube_api_server: KubeApiServerSpec,
+        /// kube-controller-manager.
+        kube_controller_manager: KubeControllerManagerSpec,
+        /// The AWS cloud controller manager.
+        cloud_controller_manager: CloudControllerManagerSpec,
+        /// kube-scheduler.
+        kube_scheduler: KubeSchedulerSpec,
+        /// kube-proxy.
+        kube_proxy: KubeProxySpec,
+        /// The kubelet of every instance.
+        kubelet: KubeletSpec,
+        /// The masters' kubelet, beyond `kubelet`.
+        master_kubelet: KubeletSpec,
+        /// The masters' kubelet, by its newer name.
+        control_plane_kubelet: KubeletSpec,
+        /// containerd.
+        containerd: ContainerdSpec,
         /// The cluster's DNS.
         #[serde(rename = "kubeDNS")]
         kube_dns: KubeDnsSpec,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Duration, FileAssetSpec, HookSpec, Quantity, RollingUpdateSpec, WarmPoolSpec};
+use super::{
+    ContainerdSpec, Duration, FileAssetSpec, HookSpec, KubeletSpec, Quantity, RollingUpdateSpec, WarmPoolSpec,
+};
 
 wire! {
     /// A group of instances that are alike.
@@ -68,6 +70,10 @@ wire! {
         file_assets: Vec<FileAssetSpec>,
         /// `default` or `dedicated`.
         tenancy: String,
+        /// The kubelet of the group's instances, beyond the cluster's `kubelet`.
+        kubelet: KubeletSpec,
+        /// containerd of the group's instances, beyond the cluster's `containerd`.
+        containerd: ContainerdSpec,
         /// Taints for the Nodes, as `key=value:Effect`.
         taints: Vec<String>,
         /// Several instance types, on demand and spot.

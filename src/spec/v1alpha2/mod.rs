@@ -31,6 +31,7 @@ macro_rules! wire {
 mod access;
 mod addons;
 mod cluster;
+mod component;
 mod etcd;
 mod instance_group;
 mod networking;
@@ -39,6 +40,7 @@ mod scalar;
 pub use access::*;
 pub use addons::*;
 pub use cluster::*;
+pub use component::*;
 pub use etcd::*;
 pub use instance_group::*;
 pub use networking::*;

@@ -1,0 +1,104 @@
+//! containerd.
+
+use std::collections::BTreeMap;
+
+use crate::spec::v1alpha2::Duration;
+
+wire! {
+    /// containerd.
+    pub struct ContainerdSpec {
+        /// Its socket.
+        address: String,
+        /// Its whole configuration.
+        config_override: String,
+        /// Further settings, by their path in the configuration.
+        config_additions: BTreeMap<String, serde_json::Value>,
+        /// How much is logged.
+        log_level: String,
+        /// Where its package comes from.
+        packages: PackagesSpec,
+        /// Mirrors, by registry.
+        registry_mirrors: BTreeMap<String, Vec<String>>,
+        /// Credentials for mirrors.
+        registry_mirror_auths: Vec<RegistryMirrorAuthSpec>,
+        /// Where its data is.
+        root: String,
+        /// Whether the image's is left alone.
+        skip_install: bool,
+        /// Where its sockets and the like are.
+        state: String,
+        /// Its version; the machine image must hold exactly this one.
+        version: String,
+        /// NVIDIA's runtime.
+        #[serde(rename = "nvidiaGPU")]
+        nvidia_gpu: NvidiaGpuSpec,
+        /// runc.
+        runc: RuncSpec,
+        /// Whether SELinux is on.
+        selinux_enabled: bool,
+        /// Deprecated: `nri`.
+        nri_enabled: bool,
+        /// Node Resource Interface plug-ins.
+        nri: NriSpec,
+        /// Whether registries are spoken to in HTTP/2.
+        use_http2: bool,
+    }
+
+    /// Where a package comes from.
+    pub struct PackagesSpec {
+        /// The SHA-256 for amd64.
+        hash_amd64: String,
+        /// The SHA-256 for arm64.
+        hash_arm64: String,
+        /// The URL for amd64.
+        url_amd64: String,
+        /// The URL for arm64.
+        url_arm64: String,
+    }
+
+    /// Credentials for a mirror.
+    pub struct RegistryMirrorAuthSpec {
+        /// The registry.
+        name: String,
+        /// The user.
+        username: String,
+        /// The password.
+        password: String,
+        /// User and password in one, in base64.
+        auth: String,
+    }
+
+    /// NVIDIA's runtime.
+    pub struct NvidiaGpuSpec {
+        /// The driver's package.
+        package: String,
+        /// Whether it is installed where there is a GPU.
+        enabled: bool,
+        /// Metrics of GPUs.
+        dcgm_exporter: DcgmExporterSpec,
+    }
+
+    /// Metrics of GPUs.
+    pub struct DcgmExporterSpec {
+        /// Whether they are served.
+        enabled: bool,
+    }
+
+    /// runc.
+    pub struct RuncSpec {
+        /// Its version.
+        version: String,
+        /// Where it comes from.
+        packages: PackagesSpec,
+    }
+
+    /// Node Resource Interface plug-ins.
+    pub struct NriSpec {
+        /// Whether they may be used.
+        enabled: bool,
+        /// How long a plug-in may take to register.
+        plugin_registration_timeout: Duration,
+        /// How long a plug-in may take to answer.
+        plugin_request_timeout: Duration,
+    }
+}
