@@ -12,6 +12,7 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], report: &mut Re
     name(cluster.name(), report);
     kubernetes_version(cluster, report);
     cloud_labels(cluster.spec.cloud_labels.as_ref(), report);
+    super::instance_group::max_pods(cluster.spec.kubelet.as_ref(), report);
     group_names(groups, report);
     for (role, what) in [(InstanceGroupRole::Master, "control plane"), (InstanceGroupRole::Node, "nodes")] {
         if !groups.iter().any(|group| group.spec.role == Some(role)) {

@@ -6,7 +6,7 @@ use super::etcd::VolumeFields;
 use super::{Report, text};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
-    CLUSTER_LABEL, Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, Object,
+    CLUSTER_LABEL, Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object,
 };
 use crate::spec::yaml::join;
 
@@ -18,6 +18,7 @@ pub(super) fn check_all(cluster: &Cluster, groups: &[InstanceGroup], problems: &
         identity(cluster, group, &mut report);
         sizes(&group.spec, &mut report);
         machine(&group.spec, &mut report);
+        max_pods(group.spec.kubelet.as_ref(), &mut report);
         placement(&group.spec, &subnets, &mut report);
         root_volume(&group.spec, &mut report);
         node_labels(group, &mut report);
@@ -70,6 +71,18 @@ fn machine(spec: &InstanceGroupSpec, report: &mut Report<'_>) {
     if let Some(limit) = limit.filter(|limit| !(1..=64).contains(limit)) {
         let path = "spec.instanceMetadata.httpPutResponseHopLimit";
         report.push(Problem::at(path, format!("{limit} is not from 1 to 64")));
+    }
+}
+
+/// How many pods a Node can have: it has a /24 of pods' addresses, of which some are the plug-in's.
+pub(super) const MOST_PODS: u32 = 250;
+
+pub(super) fn max_pods(kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) {
+    let limit = kubelet.and_then(|kubelet| kubelet.max_pods);
+    if let Some(limit) = limit.filter(|limit| !(1..=MOST_PODS).contains(limit)) {
+        let message = format!("a Node can't have {limit} pods");
+        let hint = format!("from 1 to {MOST_PODS}: its range of pods' addresses is a /24");
+        report.push(Problem::at("spec.kubelet.maxPods", message).hint(hint));
     }
 }
 
