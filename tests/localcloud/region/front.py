@@ -21,6 +21,7 @@ from .state import Region
 
 Response = tuple[int, dict[str, str], bytes]
 REGIONAL = {"ec2", "autoscaling", "elbv2"}
+OF_THE_WORLD = {"ec2", "autoscaling", "iam"}  # what the machines and Auto Scaling look at
 WHOLE = {"autoscaling", "sts"}  # nothing of these is left to moto
 
 
@@ -83,7 +84,7 @@ class Front:
                 traceback.print_exc(file=sys.stderr)
                 self.region.journal.record_unimplemented(call.service, call.action, repr(error))
                 return render_error(call, Unimplemented(f"{call.service} {call.action}: {error!r}"), request_id)
-            if call.mutating and response[0] < 400:
+            if call.mutating and call.service in OF_THE_WORLD and response[0] < 400:
                 self.region.touch()
             return response
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import random_eni_attach_id, random_eni_id
 
 from . import addresses, tags
@@ -173,6 +174,8 @@ def assign_private_ip_addresses(region: Region, params: dict[str, Any]) -> dict[
     """
     interface = find(region, params.get("NetworkInterfaceId"))
     wanted = params.get("PrivateIpAddresses") or []
+    new = [one for one in wanted if one not in interface.private_ips]
+    _check_limit(interface, len(new) + (params.get("SecondaryPrivateIpAddressCount") or 0))
     for address in wanted:
         _check_movable(region, interface, address, params.get("AllowReassignment", False))
     assigned = [_assign(region, interface, address) for address in wanted]
@@ -181,6 +184,17 @@ def assign_private_ip_addresses(region: Region, params: dict[str, Any]) -> dict[
         "NetworkInterfaceId": interface.id,
         "AssignedPrivateIpAddresses": [{"PrivateIpAddress": address} for address in assigned],
     }
+
+
+def _check_limit(interface: NetworkInterface, more: int) -> None:
+    """The instance's type says how many addresses fit (EC2 User Guide, "IP addresses per network interface")."""
+    if interface.instance is None:
+        return
+    limit = INSTANCE_TYPES[interface.instance.kind]["NetworkInfo"]["Ipv4AddressesPerInterface"]
+    if len(interface.private_ips) + more > limit:
+        raise AwsError(
+            "PrivateIpAddressLimitExceeded", f"Number of private addresses will exceed limit {limit} of {interface.id}."
+        )
 
 
 def _holder(region: Region, subnet: Any, address: str) -> NetworkInterface | None:

@@ -12,6 +12,7 @@ from . import (  # noqa: F401 – importing a module registers its actions
     launch_templates,
     network,
     network_interfaces,
+    route53,
     s3,
     security_groups,
     sts,
@@ -25,4 +26,5 @@ def install() -> None:
     tags.install()
     describe.install()
     network.install()
+    route53.install()
     s3.install()

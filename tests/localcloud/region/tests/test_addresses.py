@@ -121,3 +121,11 @@ def test_a_full_subnet_says_so(network: Any, ec2: Any) -> None:
     for _ in range(10):
         network.run(SubnetId=small)
     assert code_of(network.run, SubnetId=small) == "InsufficientFreeAddressesInSubnet"
+
+
+def test_an_interface_holds_as_many_addresses_as_its_instance_type_allows(network: Any, ec2: Any) -> None:
+    """EC2 User Guide, "IP addresses per network interface": six for a t3.medium."""
+    interface = interface_of(network, network.run())
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, SecondaryPrivateIpAddressCount=5)
+    more = {"NetworkInterfaceId": interface, "SecondaryPrivateIpAddressCount": 1}
+    assert code_of(ec2.assign_private_ip_addresses, **more) == "PrivateIpAddressLimitExceeded"
