@@ -1,16 +1,175 @@
-//! Sees AWS's part of a snapshot: one call for the groups, one for the instances, each of as many pages as it takes.
+//! Sees a cluster: AWS in one call for the groups and one for the instances, of as many pages as it takes; the boot
+//! reports of those who have not arrived; nodes and pods.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use aws_sdk_autoscaling::types as autoscaling;
 use aws_sdk_ec2::types as ec2;
+use windlass_bootstrap::config::Role;
+use windlass_bootstrap::report::Status;
 use windlass_bootstrap::tags;
 
-use super::snapshot::{CloudView, Group, Instance, Member};
+use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};
 use crate::aws::{AwsError, Clients, During};
+use crate::kube::{self, Kubernetes, Listed, Node, Pod, Ready};
+use crate::spec::cluster::Cluster;
+use crate::state::{Store, StoreError};
 
 /// What a terminated instance was is of no interest here.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
+
+/// How old AWS's part of a snapshot may be, so that looking again at once costs no more calls than looking seldom.
+const CLOUD_AGE: Duration = Duration::from_secs(5);
+
+/// How long to pause between two looks at least.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to pause while there is nothing to watch.
+const BLIND_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a cluster can't be seen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// AWS.
+    #[error("cannot see the groups and instances of \"{cluster}\"")]
+    Cloud {
+        /// The cluster.
+        cluster: String,
+        /// What it said.
+        #[source]
+        source: AwsError,
+    },
+    /// The state.
+    #[error("cannot read the boot reports of \"{cluster}\"")]
+    Reports {
+        /// The cluster.
+        cluster: String,
+        /// What it said.
+        #[source]
+        source: StoreError,
+    },
+}
+
+/// Looks at a cluster, again and again.
+#[derive(Debug)]
+pub struct Observer {
+    clients: Clients,
+    store: Store,
+    cloud: Option<(Instant, CloudView)>,
+    listed: Option<(Listed<Node>, Listed<Pod>)>,
+}
+
+impl Observer {
+    /// An observer that has seen nothing yet.
+    pub fn new(clients: Clients, store: Store) -> Self {
+        Self { clients, store, cloud: None, listed: None }
+    }
+
+    /// Makes the next look ask AWS, however short ago it was asked.
+    pub fn forget(&mut self) {
+        self.cloud = None;
+    }
+
+    /// Whether the last look asked AWS, in contrast to remembering what it said.
+    pub fn is_fresh(&self) -> bool {
+        self.cloud.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE)
+    }
+
+    /// Looks. Without a connection to the API there is an address missing, which the caller knows how to get.
+    pub async fn look(&mut self, cluster: &Cluster, api: Option<&Kubernetes>) -> Result<Snapshot, Error> {
+        let (cloud, listed) = tokio::join!(self.cloud(&cluster.name), list(api));
+        let cloud = cloud?;
+        let (kubernetes, listed) = match listed {
+            Ok((nodes, pods)) => {
+                let view = KubernetesView { nodes: nodes.items.clone(), pods: pods.items.clone() };
+                (Ok(view), Some((nodes, pods)))
+            }
+            Err(unanswered) => (Err(unanswered), None),
+        };
+        self.listed = listed;
+        let wanted = unarrived(cluster, &cloud, kubernetes.as_ref().ok());
+        let boot = reports(&self.store, &cluster.name, wanted).await?;
+        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, boot, kubernetes })
+    }
+
+    /// Waits until something that the last look saw has changed, but not longer than the limit, and long enough that
+    /// looking again and again is no burden.
+    pub async fn change(&self, api: Option<&Kubernetes>, limit: Duration) {
+        let begun = Instant::now();
+        match (api, &self.listed) {
+            (Some(api), Some((nodes, pods))) => api.changed(nodes, pods, limit.min(CLOUD_AGE)).await,
+            _ => tokio::time::sleep(limit.min(BLIND_PAUSE)).await,
+        }
+        tokio::time::sleep(limit.min(PAUSE).saturating_sub(begun.elapsed())).await;
+    }
+
+    async fn cloud(&mut self, cluster: &str) -> Result<CloudView, Error> {
+        if let Some((when, view)) = &self.cloud
+            && when.elapsed() < CLOUD_AGE
+        {
+            return Ok(view.clone());
+        }
+        let view = cloud(&self.clients, cluster)
+            .await
+            .map_err(|source| Error::Cloud { cluster: cluster.to_owned(), source })?;
+        self.cloud = Some((Instant::now(), view.clone()));
+        Ok(view)
+    }
+}
+
+async fn list(api: Option<&Kubernetes>) -> Result<(Listed<Node>, Listed<Pod>), Unanswered> {
+    let Some(api) = api else {
+        return Err(Unanswered {
+            message: "the API has no address yet".to_owned(),
+            hint: Some("`windlass update cluster` shows what is missing, and makes it with --yes".to_owned()),
+            may_come: true,
+        });
+    };
+    tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered {
+        message: error.to_string(),
+        hint: error.hint(),
+        may_come: matches!(error, kube::Error::Unreachable { .. }),
+    })
+}
+
+/// The instances whose boot report matters: masters, and whoever is not a ready node.
+fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>) -> Vec<String> {
+    let is_master = |instance: &Instance| {
+        let group = instance.instance_group.as_ref();
+        let group = group.and_then(|name| cluster.instance_groups.iter().find(|group| group.name == *name));
+        group.is_some_and(|group| group.role == Role::ControlPlane)
+    };
+    let is_ready = |instance: &Instance| {
+        view.and_then(|view| view.node_of(&instance.id)).is_some_and(|node| node.ready == Ready::Yes)
+    };
+    let wanted = cloud.instances.values().filter(|instance| is_master(instance) || !is_ready(instance));
+    wanted.map(|instance| instance.id.clone()).collect()
+}
+
+/// The boot reports of some instances, of those who have sent one that can be read.
+pub async fn reports(
+    store: &Store,
+    cluster: &str,
+    instances: Vec<String>,
+) -> Result<BTreeMap<String, Status>, Error> {
+    let keys: Vec<String> =
+        instances.iter().map(|instance| windlass_bootstrap::keys::status(cluster, instance)).collect();
+    let objects = store
+        .get_all(&keys)
+        .await
+        .map_err(|source| Error::Reports { cluster: cluster.to_owned(), source })?;
+    let mut reports = BTreeMap::new();
+    for (instance, object) in instances.into_iter().zip(objects) {
+        let Some(object) = object else { continue };
+        match serde_json::from_slice(&object.bytes) {
+            Ok(status) => drop(reports.insert(instance, status)),
+            // Another version of the agent wrote it; then nothing is known of this instance's boot.
+            Err(error) => tracing::warn!(%instance, %error, "the boot report can't be read"),
+        }
+    }
+    Ok(reports)
+}
 
 /// Groups and instances of a cluster, as AWS has them now.
 pub async fn cloud(clients: &Clients, cluster: &str) -> Result<CloudView, AwsError> {
@@ -90,6 +249,23 @@ fn instance(instance: &ec2::Instance) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn reports_are_read_of_those_who_have_sent_one() {
+        use crate::state::Condition;
+        let store = Store::memory();
+        let report = serde_json::json!({"version": "windlass/v1", "instance": "i-1", "instanceGroup": "nodes",
+            "zone": "us-east-1a", "agent": "0.1.0", "state": "waiting", "step": "ensure_volume",
+            "reason": "vol-1 is attached to i-0", "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": []});
+        let key = windlass_bootstrap::keys::status("demo.example.com", "i-1");
+        store.put(&key, report.to_string().into_bytes(), Condition::Absent).await.unwrap();
+        let key = windlass_bootstrap::keys::status("demo.example.com", "i-2");
+        store.put(&key, b"not a report".to_vec(), Condition::Absent).await.unwrap();
+        let wanted = ["i-1", "i-2", "i-3"].map(str::to_owned).to_vec();
+        let reports = reports(&store, "demo.example.com", wanted).await.unwrap();
+        assert_eq!(reports.keys().collect::<Vec<_>>(), ["i-1"]);
+        assert_eq!(reports["i-1"].step, "ensure_volume");
+    }
 
     #[test]
     fn a_group_of_somebody_else_is_not_seen() {

@@ -1,10 +1,12 @@
 //! Nodes and pods through the Kubernetes API.
 //!
 //! - [`client`]: a connection, with time-outs, whose errors say which address was asked.
+//! - [`endpoint`]: where a cluster's API is reached from outside.
 //! - [`view`]: what windlass looks at of a node and of a pod, and nothing else.
 
 pub mod client;
+pub mod endpoint;
 pub mod view;
 
-pub use client::{Error, Kubernetes};
+pub use client::{Error, Kubernetes, Listed};
 pub use view::{Node, Pod, Ready};
