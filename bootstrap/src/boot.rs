@@ -11,37 +11,45 @@ use crate::ec2::Ec2;
 use crate::etcd::InitialClusterState;
 use crate::host::Host;
 use crate::instance::{self, Identity};
+use crate::keep::Tasks;
 use crate::reporter::Reporter;
 use crate::secrets::Secrets;
 use crate::state::StateStore;
 use crate::step::{Done, Step, StepError};
 use crate::volume::VolumeStep;
-use crate::{address, etcd, filesystem, image, join, kernel, kubelet, manifests, proxy, secrets};
+use crate::{
+    addons, address, api, bootstrap_token, cni, etcd, filesystem, image, join, kernel, kubelet, manifests,
+    proxy, secrets,
+};
 
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(minutes * 60)
-}
-
-const IDENTITY: Step = Step::new("ensure_identity", minutes(2));
-const CONFIGURATION: Step = Step::new("ensure_configuration", minutes(5));
-const IMAGE: Step = Step::new("ensure_image", minutes(1));
-const KERNEL: Step = Step::new("ensure_kernel", minutes(1));
-const CONTAINERD: Step = Step::new("ensure_containerd", minutes(2));
-const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", minutes(2));
-const SECRETS: Step = Step::new("ensure_secrets", minutes(5));
+const IDENTITY: Step = Step::new("ensure_identity", Duration::from_mins(2));
+const CONFIGURATION: Step = Step::new("ensure_configuration", Duration::from_mins(5));
+const IMAGE: Step = Step::new("ensure_image", Duration::from_mins(1));
+const KERNEL: Step = Step::new("ensure_kernel", Duration::from_mins(1));
+const CONTAINERD: Step = Step::new("ensure_containerd", Duration::from_mins(2));
+const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", Duration::from_mins(2));
+const SECRETS: Step = Step::new("ensure_secrets", Duration::from_mins(5));
 /// A predecessor may take long to terminate.
-const VOLUME: Step = Step::new("ensure_volume", minutes(30));
-const FILESYSTEM: Step = Step::new("ensure_filesystem", minutes(40));
-const PRIVATE_ADDRESS: Step = Step::new("ensure_private_address", minutes(2));
-const ELASTIC_IP: Step = Step::new("ensure_elastic_ip", minutes(2));
-const CERTIFICATES: Step = Step::new("ensure_certificates", minutes(1));
-const ETCD: Step = Step::new("ensure_etcd_start", minutes(5));
-const STATIC_PODS: Step = Step::new("ensure_static_pods", minutes(1));
-const KUBELET: Step = Step::new("ensure_kubelet", minutes(3));
-const BOOTSTRAP_TOKEN: Step = Step::new("ensure_bootstrap_token", minutes(60));
+const VOLUME: Step = Step::new("ensure_volume", Duration::from_mins(30));
+const FILESYSTEM: Step = Step::new("ensure_filesystem", Duration::from_mins(40));
+const PRIVATE_ADDRESS: Step = Step::new("ensure_private_address", Duration::from_mins(2));
+const ELASTIC_IP: Step = Step::new("ensure_elastic_ip", Duration::from_mins(2));
+const CERTIFICATES: Step = Step::new("ensure_certificates", Duration::from_mins(1));
+const ETCD: Step = Step::new("ensure_etcd_start", Duration::from_mins(5));
+const STATIC_PODS: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
+const KUBELET: Step = Step::new("ensure_kubelet", Duration::from_mins(3));
+const BOOTSTRAP_KUBECONFIG: Step = Step::new("ensure_bootstrap_kubeconfig", Duration::from_hours(1));
 const CERTIFICATE: Step =
-    Step::new("ensure_kubelet_certificate", minutes(60)).poll(Duration::from_millis(250));
-const PROXY: Step = Step::new("ensure_kube_proxy", minutes(1));
+    Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).poll(Duration::from_millis(250));
+const PROXY: Step = Step::new("ensure_kube_proxy", Duration::from_mins(1));
+const API: Step = Step::new("ensure_api", Duration::from_mins(10)).poll(Duration::from_millis(250));
+const CONTROLLERS: Step = Step::new("ensure_controllers", Duration::from_mins(1));
+const MARKER: Step = Step::new("ensure_etcd_marker", Duration::from_mins(5));
+const TOKEN: Step = Step::new("ensure_bootstrap_token", Duration::from_mins(5));
+const ADDONS: Step = Step::new("ensure_addons", Duration::from_mins(10));
+const NETWORK: Step =
+    Step::new("ensure_pod_network", Duration::from_mins(10)).poll(Duration::from_millis(200));
+const NODE: Step = Step::new("ensure_node_ready", Duration::from_mins(30)).poll(Duration::from_millis(500));
 
 /// What a boot works with.
 #[derive(Clone, Debug)]
@@ -105,7 +113,9 @@ impl Agent {
     }
 
     /// Makes the instance what its configuration says.
-    pub async fn boot(&self, instance: &Arc<Instance>) -> Result<(), StepError> {
+    ///
+    /// Returns what goes on afterwards; it ends when it is dropped.
+    pub async fn boot(&self, instance: &Arc<Instance>) -> Result<Tasks, StepError> {
         self.prepare(instance).await?;
         match &instance.config.control_plane {
             Some(control_plane) => self.boot_master(instance, control_plane).await,
@@ -134,10 +144,10 @@ impl Agent {
         &self,
         instance: &Arc<Instance>,
         control_plane: &ControlPlaneConfig,
-    ) -> Result<(), StepError> {
+    ) -> Result<Tasks, StepError> {
         let (host, report, config) = (&self.host, &self.reporter, &instance.config);
         // The secrets are fetched while the volume is waited for.
-        let (secrets, _volume) =
+        let (secrets, volume) =
             futures::try_join!(self.ensure_secrets(instance), self.ensure_volume(instance, control_plane))?;
         let addresses = self.ensure_addresses(instance, control_plane).await?;
         self.ensure_certificates(instance, control_plane, &secrets, addresses).await?;
@@ -151,12 +161,80 @@ impl Agent {
                 Ok::<_, manifests::ManifestError>(Done::changed_if(changed))
             })
             .await?;
-        self.ensure_kubelet(instance).await
+        self.ensure_kubelet(instance).await?;
+        if !host.is_machine() {
+            return Ok(Tasks::default());
+        }
+        self.bring_up(instance, control_plane, volume.as_deref(), addresses).await
     }
 
-    async fn boot_node(&self, instance: &Arc<Instance>) -> Result<(), StepError> {
+    /// What is done through the API, once it answers.
+    async fn bring_up(
+        &self,
+        instance: &Arc<Instance>,
+        control_plane: &ControlPlaneConfig,
+        volume: Option<&str>,
+        addresses: Addresses,
+    ) -> Result<Tasks, StepError> {
         let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
-        BOOTSTRAP_TOKEN
+        let client = API
+            .run(report, async || {
+                let client = api::connect_as_admin(host).await?;
+                api::check_ready(&client).await?;
+                Ok::<_, api::ApiError>(Done::unchanged(client))
+            })
+            .await?;
+        let mut tasks = Tasks::default();
+        tasks.start_master(host, instance, control_plane);
+        CONTROLLERS
+            .run(report, async || {
+                manifests::ensure_controllers(host, config, control_plane).map(Done::changed_if)
+            })
+            .await?;
+        PROXY
+            .run(report, async || {
+                proxy::ensure_on_master(host, config, &instance.identity).map(Done::changed_if)
+            })
+            .await?;
+        // The API answers from etcd, so etcd is initialised and healthy.
+        let marker = MARKER.run(report, async || {
+            etcd::ensure_marker(store, &config.cluster, &control_plane.etcd, volume)
+                .await
+                .map(Done::changed_if)
+        });
+        let token = TOKEN.run(report, async || {
+            bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
+        });
+        let addons = ADDONS.run(report, async || {
+            addons::ensure(host, store, config, &control_plane.addons).await.map(|()| Done::changed_if(true))
+        });
+        futures::try_join!(marker, token, addons)?;
+        tasks.start_renewals(host, instance, addresses);
+        self.ensure_ready(instance, &client, &mut tasks).await?;
+        Ok(tasks)
+    }
+
+    /// The pod network, and the Node that is Ready with it.
+    async fn ensure_ready(
+        &self,
+        instance: &Arc<Instance>,
+        client: &kube::Client,
+        tasks: &mut Tasks,
+    ) -> Result<(), StepError> {
+        let (host, report) = (&self.host, &self.reporter);
+        NETWORK
+            .run(report, async || cni::ensure(host, &instance.config.network).map(Done::changed_if))
+            .await?;
+        tasks.start_network(host, instance);
+        NODE.run(report, async || {
+            api::check_node_ready(client, &instance.identity.id).await.map(Done::unchanged)
+        })
+        .await
+    }
+
+    async fn boot_node(&self, instance: &Arc<Instance>) -> Result<Tasks, StepError> {
+        let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
+        BOOTSTRAP_KUBECONFIG
             .run(report, async || {
                 join::ensure_bootstrap_kubeconfig(host, store, config).await.map(Done::changed_if)
             })
@@ -171,7 +249,13 @@ impl Agent {
                 proxy::ensure_on_node(host, config, &instance.identity).map(Done::changed_if)
             })
             .await?;
-        Ok(())
+        let mut tasks = Tasks::default();
+        if host.is_machine() {
+            let client =
+                API.run(report, async || api::connect_as_kubelet(host).await.map(Done::unchanged)).await?;
+            self.ensure_ready(instance, &client, &mut tasks).await?;
+        }
+        Ok(tasks)
     }
 
     async fn ensure_secrets(&self, instance: &Instance) -> Result<Secrets, StepError> {

@@ -25,9 +25,9 @@ use crate::root;
 use crate::secrets::Secrets;
 
 /// How long a leaf is valid. It is renewed after two thirds of that, so an agent that is down for a month does no harm.
-pub const LIFETIME: Duration = Duration::from_secs(90 * 24 * 3600);
+pub const LIFETIME: Duration = Duration::from_hours(90 * 24);
 /// A leaf is valid since a little before it was made, because clocks differ.
-const BACKDATED: Duration = Duration::from_secs(3600);
+const BACKDATED: Duration = Duration::from_hours(1);
 
 /// What can go wrong with a certificate.
 #[derive(Debug, thiserror::Error)]

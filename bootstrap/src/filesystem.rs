@@ -21,7 +21,7 @@ use crate::volume::AttachedVolume;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 /// How long a check of a damaged file system may take.
-const CHECK_LIMIT: Duration = Duration::from_secs(1800);
+const CHECK_LIMIT: Duration = Duration::from_mins(30);
 /// ext4's superblock starts here; these are offsets in it, and the size of what is read of it.
 const SUPERBLOCK: u64 = 1024;
 const SUPERBLOCK_SIZE: usize = 1024;
@@ -305,7 +305,7 @@ async fn format(host: &Host, attached: &AttachedVolume) -> Result<(), Filesystem
         &device,
     ]);
     tracing::info!(volume = attached.volume.id, device, "proven blank: formatting");
-    command(host, attached, mkfs.limit(Duration::from_secs(600))).await?;
+    command(host, attached, mkfs.limit(Duration::from_mins(10))).await?;
     let file = File::open(&attached.device);
     file.and_then(|file| file.sync_all())
         .map_err(|source| FilesystemError::Device { device: attached.device.clone(), source })
@@ -391,7 +391,10 @@ fn mounted(host: &Host, device: &Path, mount_point: &str) -> Result<bool, Filesy
 /// The device number of what is mounted at a path, the last one if there are several.
 fn mount_at<'a>(mountinfo: &'a str, target: &str) -> Option<&'a str> {
     let fields = mountinfo.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    fields.filter(|fields| fields.get(4) == Some(&target)).filter_map(|fields| fields.get(2).copied()).last()
+    fields
+        .filter(|fields| fields.get(4) == Some(&target))
+        .filter_map(|fields| fields.get(2).copied())
+        .next_back()
 }
 
 /// Writes the note, or checks the one that is there.

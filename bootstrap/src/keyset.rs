@@ -72,6 +72,6 @@ impl Keyset {
 
     /// The public halves of all trusted keys as one PEM bundle, oldest first.
     pub fn bundle(&self) -> String {
-        self.keys.iter().map(|key| format!("{}\n", key.public.trim_end())).collect()
+        self.keys.iter().flat_map(|key| [key.public.trim_end(), "\n"]).collect()
     }
 }

@@ -85,7 +85,7 @@ pub async fn start_containerd(host: &Host) -> Result<(), CommandError> {
 }
 
 fn systemctl<const N: usize>(arguments: [&str; N]) -> Command {
-    Command::new("/usr/bin/systemctl").arguments(arguments).limit(Duration::from_secs(120))
+    Command::new("/usr/bin/systemctl").arguments(arguments).limit(Duration::from_mins(2))
 }
 
 fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, KubeletError> {

@@ -6,10 +6,15 @@
 //! The library is also what the CLI fills in: [`config`], [`keyset`], [`keys`], [`tags`] and [`report`] are the
 //! contract between the two.
 
+pub mod addons;
 pub mod address;
+pub mod api;
+pub mod approve;
 pub mod aws;
 pub mod boot;
+pub mod bootstrap_token;
 pub mod certificates;
+pub mod cni;
 pub mod command;
 pub mod config;
 pub mod ec2;
@@ -20,11 +25,13 @@ pub mod host;
 pub mod image;
 pub mod instance;
 pub mod join;
+pub mod keep;
 pub mod kernel;
 pub mod keys;
 pub mod keyset;
 pub mod kubelet;
 pub mod manifests;
+pub mod nodes;
 pub mod notify;
 pub mod proxy;
 pub mod report;
@@ -36,3 +43,6 @@ pub mod state;
 pub mod step;
 pub mod tags;
 pub mod volume;
+
+#[cfg(test)]
+mod testing;

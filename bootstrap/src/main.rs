@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use windlass_bootstrap::boot::{Agent, Origin};
 use windlass_bootstrap::host::Host;
+use windlass_bootstrap::keep::Tasks;
 use windlass_bootstrap::notify::Notify;
 use windlass_bootstrap::reporter::Reporter;
 use windlass_bootstrap::retry::chain;
@@ -85,16 +86,17 @@ async fn boot(agent: &Agent, once: bool) -> Result<(), StepError> {
     let booted = configure_and_boot(agent, &origin).await;
     publisher.abort();
     agent.reporter.publish_once(&origin.store, &origin.boot.cluster).await;
-    booted?;
+    let _tasks = booted?;
     if !once {
+        // The tasks go on for as long as the machine does.
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
-async fn configure_and_boot(agent: &Agent, origin: &Origin) -> Result<(), StepError> {
+async fn configure_and_boot(agent: &Agent, origin: &Origin) -> Result<Tasks, StepError> {
     let instance = Arc::new(agent.configure(origin).await?);
-    agent.boot(&instance).await?;
+    let tasks = agent.boot(&instance).await?;
     agent.reporter.ready();
-    Ok(())
+    Ok(tasks)
 }

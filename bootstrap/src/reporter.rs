@@ -19,7 +19,7 @@ use crate::state::StateStore;
 /// dead one; and how often systemd hears that the agent is alive.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// How much more time systemd is asked for with each heartbeat.
-const MORE_TIME: Duration = Duration::from_secs(120);
+const MORE_TIME: Duration = Duration::from_mins(2);
 /// The kernel counts process start times in hundredths of a second, on every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -189,7 +189,8 @@ impl Reporter {
         let reason = worst.and_then(|index| state.active[&index].as_ref()).map(|(_, reason)| reason.clone());
         // What waits or failed is what a reader wants to know, more than what happened last.
         if let Some(index) = worst.or(named) {
-            state.status.step = state.status.steps[index].name.clone();
+            let name = state.status.steps[index].name.clone();
+            state.status.step = name;
         }
         state.status.state = boot;
         state.status.reason = reason;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rustix::fs::statfs;
+use rustix::fs::{FsWord, statfs};
 
 use crate::certificates::Authority;
 use crate::command::{Command, CommandError};
@@ -17,7 +17,7 @@ use crate::root;
 use crate::state::{StateError, StateStore};
 
 /// `TMPFS_MAGIC` of linux/magic.h.
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: FsWord = 0x0102_1994;
 
 /// What can go wrong with the secrets.
 #[derive(Debug, thiserror::Error)]
@@ -128,13 +128,8 @@ pub async fn ensure_tmpfs(host: &Host) -> Result<bool, SecretsError> {
     if is_tmpfs(&path) { Ok(true) } else { Err(SecretsError::NotTmpfs) }
 }
 
-#[expect(
-    clippy::cast_lossless,
-    clippy::useless_conversion,
-    reason = "the field's type differs between architectures"
-)]
 fn is_tmpfs(path: &Path) -> bool {
-    statfs(path).is_ok_and(|filesystem| i64::from(filesystem.f_type) == TMPFS)
+    statfs(path).is_ok_and(|filesystem| filesystem.f_type == TMPFS)
 }
 
 /// Writes the secrets that components share with the state: authorities, signing keys, the encryption configuration.

@@ -96,7 +96,10 @@ impl StateStore {
     /// Reads an object; `None` where there is none.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
         match self {
-            Self::S3 { client, bucket, prefix } => get_s3(client, bucket, &format!("{prefix}{key}")).await,
+            Self::S3 { client, bucket, prefix } => {
+                // Boxed: the SDK's futures are large, and many are awaited side by side.
+                Box::pin(get_s3(client, bucket, &format!("{prefix}{key}"))).await
+            }
             Self::Folder(folder) => file::read(&folder.join(key)).map_err(StateError::File),
         }
     }
@@ -122,7 +125,7 @@ impl StateStore {
             Self::S3 { client, bucket, prefix } => {
                 let key = format!("{prefix}{key}");
                 let put = client.put_object().bucket(bucket).key(&key).content_type("application/json");
-                let put = put.body(ByteStream::from(bytes)).send().await;
+                let put = Box::pin(put.body(ByteStream::from(bytes)).send()).await;
                 put.map(drop)
                     .map_err(|error| StateError::Aws(Box::new(AwsError::new("PutObject", key, error))))
             }
@@ -136,7 +139,7 @@ impl StateStore {
     pub async fn put_if_absent(&self, key: &str, bytes: Vec<u8>) -> Result<bool, StateError> {
         match self {
             Self::S3 { client, bucket, prefix } => {
-                put_s3_if_absent(client, bucket, &format!("{prefix}{key}"), bytes).await
+                Box::pin(put_s3_if_absent(client, bucket, &format!("{prefix}{key}"), bytes)).await
             }
             Self::Folder(folder) => put_file_if_absent(&folder.join(key), &bytes).map_err(StateError::File),
         }

@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    const STEP: Step = Step::new("ensure_test", Duration::from_secs(60)).poll(Duration::from_millis(1));
+    const STEP: Step = Step::new("ensure_test", Duration::from_mins(1)).poll(Duration::from_millis(1));
 
     #[tokio::test]
     async fn a_step_is_tried_until_it_is_done() {

@@ -15,7 +15,7 @@ use crate::retry::{Class, Classed};
 use crate::tags;
 
 /// How long EC2 itself has to detach the volume of a terminated instance before it is asked to.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long an attachment may take until it shows as a device.
 const STUCK: Duration = Duration::from_secs(90);
 /// The device names that EC2 recommends for volumes of HVM instances.
@@ -278,17 +278,17 @@ fn find_device(host: &Host, volume: &str, asked: &str) -> Result<Option<PathBuf>
     let serial = volume.replace('-', "");
     if let Some(controller) = controller_with_serial(host, &serial) {
         let device = host.path("/dev").join(format!("{controller}n1"));
-        return if device.exists() { verified(host, device, volume, &serial).map(Some) } else { Ok(None) };
+        return if device.exists() { verified(host, &device, volume, &serial).map(Some) } else { Ok(None) };
     }
     let link = host.path("/dev/disk/by-id").join(format!("nvme-Amazon_Elastic_Block_Store_{serial}"));
     if link.exists() {
-        return verified(host, link, volume, &serial).map(Some);
+        return verified(host, &link, volume, &serial).map(Some);
     }
     let letters =
         asked.trim_start_matches("/dev/").trim_start_matches("xvd").trim_start_matches("sd").to_owned();
     let xen = host.path("/dev").join(format!("xvd{letters}"));
     if !letters.is_empty() && xen.exists() && host.path("/sys/block").join(format!("xvd{letters}")).exists() {
-        return verified(host, xen, volume, &serial).map(Some);
+        return verified(host, &xen, volume, &serial).map(Some);
     }
     Ok(None)
 }
@@ -302,13 +302,13 @@ fn controller_with_serial(host: &Host, serial: &str) -> Option<String> {
 }
 
 /// The device behind a path, if it is a block device and its serial, where it has one, is the volume's.
-fn verified(host: &Host, path: PathBuf, volume: &str, serial: &str) -> Result<PathBuf, VolumeError> {
+fn verified(host: &Host, path: &Path, volume: &str, serial: &str) -> Result<PathBuf, VolumeError> {
     let wrong = |reason: String| VolumeError::WrongDevice {
         device: path.display().to_string(),
         volume: volume.to_owned(),
         reason,
     };
-    let device = fs_err::canonicalize(&path).map_err(|error| wrong(error.to_string()))?;
+    let device = fs_err::canonicalize(path).map_err(|error| wrong(error.to_string()))?;
     let found = serial_of(host, &device).map_err(|error| wrong(error.to_string()))?;
     match found {
         Some(found) if found != serial => Err(wrong(format!("its serial is {found}"))),

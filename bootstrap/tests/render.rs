@@ -44,9 +44,7 @@ async fn every_path_that_a_pod_names_is_there() {
         assert!(machine.run().status.success());
         let mut named = BTreeSet::new();
         for (path, contents) in machine.everything() {
-            if path.ends_with(".yaml") && path.contains("/manifests/")
-                || path.ends_with("kubeconfig")
-                || path.ends_with("kubelet.json")
+            if path.contains("/manifests/") || path.ends_with("kubeconfig") || path.ends_with("kubelet.json")
             {
                 named.extend(paths_in(&String::from_utf8_lossy(&contents)));
             }

@@ -63,9 +63,9 @@ fn another_address_name_subject_usage_or_authority_makes_a_new_leaf() {
     ];
     for change in changes {
         ensure_leaf(&host, &authority, &leaf(), now()).unwrap();
-        let mut changed = leaf();
-        change(&mut changed);
-        assert!(ensure_leaf(&host, &authority, &changed, now()).unwrap(), "{changed:?}");
+        let mut other = leaf();
+        change(&mut other);
+        assert!(ensure_leaf(&host, &authority, &other, now()).unwrap(), "{other:?}");
     }
     ensure_leaf(&host, &authority, &leaf(), now()).unwrap();
     let successor = self::authority("kubernetes");

@@ -69,7 +69,7 @@ impl Device {
         let losetup =
             std::process::Command::new("/usr/sbin/losetup").arg("--find").arg("--show").arg(&image).output();
         let Some(output) = losetup.ok().filter(|output| output.status.success()) else {
-            println!("SKIPPED {test}: no loop devices here");
+            crate::testing::skipped(test, "no loop devices here");
             return None;
         };
         let device = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());

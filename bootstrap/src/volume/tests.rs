@@ -40,7 +40,7 @@ fn a_free_volume_is_attached_and_an_attached_one_used() {
 fn a_volume_is_never_taken_from_an_instance_that_may_still_use_it() {
     let held = volume("in-use", Some(("i-old", "attached")));
     for state in ["pending", "running", "shutting-down", "stopping", "stopped", "unheard-of"] {
-        for since in [Duration::ZERO, LONG, Duration::from_secs(86_400)] {
+        for since in [Duration::ZERO, LONG, Duration::from_hours(24)] {
             assert!(waits(&decide(&held, "i-me", Some(state), since)), "{state} since {since:?}");
         }
     }
@@ -113,7 +113,8 @@ fn a_device_is_found_by_its_serial_and_a_stale_link_is_refused() {
     let image = folder.path().join("image");
     std::fs::File::create(&image).unwrap().set_len(1 << 20).unwrap();
     let Some(device) = LoopDevice::new(&image) else {
-        println!("SKIPPED a_device_is_found_by_its_serial_and_a_stale_link_is_refused: no loop devices here");
+        let test = "a_device_is_found_by_its_serial_and_a_stale_link_is_refused";
+        crate::testing::skipped(test, "no loop devices here");
         return;
     };
     let host = Host::folder(folder.path().join("machine"));

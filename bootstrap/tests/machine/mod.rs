@@ -1,5 +1,7 @@
 //! A folder that stands for a machine, with the instance metadata service and the state that it boots from.
 
+#![expect(clippy::unwrap_used, reason = "what a test stands on may fail the test")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -207,7 +209,7 @@ async fn serve_metadata(user_data: String) -> SocketAddr {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), app).await.unwrap()
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), app).await.unwrap();
         });
     });
     address

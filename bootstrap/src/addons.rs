@@ -1,0 +1,120 @@
+//! Applies what the cluster runs besides the control plane: first what nodes may do, then the add-ons, in the order
+//! that the configuration gives, by server-side apply.
+//!
+//! `kubectl`, which the image holds, does the applying: it knows the order of kinds, waits for definitions, and its
+//! field ownership is what users expect.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::api::ADMIN_KUBECONFIG;
+use crate::command::{Command, CommandError};
+use crate::config::{AddonRef, NodeConfig};
+use crate::file::{self, FileError};
+use crate::host::Host;
+use crate::keys;
+use crate::manifests;
+use crate::retry::{Class, Classed};
+use crate::root;
+use crate::state::{StateError, StateStore};
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum AddonError {
+    /// Reading it.
+    #[error("the add-on {name} can't be read from the state")]
+    Read {
+        /// The add-on.
+        name: String,
+        /// Why.
+        #[source]
+        source: StateError,
+    },
+    /// Its file.
+    #[error("an add-on's file can't be written")]
+    File(#[source] FileError),
+    /// Applying.
+    #[error("the add-ons can't be applied")]
+    Apply(#[source] CommandError),
+}
+
+impl Classed for AddonError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Read { source, .. } => source.class(),
+            Self::File(_) | Self::Apply(_) => Class::Passing,
+        }
+    }
+}
+
+/// Applies what lets nodes join and the add-ons, all in one go.
+pub async fn ensure(
+    host: &Host,
+    store: &StateStore,
+    config: &NodeConfig,
+    addons: &[AddonRef],
+) -> Result<(), AddonError> {
+    let folder = host.path(root::RUN).join("addons");
+    let mut files = vec![write(&folder, 0, "rbac", manifests::RBAC.as_bytes())?];
+    for (index, addon) in addons.iter().enumerate() {
+        let key = keys::addon(&config.cluster, &addon.name, &addon.sha256);
+        let bytes = store.require_digest(&key, &addon.sha256).await;
+        let bytes = bytes.map_err(|source| AddonError::Read { name: addon.name.clone(), source })?;
+        files.push(write(&folder, index + 1, &addon.name, &bytes)?);
+    }
+    let mut apply = Command::new("/usr/local/bin/kubectl")
+        .argument(format!("--kubeconfig={}", host.path(ADMIN_KUBECONFIG).display()))
+        .arguments([
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=windlass",
+            "--request-timeout=60s",
+        ])
+        .limit(Duration::from_mins(3));
+    for file in files {
+        apply = apply.argument(format!("--filename={}", file.display()));
+    }
+    let output = host.run(apply).await.map_err(AddonError::Apply)?;
+    tracing::debug!(output = output.stdout, "applied");
+    Ok(())
+}
+
+fn write(folder: &std::path::Path, index: usize, name: &str, bytes: &[u8]) -> Result<PathBuf, AddonError> {
+    let path = folder.join(format!("{index:02}-{name}.yaml"));
+    file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::sha256;
+
+    #[tokio::test]
+    async fn add_ons_are_applied_in_their_order_after_what_nodes_may_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        let mut addons = Vec::new();
+        for name in ["flannel", "coredns"] {
+            let bytes = format!("kind: {name}\n").into_bytes();
+            let addon = AddonRef { name: name.into(), sha256: sha256(&bytes) };
+            store.put(&keys::addon("demo", name, &addon.sha256), bytes).await.unwrap();
+            addons.push(addon);
+        }
+        let config = crate::config::NodeConfig { cluster: "demo".into(), ..crate::testing::node_config() };
+        ensure(&host, &store, &config, &addons).await.unwrap();
+        let commands = std::fs::read_to_string(host.path("/run/windlass/commands")).unwrap();
+        let files: Vec<&str> = commands
+            .split_whitespace()
+            .filter_map(|word| word.rsplit_once("addons/"))
+            .map(|word| word.1)
+            .collect();
+        assert_eq!(files, ["00-rbac.yaml", "01-flannel.yaml", "02-coredns.yaml"]);
+
+        addons[0].sha256 = addons[1].sha256.clone();
+        let error = ensure(&host, &store, &config, &addons).await.unwrap_err();
+        assert!(error.to_string().contains("flannel"), "{error}");
+    }
+}

@@ -1,0 +1,116 @@
+//! The Kubernetes API, as the agent uses it: on masters as an administrator over 127.0.0.1, on nodes with the kubelet's
+//! own certificate.
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Api, Client};
+
+use crate::host::Host;
+use crate::kubelet;
+use crate::retry::{Class, Classed};
+
+/// The administrator's kubeconfig on a master, on tmpfs.
+pub const ADMIN_KUBECONFIG: &str = "/srv/kubernetes/admin/kubeconfig";
+
+/// What can go wrong with the API.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The kubeconfig.
+    #[error("the kubeconfig {path} can't be used")]
+    Kubeconfig {
+        /// Its path.
+        path: &'static str,
+        /// Why.
+        #[source]
+        source: Box<KubeconfigError>,
+    },
+    /// Making a client of it.
+    #[error("no client can be made of the kubeconfig {path}")]
+    Client {
+        /// Its path.
+        path: &'static str,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The API isn't up yet.
+    #[error("the Kubernetes API is not ready yet")]
+    NotReady(#[source] Box<kube::Error>),
+    /// A request failed.
+    #[error("the Kubernetes API did not {0}")]
+    Request(String, #[source] Box<kube::Error>),
+    /// This instance's Node isn't there, or isn't Ready.
+    #[error("{0}")]
+    NodeNotReady(String),
+}
+
+impl ApiError {
+    /// A request that failed: what it was to do.
+    pub fn request(what: impl Into<String>, source: kube::Error) -> Self {
+        Self::Request(what.into(), Box::new(source))
+    }
+}
+
+impl Classed for ApiError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NotReady(_) | Self::NodeNotReady(_) => Class::Waiting,
+            Self::Kubeconfig { .. } | Self::Client { .. } | Self::Request(..) => Class::Passing,
+        }
+    }
+}
+
+/// Connects as the master's administrator. Certificates are read now: a connection of weeks needs to be made again.
+pub async fn connect_as_admin(host: &Host) -> Result<Client, ApiError> {
+    connect(host, ADMIN_KUBECONFIG).await
+}
+
+/// Connects as this node's kubelet.
+pub async fn connect_as_kubelet(host: &Host) -> Result<Client, ApiError> {
+    connect(host, kubelet::NODE_KUBECONFIG).await
+}
+
+async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError> {
+    let broken = |source| ApiError::Kubeconfig { path, source: Box::new(source) };
+    let kubeconfig = Kubeconfig::read_from(host.path(Path::new(path))).map_err(broken)?;
+    let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .map_err(broken)?;
+    config.connect_timeout = Some(Duration::from_secs(3));
+    Client::try_from(config).map_err(|source| ApiError::Client { path, source: Box::new(source) })
+}
+
+/// Whether the API and everything behind it, etcd too, is ready.
+pub async fn check_ready(client: &Client) -> Result<(), ApiError> {
+    let request = http::Request::get("/readyz").body(Vec::new());
+    let request =
+        request.map_err(|error| ApiError::request("take a request", kube::Error::HttpError(error)))?;
+    client.request_text(request).await.map(drop).map_err(|source| ApiError::NotReady(Box::new(source)))
+}
+
+/// Whether this instance's Node is Ready; else why not.
+pub async fn check_node_ready(client: &Client, name: &str) -> Result<(), ApiError> {
+    let node = Api::<Node>::all(client.clone()).get_opt(name).await;
+    let node = node.map_err(|source| ApiError::request(format!("show the node {name}"), source))?;
+    let Some(node) = node else {
+        return Err(ApiError::NodeNotReady(format!("the kubelet has not registered the node {name} yet")));
+    };
+    match ready_condition(&node) {
+        Some((true, _)) => Ok(()),
+        Some((false, reason)) => {
+            Err(ApiError::NodeNotReady(format!("the node {name} is not Ready: {reason}")))
+        }
+        None => Err(ApiError::NodeNotReady(format!("the node {name} has not said whether it is Ready yet"))),
+    }
+}
+
+/// A Node's Ready condition: whether it is true, and the kubelet's reason.
+pub fn ready_condition(node: &Node) -> Option<(bool, String)> {
+    let conditions = node.status.as_ref()?.conditions.as_ref()?;
+    let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let reason = ready.message.clone().or_else(|| ready.reason.clone()).unwrap_or_default();
+    Some((ready.status == "True", reason))
+}

@@ -1,0 +1,159 @@
+//! What goes on after the boot, for as long as the instance lives: on masters approvals, Nodes, the bootstrap token and
+//! certificates; on every instance the pod network's configuration.
+//!
+//! Each is a task of its own that begins again after an error, and makes its connection anew now and then, because a
+//! connection keeps the certificate it was made with.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::task::JoinSet;
+
+use crate::api::{self, ApiError};
+use crate::approve::{ApproveError, Approver};
+use crate::boot::Instance;
+use crate::bootstrap_token::{self, TokenError};
+use crate::certificates::{self, Addresses, CertificateError};
+use crate::cni;
+use crate::config::{ControlPlaneConfig, Role};
+use crate::host::Host;
+use crate::nodes::{NodeKeeper, NodesError};
+use crate::retry::chain;
+use crate::secrets::{self, SecretsError};
+
+/// How long a connection is kept.
+const CONNECTION: Duration = Duration::from_hours(6);
+/// How long to wait after an error.
+const AFTER_ERROR: Duration = Duration::from_secs(3);
+/// How often certificates are looked at.
+const CERTIFICATES: Duration = Duration::from_hours(1);
+/// How often the pod network's configuration is looked at.
+const NETWORK: Duration = Duration::from_secs(10);
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+enum KeepError {
+    #[error("no connection to the API")]
+    Connect(#[source] ApiError),
+    #[error("approving certificates stopped")]
+    Approve(#[source] ApproveError),
+    #[error("keeping the nodes stopped")]
+    Nodes(#[source] NodesError),
+    #[error("the bootstrap token could not be renewed")]
+    Token(#[source] TokenError),
+    #[error("the secrets could not be read again")]
+    Secrets(#[source] SecretsError),
+    #[error("the certificates could not be renewed")]
+    Certificates(#[source] CertificateError),
+}
+
+/// The tasks; they end when this is dropped.
+#[derive(Debug, Default)]
+pub struct Tasks(JoinSet<()>);
+
+impl Tasks {
+    /// Approvals and Nodes: what other machines wait for.
+    pub fn start_master(
+        &mut self,
+        host: &Host,
+        instance: &Arc<Instance>,
+        control_plane: &ControlPlaneConfig,
+    ) {
+        let roles = &control_plane.instance_groups;
+        self.0.spawn(approve(host.clone(), instance.clone(), roles.clone(), Timestamp::now()));
+        self.0.spawn(keep_nodes(host.clone(), instance.clone(), roles.clone()));
+    }
+
+    /// The bootstrap token and the certificates, which the boot has just made.
+    pub fn start_renewals(&mut self, host: &Host, instance: &Arc<Instance>, addresses: Addresses) {
+        self.0.spawn(renew_token(host.clone(), instance.clone()));
+        self.0.spawn(renew_certificates(host.clone(), instance.clone(), addresses));
+    }
+
+    /// The pod network's configuration, which follows flannel.
+    pub fn start_network(&mut self, host: &Host, instance: &Arc<Instance>) {
+        self.0.spawn(keep_network(host.clone(), instance.clone()));
+    }
+}
+
+/// Says what went wrong, and waits a little.
+async fn settle<E: Error + 'static>(task: &str, result: Result<(), E>) {
+    if let Err(error) = result {
+        tracing::warn!(task, error = chain(&error), "begins again");
+        tokio::time::sleep(AFTER_ERROR).await;
+    }
+}
+
+async fn approve(
+    host: Host,
+    instance: Arc<Instance>,
+    roles: BTreeMap<String, Role>,
+    answering_since: Timestamp,
+) {
+    loop {
+        let work = async {
+            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
+            let approver =
+                Approver { client, ec2: instance.ec2.clone(), roles: roles.clone(), answering_since };
+            approver.run().await.map_err(KeepError::Approve)
+        };
+        // A connection that is old enough is no error.
+        settle("approve", tokio::time::timeout(CONNECTION, work).await.unwrap_or(Ok(()))).await;
+    }
+}
+
+async fn keep_nodes(host: Host, instance: Arc<Instance>, roles: BTreeMap<String, Role>) {
+    loop {
+        let work = async {
+            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
+            let keeper = NodeKeeper { client, ec2: instance.ec2.clone(), roles: roles.clone() };
+            keeper.run().await.map_err(KeepError::Nodes)
+        };
+        settle("nodes", tokio::time::timeout(CONNECTION, work).await.unwrap_or(Ok(()))).await;
+    }
+}
+
+async fn renew_token(host: Host, instance: Arc<Instance>) {
+    loop {
+        tokio::time::sleep(bootstrap_token::RENEWAL / 6).await;
+        let work = async {
+            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
+            bootstrap_token::ensure(&client, &instance.store, &instance.config.cluster)
+                .await
+                .map_err(KeepError::Token)
+        };
+        settle("bootstrap token", work.await.map(drop)).await;
+    }
+}
+
+async fn renew_certificates(host: Host, instance: Arc<Instance>, addresses: Addresses) {
+    loop {
+        tokio::time::sleep(CERTIFICATES).await;
+        settle("certificates", ensure_certificates(&host, &instance, addresses).await).await;
+    }
+}
+
+async fn ensure_certificates(
+    host: &Host,
+    instance: &Instance,
+    addresses: Addresses,
+) -> Result<(), KeepError> {
+    let Some(control_plane) = &instance.config.control_plane else { return Ok(()) };
+    // Read again: an authority may have been rotated.
+    let secrets =
+        secrets::fetch(&instance.store, &instance.config.cluster).await.map_err(KeepError::Secrets)?;
+    secrets::ensure(host, &secrets).await.map_err(KeepError::Secrets)?;
+    let leaves = certificates::master_leaves(&instance.config, control_plane, &instance.identity, addresses);
+    let leaves = leaves.map_err(KeepError::Certificates)?;
+    certificates::ensure(host, &secrets, &leaves, Timestamp::now()).map(drop).map_err(KeepError::Certificates)
+}
+
+async fn keep_network(host: Host, instance: Arc<Instance>) {
+    loop {
+        tokio::time::sleep(NETWORK).await;
+        settle("pod network", cni::ensure(&host, &instance.config.network).map(drop)).await;
+    }
+}
