@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import launch_templates
+from . import instances, launch_templates
 from .actions import action
 from .errors import AwsError, Unimplemented
 from .filters import matches, paginate
@@ -262,11 +262,19 @@ def set_desired_capacity(region: Region, params: dict[str, Any]) -> None:
     group.settings["DesiredCapacity"], group.retry_at = wanted, 0.0
 
 
+def begin_termination(region: Region, group: Group, member: Member, cause: str) -> None:
+    """Takes a member out of service and terminates its instance."""
+    if member.activity.ended is None:
+        member.activity.finish("Cancelled")
+    member.state = "Terminating"
+    member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
+    region.scaling_activities.append(member.activity)
+    instances.terminate(region, member.instance)
+
+
 @action("autoscaling", "TerminateInstanceInAutoScalingGroup")
 def terminate_instance(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """Without a decrement the group launches another (API_TerminateInstanceInAutoScalingGroup)."""
-    from .reconcile import begin_termination
-
     group, member = find_member(region, params.get("InstanceId"))
     decrement = params.get("ShouldDecrementDesiredCapacity")
     if decrement and member.active:

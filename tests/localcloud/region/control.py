@@ -69,7 +69,7 @@ def _machines(region: Region, environ: Any, body: bytes) -> Any:
     if not isinstance(connected, bool):
         raise BadRequest('{"connected": true or false} is wanted')
     with region.lock:
-        region.machines_connected = connected
+        machines.connect(region, connected)
         region.touch()
     return {"connected": connected}
 
@@ -101,8 +101,17 @@ def _credentials(region: Region, environ: Any, body: bytes, instance_id: str) ->
 
 
 def _register_image(region: Region, environ: Any, body: bytes) -> Any:
+    asked = {"architecture": images.ARCHITECTURES[0], "rootDeviceName": images.ROOT_DEVICE, "description": None, "tags": {}}
+    asked |= _object(body)
+    if unknown := asked.keys() - {"name", "architecture", "rootDeviceName", "description", "tags"}:
+        raise BadRequest(f"unknown fields of an image: {', '.join(sorted(unknown))}")
+    if not asked.get("name"):
+        raise BadRequest("an image has a name")
     with region.lock:
-        return {"imageId": images.register(region, **_object(body)).id}
+        image = images.register(
+            region, asked["name"], asked["architecture"], asked["rootDeviceName"], asked["description"], asked["tags"]
+        )
+        return {"imageId": image.id}
 
 
 def _journal(region: Region, environ: Any, body: bytes) -> Any:

@@ -31,7 +31,19 @@ EC2_PARAMETERS = {
     "KeyName": "key-pair",
 }
 EC2_READS_OF_ONE = ("GetConsoleOutput", "DescribeInstanceAttribute")
-EC2_KINDS = {"Address": "elastic-ip", "Instances": "instance"}
+EC2_CREATED = {
+    "AllocateAddress": "elastic-ip",
+    "CreateInternetGateway": "internet-gateway",
+    "CreateLaunchTemplate": "launch-template",
+    "CreateNetworkInterface": "network-interface",
+    "CreateRouteTable": "route-table",
+    "CreateSecurityGroup": "security-group",
+    "CreateSubnet": "subnet",
+    "CreateVolume": "volume",
+    "CreateVpc": "vpc",
+    "ImportKeyPair": "key-pair",
+    "RunInstances": "instance",
+}
 S3_ACTIONS = {
     "HeadObject": "GetObject",
     "HeadBucket": "ListBucket",
@@ -109,9 +121,7 @@ def _ec2(region: Region, call: Call) -> Iterator[Need]:
         yield action, "*", common
         return
     named = list(_ec2_resources(region, params))
-    created = re.match(r"(?:Create|Allocate|Run)([A-Za-z]+)", call.action)
-    if created and call.action != "CreateTags":
-        kind = EC2_KINDS.get(created.group(1)) or re.sub(r"(?<!^)(?=[A-Z])", "-", created.group(1)).lower()
+    if kind := EC2_CREATED.get(call.action):
         yield action, _ec2_arn(region, kind, "*"), common
         if params.get("TagSpecifications"):
             yield "ec2:CreateTags", _ec2_arn(region, kind, "*"), {**common, "ec2:createaction": call.action}
@@ -142,7 +152,11 @@ def _attributes(call: Call) -> dict[str, Any]:
     if not call.action.endswith("Attribute"):
         return {}
     given = [name for name in call.params if name not in (*EC2_PARAMETERS, "DryRun", "Attribute")]
-    return {"ec2:attribute": [*given, *([call.params["Attribute"]] if call.params.get("Attribute") else [])]}
+    context: dict[str, Any] = {"ec2:attribute": given or [call.params.get("Attribute", "")]}
+    for name in given:
+        value = call.params[name]
+        context[f"ec2:attribute/{name}".lower()] = value.get("Value") if isinstance(value, dict) else value
+    return context
 
 
 def _request_tags(params: dict[str, Any]) -> dict[str, Any]:

@@ -33,12 +33,7 @@ class Image:
 
 
 def register(
-    region: Region,
-    name: str,
-    architecture: str = "x86_64",
-    tags: dict[str, str] | None = None,  # named as in the control API
-    rootDeviceName: str = ROOT_DEVICE,  # noqa: N803 – the same
-    description: str | None = None,
+    region: Region, name: str, architecture: str, root_device: str, description: str | None, given_tags: dict[str, str]
 ) -> Image:
     """Registers an image owned by the account. Fails with InvalidAMIName.Duplicate when the name is taken."""
     if architecture not in ARCHITECTURES:
@@ -46,16 +41,11 @@ def register(
     for image in region.ec2.amis.values():
         if image.name == name:
             raise AwsError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
-    image = Image(
-        random_ami_id(), name, architecture, region.account, now(), random_snapshot_id(), rootDeviceName, description=description
-    )
+    image = Image(random_ami_id(), name, architecture, region.account, now(), random_snapshot_id(), root_device)
+    image.description = description
     region.ec2.amis[image.id] = image
-    _tag(region, image.id, tags or {})
+    tags.apply(region, image.id, given_tags)
     return image
-
-
-def _tag(region: Region, image_id: str, wanted: dict[str, str]) -> None:
-    tags.apply(region, image_id, wanted)
 
 
 def find(region: Region, image_id: str | None) -> Image:
@@ -71,14 +61,10 @@ def find(region: Region, image_id: str | None) -> Image:
 
 @action("ec2", "RegisterImage")
 def register_image(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    image = register(
-        region,
-        params.get("Name", ""),
-        params.get("Architecture", "x86_64"),
-        tags.specified(params, "image"),
-        params.get("RootDeviceName", ROOT_DEVICE),
-        params.get("Description"),
-    )
+    root_device = params.get("RootDeviceName", ROOT_DEVICE)
+    given_tags = tags.specified(params, "image")
+    architecture = params.get("Architecture", ARCHITECTURES[0])
+    image = register(region, params.get("Name", ""), architecture, root_device, params.get("Description"), given_tags)
     return {"ImageId": image.id}
 
 

@@ -14,6 +14,23 @@ CREDENTIALS_LIFETIME = timedelta(hours=6)
 CONSOLE_LIMIT = 1 << 20
 
 
+def connect(region: Region, connected: bool) -> None:
+    """The machines are there, or gone: then everything that waits for them passes at once."""
+    region.machines_connected = connected
+    if connected:
+        return
+    for instance in region.instances.values():
+        if instance.state == "pending":
+            instance.state = "running"
+        elif instance.state == "shutting-down":
+            finish_termination(region, instance)
+    for volume in region.ec2.volumes.values():
+        if volume.attachment and volume.attachment.state == "attaching":
+            volume.attachment.state = "attached"
+        elif volume.attachment and volume.attachment.state in ("detaching", "busy"):
+            volume.attachment = None
+
+
 def report_instance(region: Region, instance: Instance, state: Any) -> None:
     """A machine runs, or is gone; gone without being asked means that it died."""
     if state == "running":

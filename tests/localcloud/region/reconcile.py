@@ -7,8 +7,8 @@ import traceback
 from collections import Counter
 from typing import Any
 
-from . import instances, launch_templates
-from .auto_scaling import GROUP_TAG, Activity, Group, Member
+from . import launch_templates
+from .auto_scaling import GROUP_TAG, Activity, Group, Member, begin_termination
 from .errors import AwsError
 from .launch import launch, settle
 from .state import Region, now
@@ -45,16 +45,6 @@ def reconcile(region: Region) -> None:
                 changed = True
         if changed:
             region.touch()
-
-
-def begin_termination(region: Region, group: Group, member: Member, cause: str) -> None:
-    """Takes a member out of service and terminates its instance."""
-    if member.activity.ended is None:
-        member.activity.finish("Cancelled")
-    member.state = "Terminating"
-    member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
-    region.scaling_activities.append(member.activity)
-    instances.terminate(region, member.instance)
 
 
 def _observe(region: Region, group: Group) -> bool:

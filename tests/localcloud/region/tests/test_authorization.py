@@ -142,7 +142,11 @@ def test_attaching_a_volume_needs_the_volumes_tag(network: Any, iam: Any, ec2: A
 
 def test_an_instance_may_change_only_itself(network: Any, iam: Any, enforced: Any) -> None:
     """EC2 User Guide: ec2:SourceInstanceARN is the instance whose role credentials sign the request."""
-    itself = {"ArnEquals": {"ec2:SourceInstanceARN": "arn:aws:ec2:us-east-1:123456789012:instance/${ec2:InstanceID}"}}
+    only_this = {"StringEquals": {"ec2:Attribute": "SourceDestCheck"}}
+    itself = {
+        **only_this,
+        "ArnEquals": {"ec2:SourceInstanceARN": "arn:aws:ec2:us-east-1:123456789012:instance/${ec2:InstanceID}"},
+    }
     make_role(iam, "nodes", allow(["ec2:ModifyInstanceAttribute"], **itself))
     first, second = (network.run(IamInstanceProfile={"Name": "nodes"}) for _ in range(2))
     client = network.cloud.as_instance("ec2", first)
@@ -150,6 +154,8 @@ def test_an_instance_may_change_only_itself(network: Any, iam: Any, enforced: An
     client.modify_instance_attribute(InstanceId=first, SourceDestCheck={"Value": False})
     code = code_of(client.modify_instance_attribute, InstanceId=second, SourceDestCheck={"Value": False})
     assert code == "UnauthorizedOperation"
+    protect = {"DisableApiTermination": {"Value": True}}
+    assert code_of(client.modify_instance_attribute, InstanceId=first, **protect) == "UnauthorizedOperation"
 
 
 def test_a_bucket_policy_that_wants_tls_is_kept_and_blocks_nobody(s3: Any, enforced: Any) -> None:

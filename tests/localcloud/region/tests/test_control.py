@@ -177,3 +177,13 @@ def test_an_instance_without_a_role_has_no_credentials(network: Any, iam: Any) -
     given = network.cloud.control("GET", path)
     assert (given["Code"], given["AccessKeyId"][:4]) == ("Success", "ASIA")
     assert network.cloud.control("GET", path)["AccessKeyId"] == given["AccessKeyId"]
+
+
+def test_without_machines_nothing_waits_for_them(network: Any, ec2: Any) -> None:
+    """README.md, `POST /_region/machines`: when they go, what waits for them passes at once."""
+    cloud = network.cloud
+    cloud.control("POST", "/machines", {"connected": True})
+    starting, ending = network.run(), network.run()
+    ec2.terminate_instances(InstanceIds=[ending])
+    cloud.control("POST", "/machines", {"connected": False})
+    assert [network.describe(one)["State"]["Name"] for one in (starting, ending)] == ["running", "terminated"]
