@@ -17,10 +17,10 @@ install_packages() {
   fi
   if [ "${UPGRADE:-yes}" = yes ]; then
     apt-get update
-    apt-get --yes dist-upgrade
+    apt-get --yes -o DPkg::Lock::Timeout=600 dist-upgrade
   fi
   # shellcheck disable=SC2068 # the package taken out above has left an empty word
-  [ -z "${missing[*]}" ] || apt-get --yes install --no-install-recommends ${missing[@]}
+  [ -z "${missing[*]}" ] || apt-get --yes -o DPkg::Lock::Timeout=600 install --no-install-recommends ${missing[@]}
 }
 
 # Secrets live here and nowhere else. Without `noswap` (Linux 6.4) only a machine without swap keeps them off a disk.
@@ -42,10 +42,13 @@ mount_secrets_in_memory() {
 mask_what_changes_the_machine() {
   systemctl mask apt-daily.timer apt-daily.service apt-daily-upgrade.timer apt-daily-upgrade.service \
     unattended-upgrades.service man-db.timer e2scrub_all.timer e2scrub_reap.service dpkg-db-backup.timer
+  if [ -d /run/systemd/system ]; then
+    systemctl stop apt-daily.timer apt-daily-upgrade.timer
+  fi
 }
 
+mask_what_changes_the_machine
 install_packages
 cp --recursive --no-preserve=ownership,timestamps "$payload/packer/rootfs/." /
 mount_secrets_in_memory
-mask_what_changes_the_machine
 if command -v update-grub > /dev/null; then update-grub; fi
