@@ -52,6 +52,8 @@ def main() -> None:
         host=arguments.host,
         port=arguments.port,
         threads=32,
+        connection_limit=2000,
+        asyncore_use_poll=True,
         ident=None,
         clear_untrusted_proxy_headers=False,
         max_request_body_size=1 << 32,

@@ -116,6 +116,55 @@ def terminate_instances(region: Region, params: dict[str, Any]) -> dict[str, Any
     return {"TerminatingInstances": rows}
 
 
+@action("ec2", "StopInstances")
+def stop_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """Private and Elastic addresses and volumes stay, the automatic public address goes (API_StopInstances)."""
+    wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
+    for instance in wanted:
+        if instance.state not in ("running", "stopping", "stopped"):
+            raise AwsError(
+                "IncorrectInstanceState", f"The instance '{instance.id}' is not in a state from which it can be stopped."
+            )
+    rows = []
+    for instance in wanted:
+        before = instance.state
+        if before == "running":
+            instance.state, instance.reason = "stopping", USER_TERMINATED
+            if not region.machines_connected:
+                finish_stop(instance)
+        current = "stopped" if before == "stopped" else "stopping"
+        rows.append({"InstanceId": instance.id, "PreviousState": _state(before), "CurrentState": _state(current)})
+    return {"StoppingInstances": rows}
+
+
+def finish_stop(instance: Instance) -> None:
+    """The machine is off, its disk is kept."""
+    instance.state = "stopped"
+    for interface in instance.nics.values():
+        interface.automatic_public_ip = None
+
+
+@action("ec2", "StartInstances")
+def start_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """A stopped instance runs again, with a new automatic public address (API_StartInstances)."""
+    wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
+    for instance in wanted:
+        if instance.state not in ("stopped", "pending", "running"):
+            raise AwsError(
+                "IncorrectInstanceState", f"The instance '{instance.id}' is not in a state from which it can be started."
+            )
+    rows = []
+    for instance in wanted:
+        before = instance.state
+        if before == "stopped":
+            instance.state, instance.reason = "pending" if region.machines_connected else "running", None
+            for interface in instance.nics.values():
+                network_interfaces.give_automatic_address(region, interface)
+        current = "running" if before == "running" else "pending"
+        rows.append({"InstanceId": instance.id, "PreviousState": _state(before), "CurrentState": _state(current)})
+    return {"StartingInstances": rows}
+
+
 @action("ec2", "ModifyInstanceAttribute")
 def modify_instance_attribute(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """The source/destination check of an instance is that of its first interface."""
@@ -131,6 +180,10 @@ def modify_instance_attribute(region: Region, params: dict[str, Any]) -> dict[st
         instance.shutdown_behavior = behavior["Value"]
     elif mappings := params.get("BlockDeviceMappings"):
         _modify_mappings(region, instance, mappings)
+    elif instance.state == "stopped" and "UserData" in params:
+        instance.user_data = base64.b64encode(params["UserData"]["Value"]).decode()
+    elif instance.state == "stopped" and "InstanceType" in params:
+        instance.kind = params["InstanceType"]["Value"]
     elif "UserData" in params or "InstanceType" in params:
         raise AwsError("IncorrectInstanceState", f"The instance '{instance.id}' is not in the 'stopped' state.")
     else:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from .errors import AwsError
-from .instances import Instance, finish_termination
+from .instances import Instance, finish_stop, finish_termination
 from .state import Region, Session, now
 from .volumes import Volume
 
@@ -22,6 +22,8 @@ def connect(region: Region, connected: bool) -> None:
     for instance in region.instances.values():
         if instance.state == "pending":
             instance.state = "running"
+        elif instance.state == "stopping":
+            finish_stop(instance)
         elif instance.state == "shutting-down":
             finish_termination(region, instance)
     for volume in region.ec2.volumes.values():
@@ -32,15 +34,18 @@ def connect(region: Region, connected: bool) -> None:
 
 
 def report_instance(region: Region, instance: Instance, state: Any) -> None:
-    """A machine runs, or is gone; gone without being asked means that it died."""
+    """A machine runs, is off, or is gone; gone without being asked means that it died."""
     if state == "running":
         if instance.state == "pending":
             instance.state = "running"
+    elif state == "stopped":
+        if instance.state in ("pending", "running", "stopping"):
+            finish_stop(instance)
     elif state == "terminated":
         if instance.state != "terminated":
             finish_termination(region, instance)
     else:
-        raise ValueError(f'the state is "running" or "terminated", not {state!r}')
+        raise ValueError(f'the state is "running", "stopped" or "terminated", not {state!r}')
 
 
 def report_attachment(region: Region, volume: Volume, instance_id: Any, state: Any) -> None:

@@ -188,7 +188,7 @@ def attach_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         )
     volume.attachment = Attachment(instance, device, "attaching", now())
     answer = _describe_attachment(volume)
-    if not region.machines_connected:
+    if not region.machines_connected or instance.state == "stopped":
         volume.attachment.state = "attached"
     return answer
 
@@ -210,7 +210,7 @@ def detach_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         raise AwsError("OperationNotPermitted", f"'{volume.id}' is the root device of a running instance")
     attached.state = "detaching"
     answer = _describe_attachment(volume)
-    if not region.machines_connected:
+    if not region.machines_connected or attached.instance.state == "stopped":
         volume.attachment = None
     return answer
 

@@ -28,14 +28,13 @@ def describe(region: Region) -> dict[str, Any]:
 
 
 def _subnet(region: Region, subnet: Any) -> dict[str, Any]:
+    routes = [(route.destination_cidr_block, _target(route)) for route in _route_table(region, subnet).routes]
     return {
         "id": subnet.id,
         "vpc": subnet.vpc_id,
         "cidr": subnet.cidr_block,
         "zone": subnet.availability_zone,
-        "routes": [
-            _route(route) for route in _route_table(region, subnet).routes if route.destination_cidr_block and not route.local
-        ],
+        "routes": [{"destination": to, "target": target} for to, target in routes if to and target],
     }
 
 
@@ -46,9 +45,10 @@ def _route_table(region: Region, subnet: Any) -> Any:
     return (own or [table for table in tables if table.main_association_id])[0]
 
 
-def _route(route: Any) -> dict[str, Any]:
+def _target(route: Any) -> str | None:
+    """Where a route leads; nowhere for the VPC's own one."""
     target = route.gateway or route.nat_gateway or route.interface or route.instance or route.transit_gateway or route.vpc_pcx
-    return {"destination": route.destination_cidr_block, "target": target.id if target else None}
+    return target.id if target else None
 
 
 def _group(group: Any) -> dict[str, Any]:

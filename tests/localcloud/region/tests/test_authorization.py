@@ -1,9 +1,12 @@
 """Signatures and IAM policies as AWS evaluates them."""
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
+from botocore import UNSIGNED
 
 from .conftest import code_of, tag_specification
 
@@ -43,6 +46,17 @@ def test_an_unknown_key_is_refused_in_each_services_own_way(cloud: Any, enforced
     assert code_of(stranger["s3"].list_buckets) == "InvalidAccessKeyId"
     assert code_of(stranger["iam"].list_roles) == "InvalidClientTokenId"
     assert code_of(stranger["route53"].list_hosted_zones) == "InvalidClientTokenId"
+
+
+def test_an_unsigned_request_is_nobodys(cloud: Any, s3: Any, enforced: Any) -> None:
+    """S3 takes it for anonymous and denies it; the others say MissingAuthenticationToken (IAM common errors)."""
+    s3.create_bucket(Bucket="state-store")
+    s3.put_object(Bucket="state-store", Key="a", Body=b"1")
+    enforced()
+    unsigned = {service: cloud.client(service, signature_version=UNSIGNED) for service in ("s3", "iam", "ec2")}
+    assert code_of(unsigned["s3"].get_object, Bucket="state-store", Key="a") == "AccessDenied"
+    assert code_of(unsigned["iam"].list_roles) == "MissingAuthenticationToken"
+    assert code_of(unsigned["ec2"].describe_vpcs) == "MissingAuthenticationToken"
 
 
 def test_a_wrong_secret_is_refused(cloud: Any, enforced: Any) -> None:
@@ -184,9 +198,6 @@ def test_a_bucket_policy_can_deny_even_an_administrator(s3: Any, enforced: Any) 
 
 def test_a_presigned_identity_names_role_and_instance(network: Any, iam: Any) -> None:
     """API_GetCallerIdentity; a request signed in its URL proves who made it, a changed one proves nothing."""
-    import urllib.error
-    import urllib.request
-
     make_role(iam, "nodes", allow(["s3:GetObject"]))
     instance = network.run(IamInstanceProfile={"Name": "nodes"})
     sts = network.cloud.as_instance("sts", instance)

@@ -250,3 +250,14 @@ def test_scaling_in_takes_the_oldest_template_of_the_fullest_zone(network: Any, 
     autoscaling.set_desired_capacity(AutoScalingGroupName="nodes", DesiredCapacity=0)
     assert [one["InstanceId"] for one in network.wait_for(autoscaling, 1)] == ids[:1]
     assert {one["InstanceId"] for one in members} >= set(ids)
+
+
+def test_a_stopped_member_is_terminated_and_replaced(network: Any, autoscaling: Any, ec2: Any) -> None:
+    """Auto Scaling User Guide, "Health checks for instances": any state but running is unhealthy."""
+    network.template()
+    network.auto_scaling_group(autoscaling)
+    (first,) = network.wait_for(autoscaling, 1)
+    ec2.stop_instances(InstanceIds=[first["InstanceId"]])
+    network.cloud.eventually(lambda: network.describe(first["InstanceId"])["State"]["Name"] == "terminated")
+    (second,) = network.wait_for(autoscaling, 1)
+    assert second["InstanceId"] != first["InstanceId"]

@@ -142,3 +142,24 @@ def test_a_resource_name_subnet_names_instances_by_their_id(network: Any, ec2: A
     instance = network.run()
     assert network.describe(instance)["PrivateDnsName"] == f"{instance}.ec2.internal"
     assert network.describe(network.run(1))["PrivateDnsName"].startswith("ip-172-20-64-")
+
+
+def test_a_stopped_instance_keeps_its_addresses_but_the_automatic_one(network: Any, ec2: Any) -> None:
+    """API_StopInstances, API_StartInstances; user data may only change meanwhile (API_ModifyInstanceAttribute)."""
+    ec2.modify_subnet_attribute(SubnetId=network.subnets[0], MapPublicIpOnLaunch={"Value": True})
+    instance = network.run()
+    before = network.describe(instance)
+    change = {"InstanceId": instance, "UserData": {"Value": b"hello"}}
+    assert code_of(ec2.modify_instance_attribute, **change) == "IncorrectInstanceState"
+    ec2.stop_instances(InstanceIds=[instance])
+    stopped = network.describe(instance)
+    assert (stopped["State"]["Name"], stopped["PrivateIpAddress"]) == ("stopped", before["PrivateIpAddress"])
+    assert "PublicIpAddress" not in stopped
+    ec2.modify_instance_attribute(**change)
+    ec2.start_instances(InstanceIds=[instance])
+    after = network.describe(instance)
+    assert after["State"]["Name"] == "running" and after["PublicIpAddress"] != before["PublicIpAddress"]
+    (seen,) = network.cloud.control("GET", "/world")["instances"]
+    assert base64.b64decode(seen["userData"]) == b"hello"
+    ec2.terminate_instances(InstanceIds=[instance])
+    assert code_of(ec2.start_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
