@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from moto.core.exceptions import ServiceException
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Reservation
 from moto.ec2.utils import random_instance_id, random_reservation_id
@@ -20,10 +21,10 @@ def run_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """Launches as many as possible up to MaxCount. What the request says wins over the launch template."""
 
     def launch_them() -> str:
-        count = params.get("MaxCount") or 1
-        if not 1 <= (params.get("MinCount") or 1) <= count:
-            raise AwsError("InvalidParameterValue", f"Invalid value '{params.get('MinCount')}' for minCount.")
-        return launch(region, params, count)[0].reservation
+        least, most = params.get("MinCount") or 1, params.get("MaxCount") or 1
+        if not 1 <= least <= most:
+            raise AwsError("InvalidParameterValue", f"Invalid value '{least}' for minCount.")
+        return launch(region, params, most, least)[0].reservation
 
     reservation = region.idempotent("RunInstances", params, launch_them)
     members = [one for one in region.instances.values() if one.reservation == reservation]
@@ -41,19 +42,42 @@ def settle(region: Region, launched: list[Instance]) -> None:
             instance.state = "running"
 
 
-def launch(region: Region, params: dict[str, Any], count: int) -> list[Instance]:
-    """Launches `count` pending instances in one reservation. Fails before anything is made."""
+def launch(region: Region, params: dict[str, Any], count: int, at_least: int = 1) -> list[Instance]:
+    """Launches up to `count` pending instances in one reservation, or none where fewer than `at_least` can be."""
     wanted, template_tags = _merge_template(region, params)
     plan = _check(region, wanted)
     reservation = Reservation(random_reservation_id(), region.account)
     region.ec2.reservations[reservation.id] = reservation
-    launched = []
-    for _ in range(count):
-        instance = _create(region, wanted, plan, reservation.id)
-        reservation.instances.append(instance)
-        tags.apply(region, instance.id, template_tags, by_aws=True)
-        launched.append(instance)
-    return launched
+    before = _inventory(region)
+    try:
+        for _ in range(count):
+            so_far = _inventory(region)
+            instance = _create(region, wanted, plan, reservation.id)
+            tags.apply(region, instance.id, template_tags, by_aws=True)
+            reservation.instances.append(instance)
+    except ServiceException:
+        enough = len(reservation.instances) >= at_least
+        _undo(region, so_far if enough else before)
+        if not enough:
+            del region.ec2.reservations[reservation.id]
+            raise
+    return list(reservation.instances)
+
+
+def _inventory(region: Region) -> list[tuple[dict[str, Any], set[str]]]:
+    """What there is of everything that a launch makes."""
+    return [(collection, set(collection)) for collection in (region.instances, region.ec2.enis, region.ec2.volumes)]
+
+
+def _undo(region: Region, inventory: list[tuple[dict[str, Any], set[str]]]) -> None:
+    """Removes what a failed launch has made, and lets go of the interfaces that it was given."""
+    for collection, known in inventory:
+        for identifier in set(collection) - known:
+            del collection[identifier]
+            tags.forget(region, identifier)
+    for interface in region.ec2.enis.values():
+        if interface.instance and interface.instance.id not in region.instances:
+            interface.instance = None
 
 
 def _merge_template(region: Region, params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -160,7 +184,7 @@ def _create(region: Region, wanted: dict[str, Any], plan: dict[str, Any], reserv
         _attach_interface(region, instance, interface, tags.specified(wanted, "network-interface"))
     region.instances[instance.id] = instance
     _attach_volumes(region, instance, wanted)
-    tags.apply(region, instance.id, tags.specified(wanted, "instance"), by_aws=True)
+    tags.apply(region, instance.id, tags.specified(wanted, "instance"))
     return instance
 
 

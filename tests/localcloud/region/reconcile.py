@@ -7,7 +7,7 @@ import traceback
 from collections import Counter
 from typing import Any
 
-from . import launch_templates
+from . import launch_templates, tags
 from .auto_scaling import GROUP_TAG, Activity, Group, Member, begin_termination
 from .errors import AwsError
 from .launch import launch, settle
@@ -137,6 +137,7 @@ def _launch_one(region: Region, group: Group) -> bool:
         activity.finish("Failed", f"{error.message} ({error.code}). Launching EC2 instance failed.")
         return False
     instance.auto_scaling_group = group.name
+    tags.apply(region, instance.id, {GROUP_TAG: group.name}, by_aws=True)
     activity.description += f": {instance.id}"
     reference = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(number)}
     protected = group.settings["NewInstancesProtectedFromScaleIn"]
@@ -150,7 +151,7 @@ def _request(region: Region, group: Group, template: Any, number: int) -> dict[s
     request: dict[str, Any] = {
         "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(number)},
         "SubnetId": _emptiest_subnet(group),
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": [*inherited, {"Key": GROUP_TAG, "Value": group.name}]}],
+        "TagSpecifications": [{"ResourceType": "instance", "Tags": inherited}],
     }
     mixed = group.settings.get("MixedInstancesPolicy") or {}
     kinds = [one["InstanceType"] for one in mixed.get("LaunchTemplate", {}).get("Overrides") or [] if one.get("InstanceType")]

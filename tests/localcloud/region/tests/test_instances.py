@@ -15,6 +15,16 @@ def test_as_many_instances_as_asked_for_are_launched(network: Any, ec2: Any) -> 
     assert [one["State"]["Name"] for one in answer["Instances"]] == ["pending"] * 3
 
 
+def test_a_small_subnet_takes_what_it_can_or_nothing(network: Any, ec2: Any) -> None:
+    """API_RunInstances, MinCount and MaxCount: as many as possible, none if fewer than MinCount fit."""
+    small = ec2.create_subnet(VpcId=network.vpc, CidrBlock="172.20.99.0/28", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    request = {"ImageId": network.image, "InstanceType": "t3.medium", "SubnetId": small}
+    code = code_of(ec2.run_instances, MinCount=12, MaxCount=20, **request)
+    assert code == "InsufficientFreeAddressesInSubnet"
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+    assert len(ec2.run_instances(MinCount=5, MaxCount=20, **request)["Instances"]) == 11
+
+
 def test_a_repeated_launch_with_the_same_token_launches_nothing(network: Any) -> None:
     """EC2 User Guide, "Ensuring idempotency in API requests"."""
     assert network.run(ClientToken="token") == network.run(ClientToken="token")
@@ -32,12 +42,15 @@ def test_a_repeated_launch_with_the_same_token_launches_nothing(network: Any) ->
         ({"SecurityGroupIds": ["sg-00000000000000000"]}, "InvalidGroup.NotFound"),
         ({"UserData": "x" * 16385}, "InvalidParameterValue"),
         ({"PrivateIpAddress": "10.9.9.9"}, "InvalidParameterValue"),
+        ({"BlockDeviceMappings": [{"DeviceName": "/dev/xvda", "Ebs": {"VolumeType": "gp9"}}]}, "InvalidParameterValue"),
+        ({"TagSpecifications": tag_specification("instance", **{"aws:x": "y"})}, "InvalidParameterValue"),
     ],
 )
 def test_a_launch_that_cannot_be_is_refused(network: Any, ec2: Any, wrong: dict[str, Any], code: str) -> None:
     """EC2 API error codes; a t4g is arm64 and the image x86_64."""
     assert code_of(network.run, **wrong) == code
     assert ec2.describe_instances()["Reservations"] == []
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == [] and ec2.describe_volumes()["Volumes"] == []
 
 
 def test_a_security_group_of_another_vpc_is_refused(network: Any, ec2: Any) -> None:
