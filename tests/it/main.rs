@@ -10,3 +10,4 @@ mod image;
 mod layers;
 mod state;
 mod support;
+mod with_local_cloud;

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from . import images, machines, world
 from .errors import AwsError
+from .inventory import inventory
 from .reconcile import reconcile
 from .state import Region
 
@@ -62,6 +63,11 @@ def _world(region: Region, environ: dict[str, Any], body: bytes) -> Any:
     region.wait_for_change(after, wait)
     with region.lock:
         return world.describe(region)
+
+
+def _inventory(region: Region, environ: Any, body: bytes) -> Any:
+    with region.lock:
+        return inventory(region)
 
 
 def _machines(region: Region, environ: Any, body: bytes) -> Any:
@@ -165,6 +171,7 @@ def _reset(region: Region, environ: Any, body: bytes) -> Any:
 ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/health", _health),
     ("GET", "/world", _world),
+    ("GET", "/inventory", _inventory),
     ("POST", "/machines", _machines),
     ("POST", "/instances/([^/]+)/state", _instance_state),
     ("POST", "/instances/([^/]+)/console", _console),

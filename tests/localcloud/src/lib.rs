@@ -19,6 +19,7 @@ pub mod network;
 pub mod process;
 pub mod region;
 pub mod resolver;
+pub mod scenario;
 pub mod status;
 pub mod volume;
 pub mod world;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use fs_err as fs;
 use localcloud::status::Status;
-use localcloud::{ImageSource, LocalCloud, Options, cleanup, cloud_name, default_directory};
+use localcloud::{ImageSource, LocalCloud, Options, cleanup, cloud_name, default_directory, scenario};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// A region of AWS on this machine, with real instances behind it.
@@ -61,6 +61,15 @@ enum Commands {
         /// The instance's id.
         instance: String,
     },
+    /// Live a cluster's whole life in a cloud of its own: create, use, lose the master, keep the data, delete.
+    Demo {
+        /// The `windlass` binary.
+        #[arg(long, value_name = "FILE")]
+        windlass: PathBuf,
+        /// Where to write how long everything took, as JSON.
+        #[arg(long, value_name = "FILE")]
+        timings: Option<PathBuf>,
+    },
     /// Run a command inside an instance, as root.
     Shell {
         /// The instance's id.
@@ -106,8 +115,45 @@ fn run(cli: Cli) -> Result<()> {
         Commands::Exec { command } => exec(&directory, &command),
         Commands::Console { instance } => console(&directory, &instance),
         Commands::Kill { instance } => Ok(localcloud::kill(&running(&directory)?, &instance)?),
+        Commands::Demo { windlass, timings } => demo(directory, windlass, timings.as_deref()),
         Commands::Shell { instance, command } => shell(&directory, &instance, &command),
     }
+}
+
+/// Lives a cluster's life and says how long each stage took.
+fn demo(directory: PathBuf, windlass: PathBuf, timings: Option<&Path>) -> Result<()> {
+    let windlass = std::path::absolute(windlass)?;
+    let kubectl = scenario::kubectl()?;
+    let folder = tempfile::tempdir()?;
+    let options = scenario::Options { windlass, kubectl, folder: folder.path().to_owned() };
+    let lived = until_interrupted(async {
+        let cloud = LocalCloud::start(Options::in_directory(directory)).await?;
+        let lived = scenario::run(&cloud, &options, |text| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        })
+        .await;
+        cloud.stop().await?;
+        lived
+    })?;
+    if let Some(file) = timings {
+        fs::write(file, serde_json::to_string_pretty(&lived)?)?;
+    }
+    print(&lived.to_string())
+}
+
+/// Runs something that cleans up when it is dropped, and drops it when a signal asks for the end.
+fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let mut ends = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()]
+            .map(signal)
+            .into_iter()
+            .collect::<std::io::Result<Vec<_>>>()?;
+        let ended = futures::future::select_all(ends.iter_mut().map(|end| Box::pin(end.recv())));
+        tokio::select! {
+            result = work => result,
+            _ = ended => bail!("interrupted"),
+        }
+    })
 }
 
 fn up(directory: PathBuf, images: Vec<PathBuf>, region_name: String) -> Result<()> {

@@ -1,0 +1,398 @@
+//! The life of a cluster, from the first command to the last: what `make demo` shows and the local cloud's test checks.
+//!
+//! It drives `windlass` and `kubectl` as an operator would, from the Internet's namespace, and looks at the region and
+//! the machines only to check what they say. Each stage is timed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::LocalCloud;
+use crate::world::InstanceState;
+
+/// How long anything that is waited for may take, at most. Far above what is measured: a stage that takes longer is
+/// broken, not slow.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// How often something is looked at for which there is nothing to watch.
+const GLANCE: Duration = Duration::from_millis(300);
+
+const CLUSTER: &str = "demo.example.com";
+const STATE: &str = "s3://windlass-demo-state";
+const WORKLOAD: &str = include_str!("scenario/workload.yaml");
+
+/// What the scenario drives.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The `windlass` binary.
+    pub windlass: PathBuf,
+    /// The `kubectl` binary.
+    pub kubectl: PathBuf,
+    /// A folder for the kubeconfig and other files of the operator; must exist.
+    pub folder: PathBuf,
+}
+
+/// How long each stage took, in order, and what was measured beside it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Timings {
+    /// Name and seconds of each stage.
+    pub stages: Vec<Stage>,
+    /// Other measurements, in seconds: `agentStartToKubelet`, `instanceStartToReady`, `masterKilledToApi`.
+    pub measured: BTreeMap<String, f64>,
+    /// AWS calls by command: `updateFirst`, `updateNoOp`.
+    pub calls: BTreeMap<String, usize>,
+}
+
+/// One stage.
+#[derive(Clone, Debug, Serialize)]
+pub struct Stage {
+    /// What was done.
+    pub name: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl fmt::Display for Timings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter)?;
+        for Stage { name, seconds } in &self.stages {
+            writeln!(formatter, "{seconds:>8.1} s  {name}")?;
+        }
+        let all: f64 = self.stages.iter().map(|stage| stage.seconds).sum();
+        writeln!(formatter, "{all:>8.1} s  all stages")?;
+        for (name, seconds) in &self.measured {
+            writeln!(formatter, "{seconds:>8.1} s  measured: {name}")?;
+        }
+        for (name, calls) in &self.calls {
+            writeln!(formatter, "{calls:>8}    AWS calls: {name}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The `kubectl` among the Kubernetes binaries, which are built or fetched if they aren't there.
+pub fn kubectl() -> Result<PathBuf> {
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/../kubernetes/build");
+    let output = Command::new(build)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("could not run tests/kubernetes/build")?;
+    ensure!(output.status.success(), "tests/kubernetes/build ended with {}", output.status);
+    Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("kubectl"))
+}
+
+/// Lives a cluster's whole life in a cloud that is up and empty; `say` is told of every stage.
+pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default() };
+    let empty = inventory(cloud).await?;
+
+    life.stage("create cluster", Life::create).await?;
+    life.stage("update cluster: the first apply", Life::update).await?;
+    life.stage("validate cluster: green", Life::validate).await?;
+    life.stage("update cluster: nothing to do", Life::update_again).await?;
+    life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
+    life.stage("kill the master", Life::kill_master).await?;
+    life.stage("the API is back at its address, with its data", Life::api_back).await?;
+    life.stage("validate cluster: green again", Life::validate).await?;
+    life.stage("the Service still answers", Life::service_answers).await?;
+    life.stage("delete cluster", Life::delete).await?;
+
+    let left = inventory(cloud).await?;
+    ensure!(left == empty, "delete cluster left something behind:\n{}", difference(&empty, &left));
+    Ok(life.timings)
+}
+
+async fn inventory(cloud: &LocalCloud) -> Result<Value> {
+    cloud.region().get("/inventory").await.context("could not list what the region holds")
+}
+
+/// What differs between two inventories, a line each.
+fn difference(before: &Value, after: &Value) -> String {
+    let empty = serde_json::Map::new();
+    let before = before.as_object().unwrap_or(&empty);
+    after
+        .as_object()
+        .unwrap_or(&empty)
+        .iter()
+        .filter(|(kind, ids)| before.get(*kind) != Some(ids))
+        .map(|(kind, ids)| format!("{kind}: {ids}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+struct Life<'a> {
+    cloud: &'a LocalCloud,
+    options: &'a Options,
+    say: &'a dyn Fn(&str),
+    timings: Timings,
+}
+
+impl Life<'_> {
+    async fn stage(&mut self, name: &str, act: impl AsyncFnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        (self.say)(&format!("{name} …"));
+        let started = Instant::now();
+        act(self).await.with_context(|| format!("stage `{name}` failed"))?;
+        let seconds = started.elapsed().as_secs_f64();
+        (self.say)(&format!("{name}: {seconds:.1} s"));
+        self.timings.stages.push(Stage { name: name.to_owned(), seconds });
+        Ok(())
+    }
+
+    async fn create(&mut self) -> Result<()> {
+        self.windlass(&[
+            "create",
+            "cluster",
+            "--name",
+            CLUSTER,
+            "--zones",
+            "us-east-1a,us-east-1b",
+            "--node-count",
+            "2",
+            "--networking",
+            "flannel",
+            "--state",
+            STATE,
+            "--create-state-store",
+        ])
+        .await?;
+        Ok(())
+    }
+
+    async fn update(&mut self) -> Result<()> {
+        self.cloud.region().delete("/journal").await?;
+        self.windlass(&["update", "cluster", "--name", CLUSTER, "--state", STATE, "--yes", "--admin"])
+            .await?;
+        let calls: Value = self.cloud.region().get("/journal").await?;
+        self.timings.calls.insert("updateFirst".into(), operator_calls(&calls).count());
+        Ok(())
+    }
+
+    async fn update_again(&mut self) -> Result<()> {
+        self.cloud.region().delete("/journal").await?;
+        self.windlass(&[
+            "update",
+            "cluster",
+            "--name",
+            CLUSTER,
+            "--state",
+            STATE,
+            "--yes",
+            "--create-kube-config=false",
+        ])
+        .await?;
+        let journal: Value = self.cloud.region().get("/journal").await?;
+        self.timings.calls.insert("updateNoOp".into(), operator_calls(&journal).count());
+        let changing: Vec<String> = operator_calls(&journal)
+            .filter(|call| call["mutating"] == true && call["service"] != "s3")
+            .map(Value::to_string)
+            .collect();
+        ensure!(changing.is_empty(), "the second update changed something:\n{}", changing.join("\n"));
+        Ok(())
+    }
+
+    async fn validate(&mut self) -> Result<()> {
+        let said = self
+            .windlass(&[
+                "validate",
+                "cluster",
+                "--name",
+                CLUSTER,
+                "--state",
+                STATE,
+                "--wait",
+                "5m",
+                "--interval",
+                "1s",
+            ])
+            .await?;
+        (self.say)(&said);
+        Ok(())
+    }
+
+    async fn deploy(&mut self) -> Result<()> {
+        let manifest = self.options.folder.join("workload.yaml");
+        fs_err::write(&manifest, WORKLOAD)?;
+        self.kubectl(&["apply", "--filename", &manifest.display().to_string()]).await?;
+        self.kubectl(&["create", "configmap", "kept", "--from-literal=written=before-the-loss"]).await?;
+        self.kubectl(&["rollout", "status", "deployment/hello", "--timeout=180s"]).await?;
+        self.service_answers().await
+    }
+
+    /// Asks the Service by its cluster address, and by its port on every node, from every node.
+    async fn service_answers(&mut self) -> Result<()> {
+        let service: Value =
+            serde_json::from_str(&self.kubectl(&["get", "service", "hello", "-o", "json"]).await?)?;
+        let address = service["spec"]["clusterIP"].as_str().context("the Service has no address")?.to_owned();
+        let port =
+            service["spec"]["ports"][0]["nodePort"].as_u64().context("the Service has no node port")?;
+        let nodes = self.nodes().await?;
+        ensure!(nodes.len() == 2, "expected two nodes, found {}", nodes.len());
+        for (node, _) in &nodes {
+            let mut urls = vec![format!("http://{address}/hostname")];
+            urls.extend(nodes.iter().map(|(_, private)| format!("http://{private}:{port}/hostname")));
+            for url in urls {
+                self.answers(node, &url).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until a URL answers from a node.
+    async fn answers(&self, node: &str, url: &str) -> Result<String> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut command = tokio::process::Command::from(self.cloud.instance_command(node, "curl")?);
+            command.args(["--silent", "--show-error", "--fail", "--max-time", "2", url]);
+            let output = command.output().await?;
+            if output.status.success() {
+                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+            }
+            ensure!(
+                Instant::now() < until,
+                "{url} didn't answer from {node}: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    async fn kill_master(&mut self) -> Result<()> {
+        let master = self.master().await?;
+        self.measure_boots().await?;
+        self.cloud.kill(&master)?;
+        (self.say)(&format!("{master} is dead"));
+        Ok(())
+    }
+
+    async fn api_back(&mut self) -> Result<()> {
+        let started = Instant::now();
+        let until = started + PATIENCE;
+        loop {
+            let kept = self.kubectl(&[
+                "get",
+                "configmap",
+                "kept",
+                "-o",
+                "jsonpath={.data.written}",
+                "--request-timeout=2s",
+            ]);
+            match kept.await {
+                Ok(data) => {
+                    ensure!(data == "before-the-loss", "the ConfigMap came back as {data:?}");
+                    break;
+                }
+                Err(error) if Instant::now() > until => return Err(error),
+                Err(_) => tokio::time::sleep(GLANCE).await,
+            }
+        }
+        self.timings.measured.insert("masterKilledToApi".into(), started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    async fn delete(&mut self) -> Result<()> {
+        self.windlass(&["delete", "cluster", "--name", CLUSTER, "--state", STATE, "--yes"]).await?;
+        Ok(())
+    }
+
+    /// Takes the times of the boots from what the instances reported.
+    async fn measure_boots(&mut self) -> Result<()> {
+        let said =
+            self.windlass(&["get", "instances", "--name", CLUSTER, "--state", STATE, "-o", "json"]).await?;
+        let instances: Value = serde_json::from_str(&said).context("get instances -o json is not JSON")?;
+        self.timings.measured.extend(boot_times(&instances));
+        Ok(())
+    }
+
+    /// The workers, as (instance id, private address).
+    async fn nodes(&self) -> Result<Vec<(String, String)>> {
+        Ok(self
+            .members()
+            .await?
+            .into_iter()
+            .filter(|(_, master, _)| !master)
+            .map(|(id, _, ip)| (id, ip))
+            .collect())
+    }
+
+    async fn master(&self) -> Result<String> {
+        let mut masters: Vec<String> =
+            self.members().await?.into_iter().filter(|(_, master, _)| *master).map(|(id, _, _)| id).collect();
+        match (masters.pop(), masters.is_empty()) {
+            (Some(master), true) => Ok(master),
+            _ => bail!("expected exactly one running master"),
+        }
+    }
+
+    /// The running instances of the cluster: (id, whether it is a master, private address).
+    async fn members(&self) -> Result<Vec<(String, bool, String)>> {
+        let world = self.cloud.region().world_now().await?;
+        Ok(world
+            .instances
+            .into_iter()
+            .filter(|instance| instance.state == InstanceState::Running)
+            .map(|instance| {
+                let master = instance.tags.contains_key("windlass.dev/master");
+                (instance.id, master, instance.private_ip.to_string())
+            })
+            .collect())
+    }
+
+    async fn windlass(&self, arguments: &[&str]) -> Result<String> {
+        self.operator(&self.options.windlass, arguments).await
+    }
+
+    async fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.operator(&self.options.kubectl, arguments).await
+    }
+
+    /// Runs a command as the operator, and returns what it printed.
+    async fn operator(&self, program: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command =
+            tokio::process::Command::from(self.cloud.operator_command(&program.display().to_string()));
+        command.args(arguments).env("KUBECONFIG", self.options.folder.join("kubeconfig"));
+        let output =
+            command.output().await.with_context(|| format!("could not run {}", program.display()))?;
+        ensure!(
+            output.status.success(),
+            "`{} {}` ended with {}:\n{}{}",
+            program.display(),
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The calls of the journal that the operator made.
+fn operator_calls(journal: &Value) -> impl Iterator<Item = &Value> {
+    journal.as_array().into_iter().flatten().filter(|call| call["principal"] == "operator")
+}
+
+/// The slowest boot's times: from the agent's start to the kubelet's, and from the kernel's start to a Ready agent.
+fn boot_times(instances: &Value) -> BTreeMap<String, f64> {
+    let mut slowest = BTreeMap::new();
+    for boot in instances.as_array().into_iter().flatten().map(|instance| &instance["boot"]) {
+        let started = boot["agentStartedAfter"].as_f64().unwrap_or(0.0);
+        for step in boot["steps"].as_array().into_iter().flatten() {
+            let end = step["startedAfter"].as_f64().unwrap_or(0.0) + step["seconds"].as_f64().unwrap_or(0.0);
+            let mut longest = |name: &str, seconds: f64| {
+                let entry = slowest.entry(name.to_owned()).or_insert(seconds);
+                *entry = entry.max(seconds);
+            };
+            longest("instanceStartToReady", end);
+            if step["name"] == "ensure_kubelet" {
+                longest("agentStartToKubelet", end - started);
+            }
+        }
+    }
+    slowest
+}
