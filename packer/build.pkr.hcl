@@ -44,6 +44,7 @@ build {
     inline = [
       "cloud-init status --wait || true",
       "bash /tmp/windlass/packer/scripts/10-base.sh",
+      "bash /tmp/windlass/packer/scripts/15-artifacts.sh",
       "bash /tmp/windlass/packer/scripts/20-containerd.sh",
       "bash /tmp/windlass/packer/scripts/30-kubernetes.sh",
       "bash /tmp/windlass/packer/scripts/40-images.sh",

@@ -126,7 +126,7 @@ class Scripts(unittest.TestCase):
             check=False,
             capture_output=True,
             text=True,
-            env=environment | {"PATH": "/usr/bin:/bin"},
+            env={"PATH": "/usr/bin:/bin"} | environment,
         )
 
     def test_what_is_not_in_the_lock_is_refused_by_name_with_the_command_that_locks_it(self):
@@ -149,6 +149,32 @@ class Scripts(unittest.TestCase):
             unlisted = self.artifact("kubectl", "1", ARTIFACTS_DIR=folder)
             self.assertEqual((unlisted.returncode, unlisted.stdout), (1, ""))
             self.assertIn("doesn't list kubectl", unlisted.stderr)
+
+    def test_a_download_is_taken_only_with_the_locked_digest(self):
+        folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (folder / "curl").write_text('#!/bin/sh\nfor word; do [ "$last" != --output ] || echo tampered > "$word"; last=$word; done\n')
+        (folder / "curl").chmod(0o755)
+        result = self.artifact("kubelet", VERSIONS["kubernetes"], PATH=f"{folder}:/usr/bin:/bin")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("has the SHA-256", result.stderr)
+
+    def test_everything_without_a_known_digest_is_named_before_anything_is_downloaded(self):
+        environment = {"PATH": "/usr/bin:/bin", "KUBERNETES_VERSION": "9.9.9"}
+        result = subprocess.run(
+            ["bash", PACKER / "scripts" / "15-artifacts.sh"], check=False, capture_output=True, text=True, env=environment
+        )
+        self.assertEqual(result.returncode, 1)
+        for name in ("kubelet", "kubectl", "image/kube-apiserver", "image/kube-proxy"):
+            self.assertRegex(result.stderr, f"{name} v?9.9.9 for .* is not in packer/artifacts.lock")
+        self.assertNotIn("containerd", result.stderr)
+        self.assertIn("run: packer/lock", result.stderr)
+
+    def test_given_artifacts_need_no_lock(self):
+        environment = {"PATH": "/usr/bin:/bin", "KUBERNETES_VERSION": "9.9.9", "ARTIFACTS_DIR": "/given"}
+        result = subprocess.run(
+            ["bash", PACKER / "scripts" / "15-artifacts.sh"], check=False, capture_output=True, text=True, env=environment
+        )
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
 
     def test_the_scripts_expand_the_same_references_as_everybody_else(self):
         command = f'. "{PACKER}/scripts/versions.sh"; image_references'
