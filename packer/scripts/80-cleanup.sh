@@ -21,6 +21,6 @@ rm -rf /var/lib/apt/lists/* /var/cache/debconf/*-old /var/cache/apt/*.bin
 if [ -d /run/systemd/system ]; then journalctl --quiet --rotate --vacuum-time=1s; fi
 rm -rf /var/log/journal/* /var/log/apt /var/log/*.gz /var/log/*.[0-9]
 find /var/log -type f -exec truncate --size 0 {} +
-rm -rf /var/tmp/* /tmp/windlass-downloads /run/windlass-containerd.*
+rm -rf /var/tmp/* "${TMPDIR:-/tmp}/windlass-downloads" /run/windlass-containerd.*
 find / -xdev -maxdepth 2 \( -name core -o -name 'core.[0-9]*' \) -type f -delete
 if [ -d /run/systemd/system ]; then fstrim --all --quiet-unsupported || true; fi

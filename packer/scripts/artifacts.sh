@@ -6,7 +6,7 @@
 
 . "$(dirname "${BASH_SOURCE[0]}")/versions.sh"
 
-downloads=/tmp/windlass-downloads
+downloads=${TMPDIR:-/tmp}/windlass-downloads
 
 # locked NAME VERSION ARCHITECTURE FIELD: a field of the artifact's line in the lock; empty where there is none.
 locked() {
@@ -45,7 +45,8 @@ downloaded_artifact() {
   say "downloading $url"
   curl --silent --show-error --fail --location --retry 5 --connect-timeout 20 --output "$file" "$url" ||
     die "$url can't be downloaded"
-  check_digest "$file" "$sum"
+  # Kept, a file with another digest could be taken for the right one by somebody.
+  (check_digest "$file" "$sum") || { rm -f "$file"; exit 1; }
   echo "$file"
 }
 

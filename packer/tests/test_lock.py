@@ -154,9 +154,10 @@ class Scripts(unittest.TestCase):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
         (folder / "curl").write_text('#!/bin/sh\nfor word; do [ "$last" != --output ] || echo tampered > "$word"; last=$word; done\n')
         (folder / "curl").chmod(0o755)
-        result = self.artifact("kubelet", VERSIONS["kubernetes"], PATH=f"{folder}:/usr/bin:/bin")
+        result = self.artifact("kubelet", VERSIONS["kubernetes"], PATH=f"{folder}:/usr/bin:/bin", TMPDIR=str(folder))
         self.assertEqual((result.returncode, result.stdout), (1, ""))
         self.assertIn("has the SHA-256", result.stderr)
+        self.assertEqual(list(folder.glob("windlass-downloads/*")), [])
 
     def test_everything_without_a_known_digest_is_named_before_anything_is_downloaded(self):
         environment = {"PATH": "/usr/bin:/bin", "KUBERNETES_VERSION": "9.9.9"}
