@@ -1,39 +1,44 @@
 //! `create cluster`: from flags to a specification, as kops does it.
 //!
-//! The same flags make the same specification, except where windlass deliberately differs: see [`DIFFERENCES`].
+//! The same flags make the same specification, except where windlass deliberately differs: see [`DIFFERENCES`]. What
+//! windlass can't build yet is mapped all the same; completing the specification says what that is.
+
+mod flags;
+mod groups;
+mod network;
 
 use std::collections::BTreeMap;
 
-use super::check;
+pub(super) use self::groups::member_names;
 use super::default;
 use super::problem::{Problem, Problems};
-use super::subnets;
+use super::set;
 use super::v1alpha2::{
-    AccessSpec, AuthorizationSpec, CLUSTER_LABEL, Cluster, CniSpec, DnsSpec, DnsType, ElasticIpSpec,
-    EtcdClusterSpec, EtcdMemberSpec, FlannelSpec, IamSpec, InstanceGroup, InstanceGroupRole, NetworkingSpec,
-    RbacSpec, SshCredential, SubnetSpec, SubnetType, TopologySpec,
+    AccessSpec, AlwaysAllowSpec, AuthorizationSpec, CLUSTER_LABEL, Cluster, ClusterSpec, DnsAccessSpec,
+    DnsType, ElasticIpSpec, IamSpec, InstanceGroup, InstanceGroupRole, KarpenterSpec, KubeApiServerSpec,
+    KubeControllerManagerSpec, KubeSchedulerSpec, KubeletSpec, LoadBalancerClass, LoadBalancerSpec,
+    LoadBalancerType, RbacSpec, ServiceAccountIssuerDiscoverySpec, SshCredential,
 };
 use super::versions;
 
 /// Where the specification of new clusters differs from kops's, and why.
 pub const DIFFERENCES: &[(&str, &str)] = &[
+    ("spec.api", "`elasticIP: {}` for a single public master, where kops makes a load balancer"),
     (
-        "spec.api",
-        "`elasticIP: {}` for a single master instead of a load balancer, which costs more and adds a hop",
+        "spec.etcdClusters",
+        "`main` only unless asked: `events` in a cluster of its own helps very large clusters",
     ),
-    ("spec.etcdClusters", "`main` only: `events` in a cluster of its own helps very large clusters only"),
-    ("spec.etcdClusters[].manager", "left out: the agent does etcd-manager's work"),
     ("spec.etcdClusters[].cpuRequest", "left out: windlass's static pods have requests of their own"),
+    ("spec.etcdClusters[].manager", "left out: the agent does etcd-manager's work"),
     ("spec.etcdClusters[].memoryRequest", "left out: windlass's static pods have requests of their own"),
-    ("spec.networking", "`flannel` unless asked otherwise, until windlass installs cilium"),
-    ("spec.kubelet.anonymousAuth", "left out: it is always off"),
+    ("spec.configBase", "left out: the specification is in the state store, and nowhere else"),
     ("spec.iam.allowContainerRegistry", "left out: images are baked into the machine image"),
-    ("spec.configBase", "left out: the state store is where the specification is"),
-    ("spec.nodeLabels of groups", "left out: windlass labels every Node with its group by itself"),
     (
         "spec.image of groups",
-        "left out unless asked for: the newest of the account's own images follows the version",
+        "left out unless asked: the newest of the account's own images follows the version",
     ),
+    ("spec.networking", "`flannel` unless asked, until windlass installs cilium"),
+    ("spec.nodeLabels of groups", "left out: windlass labels every Node with its group by itself"),
 ];
 
 /// What `create cluster` was asked for: kops's flags for AWS, with kops's names. A list that is empty was not given.
@@ -41,54 +46,108 @@ pub const DIFFERENCES: &[(&str, &str)] = &[
 pub struct CreateOptions {
     /// `--name`.
     pub name: String,
-    /// `--zones`.
-    pub zones: Vec<String>,
-    /// `--control-plane-zones`.
-    pub control_plane_zones: Vec<String>,
-    /// `--control-plane-count`.
-    pub control_plane_count: Option<u32>,
-    /// `--control-plane-size`.
-    pub control_plane_size: Vec<String>,
-    /// `--control-plane-image`.
-    pub control_plane_image: Option<String>,
-    /// `--control-plane-volume-size`, in GiB.
-    pub control_plane_volume_size: Option<u32>,
-    /// `--control-plane-volume-type`.
-    pub control_plane_volume_type: Option<String>,
-    /// `--node-count`.
-    pub node_count: Option<u32>,
-    /// `--node-size`.
-    pub node_size: Vec<String>,
-    /// `--node-image`.
-    pub node_image: Option<String>,
-    /// `--node-volume-size`, in GiB.
-    pub node_volume_size: Option<u32>,
-    /// `--node-volume-type`.
-    pub node_volume_type: Option<String>,
-    /// `--image`.
-    pub image: Option<String>,
+    /// `--channel`.
+    pub channel: Option<String>,
     /// `--kubernetes-version`.
     pub kubernetes_version: Option<String>,
+    /// `--kubernetes-feature-gates`: `Name`, `+Name` or `-Name`.
+    pub kubernetes_feature_gates: Vec<String>,
+    /// `--cloud-labels`.
+    pub cloud_labels: BTreeMap<String, String>,
+    /// `--zones`.
+    pub zones: Vec<String>,
+    /// `--network-cidr`: the VPC's ranges.
+    pub network_cidr: Vec<String>,
+    /// `--network-id`.
+    pub network_id: Option<String>,
+    /// `--subnets`, looked up by the caller.
+    pub subnets: Vec<ExistingSubnet>,
+    /// `--utility-subnets`, looked up by the caller.
+    pub utility_subnets: Vec<ExistingSubnet>,
+    /// `--topology`: `public` or `private`.
+    pub topology: Option<String>,
     /// `--networking`.
     pub networking: Option<String>,
-    /// `--network-cidr`.
-    pub network_cidr: Vec<String>,
+    /// `--ipv6`.
+    pub ipv6: bool,
+    /// `--associate-public-ip`.
+    pub associate_public_ip: Option<bool>,
+    /// `--disable-subnet-tags`.
+    pub disable_subnet_tags: bool,
+    /// `--dns`: `public`, `private` or `none`.
+    pub dns: Option<String>,
+    /// `--dns-zone`.
+    pub dns_zone: Option<String>,
+    /// `--api-loadbalancer-type`: `public` or `internal`.
+    pub api_loadbalancer_type: Option<String>,
+    /// `--api-public-name`.
+    pub api_public_name: Option<String>,
+    /// `--api-ssl-certificate`.
+    pub api_ssl_certificate: Option<String>,
     /// `--admin-access`.
     pub admin_access: Vec<String>,
     /// `--ssh-access`.
     pub ssh_access: Vec<String>,
     /// The text of the file that `--ssh-public-key` names.
     pub ssh_public_key: Option<String>,
-    /// `--cloud-labels`.
-    pub cloud_labels: BTreeMap<String, String>,
-    /// `--channel`.
-    pub channel: Option<String>,
+    /// `--bastion`.
+    pub bastion: bool,
+    /// `--bastion-image`.
+    pub bastion_image: Option<String>,
+    /// `--image`.
+    pub image: Option<String>,
+    /// `--instance-manager`: `cloudgroups` or `karpenter`.
+    pub instance_manager: Option<String>,
+    /// `--control-plane-zones`.
+    pub control_plane_zones: Vec<String>,
+    /// `--control-plane-…`.
+    pub control_plane: GroupOptions,
+    /// `--node-…`.
+    pub nodes: GroupOptions,
+    /// `--etcd-clusters`.
+    pub etcd_clusters: Vec<String>,
     /// `--encrypt-etcd-storage`.
     pub encrypt_etcd_storage: Option<bool>,
     /// `--etcd-storage-type`.
     pub etcd_storage_type: Option<String>,
-    /// `--api-public-name`.
-    pub api_public_name: Option<String>,
+    /// `--authorization`: `RBAC` or `AlwaysAllow`.
+    pub authorization: Option<String>,
+    /// `--discovery-store`.
+    pub discovery_store: Option<String>,
+    /// `--set`.
+    pub set: Vec<String>,
+    /// `--unset`.
+    pub unset: Vec<String>,
+}
+
+/// The flags that there are for masters and for nodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupOptions {
+    /// `…-count`.
+    pub count: Option<u32>,
+    /// `…-size`: instance types.
+    pub size: Vec<String>,
+    /// `…-image`.
+    pub image: Option<String>,
+    /// `…-tenancy`.
+    pub tenancy: Option<String>,
+    /// `…-volume-size`, in GiB.
+    pub volume_size: Option<u32>,
+    /// `…-volume-type`.
+    pub volume_type: Option<String>,
+    /// `…-security-groups`.
+    pub security_groups: Vec<String>,
+}
+
+/// A subnet that exists already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingSubnet {
+    /// Its id.
+    pub id: String,
+    /// Its zone.
+    pub zone: String,
+    /// Its range.
+    pub cidr: String,
 }
 
 /// What is written to the state.
@@ -110,136 +169,126 @@ impl Manifests {
         documents.chain(self.ssh_credential.iter().map(super::to_yaml)).collect::<Vec<_>>().join("---\n")
     }
 
-    /// The completed specification; problems name documents and fields.
+    /// The completed specification. Fails with what windlass can't build yet, and with what is wrong.
     pub fn complete(&self) -> Result<super::cluster::Cluster, Problems> {
         super::complete(&self.cluster, &self.instance_groups, self.ssh_credential.as_slice())
     }
 }
 
-/// The specification that flags ask for. Fails with the flags that can't be understood.
+/// The specification that flags ask for. Fails with every flag that can't be understood.
 pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
-    let mut problems = flags(options);
-    let networking = networking(options).map_err(|problem| problems.push(problem)).unwrap_or_default();
-    problems.or(())?;
+    flags::check(options).or(())?;
     let mut cluster = Cluster::named(&options.name);
-    let masters = masters(options);
     let spec = &mut cluster.spec;
-    spec.channel = Some(options.channel.clone().unwrap_or_else(|| "stable".to_owned()));
-    spec.cloud_provider = Some("aws".to_owned());
-    spec.kubernetes_version = Some(kubernetes_version(options));
-    spec.cloud_labels = (!options.cloud_labels.is_empty()).then(|| options.cloud_labels.clone());
-    spec.master_public_name.clone_from(&options.api_public_name);
-    spec.networking = Some(networking);
-    spec.api = Some(AccessSpec { elastic_ip: Some(ElasticIpSpec {}), ..AccessSpec::default() });
-    spec.authorization = Some(AuthorizationSpec { rbac: Some(RbacSpec {}), ..AuthorizationSpec::default() });
-    spec.iam = Some(IamSpec { legacy: Some(false), ..IamSpec::default() });
-    spec.topology =
-        Some(TopologySpec { dns: Some(DnsSpec { r#type: Some(DnsType::None) }), ..TopologySpec::default() });
-    access(options, &mut cluster);
-    network(options, &mut cluster);
-    cluster.spec.etcd_clusters = Some(vec![etcd_cluster(options, &masters)]);
-    let nodes = nodes(options);
-    let instance_groups = masters.into_iter().chain(nodes).map(|group| finish(options, group)).collect();
+    identity(options, spec);
+    network::network(options, spec);
+    let masters = groups::masters(options);
+    api(options, masters.len(), spec);
+    spec.etcd_clusters = Some(groups::etcd_clusters(options, &masters));
+    let groups = masters.into_iter().chain(groups::nodes(options)).chain(groups::bastions(options, spec));
+    let instance_groups = groups.map(|group| groups::finish(options, spec, group)).collect();
+    overrides(options, &mut cluster)?;
     let ssh_credential = options.ssh_public_key.as_deref().map(|key| ssh_credential(&options.name, key));
     Ok(Manifests { cluster, instance_groups, ssh_credential })
 }
 
-/// What is wrong with flags in themselves; what they make is checked as a specification.
-fn flags(options: &CreateOptions) -> Problems {
-    let mut problems = Problems::new();
-    if options.name.is_empty() {
-        problems.push(Problem::at("--name", "a cluster needs a name").hint("such as `demo.example.com`"));
-    } else if let Err(problem) = check::dns_name(&options.name) {
-        problems.push(Problem { path: "--name".to_owned(), ..problem });
-    }
-    if options.zones.is_empty() {
-        problems
-            .push(Problem::at("--zones", "a cluster needs at least one zone").hint("such as `us-east-1a`"));
-    }
-    for (flag, zones) in
-        [("--zones", &options.zones), ("--control-plane-zones", &options.control_plane_zones)]
-    {
-        for zone in zones.iter().filter(|zone| subnets::region(zone).is_none()) {
-            let message = format!("`{zone}` is not an availability zone");
-            problems.push(Problem::at(flag, message).hint("write one such as `us-east-1a`"));
-        }
-    }
-    for cidr in &options.network_cidr {
-        if let Err(problem) = check::net(cidr) {
-            problems.push(Problem { path: "--network-cidr".to_owned(), ..problem });
-        }
-    }
-    let (zones, count) = (options.control_plane_zones.len(), options.control_plane_count);
-    if let Some(count) = count.filter(|count| *count == 0 || (*count as usize) < zones) {
-        let message = format!("{count} masters can't be in {zones} zones");
-        problems.push(Problem::at("--control-plane-count", message).hint("leave one of the two flags out"));
-    }
-    for (flag, sizes) in
-        [("--control-plane-size", &options.control_plane_size), ("--node-size", &options.node_size)]
-    {
-        if sizes.len() > 1 {
-            let message = "several instance types are not supported yet";
-            problems.push(Problem::at(flag, message).hint("name one"));
-        }
-    }
-    if let Some(Err(problem)) = options.ssh_public_key.as_deref().map(check::public_key) {
-        problems.push(Problem { path: "--ssh-public-key".to_owned(), ..problem });
-    }
-    problems
-}
-
-fn kubernetes_version(options: &CreateOptions) -> String {
-    options.kubernetes_version.clone().unwrap_or_else(|| versions::default_kubernetes().to_owned())
-}
-
-fn networking(options: &CreateOptions) -> Result<NetworkingSpec, Problem> {
-    match options.networking.as_deref().unwrap_or("flannel") {
-        "flannel" | "flannel-vxlan" => Ok(NetworkingSpec {
-            flannel: Some(FlannelSpec { backend: Some("vxlan".to_owned()), ..FlannelSpec::default() }),
-            ..NetworkingSpec::default()
-        }),
-        "cni" => Ok(NetworkingSpec { cni: Some(CniSpec::default()), ..NetworkingSpec::default() }),
-        other => {
-            Err(Problem::at("--networking", format!("the network plug-in `{other}` is not supported yet"))
-                .hint("use `flannel`, or `cni` to bring your own"))
-        }
+fn identity(options: &CreateOptions, spec: &mut ClusterSpec) {
+    let default_version = || versions::default_kubernetes().to_owned();
+    spec.channel = Some(options.channel.clone().unwrap_or_else(|| "stable".to_owned()));
+    spec.cloud_provider = Some("aws".to_owned());
+    spec.kubernetes_version = Some(options.kubernetes_version.clone().unwrap_or_else(default_version));
+    spec.cloud_labels = (!options.cloud_labels.is_empty()).then(|| options.cloud_labels.clone());
+    let always_allow =
+        options.authorization.as_deref().is_some_and(|it| it.eq_ignore_ascii_case("AlwaysAllow"));
+    spec.authorization = Some(AuthorizationSpec {
+        always_allow: always_allow.then_some(AlwaysAllowSpec {}),
+        rbac: (!always_allow).then_some(RbacSpec {}),
+    });
+    spec.iam = Some(IamSpec { legacy: Some(false), ..IamSpec::default() });
+    spec.kubelet = Some(KubeletSpec { anonymous_auth: Some(false), ..KubeletSpec::default() });
+    feature_gates(options, spec);
+    discovery(options, spec);
+    if options.instance_manager.as_deref() == Some("karpenter") {
+        spec.karpenter = Some(KarpenterSpec { enabled: Some(true), ..KarpenterSpec::default() });
     }
 }
 
-fn access(options: &CreateOptions, cluster: &mut Cluster) {
+/// Every component has the same feature gates.
+fn feature_gates(options: &CreateOptions, spec: &mut ClusterSpec) {
+    if options.kubernetes_feature_gates.is_empty() {
+        return;
+    }
+    let gate = |gate: &String| match gate.strip_prefix('-') {
+        Some(name) => (name.to_owned(), "false".to_owned()),
+        None => (gate.trim_start_matches('+').to_owned(), "true".to_owned()),
+    };
+    let gates: BTreeMap<String, String> = options.kubernetes_feature_gates.iter().map(gate).collect();
+    spec.kubelet.get_or_insert_default().feature_gates = Some(gates.clone());
+    let mut api_server = KubeApiServerSpec::default();
+    api_server.feature_gates = Some(gates.clone());
+    spec.kube_api_server = Some(api_server);
+    let mut controller_manager = KubeControllerManagerSpec::default();
+    controller_manager.feature_gates = Some(gates.clone());
+    spec.kube_controller_manager = Some(controller_manager);
+    spec.kube_scheduler =
+        Some(KubeSchedulerSpec { feature_gates: Some(gates.clone()), ..KubeSchedulerSpec::default() });
+    spec.kube_proxy.get_or_insert_default().feature_gates = Some(gates);
+}
+
+fn discovery(options: &CreateOptions, spec: &mut ClusterSpec) {
+    let Some(store) = &options.discovery_store else { return };
+    spec.service_account_issuer_discovery = Some(ServiceAccountIssuerDiscoverySpec {
+        discovery_store: Some(format!("{}/{}", store.trim_end_matches('/'), options.name)),
+        enable_aws_oidc_provider: Some(true),
+        ..ServiceAccountIssuerDiscoverySpec::default()
+    });
+    spec.iam.get_or_insert_default().use_service_account_external_permissions = Some(true);
+}
+
+/// The API has an address of the single master, or a DNS name, or a load balancer.
+fn api(options: &CreateOptions, masters: usize, spec: &mut ClusterSpec) {
     let everybody = || default::API_ACCESS.map(str::to_owned).to_vec();
     let given = |list: &Vec<String>| (!list.is_empty()).then(|| list.clone());
-    let api = given(&options.admin_access).unwrap_or_else(everybody);
-    cluster.spec.ssh_access = Some(given(&options.ssh_access).unwrap_or_else(|| api.clone()));
-    cluster.spec.kubernetes_api_access = Some(api);
+    let access = given(&options.admin_access).unwrap_or_else(everybody);
+    spec.ssh_access = Some(given(&options.ssh_access).unwrap_or_else(|| access.clone()));
+    spec.kubernetes_api_access = Some(access);
+    spec.master_public_name.clone_from(&options.api_public_name);
+    let asked = options.api_loadbalancer_type.is_some() || options.api_ssl_certificate.is_some();
+    let public = !network::is_private(options);
+    let named = network::dns(options) != DnsType::None;
+    let mut api = AccessSpec::default();
+    match (asked, public, named, masters) {
+        (false, true, true, _) => api.dns = Some(DnsAccessSpec {}),
+        (false, true, false, 1) => api.elastic_ip = Some(ElasticIpSpec {}),
+        _ => api.load_balancer = Some(load_balancer(options)),
+    }
+    spec.api = Some(api);
 }
 
-/// Every zone has a subnet with its name; the first range is cut among them, further ranges are subnets of their own.
-fn network(options: &CreateOptions, cluster: &mut Cluster) {
-    let mut zones: Vec<&String> = options.zones.iter().chain(&options.control_plane_zones).collect();
-    zones.sort();
-    zones.dedup();
-    let subnet = |name: &str, zone: &str, cidr: Option<&String>| SubnetSpec {
-        name: Some(name.to_owned()),
-        zone: Some(zone.to_owned()),
-        cidr: cidr.cloned(),
-        r#type: Some(SubnetType::Public),
-        ..SubnetSpec::default()
+fn load_balancer(options: &CreateOptions) -> LoadBalancerSpec {
+    let internal = options.api_loadbalancer_type.as_deref() == Some("internal");
+    LoadBalancerSpec {
+        class: Some(LoadBalancerClass::Network),
+        r#type: Some(if internal { LoadBalancerType::Internal } else { LoadBalancerType::Public }),
+        ssl_certificate: options.api_ssl_certificate.clone(),
+        ..LoadBalancerSpec::default()
+    }
+}
+
+/// `--set` and `--unset`, which go last.
+fn overrides(options: &CreateOptions, cluster: &mut Cluster) -> Result<(), Problems> {
+    let mut problems = Problems::new();
+    let refuse = |flag: &str, error: &set::SetError| {
+        let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        Problem { hint: error.hint(), ..Problem::at(flag, format!("{error}{source}")) }
     };
-    let mut subnets: Vec<SubnetSpec> = zones.into_iter().map(|zone| subnet(zone, zone, None)).collect();
-    let further = options.network_cidr.iter().skip(1);
-    for ((index, cidr), zone) in further.clone().enumerate().zip(options.zones.iter().cycle()) {
-        subnets.push(subnet(&format!("{zone}-{}", index + 1), zone, Some(cidr)));
+    for path in &options.unset {
+        set::unset(cluster, path).unwrap_or_else(|error| problems.push(refuse("--unset", &error)));
     }
-    let range = options.network_cidr.first().map_or(default::NETWORK_CIDR, String::as_str);
-    if let Ok(range) = range.parse() {
-        default::assign_ranges(range, &mut subnets);
+    for assignment in &options.set {
+        set::set(cluster, assignment).unwrap_or_else(|error| problems.push(refuse("--set", &error)));
     }
-    cluster.spec.network_cidr = Some(range.to_owned());
-    let additional: Vec<String> = further.cloned().collect();
-    cluster.spec.additional_network_cidrs = (!additional.is_empty()).then_some(additional);
-    cluster.spec.non_masquerade_cidr = Some(default::NON_MASQUERADE_CIDR.to_owned());
-    cluster.spec.subnets = Some(subnets);
+    problems.or(())
 }
 
 fn group(name: &str, role: InstanceGroupRole, size: u32) -> InstanceGroup {
@@ -248,104 +297,6 @@ fn group(name: &str, role: InstanceGroupRole, size: u32) -> InstanceGroup {
     group.spec.min_size = Some(size);
     group.spec.max_size = Some(size);
     group
-}
-
-/// One group for each master, over the control plane's zones in turn: `control-plane-<zone>`, with a number behind
-/// it when there are more masters than zones.
-fn masters(options: &CreateOptions) -> Vec<InstanceGroup> {
-    let given = &options.control_plane_zones;
-    let zones = if given.is_empty() { &options.zones } else { given };
-    let count = options.control_plane_count.map_or_else(|| given.len().max(1), |count| count as usize);
-    let master = |index: usize| {
-        let zone = &zones[index % zones.len()];
-        let number =
-            if count > zones.len() { format!("-{}", 1 + index / zones.len()) } else { String::new() };
-        let mut group = group(&format!("control-plane-{zone}{number}"), InstanceGroupRole::Master, 1);
-        group.spec.subnets = Some(vec![zone.clone()]);
-        group.spec.machine_type = options.control_plane_size.first().cloned();
-        group.spec.image.clone_from(&options.control_plane_image);
-        group.spec.root_volume_size = options.control_plane_volume_size;
-        group.spec.root_volume_type.clone_from(&options.control_plane_volume_type);
-        group
-    };
-    (0..count).map(master).collect()
-}
-
-/// One group for each zone, `nodes-<zone>`; the first have one node more where the count does not divide.
-fn nodes(options: &CreateOptions) -> Vec<InstanceGroup> {
-    let zones = u32::try_from(options.zones.len()).unwrap_or(u32::MAX);
-    let count = options.node_count.unwrap_or(zones);
-    let node = |(index, zone): (u32, &String)| {
-        let size = count / zones + u32::from(index < count % zones);
-        let mut group = group(&format!("nodes-{zone}"), InstanceGroupRole::Node, size);
-        group.spec.subnets = Some(node_subnets(options, zone));
-        group.spec.machine_type = options.node_size.first().cloned();
-        group.spec.image.clone_from(&options.node_image);
-        group.spec.root_volume_size = options.node_volume_size;
-        group.spec.root_volume_type.clone_from(&options.node_volume_type);
-        group
-    };
-    (0..).zip(&options.zones).map(node).collect()
-}
-
-/// Where a zone has subnets of further ranges, nodes are in these: the first may be small.
-fn node_subnets(options: &CreateOptions, zone: &str) -> Vec<String> {
-    let further = options.network_cidr.iter().skip(1).enumerate().zip(options.zones.iter().cycle());
-    let names =
-        further.filter(|(_, of)| of.as_str() == zone).map(|((index, _), _)| format!("{zone}-{}", index + 1));
-    let names: Vec<String> = names.collect();
-    if names.is_empty() { vec![zone.to_owned()] } else { names }
-}
-
-/// What every group has in common.
-fn finish(options: &CreateOptions, mut group: InstanceGroup) -> InstanceGroup {
-    let label = (CLUSTER_LABEL.to_owned(), options.name.clone());
-    group.metadata.labels = Some(BTreeMap::from([label]));
-    group.spec.machine_type.get_or_insert_with(|| default::MACHINE_TYPE.to_owned());
-    group.spec.image = group.spec.image.or_else(|| options.image.clone());
-    group
-}
-
-fn etcd_cluster(options: &CreateOptions, masters: &[InstanceGroup]) -> EtcdClusterSpec {
-    let groups: Vec<&str> = masters.iter().filter_map(|group| group.metadata.name.as_deref()).collect();
-    let encrypt = options.encrypt_etcd_storage.unwrap_or(true);
-    let member = |(name, group): (String, &&str)| EtcdMemberSpec {
-        name: Some(name),
-        instance_group: Some((*group).to_owned()),
-        encrypted_volume: Some(encrypt),
-        volume_type: options.etcd_storage_type.clone(),
-        ..EtcdMemberSpec::default()
-    };
-    EtcdClusterSpec {
-        name: Some("main".to_owned()),
-        etcd_members: Some(member_names(&groups).into_iter().zip(&groups).map(member).collect()),
-        ..EtcdClusterSpec::default()
-    }
-}
-
-/// The names of etcd members: what tells the names of their groups apart, with `etcd-` before a digit.
-pub(super) fn member_names(groups: &[&str]) -> Vec<String> {
-    let prefixes = ["control-plane-", "master-"];
-    let bare = |name: &&str| {
-        let mut name = *name;
-        for prefix in prefixes {
-            name = name.strip_prefix(prefix).unwrap_or(name);
-        }
-        name.chars().collect::<Vec<_>>()
-    };
-    let mut names: Vec<Vec<char>> = groups.iter().map(bare).collect();
-    while names.first().is_some_and(|name| name.len() > 1)
-        && names.iter().all(|name| name.first() == names[0].first())
-    {
-        for name in &mut names {
-            name.remove(0);
-        }
-    }
-    let readable = |name: Vec<char>| {
-        let name: String = name.into_iter().collect();
-        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("etcd-{name}") } else { name }
-    };
-    names.into_iter().map(readable).collect()
 }
 
 fn ssh_credential(cluster: &str, key: &str) -> SshCredential {

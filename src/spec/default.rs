@@ -13,13 +13,16 @@
 //!
 //! Nothing here fails: what can't be understood is left as it is, and the checks say why.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
 use ipnet::Ipv4Net;
 
 use super::subnets::{self, FIRST_MASTER};
 use super::v1alpha2::{
     AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsSpec, DnsType, ElasticIpSpec, EtcdClusterSpec,
     EtcdMemberSpec, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, InstanceManager,
-    InstanceMetadataSpec, RbacSpec, SubnetType, TopologySpec,
+    InstanceMetadataSpec, RbacSpec, SubnetSpec, SubnetType, TopologySpec,
 };
 use super::versions;
 
@@ -33,6 +36,8 @@ pub const CLUSTER_DNS_DOMAIN: &str = "cluster.local";
 pub const API_ACCESS: [&str; 2] = ["0.0.0.0/0", "::/0"];
 /// The instance type of every role.
 pub const MACHINE_TYPE: &str = "t3.medium";
+/// The instance type of bastions.
+pub const BASTION_MACHINE_TYPE: &str = "t3.micro";
 /// The type of volumes.
 pub const VOLUME_TYPE: &str = "gp3";
 /// The size of an etcd member's volume in GiB.
@@ -102,7 +107,7 @@ fn subnets(spec: &mut ClusterSpec) {
 /// subnets, rounded up to 1, 2, 4 or 8. With utility subnets, one more block is taken; the first is cut again, into 8
 /// or what the utility subnets need, and they get those; the others get the blocks behind it. Blocks that overlap a
 /// range that is written down are not given away.
-pub fn assign_ranges(network: Ipv4Net, subnets: &mut [super::v1alpha2::SubnetSpec]) {
+pub fn assign_ranges(network: Ipv4Net, subnets: &mut [SubnetSpec]) {
     let small = |kind: Option<SubnetType>| matches!(kind, Some(SubnetType::Utility | SubnetType::DualStack));
     let (little, big): (Vec<usize>, Vec<usize>) = (0..subnets.len())
         .filter(|index| subnets[*index].cidr.is_none())
@@ -127,11 +132,7 @@ pub fn assign_ranges(network: Ipv4Net, subnets: &mut [super::v1alpha2::SubnetSpe
 }
 
 /// Blocks go to subnets in the order of their zones.
-fn hand_out(
-    subnets: &mut [super::v1alpha2::SubnetSpec],
-    which: &[usize],
-    mut blocks: impl Iterator<Item = Ipv4Net>,
-) {
+fn hand_out(subnets: &mut [SubnetSpec], which: &[usize], mut blocks: impl Iterator<Item = Ipv4Net>) {
     let mut which = which.to_vec();
     which.sort_by(|one, other| subnets[*one].zone.cmp(&subnets[*other].zone));
     for index in which {
@@ -182,9 +183,7 @@ fn etcd_clusters(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
             etcd_volume(member);
         }
     }
-    if let Some(main) = clusters.first_mut() {
-        private_addresses(main, &subnets, groups);
-    }
+    private_addresses(clusters, &subnets, groups);
 }
 
 fn main_cluster(masters: &[&str]) -> EtcdClusterSpec {
@@ -211,26 +210,31 @@ fn etcd_volume(member: &mut EtcdMemberSpec) {
     member.encrypted_volume.get_or_insert(true);
 }
 
-/// A member's address is the eleventh of its group's subnet, or the next that no member has.
-fn private_addresses(
-    cluster: &mut EtcdClusterSpec,
-    subnets: &[super::v1alpha2::SubnetSpec],
-    groups: &[InstanceGroup],
-) {
-    let members = cluster.etcd_members.get_or_insert_default();
-    let mut taken: Vec<std::net::Ipv4Addr> =
-        members.iter().filter_map(|member| member.private_address.as_deref()?.parse().ok()).collect();
-    for member in members.iter_mut().filter(|member| member.private_address.is_none()) {
-        let group = groups.iter().find(|group| group.metadata.name == member.instance_group);
-        let subnet = group.and_then(|group| group.spec.subnets.as_deref()?.first());
-        let subnet = subnets.iter().find(|candidate| subnet.is_some() && candidate.name.as_ref() == subnet);
-        let Some(range) = subnet.and_then(|subnet| subnet.cidr.as_deref()?.parse::<Ipv4Net>().ok()) else {
-            continue;
-        };
+/// A master's address is the eleventh of its group's subnet, or the next that no other master has; its members of
+/// several etcd clusters share it.
+fn private_addresses(clusters: &mut [EtcdClusterSpec], subnets: &[SubnetSpec], groups: &[InstanceGroup]) {
+    let subnets: BTreeMap<_, _> = subnets.iter().map(|subnet| (&subnet.name, subnet)).collect();
+    let groups: BTreeMap<_, _> = groups.iter().map(|group| (&group.metadata.name, group)).collect();
+    let mut masters: BTreeMap<String, Option<Ipv4Addr>> = BTreeMap::new();
+    let members = || clusters.iter().flat_map(|cluster| cluster.etcd_members.iter().flatten());
+    for member in members() {
+        let address = member.private_address.as_deref().and_then(|address| address.parse().ok());
+        let Some(group) = member.instance_group.clone() else { continue };
+        let known = masters.entry(group).or_default();
+        *known = known.or(address);
+    }
+    let mut taken: BTreeSet<Ipv4Addr> = masters.values().copied().flatten().collect();
+    for (group, address) in masters.iter_mut().filter(|(_, address)| address.is_none()) {
+        let group = groups.get(&Some(group.clone()));
+        let subnet = group.and_then(|group| subnets.get(&group.spec.subnets.as_deref()?.first().cloned()));
+        let range = subnet.and_then(|subnet| subnet.cidr.as_deref()?.parse::<Ipv4Net>().ok());
+        let Some(range) = range else { continue };
         let mut addresses = (FIRST_MASTER..).map_while(|offset| subnets::nth(range, offset));
-        let free = addresses.find(|address| !taken.contains(address) && subnets::assignable(range, *address));
-        taken.extend(free);
-        member.private_address = free.map(|address| address.to_string());
+        *address = addresses.find(|address| subnets::assignable(range, *address) && taken.insert(*address));
+    }
+    for member in clusters.iter_mut().flat_map(|cluster| cluster.etcd_members.iter_mut().flatten()) {
+        let address = member.instance_group.as_ref().and_then(|group| *masters.get(group)?);
+        member.private_address = member.private_address.take().or(address.map(|address| address.to_string()));
     }
 }
 
@@ -266,7 +270,7 @@ fn group_subnets(cluster: &ClusterSpec, spec: &mut InstanceGroupSpec) {
     if spec.subnets.as_ref().is_some_and(|subnets| !subnets.is_empty()) {
         return;
     }
-    let usable = |subnet: &&super::v1alpha2::SubnetSpec| subnet.r#type != Some(SubnetType::Utility);
+    let usable = |subnet: &&SubnetSpec| subnet.r#type != Some(SubnetType::Utility);
     let names: Vec<String> =
         cluster.subnets.iter().flatten().filter(usable).filter_map(|subnet| subnet.name.clone()).collect();
     if spec.role != Some(InstanceGroupRole::Master) || names.len() == 1 {

@@ -32,8 +32,8 @@ fn name(name: &str, report: &mut Report<'_>) {
     if name.is_empty() {
         return report.missing(PATH, "a cluster is called by a DNS name, such as `demo.example.com`");
     }
-    report.read(PATH, Some(name), text::dns_name);
-    if !name.contains('.') {
+    let named = report.read(PATH, Some(name), text::dns_name).is_some();
+    if named && !name.contains('.') {
         let hint = format!("a cluster is called by a DNS name with a dot, such as `{name}.example.com`");
         report.push(Problem::at(PATH, format!("`{name}` has no dot")).hint(hint));
     }

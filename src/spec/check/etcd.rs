@@ -203,19 +203,22 @@ impl VolumeFields<'_> {
         for ((name, value), range, unit) in fields {
             match (value, range) {
                 (Some(value), Some(range)) if !range.contains(&value) => {
-                    let message = format!("a {kind} volume can't have {value} {unit}");
-                    let hint = format!("it has {} to {}", range.start(), range.end());
+                    let message = format!("volumes of the type {kind} can't have {value} {unit}");
+                    let hint = format!("they have {} to {}", range.start(), range.end());
                     report.push(Problem::at(at(name), message).hint(hint));
                 }
                 (Some(_), None) => {
-                    let message = format!("a {kind} volume has no such setting");
+                    let message = format!("volumes of the type {kind} have no such setting");
                     report.push(Problem::at(at(name), message).hint("leave it out, or use gp3"));
                 }
                 _ => {}
             }
         }
         if kind.starts_with("io") && self.iops.1.is_none() {
-            report.missing(at(self.iops.0), &format!("a {kind} volume's operations a second must be said"));
+            report.missing(
+                at(self.iops.0),
+                &format!("say how many operations a second the `{kind}` volume has"),
+            );
         }
         self.key(path, report);
     }

@@ -1,18 +1,24 @@
 //! Instance groups.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::etcd::VolumeFields;
 use super::{Report, text};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object,
+    SubnetType,
 };
 use crate::spec::yaml::join;
 
 pub(super) fn check_all(cluster: &Cluster, groups: &[InstanceGroup], problems: &mut Problems) {
-    let subnets: BTreeSet<&str> =
-        cluster.spec.subnets.iter().flatten().filter_map(|subnet| subnet.name.as_deref()).collect();
+    let subnets: Subnets<'_> = cluster
+        .spec
+        .subnets
+        .iter()
+        .flatten()
+        .filter_map(|it| Some((it.name.as_deref()?, it.r#type)))
+        .collect();
     for group in groups {
         let mut report = Report::of(group, problems);
         identity(cluster, group, &mut report);
@@ -86,7 +92,10 @@ pub(super) fn max_pods(kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) {
     }
 }
 
-fn placement(spec: &InstanceGroupSpec, known: &BTreeSet<&str>, report: &mut Report<'_>) {
+/// The cluster's subnets by name, and what they are.
+type Subnets<'a> = BTreeMap<&'a str, Option<SubnetType>>;
+
+fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<'_>) {
     const PATH: &str = "spec.subnets";
     let subnets = spec.subnets.as_deref().unwrap_or_default();
     if subnets.is_empty() {
@@ -95,8 +104,8 @@ fn placement(spec: &InstanceGroupSpec, known: &BTreeSet<&str>, report: &mut Repo
     let mut seen = BTreeSet::new();
     for (index, subnet) in subnets.iter().enumerate() {
         let path = format!("{PATH}[{index}]");
-        if !known.contains(subnet.as_str()) {
-            let hint = format!("there are: {}", known.iter().copied().collect::<Vec<_>>().join(", "));
+        if !known.contains_key(subnet.as_str()) {
+            let hint = format!("there are: {}", known.keys().copied().collect::<Vec<_>>().join(", "));
             report.push(Problem::at(path, format!("the cluster has no subnet `{subnet}`")).hint(hint));
         } else if !seen.insert(subnet) {
             report.push(Problem::at(path, format!("`{subnet}` stands here twice")));
@@ -106,7 +115,8 @@ fn placement(spec: &InstanceGroupSpec, known: &BTreeSet<&str>, report: &mut Repo
         let message = "a master stays in one subnet: its volume and its address are there";
         report.push(Problem::at(format!("{PATH}[1]"), message).hint("keep one subnet"));
     }
-    if spec.associate_public_ip == Some(false) {
+    let public = |name: &String| known.get(name.as_str()) == Some(&Some(SubnetType::Public));
+    if spec.associate_public_ip == Some(false) && subnets.iter().any(public) {
         let message = "instances in a public subnet reach nothing without a public address";
         report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
     }

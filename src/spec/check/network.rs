@@ -28,6 +28,7 @@ pub(super) fn check(spec: &ClusterSpec, report: &mut Report<'_>) {
 /// The ranges of the cluster, as far as they can be read.
 struct Ranges {
     network: Option<Ipv4Net>,
+    additional: Vec<Ipv4Net>,
     internal: Option<Ipv4Net>,
     pods: Option<Ipv4Net>,
     services: Option<Ipv4Net>,
@@ -40,12 +41,21 @@ const SERVICES: &str = "spec.serviceClusterIPRange";
 
 impl Ranges {
     fn read(spec: &ClusterSpec, report: &mut Report<'_>) -> Self {
+        let additional = spec.additional_network_cidrs.iter().flatten().enumerate();
+        let additional = additional.filter_map(|(index, range)| {
+            report.read(&format!("spec.additionalNetworkCIDRs[{index}]"), Some(range), text::ipv4_net)
+        });
         Self {
+            additional: additional.collect(),
             network: report.read(NETWORK, spec.network_cidr.as_deref(), text::ipv4_net),
             internal: report.read(INTERNAL, spec.non_masquerade_cidr.as_deref(), text::ipv4_net),
             pods: report.read(PODS, spec.pod_cidr.as_deref(), text::ipv4_net),
             services: report.read(SERVICES, spec.service_cluster_ip_range.as_deref(), text::ipv4_net),
         }
+    }
+
+    fn in_vpc(&self, range: Ipv4Net) -> bool {
+        self.network.iter().chain(&self.additional).any(|vpc| vpc.contains(&range))
     }
 
     fn check(&self, report: &mut Report<'_>) {
@@ -142,7 +152,7 @@ fn subnet_ranges(subnets: &[SubnetSpec], ranges: &Ranges, report: &mut Report<'_
             let message = format!("`{range}` is not a range that a subnet can have");
             report.push(Problem::at(&path, message).hint("a subnet's prefix is from /16 to /28"));
         }
-        if let Some(network) = ranges.network.filter(|network| !network.contains(&range)) {
+        if let Some(network) = ranges.network.filter(|_| !ranges.in_vpc(range)) {
             report.push(Problem::at(&path, format!("`{range}` is not inside of {NETWORK} (`{network}`)")));
         }
         for (other_path, other) in [(PODS, ranges.pods), (SERVICES, ranges.services)] {

@@ -1,5 +1,6 @@
 use snapbox::{assert_data_eq, file};
 
+use crate::spec::create::{ExistingSubnet, GroupOptions};
 use crate::spec::{CreateOptions, create, to_yaml};
 
 fn demo() -> CreateOptions {
@@ -35,10 +36,174 @@ fn every_bad_flag_is_named() {
         name: "Demo".to_owned(),
         zones: vec!["us-east-1".to_owned()],
         control_plane_zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
-        control_plane_count: Some(1),
+        control_plane: GroupOptions { count: Some(1), ..GroupOptions::default() },
+        networking: Some("cillium".to_owned()),
+        topology: Some("publick".to_owned()),
+        bastion: true,
+        instance_manager: Some("karpenter".to_owned()),
         network_cidr: vec!["10.0.0.1/16".to_owned()],
         ssh_public_key: Some("-----BEGIN OPENSSH PRIVATE KEY-----".to_owned()),
         ..CreateOptions::default()
     };
     assert_data_eq!(written(&options), file!["create/bad-flags.txt"]);
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+/// What is written, and what of it can't be built yet.
+fn written_and_refused(options: &CreateOptions) -> String {
+    let refused = create(options).and_then(|manifests| manifests.complete());
+    let refused =
+        refused.map_or_else(|problems| problems.to_string(), |_| "everything can be built".to_owned());
+    format!("{}---\n# {}\n", written(options), refused.replace('\n', "\n# ").replace("# \n", "#\n"))
+}
+
+#[test]
+fn three_masters_get_a_load_balancer_and_three_etcd_members() {
+    let options = CreateOptions {
+        name: "ha.example.com".to_owned(),
+        zones: texts(&["us-test-1a", "us-test-1b", "us-test-1c"]),
+        control_plane_zones: texts(&["us-test-1a", "us-test-1b", "us-test-1c"]),
+        networking: Some("cilium".to_owned()),
+        ..CreateOptions::default()
+    };
+    assert_data_eq!(written_and_refused(&options), file!["create/ha.yaml"]);
+}
+
+#[test]
+fn masters_that_share_zones_are_numbered() {
+    let options = CreateOptions {
+        name: "ha.example.com".to_owned(),
+        zones: texts(&["us-test-1a", "us-test-1b"]),
+        control_plane: GroupOptions { count: Some(5), ..GroupOptions::default() },
+        nodes: GroupOptions { count: Some(3), ..GroupOptions::default() },
+        etcd_clusters: texts(&["main", "events"]),
+        ..CreateOptions::default()
+    };
+    let manifests = create(&options).unwrap_or_else(|problems| panic!("{problems}"));
+    let members = manifests.cluster.spec.etcd_clusters.unwrap_or_default();
+    let members: Vec<_> = members
+        .iter()
+        .flat_map(|cluster| cluster.etcd_members.iter().flatten())
+        .filter_map(|member| Some((member.name.clone()?, member.instance_group.clone()?)))
+        .collect();
+    let expected = [
+        ("a-1", "control-plane-us-test-1a-1"),
+        ("b-1", "control-plane-us-test-1b-1"),
+        ("a-2", "control-plane-us-test-1a-2"),
+        ("b-2", "control-plane-us-test-1b-2"),
+        ("a-3", "control-plane-us-test-1a-3"),
+    ];
+    let expected = expected.map(|(name, group)| (name.to_owned(), group.to_owned()));
+    assert_eq!(members[..5], expected);
+    assert_eq!(members[5..], expected);
+    let nodes: Vec<_> = manifests.instance_groups[5..]
+        .iter()
+        .map(|group| (group.metadata.name.as_deref().unwrap_or_default(), group.spec.min_size))
+        .collect();
+    assert_eq!(nodes, [("nodes-us-test-1a", Some(2)), ("nodes-us-test-1b", Some(1))]);
+}
+
+/// Names and ranges of the subnets that flags make.
+fn subnets(options: &CreateOptions) -> Vec<(String, String)> {
+    let manifests = create(options).unwrap_or_else(|problems| panic!("{problems}"));
+    let subnets = manifests.cluster.spec.subnets.unwrap_or_default();
+    subnets.into_iter().filter_map(|subnet| Some((subnet.name?, subnet.cidr?))).collect()
+}
+
+#[test]
+fn a_private_topology_cuts_its_utility_subnets_from_the_first_block() {
+    let options = CreateOptions {
+        name: "complex.example.com".to_owned(),
+        zones: texts(&["us-test-1a", "us-test-1b", "us-test-1c"]),
+        network_cidr: texts(&["10.0.0.0/16", "10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.4.0.0/16"]),
+        networking: Some("cni".to_owned()),
+        topology: Some("private".to_owned()),
+        bastion: true,
+        control_plane: GroupOptions { count: Some(3), ..GroupOptions::default() },
+        nodes: GroupOptions { count: Some(10), ..GroupOptions::default() },
+        ssh_access: texts(&["1.2.3.4/32"]),
+        ..CreateOptions::default()
+    };
+    let expected = [
+        ("us-test-1a", "10.0.64.0/18"),
+        ("us-test-1b", "10.0.128.0/18"),
+        ("us-test-1c", "10.0.192.0/18"),
+        ("us-test-1a-1", "10.1.0.0/16"),
+        ("us-test-1b-2", "10.2.0.0/16"),
+        ("us-test-1c-3", "10.3.0.0/16"),
+        ("us-test-1a-4", "10.4.0.0/16"),
+        ("utility-us-test-1a", "10.0.0.0/21"),
+        ("utility-us-test-1b", "10.0.24.0/21"),
+        ("utility-us-test-1c", "10.0.40.0/21"),
+        ("utility-us-test-1a-1", "10.0.8.0/21"),
+        ("utility-us-test-1b-2", "10.0.32.0/21"),
+        ("utility-us-test-1c-3", "10.0.48.0/21"),
+        ("utility-us-test-1a-4", "10.0.16.0/21"),
+    ];
+    assert_eq!(subnets(&options), expected.map(|(name, cidr)| (name.to_owned(), cidr.to_owned())));
+    assert_data_eq!(written_and_refused(&options), file!["create/private.yaml"]);
+}
+
+#[test]
+fn every_flag_finds_its_field() {
+    let group = |size: &[&str], image: &str| GroupOptions {
+        count: None,
+        size: texts(size),
+        image: Some(image.to_owned()),
+        tenancy: Some("dedicated".to_owned()),
+        volume_size: Some(50),
+        volume_type: Some("io2".to_owned()),
+        security_groups: texts(&["sg-1", "sg-2"]),
+    };
+    let existing = |id: &str, cidr: &str| ExistingSubnet {
+        id: id.to_owned(),
+        zone: "us-test-1a".to_owned(),
+        cidr: cidr.to_owned(),
+    };
+    let options = CreateOptions {
+        name: "all.example.com".to_owned(),
+        channel: Some("alpha".to_owned()),
+        kubernetes_version: Some("1.35.7".to_owned()),
+        kubernetes_feature_gates: texts(&["One", "+Two", "-Three"]),
+        cloud_labels: [("team".to_owned(), "a".to_owned())].into(),
+        zones: texts(&["us-test-1a"]),
+        network_cidr: texts(&["10.0.0.0/16"]),
+        network_id: Some("vpc-1".to_owned()),
+        subnets: vec![existing("subnet-1", "10.0.1.0/24")],
+        utility_subnets: vec![existing("subnet-2", "10.0.2.0/24")],
+        topology: Some("private".to_owned()),
+        networking: Some("cilium-etcd".to_owned()),
+        ipv6: true,
+        associate_public_ip: Some(false),
+        disable_subnet_tags: true,
+        dns: Some("private".to_owned()),
+        dns_zone: Some("example.com".to_owned()),
+        api_loadbalancer_type: Some("internal".to_owned()),
+        api_public_name: Some("api.example.com".to_owned()),
+        api_ssl_certificate: Some("arn:aws:acm:us-test-1:1:certificate/1".to_owned()),
+        admin_access: texts(&["10.0.0.0/8"]),
+        ssh_access: texts(&["pl-1"]),
+        ssh_public_key: Some(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdW1PWyFUQk2gk3E1WjC7sVAkBTsmnrlIyNvMfHuR5b me\n"
+                .to_owned(),
+        ),
+        bastion: true,
+        bastion_image: Some("ami-00000001".to_owned()),
+        image: Some("ami-00000002".to_owned()),
+        instance_manager: Some("cloudgroups".to_owned()),
+        control_plane_zones: texts(&["us-test-1a"]),
+        control_plane: group(&["m5.large"], "ami-00000003"),
+        nodes: group(&["c5.large", "c6i.large"], "ami-00000004"),
+        etcd_clusters: texts(&["main", "events"]),
+        encrypt_etcd_storage: Some(false),
+        etcd_storage_type: Some("io1".to_owned()),
+        authorization: Some("AlwaysAllow".to_owned()),
+        discovery_store: Some("s3://discovery/".to_owned()),
+        set: texts(&["spec.kubelet.maxPods=50", "spec.etcdClusters[*].version=3.5.9"]),
+        unset: texts(&["spec.channel"]),
+    };
+    assert_data_eq!(written_and_refused(&options), file!["create/every-flag.yaml"]);
 }

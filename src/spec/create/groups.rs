@@ -1,0 +1,151 @@
+//! Instance groups, and the etcd clusters over them.
+
+use std::collections::BTreeMap;
+
+use super::network::{further, is_private};
+use super::{CreateOptions, GroupOptions, group};
+use crate::spec::default;
+use crate::spec::v1alpha2::{
+    CLUSTER_LABEL, ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole,
+    InstanceManager, MixedInstancesPolicySpec, SubnetType,
+};
+
+/// One group for each master, over the control plane's zones in turn: `control-plane-<zone>`, with a number behind
+/// it when there are more masters than zones.
+pub(super) fn masters(options: &CreateOptions) -> Vec<InstanceGroup> {
+    let given = &options.control_plane_zones;
+    let zones = if given.is_empty() { &options.zones } else { given };
+    let count = options.control_plane.count.map_or_else(|| given.len().max(1), |count| count as usize);
+    let prefix = if options.ipv6 && is_private(options) { "dualstack-" } else { "" };
+    let master = |index: usize| {
+        let zone = &zones[index % zones.len()];
+        let number =
+            if count > zones.len() { format!("-{}", 1 + index / zones.len()) } else { String::new() };
+        let mut group = group(&format!("control-plane-{zone}{number}"), InstanceGroupRole::Master, 1);
+        group.spec.subnets = Some(vec![format!("{prefix}{zone}")]);
+        machine(&options.control_plane, &mut group);
+        group
+    };
+    (0..count).map(master).collect()
+}
+
+/// One group for each zone, `nodes-<zone>`; the first have one node more where the count does not divide. Karpenter
+/// has one group for all.
+pub(super) fn nodes(options: &CreateOptions) -> Vec<InstanceGroup> {
+    if options.instance_manager.as_deref() == Some("karpenter") {
+        let mut group = InstanceGroup::named("nodes");
+        group.spec.role = Some(InstanceGroupRole::Node);
+        group.spec.manager = Some(InstanceManager::Karpenter);
+        return vec![group];
+    }
+    let zones = u32::try_from(options.zones.len()).unwrap_or(u32::MAX);
+    let count = options.nodes.count.unwrap_or(zones);
+    let node = |(index, zone): (u32, &String)| {
+        let size = count / zones + u32::from(index < count % zones);
+        let mut group = group(&format!("nodes-{zone}"), InstanceGroupRole::Node, size);
+        group.spec.subnets = Some(node_subnets(options, zone));
+        machine(&options.nodes, &mut group);
+        group
+    };
+    (0..).zip(&options.zones).map(node).collect()
+}
+
+/// Where a zone has subnets of further ranges, nodes are in these: the first may be small.
+fn node_subnets(options: &CreateOptions, zone: &str) -> Vec<String> {
+    let names = further(options).filter(|(_, of, _)| of.as_str() == zone).map(|(name, ..)| name);
+    let names: Vec<String> = names.collect();
+    if names.is_empty() { vec![zone.to_owned()] } else { names }
+}
+
+/// The bastion, in all private subnets; in IPv6 in those for masters.
+pub(super) fn bastions(options: &CreateOptions, spec: &ClusterSpec) -> Option<InstanceGroup> {
+    if !options.bastion {
+        return None;
+    }
+    let mut group = group("bastions", InstanceGroupRole::Bastion, 1);
+    group.spec.image.clone_from(&options.bastion_image);
+    group.spec.machine_type = Some(default::BASTION_MACHINE_TYPE.to_owned());
+    let kind = if options.ipv6 { SubnetType::DualStack } else { SubnetType::Private };
+    group.spec.subnets = Some(subnets_of(spec, kind));
+    Some(group)
+}
+
+fn subnets_of(spec: &ClusterSpec, kind: SubnetType) -> Vec<String> {
+    let subnets = spec.subnets.iter().flatten().filter(|subnet| subnet.r#type == Some(kind));
+    subnets.filter_map(|subnet| subnet.name.clone()).collect()
+}
+
+fn machine(options: &GroupOptions, group: &mut InstanceGroup) {
+    let spec = &mut group.spec;
+    spec.machine_type = options.size.first().cloned();
+    spec.mixed_instances_policy = (options.size.len() > 1).then(|| MixedInstancesPolicySpec {
+        instances: Some(options.size.clone()),
+        ..MixedInstancesPolicySpec::default()
+    });
+    spec.image.clone_from(&options.image);
+    spec.tenancy.clone_from(&options.tenancy);
+    spec.root_volume_size = options.volume_size;
+    spec.root_volume_type.clone_from(&options.volume_type);
+    spec.additional_security_groups =
+        (!options.security_groups.is_empty()).then(|| options.security_groups.clone());
+}
+
+/// What every group has in common.
+pub(super) fn finish(options: &CreateOptions, spec: &ClusterSpec, mut group: InstanceGroup) -> InstanceGroup {
+    let label = (CLUSTER_LABEL.to_owned(), options.name.clone());
+    group.metadata.labels = Some(BTreeMap::from([label]));
+    group.spec.machine_type.get_or_insert_with(|| default::MACHINE_TYPE.to_owned());
+    group.spec.image = group.spec.image.or_else(|| options.image.clone());
+    group.spec.associate_public_ip = options.associate_public_ip;
+    let kind = if is_private(options) { SubnetType::Private } else { SubnetType::Public };
+    group.spec.subnets.get_or_insert_with(|| subnets_of(spec, kind));
+    group
+}
+
+/// The etcd clusters: `main` unless asked otherwise, each with a member on every master.
+pub(super) fn etcd_clusters(options: &CreateOptions, masters: &[InstanceGroup]) -> Vec<EtcdClusterSpec> {
+    let mut names = options.etcd_clusters.clone();
+    if names.is_empty() {
+        names.push("main".to_owned());
+    }
+    if options.networking.as_deref() == Some("cilium-etcd") {
+        names.push("cilium".to_owned());
+    }
+    names.into_iter().map(|name| etcd_cluster(options, name, masters)).collect()
+}
+
+fn etcd_cluster(options: &CreateOptions, name: String, masters: &[InstanceGroup]) -> EtcdClusterSpec {
+    let groups: Vec<&str> = masters.iter().filter_map(|group| group.metadata.name.as_deref()).collect();
+    let encrypt = options.encrypt_etcd_storage.unwrap_or(true);
+    let member = |(name, group): (String, &&str)| EtcdMemberSpec {
+        name: Some(name),
+        instance_group: Some((*group).to_owned()),
+        encrypted_volume: Some(encrypt),
+        volume_type: options.etcd_storage_type.clone(),
+        ..EtcdMemberSpec::default()
+    };
+    EtcdClusterSpec {
+        name: Some(name),
+        etcd_members: Some(member_names(&groups).into_iter().zip(&groups).map(member).collect()),
+        ..EtcdClusterSpec::default()
+    }
+}
+
+/// The names of etcd members: what tells the names of their groups apart, with `etcd-` before a digit.
+pub(in crate::spec) fn member_names(groups: &[&str]) -> Vec<String> {
+    let bare = |name: &&str| {
+        let name = name.strip_prefix("control-plane-").unwrap_or(name);
+        name.strip_prefix("master-").unwrap_or(name).chars().collect()
+    };
+    let names: Vec<Vec<char>> = groups.iter().map(bare).collect();
+    let shortest = names.iter().map(Vec::len).min().unwrap_or_default();
+    let Some(first) = names.first() else { return Vec::new() };
+    let common = (0..shortest.saturating_sub(1))
+        .take_while(|index| names.iter().all(|name| name[*index] == first[*index]))
+        .count();
+    let readable = |name: &Vec<char>| {
+        let name: String = name[common..].iter().collect();
+        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("etcd-{name}") } else { name }
+    };
+    names.iter().map(readable).collect()
+}
