@@ -29,6 +29,14 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// One of its layers is not there.
+    #[error("{path} names a layer that is not there: {layer}")]
+    Missing {
+        /// Where the description came from.
+        path: String,
+        /// The layer.
+        layer: PathBuf,
+    },
     /// A file could not be read or written.
     #[error("the harness's layer can't be made")]
     File(#[from] std::io::Error),
@@ -173,7 +181,12 @@ fn agent() -> Option<String> {
 }
 
 fn parse(path: &str, description: &str) -> Result<Image, Error> {
-    serde_json::from_str(description).map_err(|source| Error::Describe { path: path.to_owned(), source })
+    let image: Image = serde_json::from_str(description)
+        .map_err(|source| Error::Describe { path: path.to_owned(), source })?;
+    match image.layers.iter().find(|layer| !layer.is_dir()) {
+        Some(layer) => Err(Error::Missing { path: path.to_owned(), layer: layer.clone() }),
+        None => Ok(image),
+    }
 }
 
 fn write(path: &Path, mode: u32, content: &str) -> Result<(), Error> {

@@ -175,7 +175,7 @@ pub enum InstanceState {
     Pending,
     /// Reported running.
     Running,
-    /// To be stopped with its disk kept.
+    /// To be stopped; the region stops none yet, and a machine that ends is a terminated one.
     Stopping,
     /// Stopped.
     Stopped,
