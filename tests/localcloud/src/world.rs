@@ -215,6 +215,7 @@ pub struct MetadataOptions {
     /// `enabled` or `disabled`.
     pub endpoint: String,
     /// Whether the instance's tags are served: `enabled` or `disabled`.
+    #[serde(rename = "tags")]
     pub instance_tags: String,
 }
 
