@@ -153,6 +153,7 @@ pub struct LocalCloud {
     swept: bool,
     // Held as long as the cloud lives.
     _lock: fs::File,
+    _held: Vec<fs::File>,
 }
 
 impl LocalCloud {
@@ -163,9 +164,11 @@ impl LocalCloud {
         }
         let (directory, lock) = prepare_directory(&options.directory)?;
         let name = cloud_name(&directory);
-        let mut images = Vec::new();
+        let (mut images, mut held) = (Vec::new(), Vec::new());
         for source in options.images {
-            images.push(find_image(source).await?);
+            let image = find_image(source).await?;
+            held.extend(image.hold()?);
+            images.push(image);
         }
         raise_limits();
         let left = cleanup::sweep(&name, &directory);
@@ -199,6 +202,7 @@ impl LocalCloud {
             endpoint: None,
             swept: false,
             _lock: lock,
+            _held: held,
         };
         // Whatever fails from here on: dropping the cloud cleans up.
         cloud.open(images, sender).await?;
