@@ -19,7 +19,7 @@ use crate::network::{self, ENDPOINT, ENDPOINT_PORT, Network};
 use crate::process::{self, Process};
 use crate::region::{self, Region};
 use crate::status::Status;
-use crate::{cleanup, endpoint};
+use crate::{cleanup, command, endpoint};
 
 /// The access key that the region knows as its account's operator.
 pub(crate) const OPERATOR: (&str, &str) = ("operator", "operator-secret");
@@ -170,7 +170,7 @@ impl LocalCloud {
             held.extend(image.hold()?);
             images.push(image);
         }
-        raise_limits();
+        prepare_kernel().await;
         let left = cleanup::sweep(&name, &directory);
         if !left.is_empty() {
             return Err(Error::LeftBehind(left));
@@ -327,18 +327,33 @@ impl Drop for LocalCloud {
     }
 }
 
-/// The kernel's limits of inotify count what all containers of one user have together, and their defaults are for
-/// one system. They are raised for the whole machine, and stay so.
-fn raise_limits() {
-    for (setting, wanted) in [("max_user_instances", 8192_u64), ("max_user_watches", 524_288)] {
-        let path = Path::new("/proc/sys/fs/inotify").join(setting);
+/// Modules that instances need and can't load: where they are not built in, the machine loads them.
+const MODULES: [&str; 6] = ["br_netfilter", "loop", "nf_conntrack", "overlay", "veth", "vxlan"];
+
+/// Limits of the whole machine, with what instances need: inotify counts what all containers of one user have
+/// together, and kube-proxy wants a size of the connection table that only the machine itself may set.
+const LIMITS: [(&str, u64); 3] = [
+    ("fs/inotify/max_user_instances", 8192),
+    ("fs/inotify/max_user_watches", 524_288),
+    ("net/netfilter/nf_conntrack_max", 262_144),
+];
+
+/// Loads modules and raises limits, for the whole machine; both stay so.
+async fn prepare_kernel() {
+    for module in MODULES {
+        if let Err(error) = command::run(&["modprobe", "--quiet", module]).await {
+            tracing::debug!(module, %error, "built in, or missing");
+        }
+    }
+    for (setting, wanted) in LIMITS {
+        let path = Path::new("/proc/sys").join(setting);
         let current = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
         if current.is_some_and(|current| current >= wanted) {
             continue;
         }
         match fs::write(&path, wanted.to_string()) {
-            Ok(()) => tracing::info!("raised fs.inotify.{setting} to {wanted}"),
-            Err(error) => tracing::warn!(%error, "many instances may run out of fs.inotify.{setting}"),
+            Ok(()) => tracing::info!(setting, wanted, "raised for the whole machine"),
+            Err(error) => tracing::warn!(setting, %error, "can't be raised; many instances may need it"),
         }
     }
 }
