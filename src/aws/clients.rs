@@ -48,7 +48,7 @@ impl Clients {
     /// Loads credentials and settings the way every AWS tool does, for the given region, else for the one of the
     /// environment or profile, else for `us-east-1`. Nothing is sent: wrong credentials show at the first call.
     pub async fn load(region: Option<&str>) -> Self {
-        Self::from_config(Self::loader(region).load().await)
+        Self::from_config(Box::pin(Self::loader(region).load()).await)
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
@@ -72,7 +72,7 @@ impl Clients {
     pub async fn for_endpoint(region: &str, endpoint: &str) -> Self {
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "example", None, None, "test");
         let loader = Self::loader(Some(region)).endpoint_url(endpoint).credentials_provider(credentials);
-        Self::from_config(loader.load().await)
+        Self::from_config(Box::pin(loader.load()).await)
     }
 
     /// The same credentials and settings, for another region.

@@ -2,13 +2,23 @@
 //!
 //! - [`layout`]: every key, in one file.
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`file`]), or memory ([`memory`]).
+//! - [`cluster_state`]: one cluster's part of it, typed; [`secrets`]: its keys.
+//! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't.
 
+pub mod cluster_state;
 pub mod file;
+pub mod holder;
 pub mod layout;
+pub mod lease;
 pub mod memory;
 pub mod s3;
+pub mod secrets;
 pub mod store;
 
+pub use cluster_state::{ClusterState, Specification, StateError, Stored};
+pub use holder::Holder;
+pub use lease::{Lease, LeaseError, LeaseRecord};
+pub use secrets::{Secrets, SecretsError};
 pub use store::{Condition, Object, Store, StoreError, Version};

@@ -115,6 +115,8 @@ impl StoreError {
 }
 
 /// A state store. Cloning is cheap.
+///
+/// The SDK's futures are large, so they are boxed here, once, and not in everything that waits for one.
 #[derive(Clone, Debug)]
 pub struct Store(Arc<Kind>);
 
@@ -168,7 +170,9 @@ impl Store {
     /// Opens the store at an address. A bucket must be there, and must keep versions.
     pub async fn open(url: &str, clients: &Clients) -> Result<Self, StoreError> {
         let kind = match Address::parse(url)? {
-            Address::S3 { bucket, prefix } => Kind::S3(S3Store::open(clients, bucket, prefix).await?),
+            Address::S3 { bucket, prefix } => {
+                Kind::S3(Box::pin(S3Store::open(clients, bucket, prefix)).await?)
+            }
             Address::File(folder) => Kind::File(FileStore::new(folder)),
         };
         Ok(Self(Arc::new(kind)))
@@ -205,7 +209,7 @@ impl Store {
     pub async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         check(key)?;
         match &*self.0 {
-            Kind::S3(store) => store.get(key).await,
+            Kind::S3(store) => Box::pin(store.get(key)).await,
             Kind::File(store) => store.get(key).await,
             Kind::Memory(store) => Ok(store.get(key)),
         }
@@ -223,7 +227,7 @@ impl Store {
     pub async fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version, StoreError> {
         check(key)?;
         match &*self.0 {
-            Kind::S3(store) => store.put(key, bytes, &condition).await,
+            Kind::S3(store) => Box::pin(store.put(key, bytes, &condition)).await,
             Kind::File(store) => store.put(key, bytes, condition).await,
             Kind::Memory(store) => store.put(key, bytes, &condition),
         }
@@ -234,7 +238,7 @@ impl Store {
     pub async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
         check(key)?;
         match &*self.0 {
-            Kind::S3(store) => store.delete(key, version).await,
+            Kind::S3(store) => Box::pin(store.delete(key, version)).await,
             Kind::File(store) => store.delete(key, version.clone()).await,
             Kind::Memory(store) => store.delete(key, version),
         }
@@ -243,7 +247,7 @@ impl Store {
     /// The keys that start with a prefix, sorted.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         match &*self.0 {
-            Kind::S3(store) => store.list(prefix).await,
+            Kind::S3(store) => Box::pin(store.list(prefix)).await,
             Kind::File(store) => store.list(prefix).await,
             Kind::Memory(store) => Ok(store.list(prefix)),
         }
@@ -253,7 +257,7 @@ impl Store {
     /// It costs one call per thousand of them, however much is below.
     pub async fn children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         match &*self.0 {
-            Kind::S3(store) => store.children(prefix).await,
+            Kind::S3(store) => Box::pin(store.children(prefix)).await,
             Kind::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
             Kind::Memory(store) => Ok(children_of(&store.list(prefix), prefix)),
         }
@@ -263,7 +267,7 @@ impl Store {
     /// cluster would be its private keys.
     pub async fn purge(&self, prefix: &str) -> Result<(), StoreError> {
         match &*self.0 {
-            Kind::S3(store) => store.purge(prefix).await,
+            Kind::S3(store) => Box::pin(store.purge(prefix)).await,
             Kind::File(store) => store.purge(prefix).await,
             Kind::Memory(store) => {
                 store.purge(prefix);
