@@ -2,9 +2,16 @@
 
 use std::env;
 
+use anyhow::Context as _;
+
 use super::Global;
 use super::diagnostic::Refusal;
 use super::interrupt::Interrupt;
+use super::output;
+use crate::aws::Clients;
+use crate::pki::kubeconfig;
+use crate::state::store::Address;
+use crate::state::{ClusterState, Store};
 
 /// What every command is given.
 #[derive(Debug)]
@@ -20,17 +27,33 @@ impl Context {
         Self { global, interrupt }
     }
 
-    /// The cluster a command is about: its argument, or `--name`, or `WINDLASS_CLUSTER_NAME`.
-    pub(crate) fn cluster_name(&self, argument: Option<&str>) -> Result<String, Refusal> {
+    /// The cluster that the user names: the argument, or `--name`, or `WINDLASS_CLUSTER_NAME`.
+    pub(crate) fn named_cluster(&self, argument: Option<&str>) -> Result<Option<String>, Refusal> {
         match (argument, self.global.name.as_deref()) {
             (Some(argument), Some(flag)) if argument != flag => Err(Refusal::new(format!(
                 "the cluster is named twice: `{argument}` as the argument and `{flag}` with --name"
             ))),
-            (Some(name), _) | (None, Some(name)) => Ok(name.to_owned()),
-            (None, None) => setting("WINDLASS_CLUSTER_NAME").ok_or_else(|| {
-                Refusal::new("which cluster?").hint("name it with --name, or set WINDLASS_CLUSTER_NAME")
-            }),
+            (Some(name), _) | (None, Some(name)) => Ok(Some(name.to_owned())),
+            (None, None) => Ok(setting("WINDLASS_CLUSTER_NAME")),
         }
+    }
+
+    /// The cluster a command is about, which must be named: for commands that can't be undone.
+    pub(crate) fn explicit_cluster_name(&self, argument: Option<&str>) -> Result<String, Refusal> {
+        self.named_cluster(argument)?.ok_or_else(|| {
+            Refusal::new("which cluster?").hint("name it with --name, or set WINDLASS_CLUSTER_NAME")
+        })
+    }
+
+    /// The cluster a command is about; where none is named, that of kubectl's current context, which is then said.
+    pub(crate) fn cluster_name(&self, argument: Option<&str>) -> Result<String, Refusal> {
+        if let Some(name) = self.named_cluster(argument)? {
+            return Ok(name);
+        }
+        let current = kubeconfig::default_path().ok().and_then(|path| kubeconfig::current_context(&path));
+        let Some(name) = current else { return self.explicit_cluster_name(argument) };
+        output::say(&format!("Using cluster from kubectl context: {name}\n"));
+        Ok(name)
     }
 
     /// The state store's address: `--state`, or `WINDLASS_STATE_STORE`.
@@ -39,6 +62,37 @@ impl Context {
             Refusal::new("where is the state?")
                 .hint("say it with --state s3://BUCKET, or set WINDLASS_STATE_STORE")
         })
+    }
+
+    /// The flags that a suggested command needs besides its own: `--state`, where only the command line says it.
+    pub(crate) fn flags_to_repeat(&self) -> String {
+        match (&self.global.state, setting("WINDLASS_STATE_STORE")) {
+            (Some(given), set) if set.as_ref() != Some(given) => format!(" --state {given}"),
+            _ => String::new(),
+        }
+    }
+
+    /// Clients for a region; for the one of the environment when none is given.
+    pub(crate) async fn clients(&self, region: Option<&str>) -> Clients {
+        Clients::load(region).await
+    }
+
+    /// The state store.
+    pub(crate) async fn store(&self) -> anyhow::Result<Store> {
+        let url = self.state_url()?;
+        match Address::parse(&url)? {
+            Address::File(folder) => Ok(Store::file(folder)),
+            Address::S3 { .. } => {
+                let opened = Store::open(&url, &self.clients(None).await).await;
+                opened.with_context(|| format!("could not open the state store {url}"))
+            }
+        }
+    }
+
+    /// The state of the cluster that a command is about.
+    pub(crate) async fn cluster_state(&self, argument: Option<&str>) -> anyhow::Result<ClusterState> {
+        let name = self.cluster_name(argument)?;
+        Ok(ClusterState::new(self.store().await?, name))
     }
 }
 

@@ -1,20 +1,168 @@
-//! `windlass create cluster`: writes a new cluster's specification.
+//! `windlass create cluster`: from flags to a specification in the state. AWS is not touched, unless `--yes` goes on to
+//! `update cluster`.
 
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
 use super::context::Context;
+use super::create_cluster_flags::Flags;
 use super::diagnostic::{Exit, Refusal};
+use super::holding::{OnInterrupt, holding};
+use super::output::{self, Format};
+use super::update;
+use crate::aws::During;
+use crate::spec::create::ExistingSubnet;
+use crate::spec::v1alpha2::{InstanceGroupRole, Object};
+use crate::spec::{Manifests, create};
+use crate::state::store::Address;
+use crate::state::{ClusterState, s3};
 
 /// `windlass create cluster`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// The cluster's name; or use --name
+    /// The cluster's name, such as demo.example.com; or use --name
     cluster: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
+    /// Make the bucket of the state, versioned, encrypted and closed to the public, if there is none
+    #[arg(long)]
+    create_state_store: bool,
+    /// Print the specification and write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// How --dry-run prints
+    #[arg(short, long, value_enum, requires = "dry_run")]
+    output: Option<Format>,
+    /// Go on and make it all in AWS
+    #[arg(short, long, conflicts_with = "dry_run")]
+    yes: bool,
 }
 
 /// Runs `windlass create cluster`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass create cluster` is not built into this version of windlass").into())
+    let name = context.explicit_cluster_name(args.cluster.as_deref())?;
+    let known = existing_subnets(context, &args.flags).await?;
+    let manifests = create(&args.flags.options(name.clone(), &known)?)?;
+    let completed = manifests.complete();
+    if args.dry_run {
+        print(&manifests, args.output.unwrap_or(Format::Yaml))?;
+        if let Err(problems) = completed {
+            output::say(&format!("warning: this can't be created as it is:\n{problems}"));
+        }
+        return Ok(Exit::Done);
+    }
+    let region = completed.with_context(|| format!("`{name}` can't be created"))?.region;
+    if args.create_state_store {
+        create_store(context, &region).await?;
+    }
+    let state = ClusterState::new(context.store().await?, name.clone());
+    write(context, &state, &manifests).await?;
+    if args.yes {
+        return update::run(context, update::Args::apply(name)).await;
+    }
+    output::say(&suggestions(&manifests, &context.flags_to_repeat()));
+    Ok(Exit::Done)
+}
+
+/// Looks up the subnets that the flags name.
+async fn existing_subnets(
+    context: &Context,
+    flags: &Flags,
+) -> anyhow::Result<BTreeMap<String, ExistingSubnet>> {
+    let ids = flags.existing_subnets();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let ec2 = context.clients(flags.region().as_deref()).await.ec2;
+    let answer = Box::pin(ec2.describe_subnets().set_subnet_ids(Some(ids.clone())).send()).await;
+    let answer = answer.during("ec2", "DescribeSubnets", ids.join(", "))?;
+    let known = answer.subnets().iter().filter_map(|subnet| {
+        let subnet = ExistingSubnet {
+            id: subnet.subnet_id()?.to_owned(),
+            zone: subnet.availability_zone()?.to_owned(),
+            cidr: subnet.cidr_block()?.to_owned(),
+        };
+        Some((subnet.id.clone(), subnet))
+    });
+    Ok(known.collect())
+}
+
+/// Writes a new cluster and its keys, while holding its lease.
+pub(super) async fn write(
+    context: &Context,
+    state: &ClusterState,
+    manifests: &Manifests,
+) -> anyhow::Result<()> {
+    // Before the lease, so that no lock is left in what isn't ours.
+    state.check_free().await?;
+    holding(context, state, "create cluster", OnInterrupt::Drop, async {
+        state.check_free().await?;
+        state.ensure_secrets(SystemTime::now()).await?;
+        state.create(manifests).await?;
+        Ok(())
+    })
+    .await
+}
+
+fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Yaml => output::print(&manifests.to_yaml()),
+        Format::Json => {
+            let mut documents = vec![serde_json::to_value(&manifests.cluster)?];
+            for group in &manifests.instance_groups {
+                documents.push(serde_json::to_value(group)?);
+            }
+            if let Some(credential) = &manifests.ssh_credential {
+                documents.push(serde_json::to_value(credential)?);
+            }
+            output::print_json(&documents)
+        }
+        Format::Table => {
+            Err(Refusal::new("a dry run prints YAML or JSON").hint("use -o yaml or -o json").into())
+        }
+    }
+}
+
+async fn create_store(context: &Context, region: &str) -> anyhow::Result<()> {
+    let url = context.state_url()?;
+    let Address::S3 { bucket, .. } = Address::parse(&url)? else { return Ok(()) };
+    let clients = context.clients(Some(region)).await;
+    let created = s3::create_bucket(&clients, &bucket).await;
+    if created.with_context(|| format!("could not make the state store {url}"))? {
+        output::say(&format!(
+            "Made the bucket {bucket} in {region}: versioned, encrypted, closed to the public."
+        ));
+    }
+    Ok(())
+}
+
+/// What to do next.
+fn suggestions(manifests: &Manifests, flags: &str) -> String {
+    let cluster = manifests.cluster.name();
+    let first = |role| {
+        let group = manifests.instance_groups.iter().find(|group| group.spec.role == Some(role));
+        group.map(|group| format!("windlass edit ig --name {cluster}{flags} {}", group.name()))
+    };
+    let mut lines = vec![
+        "Cluster configuration has been created.".to_owned(),
+        String::new(),
+        "Suggestions:".to_owned(),
+        format!(" * list clusters with: windlass get clusters{flags}"),
+        format!(" * edit this cluster with: windlass edit cluster {cluster}{flags}"),
+    ];
+    lines.extend(
+        first(InstanceGroupRole::Node).map(|line| format!(" * edit your node instance group: {line}")),
+    );
+    lines.extend(
+        first(InstanceGroupRole::Master)
+            .map(|line| format!(" * edit your control-plane instance group: {line}")),
+    );
+    lines.push(String::new());
+    lines.push(format!(
+        "Finally bring it to AWS with: windlass update cluster --name {cluster}{flags} --yes --admin"
+    ));
+    lines.join("\n")
 }

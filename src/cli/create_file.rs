@@ -1,18 +1,104 @@
-//! `windlass create -f`: creates what a file says.
+//! `windlass create -f`: creates what a file says: a cluster with its groups, or groups of a cluster that is there.
 
 use clap::Args as ClapArgs;
 
+use super::change::Change;
 use super::context::Context;
+use super::create_cluster;
 use super::diagnostic::{Exit, Refusal};
+use super::files::Files;
+use super::output;
+use super::replace::cluster_of;
+use crate::spec::v1alpha2::Object;
+use crate::spec::yaml::Documents;
+use crate::spec::{Manifests, to_yaml};
+use crate::state::ClusterState;
 
 /// `windlass create -f`.
 #[derive(Debug, ClapArgs)]
 #[group(skip)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    #[command(flatten)]
+    files: Files,
+    /// Check and print, and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
 
 /// Runs `windlass create -f`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass create -f` is not built into this version of windlass").into())
+    if args.files.filenames.is_empty() {
+        let refusal = Refusal::new("create what?");
+        return Err(refusal.hint("name a file with -f, or say `windlass create cluster --help`").into());
+    }
+    let documents = args.files.read()?;
+    if documents.clusters.is_empty() {
+        return add(context, documents, args.dry_run).await;
+    }
+    documents.complete()?;
+    let manifests = manifests(documents)?;
+    if args.dry_run {
+        output::print(&manifests.to_yaml())?;
+        return Ok(Exit::Done);
+    }
+    let name = manifests.cluster.name().to_owned();
+    let state = ClusterState::new(context.store().await?, name.clone());
+    create_cluster::write(context, &state, &manifests).await?;
+    output::say(&format!("Created cluster/{name}"));
+    for group in &manifests.instance_groups {
+        output::say(&format!("Created instancegroup/{}", group.name()));
+    }
+    let flags = context.flags_to_repeat();
+    output::say(&format!(
+        "\nTo bring this cluster to AWS: windlass update cluster --name {name}{flags} --yes --admin"
+    ));
+    Ok(Exit::Done)
+}
+
+fn manifests(documents: Documents) -> Result<Manifests, Refusal> {
+    let Documents { clusters, instance_groups, ssh_credentials, other, .. } = documents;
+    if let Some(other) = other.first() {
+        let kind = other["kind"].as_str().unwrap_or("document");
+        return Err(Refusal::new(format!(
+            "a {kind} among the documents: additional objects are not supported yet"
+        ))
+        .hint("apply it with kubectl once the cluster runs"));
+    }
+    if ssh_credentials.len() > 1 {
+        return Err(Refusal::new("there are several SSHCredentials")
+            .hint("keep one: EC2 puts one key on an instance"));
+    }
+    let cluster =
+        clusters.into_iter().next().ok_or_else(|| Refusal::new("there is no Cluster in the files"))?;
+    Ok(Manifests { cluster, instance_groups, ssh_credential: ssh_credentials.into_iter().next() })
+}
+
+/// Adds to a cluster that is there.
+async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::Result<Exit> {
+    let name = cluster_of(context, &documents)?;
+    let state = ClusterState::new(context.store().await?, name);
+    let read = state.read().await?;
+    for group in &documents.instance_groups {
+        if read.instance_groups.iter().any(|known| known.value.name() == group.name()) {
+            let refusal = Refusal::new(format!("there is an instance group `{}` already", group.name()));
+            return Err(refusal.hint("change it with `windlass replace -f` or `windlass edit ig`").into());
+        }
+    }
+    let change = Change {
+        cluster: None,
+        instance_groups: documents.instance_groups.clone(),
+        ssh_credentials: documents.ssh_credentials.clone(),
+    };
+    change.check(&read).map_err(|problems| documents.locate(problems))?;
+    if dry_run {
+        let groups = change.instance_groups.iter().map(to_yaml);
+        let credentials = change.ssh_credentials.iter().map(to_yaml);
+        output::print(&groups.chain(credentials).collect::<Vec<_>>().join("---\n"))?;
+        return Ok(Exit::Done);
+    }
+    change.write(context, &state, "create -f", &read).await?;
+    for group in &change.instance_groups {
+        output::say(&format!("Created instancegroup/{}", group.name()));
+    }
+    Ok(Exit::Done)
 }

@@ -15,6 +15,10 @@ use std::process::ExitCode;
 
 use crate::aws::AwsError;
 use crate::aws::retry::WaitError;
+use crate::pki::kubeconfig::KubeconfigError;
+use crate::spec::set::SetError;
+use crate::state::s3::BucketError;
+use crate::state::{LeaseError, SecretsError, StateError, StoreError};
 
 use super::output;
 
@@ -98,20 +102,29 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 3] = [
+const ADVISERS: [Adviser; 10] = [
+    |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
+    |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
+    |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
     |error| {
-        let refusal = error.downcast_ref::<Refusal>()?;
-        Some(Advice { hint: refusal.hint.clone(), exit: Some(refusal.exit) })
+        let error: &LeaseError = error.downcast_ref()?;
+        let exit = match error {
+            LeaseError::Held { .. } | LeaseError::Lost { .. } => Some(Exit::Locked),
+            LeaseError::Malformed { .. } | LeaseError::Random | LeaseError::Store { .. } => None,
+        };
+        Some(advice(error.hint(), exit))
     },
-    |error| {
-        let error = error.downcast_ref::<AwsError>()?;
-        Some(Advice { hint: error.hint(), exit: Some(Exit::Unreachable) })
-    },
-    |error| {
-        error.downcast_ref::<WaitError>()?;
-        Some(Advice { hint: None, exit: Some(Exit::Unreachable) })
-    },
+    |error| error.downcast_ref().map(|error: &StateError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &StoreError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &BucketError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &SecretsError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &KubeconfigError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &SetError| advice(error.hint(), None)),
 ];
+
+fn advice(hint: Option<String>, exit: Option<Exit>) -> Advice {
+    Advice { hint, exit }
+}
 
 /// Prints an error with its causes and a hint, and returns how to exit.
 pub(crate) fn report(error: &anyhow::Error) -> Exit {

@@ -1,20 +1,237 @@
-//! `windlass edit`: changes the specification in an editor.
+//! `windlass edit`: changes the specification in an editor, or with `--set` and `--unset`.
+//!
+//! What comes out of the editor is checked as a whole; when something is wrong with it, the editor opens again with the
+//! problems at the top. Nothing is written over what somebody else has changed meanwhile.
 
-use clap::Args as ClapArgs;
+use std::env;
+use std::ffi::OsString;
 
+use anyhow::Context as _;
+use clap::{Args as ClapArgs, Subcommand};
+use dialoguer::Editor;
+
+use super::change::Change;
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::output;
+use crate::spec::set::{set, unset};
+use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
+use crate::spec::yaml::{self, Source};
+use crate::state::{ClusterState, Specification, StateError};
 
 /// `windlass edit`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// The cluster's name; or use --name
-    cluster: Option<String>,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Change a cluster
+    Cluster {
+        /// The cluster's name; or use --name
+        cluster: Option<String>,
+        #[command(flatten)]
+        fields: Fields,
+    },
+    /// Change an instance group
+    #[command(name = "instancegroup", visible_aliases = ["instancegroups", "ig"])]
+    InstanceGroup {
+        /// The group's name
+        group: String,
+        #[command(flatten)]
+        fields: Fields,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+struct Fields {
+    /// Set a field instead of opening an editor: spec.kubernetesVersion=1.36.3
+    #[arg(long, value_name = "PATH=VALUE")]
+    set: Vec<String>,
+    /// Remove a field instead of opening an editor
+    #[arg(long, value_name = "PATH")]
+    unset: Vec<String>,
 }
 
 /// Runs `windlass edit`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass edit` is not built into this version of windlass").into())
+    match args.what {
+        What::Cluster { cluster, fields } => {
+            let state = context.cluster_state(cluster.as_deref()).await?;
+            let read = state.read().await?;
+            let document = read.cluster.value.clone();
+            edit::<Cluster>(context, &state, &read, &document, &fields).await
+        }
+        What::InstanceGroup { group, fields } => {
+            let state = context.cluster_state(None).await?;
+            let read = state.read().await?;
+            let stored = read.instance_groups.iter().find(|stored| stored.value.name() == group);
+            let cluster = state.name().to_owned();
+            let document = stored.ok_or(StateError::NoInstanceGroup { cluster, name: group })?.value.clone();
+            edit::<InstanceGroup>(context, &state, &read, &document, &fields).await
+        }
+    }
+}
+
+/// A document that can be edited: how it is found among documents, and what changes with it.
+trait Editable: Object + Clone + PartialEq {
+    fn pick(documents: &yaml::Documents) -> Vec<Self>;
+    fn change(self) -> Change;
+}
+
+impl Editable for Cluster {
+    fn pick(documents: &yaml::Documents) -> Vec<Self> {
+        documents.clusters.clone()
+    }
+
+    fn change(self) -> Change {
+        Change { cluster: Some(self), ..Change::default() }
+    }
+}
+
+impl Editable for InstanceGroup {
+    fn pick(documents: &yaml::Documents) -> Vec<Self> {
+        documents.instance_groups.clone()
+    }
+
+    fn change(self) -> Change {
+        Change { instance_groups: vec![self], ..Change::default() }
+    }
+}
+
+async fn edit<T: Editable>(
+    context: &Context,
+    state: &ClusterState,
+    read: &Specification,
+    document: &T,
+    fields: &Fields,
+) -> anyhow::Result<Exit> {
+    let edited = if fields.set.is_empty() && fields.unset.is_empty() {
+        in_editor(context, read, document)?
+    } else {
+        Some(with_fields(read, document.clone(), fields)?)
+    };
+    let Some(edited) = edited.filter(|edited| edited != document) else {
+        output::say("Edit cancelled, no changes made.");
+        return Ok(Exit::Done);
+    };
+    let text = yaml::to_yaml(&edited);
+    if let Err(error) = edited.change().write(context, state, "edit", read).await {
+        let kept = keep(&text).map(|path| format!("; your version is in {path}")).unwrap_or_default();
+        return Err(error.context(format!(
+            "could not write the changed {} {}{kept}",
+            T::KIND,
+            document.name()
+        )));
+    }
+    let flags = context.flags_to_repeat();
+    output::say(&format!("Changed {} {}.", T::KIND, document.name()));
+    output::say(&format!("To bring it to AWS: windlass update cluster --name {}{flags} --yes", state.name()));
+    Ok(Exit::Done)
+}
+
+fn with_fields<T: Editable>(read: &Specification, mut document: T, fields: &Fields) -> anyhow::Result<T> {
+    for assignment in &fields.set {
+        set(&mut document, assignment)?;
+    }
+    for path in &fields.unset {
+        unset(&mut document, path)?;
+    }
+    document.clone().change().check(read)?;
+    Ok(document)
+}
+
+/// Opens the editor until what comes out of it is good. `None` when the user gave up.
+fn in_editor<T: Editable>(
+    context: &Context,
+    read: &Specification,
+    document: &T,
+) -> anyhow::Result<Option<T>> {
+    // Ctrl-C in an editor is the editor's.
+    let _editing = context.interrupt.ignore();
+    let original = yaml::to_yaml(document);
+    let mut shown = original.clone();
+    let mut problems: Option<String> = None;
+    loop {
+        let answer = open_editor(&format!("{}{shown}", header(problems.as_deref())))?;
+        let edited = without_header(&answer);
+        if edited.trim().is_empty() || edited.trim() == original.trim() {
+            return Ok(None);
+        }
+        if problems.is_some() && edited.trim() == shown.trim() {
+            let kept = keep(&edited).map(|path| format!(": your version is in {path}")).unwrap_or_default();
+            return Err(Refusal::new(format!("the problems were not mended{kept}")).into());
+        }
+        match parse(read, document, &edited) {
+            Ok(parsed) => return Ok(Some(parsed)),
+            Err(wrong) => (problems, shown) = (Some(wrong), edited),
+        }
+    }
+}
+
+/// The edited document, checked. Fails with all that is wrong, for the user to read.
+fn parse<T: Editable>(read: &Specification, document: &T, text: &str) -> Result<T, String> {
+    let source = Source { name: "edited".to_owned(), text: text.to_owned() };
+    let documents = yaml::read(vec![source]).map_err(|problems| problems.to_string())?;
+    let mut found = T::pick(&documents);
+    let (Some(edited), true) = (found.pop(), found.is_empty()) else {
+        return Err(format!("there must be exactly one {}", T::KIND));
+    };
+    if edited.name() != document.name() {
+        return Err(format!("metadata.name: the name `{}` can't be changed", document.name()));
+    }
+    let checked = edited.clone().change().check(read);
+    checked.map_err(|problems| documents.locate(problems).to_string())?;
+    Ok(edited)
+}
+
+const HEADER: &str = "\
+# Lines at the top that begin with # are left out. An empty file, or one without a change, cancels the edit.
+";
+
+fn header(problems: Option<&str>) -> String {
+    let lines = problems.unwrap_or_default().lines().map(|line| format!("# {line}\n"));
+    let problems: String = lines.collect();
+    if problems.is_empty() { HEADER.to_owned() } else { format!("{HEADER}#\n{problems}#\n") }
+}
+
+fn without_header(text: &str) -> String {
+    text.lines().skip_while(|line| line.starts_with('#')).fold(String::new(), |text, line| text + line + "\n")
+}
+
+fn open_editor(text: &str) -> anyhow::Result<String> {
+    let program = editor();
+    let mut editor = Editor::new();
+    editor.executable(&program).extension(".yaml").require_save(false).trim_newlines(false);
+    let edited =
+        editor.edit(text).with_context(|| format!("could not run the editor {}", program.display()))?;
+    Ok(edited.unwrap_or_default())
+}
+
+/// kubectl's order, with `VISUAL` as everywhere.
+fn editor() -> OsString {
+    let set = ["KUBE_EDITOR", "VISUAL", "EDITOR"].into_iter().filter_map(env::var_os);
+    set.into_iter().find(|program| !program.is_empty()).unwrap_or_else(|| "vi".into())
+}
+
+/// Keeps what the user wrote where they find it again.
+fn keep(text: &str) -> Option<String> {
+    let path = env::temp_dir().join(format!("windlass-edit-{}.yaml", std::process::id()));
+    fs_err::write(&path, text).ok()?;
+    Some(path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_above_the_document_is_left_out_again() {
+        let text = "apiVersion: x\n# a comment of the user\nkind: y\n";
+        let shown = format!("{}{text}", header(Some("spec.x: wrong\n\n  hint: do")));
+        assert!(shown.contains("# spec.x: wrong\n# \n#   hint: do\n"), "{shown}");
+        assert_eq!(without_header(&shown), text);
+    }
 }

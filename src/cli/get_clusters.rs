@@ -1,20 +1,71 @@
-//! `windlass get clusters`: lists the clusters of a state.
+//! `windlass get clusters`.
 
 use clap::Args as ClapArgs;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::output::{self, Format, Table};
+use crate::spec::default;
+use crate::spec::v1alpha2::{Cluster, Object};
+use crate::state::{ClusterState, Specification, cluster_state};
+
+/// How many clusters are read at once.
+const READS: usize = 16;
 
 /// `windlass get clusters`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// The cluster's name; or use --name
-    cluster: Option<String>,
+    /// The names of the clusters; all if left out
+    clusters: Vec<String>,
+    /// Show the specification with every default filled in
+    #[arg(long)]
+    full: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
 }
 
 /// Runs `windlass get clusters`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass get clusters` is not built into this version of windlass").into())
+    let store = context.store().await?;
+    let mut names = args.clusters;
+    if names.is_empty() {
+        names.extend(context.named_cluster(None)?);
+    }
+    if names.is_empty() {
+        names = cluster_state::clusters(&store).await?;
+    }
+    if names.is_empty() {
+        return Err(Refusal::new(format!("no clusters found in {}", store.url()))
+            .hint("make one: windlass create cluster --help")
+            .into());
+    }
+    let states: Vec<_> = names.into_iter().map(|name| ClusterState::new(store.clone(), name)).collect();
+    let reads: Vec<_> = states.iter().map(|state| Box::pin(state.read())).collect();
+    let found: Vec<Specification> = stream::iter(reads).buffered(READS).try_collect().await?;
+    let clusters: Vec<Cluster> = found.iter().map(|found| cluster(found, args.full)).collect();
+    match args.output {
+        Format::Table => output::print(&table(&clusters).render())?,
+        format => output::print_documents(&clusters, format)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn cluster(found: &Specification, full: bool) -> Cluster {
+    let (cluster, groups, _) = found.documents();
+    if full { default::fill(&cluster, &groups).0 } else { cluster }
+}
+
+fn table(clusters: &[Cluster]) -> Table<3> {
+    let mut table = Table::new(["NAME", "CLOUD", "ZONES"]);
+    for cluster in clusters {
+        let subnets = cluster.spec.subnets.as_deref().unwrap_or_default();
+        let mut zones: Vec<&str> = subnets.iter().filter_map(|subnet| subnet.zone.as_deref()).collect();
+        zones.sort_unstable();
+        zones.dedup();
+        let cloud = cluster.spec.cloud_provider.as_deref().unwrap_or("aws");
+        table.row([cluster.name().to_owned(), cloud.to_owned(), zones.join(",")]);
+    }
+    table
 }

@@ -17,23 +17,27 @@ use super::output;
 pub(crate) struct Interrupt {
     signals: watch::Receiver<u32>,
     tidying: Arc<AtomicUsize>,
+    ignoring: Arc<AtomicUsize>,
 }
 
 impl Interrupt {
     /// Starts to listen for signals. Must be called inside the runtime.
     pub(crate) fn watch_signals() -> Self {
         let (sender, signals) = watch::channel(0);
+        let ignoring = Arc::new(AtomicUsize::new(0));
         for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
             // Without a handler the signal ends the process, which every command must survive anyway.
             let Ok(mut stream) = signal(kind) else { continue };
-            let sender = sender.clone();
+            let (sender, ignoring) = (sender.clone(), Arc::clone(&ignoring));
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {
-                    sender.send_modify(|count| *count += 1);
+                    if kind == SignalKind::terminate() || ignoring.load(Ordering::SeqCst) == 0 {
+                        sender.send_modify(|count| *count += 1);
+                    }
                 }
             });
         }
-        Self { signals, tidying: Arc::new(AtomicUsize::new(0)) }
+        Self { signals, tidying: Arc::new(AtomicUsize::new(0)), ignoring }
     }
 
     /// Ends when the process must end: at the first signal, or at the second one if a command is tidying up.
@@ -51,6 +55,12 @@ impl Interrupt {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Lets Ctrl-C pass until this is dropped: another program has the terminal, and it is meant for that.
+    pub(crate) fn ignore(&self) -> Ignoring {
+        self.ignoring.fetch_add(1, Ordering::SeqCst);
+        Ignoring(Arc::clone(&self.ignoring))
     }
 
     /// Announces that the caller stops by itself when asked to. Signals are its own business until this is dropped.
@@ -80,5 +90,15 @@ impl Stopping {
 impl Drop for Stopping {
     fn drop(&mut self) {
         self.tidying.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Held while another program has the terminal.
+#[derive(Debug)]
+pub(crate) struct Ignoring(Arc<AtomicUsize>);
+
+impl Drop for Ignoring {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

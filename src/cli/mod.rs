@@ -8,19 +8,23 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod change;
 mod completion;
 mod context;
 mod create;
 mod create_cluster;
+mod create_cluster_flags;
 mod create_file;
 mod delete_cluster;
 mod diagnostic;
 mod edit;
 mod export_kubeconfig;
+mod files;
 mod get;
 mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
+mod holding;
 mod interrupt;
 mod output;
 mod replace;

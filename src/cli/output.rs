@@ -7,6 +7,8 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::spec::yaml;
+
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -39,6 +41,17 @@ pub(crate) fn print_line(line: &str) -> anyhow::Result<()> {
 pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value).context("could not write the output as JSON")?;
     print_line(&text)
+}
+
+/// Writes documents to stdout: YAML separated by `---`; as JSON one as itself, several as a list.
+pub(crate) fn print_documents<T: Serialize>(documents: &[T], format: Format) -> anyhow::Result<()> {
+    match (format, documents) {
+        (Format::Json, [document]) => print_json(document),
+        (Format::Json, documents) => print_json(&documents),
+        (Format::Yaml | Format::Table, documents) => {
+            print(&documents.iter().map(yaml::to_yaml).collect::<Vec<_>>().join("---\n"))
+        }
+    }
 }
 
 /// Says something to the user, on stderr. There is nobody to tell when that fails.

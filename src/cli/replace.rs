@@ -1,20 +1,117 @@
-//! `windlass replace`: replaces objects by those of a file.
+//! `windlass replace -f`: clusters and instance groups become what a file says.
 
 use clap::Args as ClapArgs;
 
+use super::change::Change;
 use super::context::Context;
+use super::create_cluster;
 use super::diagnostic::{Exit, Refusal};
+use super::files::Files;
+use super::output;
+use crate::spec::Manifests;
+use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object};
+use crate::spec::yaml::Documents;
+use crate::state::{ClusterState, Specification, StateError};
 
-/// `windlass replace`.
+/// `windlass replace -f`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// The cluster's name; or use --name
-    cluster: Option<String>,
+    #[command(flatten)]
+    files: Files,
+    /// Create what isn't there
+    #[arg(long)]
+    force: bool,
 }
 
-/// Runs `windlass replace`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
+/// Runs `windlass replace -f`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass replace` is not built into this version of windlass").into())
+    if args.files.filenames.is_empty() {
+        return Err(Refusal::new("replace what?").hint("name a file with -f").into());
+    }
+    let documents = args.files.read()?;
+    let name = cluster_of(context, &documents)?;
+    let state = ClusterState::new(context.store().await?, name);
+    let read = match state.read().await {
+        Err(StateError::Missing { .. }) if args.force && !documents.clusters.is_empty() => {
+            return create(context, &state, documents).await;
+        }
+        read => read?,
+    };
+    check_known(&documents, &read, args.force)?;
+    let change = Change {
+        cluster: documents.clusters.first().cloned(),
+        instance_groups: documents.instance_groups.clone(),
+        ssh_credentials: documents.ssh_credentials.clone(),
+    };
+    change.check(&read).map_err(|problems| documents.locate(problems))?;
+    if change.is_nothing_new_in(&read) {
+        output::say("Nothing to replace: the state says the same already.");
+        return Ok(Exit::Done);
+    }
+    change.write(context, &state, "replace", &read).await?;
+    for line in change
+        .cluster
+        .iter()
+        .map(|cluster| format!("cluster/{}", cluster.name()))
+        .chain(change.instance_groups.iter().map(|group| format!("instancegroup/{}", group.name())))
+    {
+        output::say(&format!("Replaced {line}"));
+    }
+    Ok(Exit::Done)
+}
+
+async fn create(context: &Context, state: &ClusterState, documents: Documents) -> anyhow::Result<Exit> {
+    documents.complete()?;
+    let Documents { clusters, instance_groups, ssh_credentials, .. } = documents;
+    let cluster =
+        clusters.into_iter().next().ok_or_else(|| Refusal::new("there is no Cluster in the files"))?;
+    let ssh_credential = ssh_credentials.into_iter().next();
+    create_cluster::write(context, state, &Manifests { cluster, instance_groups, ssh_credential }).await?;
+    output::say(&format!("Created cluster/{}", state.name()));
+    Ok(Exit::Done)
+}
+
+fn check_known(documents: &Documents, read: &Specification, force: bool) -> Result<(), Refusal> {
+    if force {
+        return Ok(());
+    }
+    let unknown = documents
+        .instance_groups
+        .iter()
+        .find(|group| !read.instance_groups.iter().any(|known| known.value.name() == group.name()));
+    match unknown {
+        None => Ok(()),
+        Some(group) => Err(Refusal::new(format!("there is no instance group `{}` to replace", group.name()))
+            .hint("create it with --force, or with `windlass create -f`")),
+    }
+}
+
+/// The one cluster that documents are about: the Cluster among them, or the one that groups and SSH keys name in
+/// their label, or the one of the command line.
+pub(super) fn cluster_of(context: &Context, documents: &Documents) -> anyhow::Result<String> {
+    if let Some(other) = documents.other.first() {
+        let kind = other["kind"].as_str().unwrap_or("document");
+        let refusal =
+            Refusal::new(format!("a {kind} among the documents: additional objects are not supported yet"));
+        return Err(refusal.hint("apply it with kubectl").into());
+    }
+    let label = |metadata: &Metadata| metadata.labels.as_ref()?.get(CLUSTER_LABEL).cloned();
+    let mut names: Vec<String> = documents.clusters.iter().map(|cluster| cluster.name().to_owned()).collect();
+    names.extend(documents.instance_groups.iter().filter_map(|group| label(&group.metadata)));
+    names.extend(documents.ssh_credentials.iter().filter_map(|credential| label(&credential.metadata)));
+    names.extend(context.named_cluster(None)?);
+    names.sort();
+    names.dedup();
+    match names.as_slice() {
+        [name] => Ok(name.clone()),
+        [] => {
+            let refusal = Refusal::new("which cluster are the documents of?");
+            Err(refusal.hint(format!("write the label `{CLUSTER_LABEL}` into them, or use --name")).into())
+        }
+        several => {
+            Err(Refusal::new(format!("the documents are of several clusters: {}", several.join(", ")))
+                .hint("replace one cluster at a time")
+                .into())
+        }
+    }
 }

@@ -12,6 +12,13 @@ pub(crate) struct Args {
     cluster: Option<String>,
 }
 
+impl Args {
+    /// What `create cluster --yes` goes on with.
+    pub(super) fn apply(cluster: String) -> Self {
+        Self { cluster: Some(cluster) }
+    }
+}
+
 /// Runs `windlass update cluster`.
 #[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {

@@ -1,0 +1,91 @@
+//! Writing a changed specification: checked as a whole, compared with what runs, and written only over what was read.
+
+use anyhow::Context as _;
+
+use super::context::Context;
+use super::diagnostic::Refusal;
+use super::holding::{OnInterrupt, holding};
+use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object, SshCredential};
+use crate::spec::{Problems, check_change, complete};
+use crate::state::{ClusterState, Specification, Stored};
+
+/// Documents that replace those of the same name, or are added.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Change {
+    /// The cluster.
+    pub(crate) cluster: Option<Cluster>,
+    /// Instance groups.
+    pub(crate) instance_groups: Vec<InstanceGroup>,
+    /// SSH keys.
+    pub(crate) ssh_credentials: Vec<SshCredential>,
+}
+
+impl Change {
+    /// Whether it says nothing that isn't there already.
+    pub(crate) fn is_nothing_new_in(&self, read: &Specification) -> bool {
+        fn all_there<T: Object + PartialEq>(new: &[T], old: &[Stored<T>]) -> bool {
+            new.iter().all(|new| old.iter().any(|old| old.value == *new))
+        }
+        self.cluster.as_ref().is_none_or(|cluster| *cluster == read.cluster.value)
+            && all_there(&self.instance_groups, &read.instance_groups)
+            && all_there(&self.ssh_credentials, &read.ssh_credentials)
+    }
+
+    /// Checks the specification as it will be, and that a cluster that runs survives the step there.
+    pub(crate) fn check(&self, read: &Specification) -> Result<(), Problems> {
+        let (old_cluster, old_groups, old_credentials) = read.documents();
+        let cluster = self.cluster.as_ref().unwrap_or(&old_cluster);
+        let groups = overlay(&old_groups, &self.instance_groups);
+        let credentials = overlay(&old_credentials, &self.ssh_credentials);
+        complete(cluster, &groups, &credentials)?;
+        check_change((&old_cluster, &old_groups), (cluster, &groups))
+    }
+
+    /// Writes it, while holding the cluster's lease, if nothing of the specification has changed since it was read.
+    pub(crate) async fn write(
+        &self,
+        context: &Context,
+        state: &ClusterState,
+        command: &str,
+        read: &Specification,
+    ) -> anyhow::Result<()> {
+        holding(context, state, command, OnInterrupt::Drop, async {
+            if state.read().await? != *read {
+                return Err(changed_meanwhile(state).into());
+            }
+            self.put(state, read).await.with_context(|| format!("could not change {state}"))
+        })
+        .await
+    }
+
+    async fn put(&self, state: &ClusterState, read: &Specification) -> anyhow::Result<()> {
+        for credential in &self.ssh_credentials {
+            state.put_ssh_credential(credential, version(&read.ssh_credentials, credential)).await?;
+        }
+        for group in &self.instance_groups {
+            state.put_instance_group(group, version(&read.instance_groups, group)).await?;
+        }
+        if let Some(cluster) = &self.cluster {
+            state.put_cluster(cluster, &read.cluster.version).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a change that was made from something older.
+pub(crate) fn changed_meanwhile(state: &ClusterState) -> Refusal {
+    Refusal::new(format!("{state} has been changed by somebody else meanwhile; nothing was written"))
+        .hint("look at it and run the command again")
+}
+
+fn version<'a, T: Object>(read: &'a [Stored<T>], document: &T) -> Option<&'a crate::state::Version> {
+    read.iter().find(|stored| stored.value.name() == document.name()).map(|stored| &stored.version)
+}
+
+/// The old documents with the new ones in their places, and those that have none behind them.
+fn overlay<T: Object + Clone>(old: &[T], new: &[T]) -> Vec<T> {
+    let replaced =
+        |old: &T| new.iter().find(|new| new.name() == old.name()).cloned().unwrap_or_else(|| old.clone());
+    let added = new.iter().filter(|new| !old.iter().any(|old| old.name() == new.name()));
+    old.iter().map(replaced).chain(added.cloned()).collect()
+}
