@@ -289,14 +289,11 @@ impl Agent {
             })
             .await?;
         let cluster = &instance.config.cluster;
-        let marker = ETCD
-            .run(report, async || {
-                etcd::read_marker(&instance.store, cluster, etcd).await.map(Done::unchanged)
-            })
-            .await?;
         FILESYSTEM
             .run(report, async || {
-                filesystem::ensure(host, &instance.ec2, &attached, cluster, etcd, marker.is_some())
+                let marker = etcd::read_marker(&instance.store, cluster, etcd).await;
+                let initialised = marker.map_err(filesystem::FilesystemError::Marker)?.is_some();
+                filesystem::ensure(host, &instance.ec2, &attached, cluster, etcd, initialised)
                     .await
                     .map(Done::changed_if)
             })

@@ -12,6 +12,7 @@ use crate::aws::AwsError;
 use crate::command::{Command, CommandError};
 use crate::config::{CONFIG_VERSION, EtcdConfig};
 use crate::ec2::Ec2;
+use crate::etcd::EtcdError;
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::retry::{Class, Classed};
@@ -81,6 +82,9 @@ pub enum FilesystemError {
     /// The note on it.
     #[error("the volume's {NOTE} can't be understood")]
     Note(#[source] serde_json::Error),
+    /// Whether etcd was initialised on it.
+    #[error("it can't be told whether etcd was initialised on the volume")]
+    Marker(#[source] EtcdError),
     /// EC2.
     #[error("the volume can't be tagged")]
     Aws(#[source] AwsError),
@@ -93,6 +97,7 @@ impl Classed for FilesystemError {
                 Class::Permanent
             }
             Self::Device { .. } | Self::Command { .. } | Self::File(_) => Class::Passing,
+            Self::Marker(error) => error.class(),
             Self::Aws(error) => error.class(),
         }
     }

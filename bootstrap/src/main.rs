@@ -42,8 +42,10 @@ enum Verb {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // The Kubernetes client logs every refused connection as an error; the steps report them once.
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| {
+        tracing_subscriber::EnvFilter::new("warn,windlass_bootstrap=info,kube_client=off")
+    });
     // journald has its own clock.
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -100,10 +100,34 @@ pub struct CreateOptions {
     pub instance_manager: Option<String>,
     /// `--control-plane-zones`.
     pub control_plane_zones: Vec<String>,
-    /// `--control-plane-…`.
-    pub control_plane: GroupOptions,
-    /// `--node-…`.
-    pub nodes: GroupOptions,
+    /// `--control-plane-count`.
+    pub control_plane_count: Option<u32>,
+    /// `--control-plane-size`: instance types.
+    pub control_plane_size: Vec<String>,
+    /// `--control-plane-image`.
+    pub control_plane_image: Option<String>,
+    /// `--control-plane-tenancy`.
+    pub control_plane_tenancy: Option<String>,
+    /// `--control-plane-volume-size`, in GiB.
+    pub control_plane_volume_size: Option<u32>,
+    /// `--control-plane-volume-type`.
+    pub control_plane_volume_type: Option<String>,
+    /// `--control-plane-security-groups`.
+    pub control_plane_security_groups: Vec<String>,
+    /// `--node-count`.
+    pub node_count: Option<u32>,
+    /// `--node-size`: instance types.
+    pub node_size: Vec<String>,
+    /// `--node-image`.
+    pub node_image: Option<String>,
+    /// `--node-tenancy`.
+    pub node_tenancy: Option<String>,
+    /// `--node-volume-size`, in GiB.
+    pub node_volume_size: Option<u32>,
+    /// `--node-volume-type`.
+    pub node_volume_type: Option<String>,
+    /// `--node-security-groups`.
+    pub node_security_groups: Vec<String>,
     /// `--etcd-clusters`.
     pub etcd_clusters: Vec<String>,
     /// `--encrypt-etcd-storage`.
@@ -118,25 +142,6 @@ pub struct CreateOptions {
     pub set: Vec<String>,
     /// `--unset`.
     pub unset: Vec<String>,
-}
-
-/// The flags that there are for masters and for nodes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GroupOptions {
-    /// `…-count`.
-    pub count: Option<u32>,
-    /// `…-size`: instance types.
-    pub size: Vec<String>,
-    /// `…-image`.
-    pub image: Option<String>,
-    /// `…-tenancy`.
-    pub tenancy: Option<String>,
-    /// `…-volume-size`, in GiB.
-    pub volume_size: Option<u32>,
-    /// `…-volume-type`.
-    pub volume_type: Option<String>,
-    /// `…-security-groups`.
-    pub security_groups: Vec<String>,
 }
 
 /// A subnet that exists already.

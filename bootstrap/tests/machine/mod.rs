@@ -264,7 +264,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         kubernetes_ca: "(the authorities' certificates)\n".into(),
         kubelet: KubeletConfig {
-            labels: [("kops.k8s.io/instancegroup".to_owned(), "nodes".to_owned())].into(),
+            labels: [("windlass.dev/instance-group".to_owned(), "nodes".to_owned())].into(),
             taints: vec![],
             max_pods: Some(110),
         },

@@ -89,7 +89,7 @@ fn words(options: &CreateOptions, problems: &mut Problems) {
 const MOST: u32 = 10_000;
 
 fn counts(options: &CreateOptions, problems: &mut Problems) {
-    let (zones, count) = (options.control_plane_zones.len(), options.control_plane.count);
+    let (zones, count) = (options.control_plane_zones.len(), options.control_plane_count);
     if let Some(count) = count.filter(|count| *count == 0 || (*count as usize) < zones) {
         let message = format!("{count} masters can't be in {zones} zones");
         problems.push(Problem::at("--control-plane-count", message).hint("leave one of the two flags out"));
@@ -103,7 +103,7 @@ fn counts(options: &CreateOptions, problems: &mut Problems) {
         let message = format!("{masters} masters are more than an etcd cluster can have");
         problems.push(Problem::at("--control-plane-count", message).hint("use 1, 3, 5 or 7"));
     }
-    if let Some(count) = options.nodes.count.filter(|count| *count > MOST) {
+    if let Some(count) = options.node_count.filter(|count| *count > MOST) {
         problems.push(Problem::at("--node-count", format!("{count} nodes are more than {MOST}")));
     }
 }

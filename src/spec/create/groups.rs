@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::network::{further, is_private};
-use super::{CreateOptions, GroupOptions, group};
+use super::{CreateOptions, group};
 use crate::spec::default;
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole,
@@ -15,7 +15,7 @@ use crate::spec::v1alpha2::{
 pub(super) fn masters(options: &CreateOptions) -> Vec<InstanceGroup> {
     let given = &options.control_plane_zones;
     let zones = if given.is_empty() { &options.zones } else { given };
-    let count = options.control_plane.count.map_or_else(|| given.len().max(1), |count| count as usize);
+    let count = options.control_plane_count.map_or_else(|| given.len().max(1), |count| count as usize);
     let prefix = if options.ipv6 && is_private(options) { "dualstack-" } else { "" };
     let master = |index: usize| {
         let zone = &zones[index % zones.len()];
@@ -23,7 +23,7 @@ pub(super) fn masters(options: &CreateOptions) -> Vec<InstanceGroup> {
             if count > zones.len() { format!("-{}", 1 + index / zones.len()) } else { String::new() };
         let mut group = group(&format!("control-plane-{zone}{number}"), InstanceGroupRole::Master, 1);
         group.spec.subnets = Some(vec![format!("{prefix}{zone}")]);
-        machine(&options.control_plane, &mut group);
+        machine(&Machine::of_master(options), &mut group);
         group
     };
     (0..count).map(master).collect()
@@ -39,12 +39,12 @@ pub(super) fn nodes(options: &CreateOptions) -> Vec<InstanceGroup> {
         return vec![group];
     }
     let zones = u32::try_from(options.zones.len()).unwrap_or(u32::MAX);
-    let count = options.nodes.count.unwrap_or(zones);
+    let count = options.node_count.unwrap_or(zones);
     let node = |(index, zone): (u32, &String)| {
         let size = count / zones + u32::from(index < count % zones);
         let mut group = group(&format!("nodes-{zone}"), InstanceGroupRole::Node, size);
         group.spec.subnets = Some(node_subnets(options, zone));
-        machine(&options.nodes, &mut group);
+        machine(&Machine::of_node(options), &mut group);
         group
     };
     (0..).zip(&options.zones).map(node).collect()
@@ -75,19 +75,53 @@ fn subnets_of(spec: &ClusterSpec, kind: SubnetType) -> Vec<String> {
     subnets.filter_map(|subnet| subnet.name.clone()).collect()
 }
 
-fn machine(options: &GroupOptions, group: &mut InstanceGroup) {
+/// The flags that there are for masters and for nodes.
+struct Machine<'a> {
+    sizes: &'a [String],
+    image: Option<&'a String>,
+    tenancy: Option<&'a String>,
+    volume_size: Option<u32>,
+    volume_type: Option<&'a String>,
+    security_groups: &'a [String],
+}
+
+impl<'a> Machine<'a> {
+    fn of_master(options: &'a CreateOptions) -> Self {
+        Self {
+            sizes: &options.control_plane_size,
+            image: options.control_plane_image.as_ref(),
+            tenancy: options.control_plane_tenancy.as_ref(),
+            volume_size: options.control_plane_volume_size,
+            volume_type: options.control_plane_volume_type.as_ref(),
+            security_groups: &options.control_plane_security_groups,
+        }
+    }
+
+    fn of_node(options: &'a CreateOptions) -> Self {
+        Self {
+            sizes: &options.node_size,
+            image: options.node_image.as_ref(),
+            tenancy: options.node_tenancy.as_ref(),
+            volume_size: options.node_volume_size,
+            volume_type: options.node_volume_type.as_ref(),
+            security_groups: &options.node_security_groups,
+        }
+    }
+}
+
+fn machine(machine: &Machine<'_>, group: &mut InstanceGroup) {
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let spec = &mut group.spec;
-    spec.machine_type = options.size.first().cloned();
-    spec.mixed_instances_policy = (options.size.len() > 1).then(|| MixedInstancesPolicySpec {
-        instances: Some(options.size.clone()),
+    spec.machine_type = machine.sizes.first().cloned();
+    spec.mixed_instances_policy = (machine.sizes.len() > 1).then(|| MixedInstancesPolicySpec {
+        instances: list(machine.sizes),
         ..MixedInstancesPolicySpec::default()
     });
-    spec.image.clone_from(&options.image);
-    spec.tenancy.clone_from(&options.tenancy);
-    spec.root_volume_size = options.volume_size;
-    spec.root_volume_type.clone_from(&options.volume_type);
-    spec.additional_security_groups =
-        (!options.security_groups.is_empty()).then(|| options.security_groups.clone());
+    spec.image = machine.image.cloned();
+    spec.tenancy = machine.tenancy.cloned();
+    spec.root_volume_size = machine.volume_size;
+    spec.root_volume_type = machine.volume_type.cloned();
+    spec.additional_security_groups = list(machine.security_groups);
 }
 
 /// What every group has in common.

@@ -1,6 +1,6 @@
 use snapbox::{assert_data_eq, file};
 
-use crate::spec::create::{ExistingSubnet, GroupOptions};
+use crate::spec::create::ExistingSubnet;
 use crate::spec::{CreateOptions, create, to_yaml};
 
 fn demo() -> CreateOptions {
@@ -36,7 +36,7 @@ fn every_bad_flag_is_named() {
         name: "Demo".to_owned(),
         zones: vec!["us-east-1".to_owned()],
         control_plane_zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
-        control_plane: GroupOptions { count: Some(1), ..GroupOptions::default() },
+        control_plane_count: Some(1),
         networking: Some("cillium".to_owned()),
         topology: Some("publick".to_owned()),
         bastion: true,
@@ -77,8 +77,8 @@ fn masters_that_share_zones_are_numbered() {
     let options = CreateOptions {
         name: "ha.example.com".to_owned(),
         zones: texts(&["us-test-1a", "us-test-1b"]),
-        control_plane: GroupOptions { count: Some(5), ..GroupOptions::default() },
-        nodes: GroupOptions { count: Some(3), ..GroupOptions::default() },
+        control_plane_count: Some(5),
+        node_count: Some(3),
         etcd_clusters: texts(&["main", "events"]),
         ..CreateOptions::default()
     };
@@ -122,8 +122,8 @@ fn a_private_topology_cuts_its_utility_subnets_from_the_first_block() {
         networking: Some("cni".to_owned()),
         topology: Some("private".to_owned()),
         bastion: true,
-        control_plane: GroupOptions { count: Some(3), ..GroupOptions::default() },
-        nodes: GroupOptions { count: Some(10), ..GroupOptions::default() },
+        control_plane_count: Some(3),
+        node_count: Some(10),
         ssh_access: texts(&["1.2.3.4/32"]),
         ..CreateOptions::default()
     };
@@ -149,15 +149,6 @@ fn a_private_topology_cuts_its_utility_subnets_from_the_first_block() {
 
 #[test]
 fn every_flag_finds_its_field() {
-    let group = |size: &[&str], image: &str| GroupOptions {
-        count: None,
-        size: texts(size),
-        image: Some(image.to_owned()),
-        tenancy: Some("dedicated".to_owned()),
-        volume_size: Some(50),
-        volume_type: Some("io2".to_owned()),
-        security_groups: texts(&["sg-1", "sg-2"]),
-    };
     let existing = |id: &str, cidr: &str| ExistingSubnet {
         id: id.to_owned(),
         zone: "us-test-1a".to_owned(),
@@ -195,8 +186,20 @@ fn every_flag_finds_its_field() {
         image: Some("ami-00000002".to_owned()),
         instance_manager: Some("cloudgroups".to_owned()),
         control_plane_zones: texts(&["us-test-1a"]),
-        control_plane: group(&["m5.large"], "ami-00000003"),
-        nodes: group(&["c5.large", "c6i.large"], "ami-00000004"),
+        control_plane_count: None,
+        control_plane_size: texts(&["m5.large"]),
+        control_plane_image: Some("ami-00000003".to_owned()),
+        control_plane_tenancy: Some("dedicated".to_owned()),
+        control_plane_volume_size: Some(50),
+        control_plane_volume_type: Some("io2".to_owned()),
+        control_plane_security_groups: texts(&["sg-1", "sg-2"]),
+        node_count: None,
+        node_size: texts(&["c5.large", "c6i.large"]),
+        node_image: Some("ami-00000004".to_owned()),
+        node_tenancy: Some("dedicated".to_owned()),
+        node_volume_size: Some(50),
+        node_volume_type: Some("io2".to_owned()),
+        node_security_groups: texts(&["sg-1", "sg-2"]),
         etcd_clusters: texts(&["main", "events"]),
         encrypt_etcd_storage: Some(false),
         etcd_storage_type: Some("io1".to_owned()),

@@ -36,6 +36,7 @@ impl Cgroup {
         let directories = mounted()?.into_iter().map(|point| point.join(name)).collect();
         let cgroup = Self { directories };
         for directory in &cgroup.directories {
+            hand_down_controllers(directory);
             fs::create_dir_all(directory)?;
             inherit_cpuset(directory)?;
         }
@@ -88,6 +89,18 @@ impl Cgroup {
             }
         }
         result
+    }
+}
+
+/// Version 2 gives a group only the controllers that the group above it hands down.
+fn hand_down_controllers(directory: &Path) {
+    let Some(parent) = directory.parent() else { return };
+    let controllers = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        let handed = fs::write(parent.join("cgroup.subtree_control"), format!("+{controller}"));
+        if let Err(error) = handed {
+            tracing::debug!(controller, %error, "instances do without");
+        }
     }
 }
 

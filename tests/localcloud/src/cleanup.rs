@@ -72,11 +72,14 @@ fn remove_directories(prefix: &str, directory: &Path) -> std::io::Result<()> {
     for machine in names(Path::new("/run/systemd/nspawn/propagate"), prefix)? {
         machine::remove_propagation(&machine);
     }
-    for part in ["instances", "volumes", "layer"] {
-        match fs::remove_dir_all(directory.join(part)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+    for part in ["instances", "volumes", "layers"] {
+        let part = directory.join(part);
+        let remove = || match fs::remove_dir_all(&part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        // A thread of the cloud itself may just be removing the same.
+        remove().or_else(|_| remove())?;
     }
     match fs::remove_file(directory.join(crate::status::FILE)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::firewall;
 use crate::image::Image;
@@ -23,7 +23,7 @@ use crate::region::Region;
 use crate::resolver::Resolver;
 use crate::status::{InstanceStatus, Status, VolumeStatus};
 use crate::volume::Volumes;
-use crate::world::{AttachmentState, Instance, InstanceState, Volume, World};
+use crate::world::{AttachmentState, Instance, Volume, World};
 
 /// How long a volume that is still held is left before it is tried again.
 const HELD: Duration = Duration::from_millis(250);
@@ -85,6 +85,8 @@ pub(crate) struct Keeper {
     events: mpsc::UnboundedSender<Event>,
     inbox: mpsc::UnboundedReceiver<Event>,
     retry_is_due: bool,
+    /// What dead machines left is being taken away.
+    cleaning: JoinSet<()>,
 }
 
 /// What a keeper is made of.
@@ -116,6 +118,7 @@ impl Keeper {
             events,
             inbox,
             retry_is_due: false,
+            cleaning: JoinSet::new(),
         }
     }
 
@@ -178,21 +181,19 @@ impl Keeper {
 
     async fn ended(&mut self, id: String) {
         let Some(state) = self.machines.get(&id) else { return };
-        let asked = matches!(state, State::Ending(_));
+        let reason = if matches!(state, State::Ending(_)) { "ended" } else { "died" };
         let Some(machine) = state.machine().cloned() else { return };
-        let stopped = self.instance(&id).is_some_and(|instance| {
-            matches!(instance.state, InstanceState::Stopping | InstanceState::Stopped)
-        });
         self.release_volumes(&id).await;
-        let (cleaned, kept) = (machine.clone(), stopped && asked);
-        let cleaned = tokio::task::spawn_blocking(move || cleaned.clean(kept)).await;
-        if let Err(error) = cleaned.map_err(std::io::Error::other).and_then(|result| result) {
-            tracing::warn!(instance = id, %error, "what the machine left can't be removed");
-        }
-        let reason = if asked { "ended" } else { "died" };
         tracing::info!(instance = id, reason, "gone");
         self.machines.insert(id.clone(), State::Ended { reason });
-        self.report(&id, if kept { "stopped" } else { "terminated" }).await;
+        self.publish();
+        self.report(&id, "terminated").await;
+        // Its disk may be large; nobody waits for that.
+        self.cleaning.spawn_blocking(move || {
+            if let Err(error) = machine.clean() {
+                tracing::warn!(instance = id, %error, "what the machine left can't be removed");
+            }
+        });
     }
 
     /// Frees a dead instance's volumes. Its mounts went with it, so a volume that is still held is only being
@@ -212,10 +213,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn instance(&self, id: &str) -> Option<&Instance> {
-        self.world.instances.iter().find(|instance| instance.id == id)
     }
 
     async fn report(&self, instance: &str, state: &str) {
@@ -295,9 +292,7 @@ impl Keeper {
 
     fn reconcile_machines(&mut self, world: &World) {
         for instance in &world.instances {
-            let stopped = matches!(self.machines.get(&instance.id), Some(State::Ended { .. }))
-                && instance.state == InstanceState::Pending;
-            if instance.state.is_alive() && (stopped || !self.machines.contains_key(&instance.id)) {
+            if instance.state.is_alive() && !self.machines.contains_key(&instance.id) {
                 self.launch(world, instance);
             }
         }
@@ -327,8 +322,9 @@ impl Keeper {
             .collect();
         for id in forgotten {
             self.machines.remove(&id);
-            // Only its console is left there.
-            let _ = std::fs::remove_dir_all(self.setup.instance_directory(&id));
+            let directory = self.setup.instance_directory(&id);
+            // Its console is what is left there; the end of the cloud removes what can't be removed now.
+            self.cleaning.spawn_blocking(move || drop(std::fs::remove_dir_all(directory)));
         }
     }
 
@@ -462,6 +458,7 @@ impl Keeper {
         for service in self.services.values().flatten() {
             service.abort();
         }
+        while self.cleaning.join_next().await.is_some() {}
         for (id, state) in &self.machines {
             if let Some(machine) = state.machine() {
                 machine.kill();

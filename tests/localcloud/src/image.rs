@@ -10,6 +10,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::command;
@@ -28,6 +29,14 @@ pub enum Error {
         /// What is wrong with it.
         #[source]
         source: serde_json::Error,
+    },
+    /// One of its layers is not there.
+    #[error("{path} names a layer that is not there: {layer}")]
+    Missing {
+        /// Where the description came from.
+        path: String,
+        /// The layer.
+        layer: PathBuf,
     },
     /// A file could not be read or written.
     #[error("the harness's layer can't be made")]
@@ -129,6 +138,18 @@ impl Image {
         parse(&path.display().to_string(), &fs::read_to_string(path)?)
     }
 
+    /// Holds the image's layers: `image/build` removes old ones, but none whose folder is locked. Instances are
+    /// booted from them for as long as a cloud lives, so it keeps these files as long.
+    pub fn hold(&self) -> Result<Vec<fs::File>, Error> {
+        let hold = |layer: &PathBuf| {
+            let missing = || Error::Missing { path: self.image_name.clone(), layer: layer.clone() };
+            let folder = fs::File::open(layer).map_err(|_| missing())?;
+            rustix::fs::flock(&folder, FlockOperation::NonBlockingLockShared).map_err(|_| missing())?;
+            Ok(folder)
+        };
+        self.layers.iter().map(hold).collect()
+    }
+
     /// The baked containerd store, where the image has one.
     pub fn containerd_store(&self) -> Option<PathBuf> {
         self.containerd_store.clone().or_else(|| self.topmost("var/lib/containerd"))
@@ -173,7 +194,12 @@ fn agent() -> Option<String> {
 }
 
 fn parse(path: &str, description: &str) -> Result<Image, Error> {
-    serde_json::from_str(description).map_err(|source| Error::Describe { path: path.to_owned(), source })
+    let image: Image = serde_json::from_str(description)
+        .map_err(|source| Error::Describe { path: path.to_owned(), source })?;
+    match image.layers.iter().find(|layer| !layer.is_dir()) {
+        Some(layer) => Err(Error::Missing { path: path.to_owned(), layer: layer.clone() }),
+        None => Ok(image),
+    }
 }
 
 fn write(path: &Path, mode: u32, content: &str) -> Result<(), Error> {
@@ -309,5 +335,21 @@ mod tests {
         assert_eq!(inode(from.join(blob)), inode(to.join(blob)));
         assert_ne!(inode(from.join(database)), inode(to.join(database)));
         assert_eq!(fs::read_to_string(to.join(database)).unwrap(), "names");
+    }
+
+    #[test]
+    fn a_layer_that_is_held_can_not_be_locked_for_removal() {
+        let layer = tempfile::tempdir().unwrap();
+        let layers = vec![layer.path().to_owned()];
+        let image =
+            Image { image_name: "image".to_owned(), tags: BTreeMap::new(), layers, containerd_store: None };
+        let remove = || {
+            let mut command = std::process::Command::new("flock");
+            command.args(["--exclusive", "--nonblock"]).arg(layer.path()).arg("true").status().unwrap()
+        };
+        let held = image.hold().unwrap();
+        assert!(!remove().success());
+        drop(held);
+        assert!(remove().success());
     }
 }

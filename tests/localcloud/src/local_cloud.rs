@@ -19,7 +19,7 @@ use crate::network::{self, ENDPOINT, ENDPOINT_PORT, Network};
 use crate::process::{self, Process};
 use crate::region::{self, Region};
 use crate::status::Status;
-use crate::{cleanup, endpoint};
+use crate::{cleanup, command, endpoint};
 
 /// The access key that the region knows as its account's operator.
 pub(crate) const OPERATOR: (&str, &str) = ("operator", "operator-secret");
@@ -149,10 +149,11 @@ pub struct LocalCloud {
     status: watch::Receiver<Status>,
     stop: Option<oneshot::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
-    endpoint: JoinHandle<()>,
+    endpoint: Option<JoinHandle<()>>,
     swept: bool,
     // Held as long as the cloud lives.
     _lock: fs::File,
+    _held: Vec<fs::File>,
 }
 
 impl LocalCloud {
@@ -163,10 +164,13 @@ impl LocalCloud {
         }
         let (directory, lock) = prepare_directory(&options.directory)?;
         let name = cloud_name(&directory);
-        let mut images = Vec::new();
+        let (mut images, mut held) = (Vec::new(), Vec::new());
         for source in options.images {
-            images.push(find_image(source).await?);
+            let image = find_image(source).await?;
+            held.extend(image.hold()?);
+            images.push(image);
         }
+        prepare_kernel().await;
         let left = cleanup::sweep(&name, &directory);
         if !left.is_empty() {
             return Err(Error::LeftBehind(left));
@@ -175,15 +179,74 @@ impl LocalCloud {
         for part in ["instances", "volumes"] {
             fs::create_dir_all(directory.join(part)).map_err(failed)?;
         }
-        let (region, region_process) = match options.region {
-            RegionSource::At(address) => (Region::at(address), None),
-            RegionSource::Start => {
-                let (region, process) = Region::start(&options.region_name).await?;
-                (region, Some(process))
-            }
+        let (region, region_process) = find_region(options.region, &options.region_name).await?;
+        let (sender, status) = watch::channel(Status {
+            cloud: name.clone(),
+            pid: std::process::id(),
+            region_name: options.region_name.clone(),
+            region: region.address(),
+            endpoint: format!("http://{ENDPOINT}:{ENDPOINT_PORT}"),
+            images: BTreeMap::new(),
+            instances: Vec::new(),
+            volumes: Vec::new(),
+        });
+        let mut cloud = Self {
+            name,
+            directory,
+            region_name: options.region_name,
+            region,
+            region_process,
+            status,
+            stop: None,
+            keeper: None,
+            endpoint: None,
+            swept: false,
+            _lock: lock,
+            _held: held,
         };
-        let cloud = Start { name, directory, lock, region, region_process, region_name: options.region_name };
-        cloud.go(images).await
+        // Whatever fails from here on: dropping the cloud cleans up.
+        cloud.open(images, sender).await?;
+        Ok(cloud)
+    }
+
+    /// Makes the Internet, registers the images and starts to keep the world real.
+    async fn open(&mut self, images: Vec<Image>, sender: watch::Sender<Status>) -> Result<(), Error> {
+        let network = Network::create(&self.name).await?;
+        let listener = cloud::endpoint(&network.internet())?;
+        self.endpoint = Some(tokio::spawn(endpoint::forward(listener, self.region.address())));
+        let registered = self.register(images, &sender).await?;
+        self.region.connect(true).await?;
+        let written = sender.borrow().write(&self.directory);
+        written.map_err(|source| Error::Directory { directory: self.directory.clone(), source })?;
+        let setup = Setup {
+            cloud: self.name.clone(),
+            directory: self.directory.join("instances"),
+            region: self.region.clone(),
+        };
+        let (region, directory) = (self.region.clone(), self.directory.clone());
+        let parts = Parts { setup, images: registered, region, network, status: sender, directory };
+        let (stop, stopped) = oneshot::channel();
+        self.stop = Some(stop);
+        self.keeper = Some(tokio::spawn(Keeper::new(parts).run(stopped)));
+        Ok(())
+    }
+
+    /// Registers the images with the region; returns them, with the harness's layer, by the ids it gave.
+    async fn register(
+        &self,
+        images: Vec<Image>,
+        status: &watch::Sender<Status>,
+    ) -> Result<BTreeMap<String, Image>, Error> {
+        let mut registered = BTreeMap::new();
+        for mut image in images {
+            let id = self.region.register_image(&image).await?;
+            let layer = self.directory.join("layers").join(&id);
+            image.make_layer(&layer)?;
+            image.layers.push(layer);
+            status.send_modify(|status| drop(status.images.insert(image.image_name.clone(), id.clone())));
+            registered.insert(id, image);
+        }
+        Ok(registered)
     }
 
     /// The cloud's name, which its namespaces' names start with.
@@ -246,9 +309,8 @@ impl LocalCloud {
             return Vec::new();
         }
         self.swept = true;
-        self.endpoint.abort();
-        if let Some(keeper) = &self.keeper {
-            keeper.abort();
+        for task in self.endpoint.iter().chain(&self.keeper) {
+            task.abort();
         }
         if let Some(process) = &self.region_process {
             process.kill();
@@ -265,91 +327,50 @@ impl Drop for LocalCloud {
     }
 }
 
-/// What is there before the machines are.
-struct Start {
-    name: String,
-    directory: PathBuf,
-    lock: fs::File,
-    region: Region,
-    region_process: Option<Process>,
-    region_name: String,
+/// Modules that instances need and can't load: where they are not built in, the machine loads them.
+const MODULES: [&str; 6] = ["br_netfilter", "loop", "nf_conntrack", "overlay", "veth", "vxlan"];
+
+/// Limits of the whole machine, with what instances need: inotify counts what all containers of one user have
+/// together, and kube-proxy wants a size of the connection table that only the machine itself may set.
+const LIMITS: [(&str, u64); 3] = [
+    ("fs/inotify/max_user_instances", 8192),
+    ("fs/inotify/max_user_watches", 524_288),
+    ("net/netfilter/nf_conntrack_max", 262_144),
+];
+
+/// Loads modules and raises limits, for the whole machine; both stay so.
+async fn prepare_kernel() {
+    for module in MODULES {
+        if let Err(error) = command::run(&["modprobe", "--quiet", module]).await {
+            tracing::debug!(module, %error, "built in, or missing");
+        }
+    }
+    for (setting, wanted) in LIMITS {
+        let path = Path::new("/proc/sys").join(setting);
+        let current = fs::read_to_string(&path).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        if current.is_some_and(|current| current >= wanted) {
+            continue;
+        }
+        match fs::write(&path, wanted.to_string()) {
+            Ok(()) => tracing::info!(setting, wanted, "raised for the whole machine"),
+            Err(error) => tracing::warn!(setting, %error, "can't be raised; many instances may need it"),
+        }
+    }
 }
 
-impl Start {
-    async fn go(self, images: Vec<Image>) -> Result<LocalCloud, Error> {
-        let layer = self.directory.join("layer");
-        if let Some(image) = images.first() {
-            image.make_layer(&layer)?;
-        }
-        let network = match Network::create(&self.name).await {
-            Ok(network) => network,
-            Err(error) => {
-                cleanup::sweep(&self.name, &self.directory);
-                return Err(error.into());
-            }
-        };
-        let listener = cloud::endpoint(&network.internet())?;
-        let endpoint = tokio::spawn(endpoint::forward(listener, self.region.address()));
-        let (sender, status) = watch::channel(Status {
-            cloud: self.name.clone(),
-            pid: std::process::id(),
-            region_name: self.region_name.clone(),
-            region: self.region.address(),
-            endpoint: format!("http://{ENDPOINT}:{ENDPOINT_PORT}"),
-            images: BTreeMap::new(),
-            instances: Vec::new(),
-            volumes: Vec::new(),
+/// The region, and its process where it is one of ours. A region that ends by itself is told of at once: every
+/// later error is only its consequence.
+async fn find_region(source: RegionSource, name: &str) -> Result<(Region, Option<Process>), Error> {
+    let RegionSource::At(address) = source else {
+        let (region, process) = Region::start(name).await?;
+        let mut watched = process.clone();
+        tokio::spawn(async move {
+            let status = watched.ended().await;
+            tracing::warn!(status = %status.unwrap_or_default(), "the region has ended");
         });
-        let mut cloud = LocalCloud {
-            name: self.name,
-            directory: self.directory,
-            region_name: self.region_name,
-            region: self.region,
-            region_process: self.region_process,
-            status,
-            stop: None,
-            keeper: None,
-            endpoint,
-            swept: false,
-            _lock: self.lock,
-        };
-        // From here on dropping the cloud cleans up.
-        let registered = cloud.register(images, &sender).await?;
-        let setup = Setup {
-            cloud: cloud.name.clone(),
-            directory: cloud.directory.join("instances"),
-            layer,
-            region: cloud.region.clone(),
-        };
-        let (region, directory) = (cloud.region.clone(), cloud.directory.clone());
-        cloud.region.connect(true).await?;
-        sender
-            .borrow()
-            .write(&directory)
-            .map_err(|source| Error::Directory { directory: directory.clone(), source })?;
-        let parts = Parts { setup, images: registered, region, network, status: sender, directory };
-        let (stop, stopped) = oneshot::channel();
-        cloud.stop = Some(stop);
-        cloud.keeper = Some(tokio::spawn(Keeper::new(parts).run(stopped)));
-        Ok(cloud)
-    }
-}
-
-impl LocalCloud {
-    /// Registers the images with the region; returns them by the ids it gave.
-    async fn register(
-        &self,
-        images: Vec<Image>,
-        status: &watch::Sender<Status>,
-    ) -> Result<BTreeMap<String, Image>, Error> {
-        let mut registered = BTreeMap::new();
-        for image in images {
-            let id = self.region.register_image(&image).await?;
-            status.send_modify(|status| drop(status.images.insert(image.image_name.clone(), id.clone())));
-            registered.insert(id, image);
-        }
-        Ok(registered)
-    }
+        return Ok((region, Some(process)));
+    };
+    Ok((Region::at(address), None))
 }
 
 async fn find_image(source: ImageSource) -> Result<Image, Error> {

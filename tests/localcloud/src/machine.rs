@@ -79,8 +79,6 @@ pub struct Setup {
     pub cloud: String,
     /// Where the instances' directories are.
     pub directory: PathBuf,
-    /// The harness's layer.
-    pub layer: PathBuf,
     /// Where consoles are sent to.
     pub region: Region,
 }
@@ -112,7 +110,7 @@ impl Setup {
         let id = &instance.id;
         let unusable = |source| Error::Directory { instance: id.clone(), source };
         let directory = self.instance_directory(id);
-        let layers: Vec<PathBuf> = image.layers.iter().chain([&self.layer]).cloned().collect();
+        let layers = image.layers.clone();
         let overlay = overlay_options(layers.len());
         let (at, store) = (directory.clone(), image.containerd_store());
         let resolver = resolver_configuration(instance, resolver);
@@ -239,13 +237,13 @@ impl Machine {
         });
     }
 
-    /// Takes away what a dead machine leaves: its cgroup, and its disk unless that is to be `kept`.
-    pub fn clean(&self, kept: bool) -> std::io::Result<()> {
+    /// Takes away what a dead machine leaves: its cgroup and its disk.
+    pub fn clean(&self) -> std::io::Result<()> {
         self.cgroup.remove()?;
         if let Some(name) = self.cgroup.directories().first().and_then(|directory| directory.file_name()) {
             remove_propagation(&name.to_string_lossy());
         }
-        if kept { Ok(()) } else { remove_disk(&self.directory) }
+        remove_disk(&self.directory)
     }
 
     /// Runs a shell script inside the instance's mount namespace.
@@ -279,19 +277,15 @@ fn resolver_configuration(instance: &Instance, resolver: Ipv4Addr) -> String {
     format!("nameserver {resolver}\nsearch {}\n", instance.domain())
 }
 
-/// Makes the directory that the machine runs in. What is there already, of an instance that was stopped, stays.
+/// Makes the directory that the machine runs in.
 fn make_directory(
     directory: &Path,
     layers: &[PathBuf],
     store: Option<PathBuf>,
     resolver: &str,
 ) -> std::io::Result<()> {
-    let fresh = !directory.join("upper").exists();
     for part in ["layers", "upper/etc", "work", "root", "kubelet"] {
         fs::create_dir_all(directory.join(part))?;
-    }
-    if !fresh {
-        return Ok(());
     }
     for (number, layer) in layers.iter().enumerate() {
         // Short names: the kernel limits the length of the overlay's options.

@@ -100,6 +100,20 @@ impl Namespace {
         Ok(())
     }
 
+    /// Forgets the tracked connections to and from an address that is translated to another one now. Their next
+    /// packets go where the address leads now, and are refused there, as in AWS; otherwise they would go on to
+    /// where it led before.
+    pub async fn forget_connections(&self, address: Ipv4Addr) {
+        let (namespace, address) = (format!("--net={}", self.path().display()), address.to_string());
+        for side in ["--orig-dst", "--reply-dst"] {
+            let line = ["nsenter", &namespace, "conntrack", "--delete", side, &address];
+            // It fails, too, when there is nothing to forget.
+            if let Err(error) = command::run(&line).await {
+                tracing::debug!(%error, "nothing forgotten");
+            }
+        }
+    }
+
     /// Writes a kernel setting of the namespace, named by its path below `/proc/sys`.
     pub fn set(&self, setting: &str, value: &str) -> Result<(), Error> {
         let path = Path::new("/proc/sys").join(setting);

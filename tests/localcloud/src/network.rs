@@ -225,6 +225,8 @@ struct RouterState {
     tables: Numbers,
     settings: Settings,
     firewall: String,
+    /// The private address behind each public one.
+    public: BTreeMap<Ipv4Addr, Ipv4Addr>,
 }
 
 /// What [`Network::apply`] made or took away.
@@ -311,7 +313,12 @@ impl Network {
             ))
             .await?;
         let tables = Numbers::starting_at(FIRST_TABLE);
-        let state = RouterState { tables, settings: Settings::new(), firewall: String::new() };
+        let state = RouterState {
+            tables,
+            settings: Settings::new(),
+            firewall: String::new(),
+            public: BTreeMap::new(),
+        };
         self.routers.insert(vpc.id.clone(), state);
         Ok(router)
     }
@@ -364,6 +371,15 @@ impl Network {
             router.load_ruleset(&ruleset).await?;
             state.firewall = ruleset;
         }
+        let instances = world.connected(&vpc.id);
+        let public: BTreeMap<Ipv4Addr, Ipv4Addr> = instances
+            .flat_map(|instance| &instance.public_ips)
+            .map(|(private, public)| (*public, *private))
+            .collect();
+        for moved in state.public.iter().filter(|(address, behind)| public.get(address) != Some(behind)) {
+            router.forget_connections(*moved.0).await;
+        }
+        state.public = public;
         Ok(())
     }
 

@@ -121,7 +121,7 @@ impl Region {
         self.post("machines", &json!({ "connected": connected })).await.map(drop)
     }
 
-    /// Tells an instance's state: `running`, `stopped` or `terminated`.
+    /// Tells an instance's state: `running` or `terminated`.
     pub async fn report_instance(&self, instance: &str, state: &str) -> Result<(), Error> {
         self.post(&format!("instances/{instance}/state"), &json!({ "state": state })).await.map(drop)
     }

@@ -175,7 +175,7 @@ pub enum InstanceState {
     Pending,
     /// Reported running.
     Running,
-    /// To be stopped with its disk kept.
+    /// To be stopped; the region stops none yet, and a machine that ends is a terminated one.
     Stopping,
     /// Stopped.
     Stopped,
@@ -215,6 +215,7 @@ pub struct MetadataOptions {
     /// `enabled` or `disabled`.
     pub endpoint: String,
     /// Whether the instance's tags are served: `enabled` or `disabled`.
+    #[serde(rename = "tags")]
     pub instance_tags: String,
 }
 

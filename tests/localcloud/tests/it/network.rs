@@ -143,6 +143,25 @@ mod with_root {
 
     #[tokio::test]
     #[ignore = "needs root"]
+    async fn a_connection_through_a_public_address_that_moved_is_refused_at_once() {
+        let mut world = world();
+        world.security_groups[1].ingress[0].cidrs.push("0.0.0.0/0".to_owned());
+        let mut cloud = Cloud::of(&world).await;
+        cloud.listen(MASTER, 443);
+        let internet = cloud.network.internet();
+        let connect = || TcpStream::connect_timeout(&"198.51.100.7:443".parse().unwrap(), PATIENCE);
+        let mut connection = internet.inside("connect", connect).unwrap();
+        let address = world.instances[0].public_ips.remove(&Ipv4Addr::new(172, 20, 32, 11)).unwrap();
+        world.instances[1].public_ips.insert(Ipv4Addr::new(172, 20, 32, 12), address);
+        cloud.apply(&world).await;
+        connection.write_all(b"still there?").unwrap();
+        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = connection.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(answer.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root"]
     async fn without_a_public_address_or_a_route_there_is_no_way_out() {
         let mut world = world();
         let cloud = Cloud::of(&world).await;
