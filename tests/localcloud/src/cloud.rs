@@ -153,6 +153,7 @@ impl Keeper {
                 self.machines.insert(id.clone(), State::Failed(reason));
                 self.release_volumes(&id).await;
                 self.report(&id, "terminated").await;
+                self.clean(id);
             }
             Event::Ended(id) => self.ended(id).await,
             Event::Again => self.retry_is_due = false,
@@ -182,16 +183,23 @@ impl Keeper {
     async fn ended(&mut self, id: String) {
         let Some(state) = self.machines.get(&id) else { return };
         let reason = if matches!(state, State::Ending(_)) { "ended" } else { "died" };
-        let Some(machine) = state.machine().cloned() else { return };
+        if state.machine().is_none() {
+            return;
+        }
         self.release_volumes(&id).await;
         tracing::info!(instance = id, reason, "gone");
         self.machines.insert(id.clone(), State::Ended { reason });
         self.publish();
         self.report(&id, "terminated").await;
-        // Its disk may be large; nobody waits for that.
+        self.clean(id);
+    }
+
+    /// Takes away what a machine left. Its disk may be large; nobody waits for that.
+    fn clean(&mut self, instance: String) {
+        let setup = self.setup.clone();
         self.cleaning.spawn_blocking(move || {
-            if let Err(error) = machine.clean() {
-                tracing::warn!(instance = id, %error, "what the machine left can't be removed");
+            if let Err(error) = setup.clean(&instance) {
+                tracing::warn!(instance, %error, "what the machine left can't be removed");
             }
         });
     }
@@ -322,9 +330,6 @@ impl Keeper {
             .collect();
         for id in forgotten {
             self.machines.remove(&id);
-            let directory = self.setup.instance_directory(&id);
-            // Its console is what is left there; the end of the cloud removes what can't be removed now.
-            self.cleaning.spawn_blocking(move || drop(std::fs::remove_dir_all(directory)));
         }
     }
 

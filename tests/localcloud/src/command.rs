@@ -42,8 +42,17 @@ pub async fn run<S: AsRef<str>>(line: &[S]) -> Result<String, Error> {
     feed(line, "").await
 }
 
+/// Like [`run`], for what takes minutes: what it says on stderr is seen as it is said.
+pub async fn run_aloud<S: AsRef<str>>(line: &[S]) -> Result<String, Error> {
+    execute(line, "", Stdio::inherit()).await
+}
+
 /// Like [`run`], with `input` on the program's stdin.
 pub async fn feed<S: AsRef<str>>(line: &[S], input: &str) -> Result<String, Error> {
+    execute(line, input, Stdio::piped()).await
+}
+
+async fn execute<S: AsRef<str>>(line: &[S], input: &str, stderr: Stdio) -> Result<String, Error> {
     let words: Vec<&str> = line.iter().map(AsRef::as_ref).collect();
     let command = words.join(" ");
     let (program, arguments) =
@@ -52,7 +61,7 @@ pub async fn feed<S: AsRef<str>>(line: &[S], input: &str) -> Result<String, Erro
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(stderr)
         .kill_on_drop(true)
         .spawn()
         .map_err(|source| Error::Start { command: command.clone(), source })?;
@@ -68,7 +77,10 @@ pub async fn feed<S: AsRef<str>>(line: &[S], input: &str) -> Result<String, Erro
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    let stderr = match String::from_utf8_lossy(&output.stderr).trim() {
+        "" => "it says no more".to_owned(),
+        said => said.to_owned(),
+    };
     Err(Error::Failed { command, status: output.status, stderr })
 }
 

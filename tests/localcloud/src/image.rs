@@ -126,8 +126,8 @@ impl Image {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/image/build");
         let agent = agent();
         let description = match &agent {
-            Some(agent) => command::run(&["env", agent, script]).await,
-            None => command::run(&[script]).await,
+            Some(agent) => command::run_aloud(&["env", agent, script]).await,
+            None => command::run_aloud(&[script]).await,
         };
         let description = description.map_err(Error::Build)?;
         parse(script, &description)

@@ -23,6 +23,8 @@ use crate::{cleanup, command, endpoint};
 
 /// The access key that the region knows as its account's operator.
 pub(crate) const OPERATOR: (&str, &str) = ("operator", "operator-secret");
+/// The folder of the consoles.
+const CONSOLES: &str = "consoles";
 /// overlayfs's number in statfs(2): its upper directory can't be on another overlay.
 const OVERLAYFS: i64 = 0x794c_7630;
 
@@ -176,7 +178,9 @@ impl LocalCloud {
             return Err(Error::LeftBehind(left));
         }
         let failed = |source| Error::Directory { directory: directory.clone(), source };
-        for part in ["instances", "volumes"] {
+        // Those of the cloud before are of no use any more.
+        drop(fs::remove_dir_all(directory.join(CONSOLES)));
+        for part in ["instances", "volumes", CONSOLES] {
             fs::create_dir_all(directory.join(part)).map_err(failed)?;
         }
         let (region, region_process) = find_region(options.region, &options.region_name).await?;
@@ -221,6 +225,7 @@ impl LocalCloud {
         let setup = Setup {
             cloud: self.name.clone(),
             directory: self.directory.join("instances"),
+            consoles: self.directory.join(CONSOLES),
             region: self.region.clone(),
         };
         let (region, directory) = (self.region.clone(), self.directory.clone());
@@ -436,9 +441,10 @@ pub fn instance_command(status: &Status, instance: &str, program: &str) -> std::
     Ok(command)
 }
 
-/// The path of an instance's console log in the cloud of `directory`.
+/// The path of an instance's console log in the cloud of `directory`. It stays there after the instance, and after
+/// the cloud, until the next one starts.
 pub fn console(directory: &Path, instance: &str) -> PathBuf {
-    directory.join("instances").join(instance).join("console.log")
+    directory.join(CONSOLES).join(format!("{instance}.log"))
 }
 
 /// Kills an instance's first process, and all others with it.

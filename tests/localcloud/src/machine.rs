@@ -79,6 +79,8 @@ pub struct Setup {
     pub cloud: String,
     /// Where the instances' directories are.
     pub directory: PathBuf,
+    /// Where the instances' console logs are.
+    pub consoles: PathBuf,
     /// Where consoles are sent to.
     pub region: Region,
 }
@@ -89,14 +91,23 @@ pub struct Machine {
     process: Process,
     leader: u32,
     handle: Arc<OwnedFd>,
-    directory: PathBuf,
-    cgroup: Cgroup,
 }
 
 impl Setup {
     /// The directory of an instance.
     pub fn instance_directory(&self, instance: &str) -> PathBuf {
         self.directory.join(instance)
+    }
+
+    /// Takes away what a dead machine, or one that never ran, leaves: its cgroup and its disk.
+    pub fn clean(&self, instance: &str) -> std::io::Result<()> {
+        let name = format!("{}-{instance}", self.cloud);
+        Cgroup::with_prefix(&name)?.remove()?;
+        remove_propagation(&name);
+        match fs::remove_dir_all(self.instance_directory(instance)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Boots an instance whose network namespace is there. Returns when its first process runs and sees what an
@@ -127,11 +138,11 @@ impl Setup {
             ("NOTIFY_SOCKET".to_owned(), format!("@{name}")),
         ];
         let (process, stdout) = Process::start(&name, &line, &environment)?;
-        let console = directory.join("console.log");
+        let console = self.consoles.join(format!("{id}.log"));
         tokio::spawn(keep_console(stdout, console.clone(), self.region.clone(), id.clone()));
         let (leader, handle) = started(id, &process, &notices, &cgroup, &console).await?;
         tokio::spawn(drain(notices, process.clone()));
-        Ok(Machine { process, leader, handle: Arc::new(handle), directory, cgroup })
+        Ok(Machine { process, leader, handle: Arc::new(handle) })
     }
 }
 
@@ -237,31 +248,11 @@ impl Machine {
         });
     }
 
-    /// Takes away what a dead machine leaves: its cgroup and its disk.
-    pub fn clean(&self) -> std::io::Result<()> {
-        self.cgroup.remove()?;
-        if let Some(name) = self.cgroup.directories().first().and_then(|directory| directory.file_name()) {
-            remove_propagation(&name.to_string_lossy());
-        }
-        remove_disk(&self.directory)
-    }
-
     /// Runs a shell script inside the instance's mount namespace.
     pub async fn mounts_script(&self, script: &str) -> Result<String, command::Error> {
         let target = format!("--target={}", self.leader);
         command::run(&["nsenter", &target, "--mount", "--", "sh", "-ec", script]).await
     }
-}
-
-/// Removes what an instance had on disk, all but its console, which one may still want to read.
-fn remove_disk(directory: &Path) -> std::io::Result<()> {
-    for part in ["upper", "work", "containerd", "kubelet", "layers", "root"] {
-        match fs::remove_dir_all(directory.join(part)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// systemd-nspawn leaves a directory of its own for each machine that was killed.

@@ -70,7 +70,7 @@ impl Region {
     pub async fn start(name: &str) -> Result<(Self, Process), Error> {
         let package = env!("CARGO_MANIFEST_DIR");
         let script = format!("{package}/region/environment");
-        let environment = command::run(&[script]).await.map_err(Error::Environment)?;
+        let environment = command::run_aloud(&[script]).await.map_err(Error::Environment)?;
         let python = format!("{}/bin/python", environment.trim());
         let line = [&python, "-m", "region", "--port", "0", "--region", name].map(str::to_owned);
         let variables = [("PYTHONPATH".to_owned(), package.to_owned())];

@@ -13,6 +13,16 @@ fn a_router_s_packet_rules_are_the_world_s_security_groups_and_addresses() {
 }
 
 #[test]
+fn the_world_that_the_readme_describes_is_understood() {
+    let readme = include_str!("../../README.md");
+    let example = readme.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let world: localcloud::world::World = serde_json::from_str(example).unwrap();
+    assert_eq!(world.instances[0].metadata.tokens, "required");
+    let firewall = firewall::render(&world, &world.vpcs[0]);
+    assert!(firewall.contains("tcp dport 443 accept"), "{firewall}");
+}
+
+#[test]
 fn a_vpc_without_a_gateway_translates_nothing() {
     let mut world = world();
     world.vpcs[0].internet_gateway = None;
