@@ -13,6 +13,7 @@ pub mod cluster;
 mod complete;
 pub mod create;
 pub mod default;
+pub mod explain;
 pub mod path;
 pub mod problem;
 pub mod set;

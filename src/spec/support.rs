@@ -217,16 +217,32 @@ fn under(value: &Value, rows: &Rows, path: &str, known: bool, problems: &mut Pro
     }
 }
 
-/// Says whether windlass honours a field, for `explain`: `None` when neither it nor anything under it is supported.
-pub fn of_field(kind: &str, path: &str) -> Option<Support> {
-    let mut rows: &Rows = if kind == InstanceGroup::KIND { &INSTANCE_GROUP_ROWS } else { &CLUSTER_ROWS };
+/// How far a field is supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Not yet.
+    NotYet,
+    /// Some of its fields are.
+    InPart,
+    /// As the table says.
+    Whole(Support),
+}
+
+/// How far windlass supports a field, for `explain`: its path has names only, such as `spec.subnets.zone`.
+pub fn of_field(kind: &str, path: &str) -> Standing {
+    let mut rows: &Rows = match kind {
+        Cluster::KIND => &CLUSTER_ROWS,
+        InstanceGroup::KIND => &INSTANCE_GROUP_ROWS,
+        _ => return Standing::Whole(Honoured),
+    };
     for name in path.split('.') {
-        if let Some(support) = rows.support
-            && rows.under.is_empty()
-        {
-            return Some(support);
+        if let (Some(support), true) = (rows.support, rows.under.is_empty()) {
+            return Standing::Whole(support);
         }
-        rows = rows.under.get("[]").unwrap_or(rows).under.get(name)?;
+        match rows.under.get("[]").unwrap_or(rows).under.get(name) {
+            Some(under) => rows = under,
+            None => return Standing::NotYet,
+        }
     }
-    rows.support.or_else(|| (!rows.under.is_empty()).then_some(Honoured))
+    rows.support.map_or(Standing::InPart, Standing::Whole)
 }

@@ -1,6 +1,7 @@
 //! Tests of the whole path: text in, problems or a complete specification out.
 
 mod create;
+mod explain;
 mod read;
 mod set;
 
