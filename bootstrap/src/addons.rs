@@ -4,7 +4,6 @@
 //! `kubectl`, which the image holds, does the applying: it knows the order of kinds, waits for definitions, and its
 //! field ownership is what users expect.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::ADMIN_KUBECONFIG;
@@ -47,20 +46,25 @@ impl Classed for AddonError {
     }
 }
 
-/// Applies what lets nodes join and the add-ons, all in one go.
+/// Applies what lets nodes join and the add-ons, all in one go. Returns whether there was anything new among them since
+/// the machine booted; they are applied all the same.
 pub async fn ensure(
     host: &Host,
     store: &StateStore,
     config: &NodeConfig,
     addons: &[AddonRef],
-) -> Result<(), AddonError> {
+) -> Result<bool, AddonError> {
     let folder = host.path(root::RUN).join("addons");
-    let mut files = vec![write(&folder, 0, "rbac", manifests::RBAC.as_bytes())?];
+    let rbac = folder.join("00-rbac.yaml");
+    let mut changed = file::ensure(&rbac, manifests::RBAC, file::PRIVATE).map_err(AddonError::File)?;
+    let mut files = vec![rbac];
     for (index, addon) in addons.iter().enumerate() {
         let key = keys::addon(&config.cluster, &addon.name, &addon.sha256);
         let bytes = store.require_digest(&key, &addon.sha256).await;
         let bytes = bytes.map_err(|source| AddonError::Read { name: addon.name.clone(), source })?;
-        files.push(write(&folder, index + 1, &addon.name, &bytes)?);
+        let path = folder.join(format!("{:02}-{}.yaml", index + 1, addon.name));
+        changed |= file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
+        files.push(path);
     }
     let mut apply = Command::new("/usr/local/bin/kubectl")
         .argument(format!("--kubeconfig={}", host.path(ADMIN_KUBECONFIG).display()))
@@ -77,13 +81,7 @@ pub async fn ensure(
     }
     let output = host.run(apply).await.map_err(AddonError::Apply)?;
     tracing::debug!(output = output.stdout, "applied");
-    Ok(())
-}
-
-fn write(folder: &std::path::Path, index: usize, name: &str, bytes: &[u8]) -> Result<PathBuf, AddonError> {
-    let path = folder.join(format!("{index:02}-{name}.yaml"));
-    file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
-    Ok(path)
+    Ok(changed)
 }
 
 #[cfg(test)]
@@ -104,14 +102,16 @@ mod tests {
             addons.push(addon);
         }
         let config = crate::config::NodeConfig { cluster: "demo".into(), ..crate::testing::node_config() };
-        ensure(&host, &store, &config, &addons).await.unwrap();
+        assert!(ensure(&host, &store, &config, &addons).await.unwrap());
+        assert!(!ensure(&host, &store, &config, &addons).await.unwrap());
         let commands = std::fs::read_to_string(host.path("/run/windlass/commands")).unwrap();
         let files: Vec<&str> = commands
             .split_whitespace()
             .filter_map(|word| word.rsplit_once("addons/"))
             .map(|word| word.1)
             .collect();
-        assert_eq!(files, ["00-rbac.yaml", "01-flannel.yaml", "02-coredns.yaml"]);
+        assert_eq!(files[..3], ["00-rbac.yaml", "01-flannel.yaml", "02-coredns.yaml"]);
+        assert_eq!(files[..3], files[3..], "applied again, whether it is new or not");
 
         addons[0].sha256 = addons[1].sha256.clone();
         let error = ensure(&host, &store, &config, &addons).await.unwrap_err();

@@ -36,9 +36,12 @@ pub enum ApiError {
         #[source]
         source: Box<kube::Error>,
     },
-    /// The API isn't up yet.
-    #[error("the Kubernetes API is not ready yet")]
-    NotReady(#[source] Box<kube::Error>),
+    /// The API doesn't answer yet.
+    #[error("the Kubernetes API does not answer yet")]
+    NoAnswer(#[source] Box<kube::Error>),
+    /// The API answers, and says that it isn't ready.
+    #[error("the Kubernetes API is not ready yet: {0}")]
+    NotReady(String),
     /// A request failed.
     #[error("the Kubernetes API did not {0}")]
     Request(String, #[source] Box<kube::Error>),
@@ -57,7 +60,7 @@ impl ApiError {
 impl Classed for ApiError {
     fn class(&self) -> Class {
         match self {
-            Self::NotReady(_) | Self::NodeNotReady(_) => Class::Waiting,
+            Self::NoAnswer(_) | Self::NotReady(_) | Self::NodeNotReady(_) => Class::Waiting,
             Self::Kubeconfig { .. } | Self::Client { .. } | Self::Request(..) => Class::Passing,
         }
     }
@@ -88,7 +91,18 @@ pub async fn check_ready(client: &Client) -> Result<(), ApiError> {
     let request = http::Request::get("/readyz").body(Vec::new());
     let request =
         request.map_err(|error| ApiError::request("take a request", kube::Error::HttpError(error)))?;
-    client.request_text(request).await.map(drop).map_err(|source| ApiError::NotReady(Box::new(source)))
+    match client.request_text(request).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) => Err(ApiError::NotReady(failing_checks(&status.message))),
+        Err(source) => Err(ApiError::NoAnswer(Box::new(source))),
+    }
+}
+
+/// The names of the checks that fail, of the list that `/readyz` answers with.
+fn failing_checks(message: &str) -> String {
+    let failing = message.split("[-]").skip(1).filter_map(|check| check.split_whitespace().next());
+    let names: Vec<&str> = failing.collect();
+    if names.is_empty() { message.trim().to_owned() } else { names.join(", ") }
 }
 
 /// Whether this instance's Node is Ready; else why not.
@@ -113,4 +127,17 @@ pub fn ready_condition(node: &Node) -> Option<(bool, String)> {
     let ready = conditions.iter().find(|condition| condition.type_ == "Ready")?;
     let reason = ready.message.clone().or_else(|| ready.reason.clone()).unwrap_or_default();
     Some((ready.status == "True", reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_checks_that_fail_are_named() {
+        let message = "[+]ping ok\n[-]etcd-readiness failed: reason withheld\n[+]log ok\n\
+                       [-]informer-sync failed: reason withheld\nreadyz check failed\n";
+        assert_eq!(failing_checks(message), "etcd-readiness, informer-sync");
+        assert_eq!(failing_checks("Unauthorized\n"), "Unauthorized");
+    }
 }

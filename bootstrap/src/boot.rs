@@ -206,7 +206,7 @@ impl Agent {
             bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
         });
         let addons = ADDONS.run(report, async || {
-            addons::ensure(host, store, config, &control_plane.addons).await.map(|()| Done::changed_if(true))
+            addons::ensure(host, store, config, &control_plane.addons).await.map(Done::changed_if)
         });
         futures::try_join!(marker, token, addons)?;
         tasks.start_renewals(host, instance, addresses);

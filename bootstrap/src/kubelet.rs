@@ -141,6 +141,8 @@ fn configuration(config: &NodeConfig, identity: &Identity, resolv_conf: &str) ->
     });
     match role(config) {
         Role::ControlPlane => {
+            // The API hears of a static pod that was started before it only when the kubelet looks at the pod again.
+            configuration["syncFrequency"] = json!("10s");
             configuration["tlsCertFile"] = json!(format!("{}/kubelet/server.crt", root::SECRETS));
             configuration["tlsPrivateKeyFile"] = json!(format!("{}/kubelet/server.key", root::SECRETS));
         }
