@@ -18,6 +18,8 @@ use crate::tags;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long an attachment may take until it shows as a device.
 const STUCK: Duration = Duration::from_secs(90);
+/// How long an attachment usually takes at most.
+const SOON: Duration = Duration::from_secs(5);
 /// The device names that EC2 recommends for volumes of HVM instances.
 const DEVICE_LETTERS: std::ops::RangeInclusive<char> = 'f'..='p';
 
@@ -190,20 +192,30 @@ impl VolumeStep {
                 )))
             }
             Decision::Attach => {
-                self.attach(ec2, identity, &volume).await?;
-                Err(VolumeError::NotThere { volume: volume.id, state: "attaching".to_owned() })
+                let asked = self.attach(ec2, identity, &volume).await?;
+                // The kernel says so sooner than the API.
+                match wait_for_device(host, &volume.id, &asked).await? {
+                    Some(device) => Ok((AttachedVolume { volume, device }, true)),
+                    None => Err(VolumeError::NotThere { volume: volume.id, state: "attaching".to_owned() }),
+                }
             }
             Decision::Ours => self.recognise(host, ec2, identity, volume, since).await,
         }
     }
 
-    async fn attach(&mut self, ec2: &Ec2, identity: &Identity, volume: &Volume) -> Result<(), VolumeError> {
+    /// Returns the device name that was asked for.
+    async fn attach(
+        &mut self,
+        ec2: &Ec2,
+        identity: &Identity,
+        volume: &Volume,
+    ) -> Result<String, VolumeError> {
         let me = ec2.instance(&identity.id).await.map_err(VolumeError::Aws)?;
         let used = me.map(|me| me.devices).unwrap_or_default();
         let device = free_device_name(&used).ok_or(VolumeError::NoDeviceName)?;
         ec2.attach(&volume.id, &identity.id, &device).await.map_err(VolumeError::Aws)?;
         self.attached = true;
-        Ok(())
+        Ok(device)
     }
 
     async fn recognise(
@@ -217,7 +229,7 @@ impl VolumeStep {
         let Some(attachment) = volume.attachment.clone() else {
             return Err(VolumeError::NotThere { volume: volume.id, state: volume.state });
         };
-        // The kernel is surer than the API: once the device is there, it doesn't matter what EC2 still says.
+        // Once the device is there, it doesn't matter what EC2 still says.
         if let Some(device) = find_device(host, &volume.id, &attachment.device)? {
             return Ok((AttachedVolume { volume, device }, self.attached));
         }
@@ -289,6 +301,18 @@ fn find_device(host: &Host, volume: &str, asked: &str) -> Result<Option<PathBuf>
     let xen = host.path("/dev").join(format!("xvd{letters}"));
     if !letters.is_empty() && xen.exists() && host.path("/sys/block").join(format!("xvd{letters}")).exists() {
         return verified(host, &xen, volume, &serial).map(Some);
+    }
+    Ok(None)
+}
+
+/// Looks often, for a few seconds, for the device of a volume that was just attached.
+async fn wait_for_device(host: &Host, volume: &str, asked: &str) -> Result<Option<PathBuf>, VolumeError> {
+    let started = Instant::now();
+    while started.elapsed() < SOON {
+        if let Some(device) = find_device(host, volume, asked)? {
+            return Ok(Some(device));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Ok(None)
 }
