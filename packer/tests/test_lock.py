@@ -152,7 +152,9 @@ class Scripts(unittest.TestCase):
 
     def test_a_download_is_taken_only_with_the_locked_digest(self):
         folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
-        (folder / "curl").write_text('#!/bin/sh\nfor word; do [ "$last" != --output ] || echo tampered > "$word"; last=$word; done\n')
+        (folder / "curl").write_text(
+            '#!/bin/sh\nfor word; do [ "$last" != --output ] || echo tampered > "$word"; last=$word; done\n'
+        )
         (folder / "curl").chmod(0o755)
         result = self.artifact("kubelet", VERSIONS["kubernetes"], PATH=f"{folder}:/usr/bin:/bin", TMPDIR=str(folder))
         self.assertEqual((result.returncode, result.stdout), (1, ""))

@@ -6,7 +6,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-mod image;
 mod layers;
 mod state;
 mod support;
