@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::diagnostic::Refusal;
 use crate::spec::CreateOptions;
-use crate::spec::create::{ExistingSubnet, GroupOptions};
+use crate::spec::create::ExistingSubnet;
 
 /// What the cluster shall be.
 #[derive(Debug, ClapArgs)]
@@ -213,7 +213,6 @@ impl Flags {
     ) -> anyhow::Result<CreateOptions> {
         let Self { network, access, instances, etcd, cloud: _, .. } = self;
         let subnets = |ids: &[String]| ids.iter().filter_map(|id| known.get(id).cloned()).collect();
-        let InstanceFlags { image, instance_manager, control_plane_zones, .. } = &instances;
         Ok(CreateOptions {
             name,
             channel: self.channel,
@@ -242,43 +241,29 @@ impl Flags {
             bastion_image: access.bastion_image,
             authorization: access.authorization,
             discovery_store: access.discovery_store,
-            image: image.clone(),
-            instance_manager: instance_manager.clone(),
-            control_plane_zones: control_plane_zones.clone(),
-            control_plane: instances.control_plane(),
-            nodes: instances.nodes(),
+            image: instances.image,
+            instance_manager: instances.instance_manager,
+            control_plane_zones: instances.control_plane_zones,
+            control_plane_count: instances.control_plane_count,
+            control_plane_size: instances.control_plane_size,
+            control_plane_image: instances.control_plane_image,
+            control_plane_tenancy: instances.control_plane_tenancy,
+            control_plane_volume_size: instances.control_plane_volume_size,
+            control_plane_volume_type: instances.control_plane_volume_type,
+            control_plane_security_groups: instances.control_plane_security_groups,
+            node_count: instances.node_count,
+            node_size: instances.node_size,
+            node_image: instances.node_image,
+            node_tenancy: instances.node_tenancy,
+            node_volume_size: instances.node_volume_size,
+            node_volume_type: instances.node_volume_type,
+            node_security_groups: instances.node_security_groups,
             etcd_clusters: etcd.etcd_clusters,
             encrypt_etcd_storage: etcd.encrypt_etcd_storage,
             etcd_storage_type: etcd.etcd_storage_type,
             set: self.set,
             unset: self.unset,
         })
-    }
-}
-
-impl InstanceFlags {
-    fn control_plane(&self) -> GroupOptions {
-        GroupOptions {
-            count: self.control_plane_count,
-            size: self.control_plane_size.clone(),
-            image: self.control_plane_image.clone(),
-            tenancy: self.control_plane_tenancy.clone(),
-            volume_size: self.control_plane_volume_size,
-            volume_type: self.control_plane_volume_type.clone(),
-            security_groups: self.control_plane_security_groups.clone(),
-        }
-    }
-
-    fn nodes(&self) -> GroupOptions {
-        GroupOptions {
-            count: self.node_count,
-            size: self.node_size.clone(),
-            image: self.node_image.clone(),
-            tenancy: self.node_tenancy.clone(),
-            volume_size: self.node_volume_size,
-            volume_type: self.node_volume_type.clone(),
-            security_groups: self.node_security_groups.clone(),
-        }
     }
 }
 
