@@ -85,6 +85,14 @@ impl Clients {
         Self::from_config(config)
     }
 
+    /// The same, without the SDK's own retries: for changes, where whoever retries must first look whether the call
+    /// whose reply was lost was carried out.
+    #[must_use]
+    pub fn without_retries(&self) -> Self {
+        let config = self.config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
+        Self::from_config(config)
+    }
+
     fn from_config(config: SdkConfig) -> Self {
         let config = match config.region() {
             Some(_) => config,

@@ -6,7 +6,9 @@
 
 pub mod clients;
 pub mod error;
+pub mod facts;
 pub mod retry;
+pub mod tags;
 
 pub use clients::Clients;
 pub use error::{AwsError, Class, During};

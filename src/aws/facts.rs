@@ -1,0 +1,410 @@
+//! Facts: everything a decision needs to know of AWS, gathered before anything is planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType};
+use thiserror::Error;
+
+use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
+use super::{AwsError, Clients, During};
+use crate::spec::cluster::{Cluster, InstanceGroup};
+
+/// What was found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The account's number.
+    pub account: String,
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub partition: String,
+    /// The region.
+    pub region: String,
+    /// The image of each instance group, by the group's name.
+    pub images: BTreeMap<String, Image>,
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The AMI's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The device name of its root volume.
+    pub root_device: String,
+}
+
+/// Why the facts don't allow the specification.
+#[derive(Debug, Error)]
+pub enum FactsError {
+    /// A call failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// AWS answered without what it always says.
+    #[error("AWS's answer about {0} lacks what it must say")]
+    Answer(&'static str),
+    /// A zone isn't one, or not usable.
+    #[error("`{zone}` is not an availability zone of {region} that can be used")]
+    Zone {
+        /// As written.
+        zone: String,
+        /// The region.
+        region: String,
+        /// The zones that can.
+        usable: Vec<String>,
+    },
+    /// There is no such machine type.
+    #[error("instance group `{group}`: `{machine_type}` is not a machine type of {region}")]
+    MachineType {
+        /// The instance group.
+        group: String,
+        /// As written.
+        machine_type: String,
+        /// The region.
+        region: String,
+    },
+    /// The machine type isn't offered where it is wanted.
+    #[error("instance group `{group}`: `{machine_type}` is not offered in {}", missing.join(", "))]
+    NotOffered {
+        /// The instance group.
+        group: String,
+        /// As written.
+        machine_type: String,
+        /// The zones without it.
+        missing: Vec<String>,
+        /// The zones with it.
+        offered: Vec<String>,
+    },
+    /// No image is meant by what is written.
+    #[error("instance group `{group}`: there is no image `{image}` for {architecture}")]
+    NoImage {
+        /// The instance group.
+        group: String,
+        /// As written.
+        image: String,
+        /// Of the machine type.
+        architecture: &'static str,
+        /// What to do.
+        advice: String,
+    },
+    /// An image is for other machines.
+    #[error(
+        "instance group `{group}`: image `{image}` is for {found}, machine type `{machine_type}` is {wanted}"
+    )]
+    Architecture {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// The image's architecture.
+        found: String,
+        /// As written.
+        machine_type: String,
+        /// The machine type's architecture.
+        wanted: &'static str,
+    },
+    /// An image holds another Kubernetes, or isn't one of windlass's.
+    #[error(
+        "instance group `{group}`: image `{image}` holds {}, the specification says Kubernetes {wanted}",
+        found.as_deref().map_or("no Kubernetes that its tags name".to_owned(), |found| format!("Kubernetes {found}"))
+    )]
+    KubernetesVersion {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// What its tag says.
+        found: Option<String>,
+        /// The specification's version.
+        wanted: String,
+    },
+}
+
+impl FactsError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::Answer(_) => None,
+            Self::Zone { usable, .. } => Some(format!("zones that can be used: {}", usable.join(", "))),
+            Self::MachineType { region, .. } => {
+                Some(format!("`aws ec2 describe-instance-types --region {region}` lists those that are"))
+            }
+            Self::NotOffered { offered, machine_type, .. } if offered.is_empty() => {
+                Some(format!("no zone of the cluster offers `{machine_type}`: choose another machine type"))
+            }
+            Self::NotOffered { offered, .. } => {
+                Some(format!("choose another machine type, or only subnets in {}", offered.join(", ")))
+            }
+            Self::NoImage { advice, .. } => Some(advice.clone()),
+            Self::Architecture { group, .. } => {
+                Some(format!("choose another machine type or image: `windlass edit instancegroup {group}`"))
+            }
+            Self::KubernetesVersion { group, found, wanted, .. } => Some(match found {
+                Some(found) => format!(
+                    "build an image for Kubernetes {wanted} (see packer/), or set `kubernetesVersion: {found}` with \
+                     `windlass edit cluster`"
+                ),
+                None => format!(
+                    "images of windlass carry the tag `{IMAGE_KUBERNETES_VERSION}`: build one (see packer/) and name \
+                     it in `windlass edit instancegroup {group}`"
+                ),
+            }),
+        }
+    }
+}
+
+/// Finds out what the specification's plan needs to know.
+pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
+    let (identity, (), machines) =
+        futures::try_join!(caller(clients), check_zones(cluster, clients), machine_types(cluster, clients))?;
+    let (partition, account) = identity;
+    let mut images = BTreeMap::new();
+    for (image, groups) in groups_by_image(cluster) {
+        let candidates = candidates(clients, &image, &cluster.kubernetes_version).await?;
+        for group in groups {
+            let architecture = machines.get(&group.machine_type).copied().unwrap_or(AMD64);
+            images.insert(group.name.clone(), choose(cluster, group, architecture, &candidates)?);
+        }
+    }
+    Ok(Facts { account, partition, region: cluster.region.clone(), images })
+}
+
+/// EC2's word and ours for an architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Architecture {
+    ec2: &'static str,
+    ours: &'static str,
+}
+
+const AMD64: Architecture = Architecture { ec2: "x86_64", ours: "amd64" };
+const ARM64: Architecture = Architecture { ec2: "arm64", ours: "arm64" };
+
+/// The partition and the account of the credentials.
+async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
+    let answer = clients.sts.get_caller_identity().send().await.during(
+        "sts",
+        "GetCallerIdentity",
+        "the credentials",
+    )?;
+    let account = answer.account().ok_or(FactsError::Answer("the credentials"))?;
+    let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
+    Ok((partition.to_owned(), account.to_owned()))
+}
+
+async fn check_zones(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError> {
+    let call = clients.ec2.describe_availability_zones();
+    let answer = call.send().await.during("ec2", "DescribeAvailabilityZones", &cluster.region)?;
+    let usable: Vec<String> = answer
+        .availability_zones()
+        .iter()
+        .filter(|zone| zone.state().is_none_or(|state| state.as_str() == "available"))
+        .filter(|zone| zone.zone_type().is_none_or(|kind| kind == "availability-zone"))
+        .filter_map(|zone| zone.zone_name().map(str::to_owned))
+        .collect();
+    match cluster.subnets.iter().find(|subnet| !usable.contains(&subnet.zone)) {
+        None => Ok(()),
+        Some(subnet) => {
+            Err(FactsError::Zone { zone: subnet.zone.clone(), region: cluster.region.clone(), usable })
+        }
+    }
+}
+
+/// Checks that every machine type exists and is offered where its group's subnets are; returns their architectures.
+async fn machine_types(
+    cluster: &Cluster,
+    clients: &Clients,
+) -> Result<BTreeMap<String, Architecture>, FactsError> {
+    let wanted: BTreeSet<&String> = cluster.instance_groups.iter().map(|group| &group.machine_type).collect();
+    let mut architectures = BTreeMap::new();
+    let call = clients.ec2.describe_instance_types().filters(names_filter("instance-type", &wanted));
+    let types = call.into_paginator().items().send();
+    for kind in types.try_collect().await.during("ec2", "DescribeInstanceTypes", &cluster.region)? {
+        let supported = kind.processor_info().map(|info| info.supported_architectures()).unwrap_or_default();
+        let arm = supported.iter().any(|architecture| architecture.as_str() == ARM64.ec2);
+        if let Some(name) = kind.instance_type() {
+            architectures.insert(name.as_str().to_owned(), if arm { ARM64 } else { AMD64 });
+        }
+    }
+    let call = clients.ec2.describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
+    let offerings = call.filters(names_filter("instance-type", &wanted)).into_paginator().items().send();
+    let mut offered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for offering in
+        offerings.try_collect().await.during("ec2", "DescribeInstanceTypeOfferings", &cluster.region)?
+    {
+        if let (Some(kind), Some(zone)) = (offering.instance_type(), offering.location()) {
+            offered.entry(kind.as_str().to_owned()).or_default().insert(zone.to_owned());
+        }
+    }
+    for group in &cluster.instance_groups {
+        check_machine_type(cluster, group, &architectures, &offered)?;
+    }
+    Ok(architectures)
+}
+
+fn names_filter(name: &str, values: &BTreeSet<&String>) -> aws_sdk_ec2::types::Filter {
+    let values = values.iter().map(|value| (*value).clone()).collect();
+    aws_sdk_ec2::types::Filter::builder().name(name).set_values(Some(values)).build()
+}
+
+fn check_machine_type(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    architectures: &BTreeMap<String, Architecture>,
+    offered: &BTreeMap<String, BTreeSet<String>>,
+) -> Result<(), FactsError> {
+    if !architectures.contains_key(&group.machine_type) {
+        return Err(FactsError::MachineType {
+            group: group.name.clone(),
+            machine_type: group.machine_type.clone(),
+            region: cluster.region.clone(),
+        });
+    }
+    let here = offered.get(&group.machine_type).cloned().unwrap_or_default();
+    let subnets = cluster.subnets.iter().filter(|subnet| group.subnets.contains(&subnet.name));
+    let (with, without): (BTreeSet<String>, BTreeSet<String>) =
+        subnets.map(|subnet| subnet.zone.clone()).partition(|zone| here.contains(zone));
+    if without.is_empty() {
+        return Ok(());
+    }
+    Err(FactsError::NotOffered {
+        group: group.name.clone(),
+        machine_type: group.machine_type.clone(),
+        missing: without.into_iter().collect(),
+        offered: with.into_iter().collect(),
+    })
+}
+
+/// Each image as written, and the groups that want it: one look-up for each.
+fn groups_by_image(cluster: &Cluster) -> BTreeMap<String, Vec<&InstanceGroup>> {
+    let mut groups: BTreeMap<String, Vec<&InstanceGroup>> = BTreeMap::new();
+    for group in &cluster.instance_groups {
+        groups.entry(group.image.clone()).or_default().push(group);
+    }
+    groups
+}
+
+/// How an image is looked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Search {
+    Id(String),
+    /// Owner and name, which may hold `*`.
+    Name(String, String),
+}
+
+/// An AMI's id, `owner/name`, or nothing: windlass's own images of the account for this Kubernetes.
+fn search(image: &str, kubernetes_version: &str) -> Search {
+    if image.is_empty() {
+        return Search::Name("self".to_owned(), format!("windlass-{kubernetes_version}-debian-13-*"));
+    }
+    if image.starts_with("ami-") {
+        return Search::Id(image.to_owned());
+    }
+    let (owner, name) = image.split_once('/').unwrap_or(("self", image));
+    Search::Name(owner.to_owned(), name.to_owned())
+}
+
+/// All images that what is written can mean.
+async fn candidates(
+    clients: &Clients,
+    image: &str,
+    kubernetes_version: &str,
+) -> Result<Vec<Ami>, FactsError> {
+    let call = clients.ec2.describe_images();
+    let call = match search(image, kubernetes_version) {
+        Search::Id(id) => call.image_ids(id),
+        Search::Name(owner, name) => call.owners(owner).filters(filter("name", &name)),
+    };
+    match call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeImages", image) {
+        Ok(images) => Ok(images
+            .into_iter()
+            .filter(|i| i.state().is_none_or(|state| *state == ImageState::Available))
+            .collect()),
+        // An id that isn't there, or isn't one.
+        Err(error) if error.code.as_deref().is_some_and(|code| code.starts_with("InvalidAMIID")) => {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The newest image of the right architecture; one that doesn't hold what the specification says is an error.
+fn choose(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    wanted: Architecture,
+    candidates: &[Ami],
+) -> Result<Image, FactsError> {
+    let newest = |images: Vec<&Ami>| {
+        images.into_iter().max_by_key(|image| image.creation_date().map(str::to_owned)).cloned()
+    };
+    let fitting = candidates.iter().filter(|image| architecture(image) == wanted.ours).collect();
+    let Some(image) = newest(fitting) else {
+        return Err(misfit(cluster, group, wanted, newest(candidates.iter().collect())));
+    };
+    let id = image.image_id().unwrap_or_default().to_owned();
+    let found = tag(&image, IMAGE_KUBERNETES_VERSION);
+    if found.as_ref() != Some(&cluster.kubernetes_version) {
+        return Err(FactsError::KubernetesVersion {
+            group: group.name.clone(),
+            image: id,
+            found,
+            wanted: cluster.kubernetes_version.clone(),
+        });
+    }
+    Ok(Image {
+        id,
+        name: image.name().unwrap_or_default().to_owned(),
+        root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
+    })
+}
+
+fn misfit(cluster: &Cluster, group: &InstanceGroup, wanted: Architecture, other: Option<Ami>) -> FactsError {
+    match other {
+        Some(image) => FactsError::Architecture {
+            group: group.name.clone(),
+            image: image.image_id().unwrap_or_default().to_owned(),
+            found: architecture(&image),
+            machine_type: group.machine_type.clone(),
+            wanted: wanted.ours,
+        },
+        None => FactsError::NoImage {
+            group: group.name.clone(),
+            image: match search(&group.image, &cluster.kubernetes_version) {
+                Search::Id(id) => id,
+                Search::Name(owner, name) => format!("{owner}/{name}"),
+            },
+            architecture: wanted.ours,
+            advice: format!(
+                "build one with packer (see packer/README.md), or name another: `windlass edit instancegroup {}`, \
+                 `image: <AMI id>` or `image: <owner>/<name>`",
+                group.name
+            ),
+        },
+    }
+}
+
+/// Our word for the image's architecture: what its tag says, else what EC2 says.
+fn architecture(image: &Ami) -> String {
+    tag(image, IMAGE_ARCHITECTURE).unwrap_or_else(|| {
+        let ec2 =
+            image.architecture().map(aws_sdk_ec2::types::ArchitectureValues::as_str).unwrap_or_default();
+        [AMD64, ARM64].iter().find(|known| known.ec2 == ec2).map_or(ec2, |known| known.ours).to_owned()
+    })
+}
+
+fn tag(image: &Ami, key: &str) -> Option<String> {
+    image.tags().iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_an_id_or_an_owner_and_a_name_or_windlass_own() {
+        assert_eq!(search("ami-1", "1.36.3"), Search::Id("ami-1".to_owned()));
+        assert_eq!(search("123/my-*", "1.36.3"), Search::Name("123".to_owned(), "my-*".to_owned()));
+        let own = Search::Name("self".to_owned(), "windlass-1.36.3-debian-13-*".to_owned());
+        assert_eq!(search("", "1.36.3"), own);
+    }
+}

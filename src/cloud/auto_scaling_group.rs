@@ -1,0 +1,281 @@
+//! Auto Scaling groups.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_autoscaling::types::{
+    AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
+};
+
+use super::Resource;
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::launch_template::LaunchTemplate;
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::subnet::Subnet;
+use super::volume::{to_i32, to_u32};
+use crate::aws::During;
+use crate::aws::retry::{Look, Patience, wait_for};
+use crate::aws::tags::{self, Tags};
+
+/// How long the deletion of a group may take: its instances shut down first, and EC2 gives a hanging one up to
+/// a quarter of an hour.
+const DELETION: Duration = Duration::from_mins(20);
+
+/// An Auto Scaling group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AutoScalingGroup {
+    /// `<instance group>.masters.<cluster>` or `<instance group>.<cluster>`.
+    pub name: String,
+    /// What its instances are launched from.
+    pub template: Reference<LaunchTemplate>,
+    /// Which version of the template.
+    pub version: TemplateVersion,
+    /// Fewest instances.
+    pub min_size: u32,
+    /// Most instances.
+    pub max_size: u32,
+    /// Where instances are launched.
+    pub subnets: BTreeSet<Reference<Subnet>>,
+    /// Seconds after its launch during which an instance isn't replaced for being unwell.
+    pub health_check_grace: u32,
+    /// What a replacement may do to the number of healthy instances.
+    pub maintenance: Option<Maintenance>,
+    /// Its tags, which its instances get too.
+    pub tags: Tags,
+}
+
+/// A version of a launch template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TemplateVersion {
+    /// The one with this content ([`LaunchTemplate::version_digest`]).
+    Content(String),
+    /// One, as observed, that isn't the template's latest.
+    Older(String),
+}
+
+/// Bounds, in percent of the desired number, of how many instances may be healthy while some are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maintenance {
+    /// 0 lets the old instance go before the new one comes.
+    pub min_healthy: u32,
+    /// 100 lets no new instance come before the old one is gone.
+    pub max_healthy: u32,
+}
+
+impl Described for AutoScalingGroup {
+    const KIND: Kind = Kind::AutoScalingGroup;
+}
+
+impl AutoScalingGroup {
+    pub(super) fn fields(&self) -> Fields {
+        let Self {
+            name: _,
+            template,
+            version,
+            min_size,
+            max_size,
+            subnets,
+            health_check_grace,
+            maintenance,
+            tags,
+        } = self;
+        let version = match version {
+            TemplateVersion::Content(digest) => format!("content {digest}"),
+            TemplateVersion::Older(number) => format!("number {number}"),
+        };
+        Fields::default()
+            .one("template", template)
+            .one("version", version)
+            .one("minSize", min_size)
+            .one("maxSize", max_size)
+            .set("subnets", subnets)
+            .one("healthCheckGraceSeconds", health_check_grace)
+            .maybe("maintenance.minHealthyPercent", maintenance.map(|maintenance| maintenance.min_healthy))
+            .maybe("maintenance.maxHealthyPercent", maintenance.map(|maintenance| maintenance.max_healthy))
+            .map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let mut references = vec![self.template.id()];
+        references.extend(self.subnets.iter().map(Reference::id));
+        references
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .autoscaling
+            .create_auto_scaling_group()
+            .auto_scaling_group_name(&self.name)
+            .launch_template(self.specification(context)?)
+            .min_size(to_i32(self.min_size))
+            .max_size(to_i32(self.max_size))
+            .vpc_zone_identifier(self.subnet_ids(context)?)
+            .health_check_type("EC2")
+            .health_check_grace_period(to_i32(self.health_check_grace))
+            .set_instance_maintenance_policy(self.maintenance.map(policy))
+            .set_tags(Some(self.autoscaling_tags(&self.tags)));
+        call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
+        Ok(Identity::new(&self.name))
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let autoscaling = &context.clients.autoscaling;
+        let tagged_alike = Self { tags: self.tags.clone(), ..from.clone() };
+        if *self != tagged_alike {
+            let call = autoscaling
+                .update_auto_scaling_group()
+                .auto_scaling_group_name(&self.name)
+                .launch_template(self.specification(context)?)
+                .min_size(to_i32(self.min_size))
+                .max_size(to_i32(self.max_size))
+                .vpc_zone_identifier(self.subnet_ids(context)?)
+                .health_check_grace_period(to_i32(self.health_check_grace))
+                .instance_maintenance_policy(self.maintenance.map_or_else(no_policy, policy));
+            call.send().await.during("autoscaling", "UpdateAutoScalingGroup", id)?;
+        }
+        let (set, gone) = tags::difference(&from.tags, &self.tags);
+        if !set.is_empty() {
+            let call = autoscaling.create_or_update_tags().set_tags(Some(self.autoscaling_tags(&set)));
+            call.send().await.during("autoscaling", "CreateOrUpdateTags", id)?;
+        }
+        if !gone.is_empty() {
+            let gone: Tags = gone.into_iter().map(|key| (key, String::new())).collect();
+            let call = autoscaling.delete_tags().set_tags(Some(self.autoscaling_tags(&gone)));
+            call.send().await.during("autoscaling", "DeleteTags", id)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes the group with its instances, and waits until they are gone: only then are their network interfaces,
+    /// volumes and addresses free.
+    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+        let instances = self.instance_ids(context, id).await?;
+        let autoscaling = &context.clients.autoscaling;
+        let call =
+            autoscaling.delete_auto_scaling_group().auto_scaling_group_name(&self.name).force_delete(true);
+        match call.send().await.during("autoscaling", "DeleteAutoScalingGroup", id) {
+            Err(error) if error.is_not_found() => {}
+            outcome => outcome.map(|_| ())?,
+        }
+        let what = format!("the end of the Auto Scaling group `{}`", self.name);
+        wait_for(what, Patience::of(DELETION), || async {
+            let call = autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
+            let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
+            Ok(match answer.auto_scaling_groups().first() {
+                None => Look::Done(()),
+                Some(group) => Look::Wait(format!("{} instances are left", group.instances().len())),
+            })
+        })
+        .await?;
+        super::instances::wait_until_terminated(context, id, instances).await
+    }
+
+    async fn instance_ids(&self, context: &Context<'_>, id: &ResourceId) -> Result<Vec<String>, CloudError> {
+        let call =
+            context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
+        let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
+        let instances = answer.auto_scaling_groups().iter().flat_map(Answer::instances);
+        Ok(instances.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
+        let filter = Filter::builder().name(format!("tag:{}", tags::MANAGED)).values(context.cluster).build();
+        let call =
+            context.clients.autoscaling.describe_auto_scaling_groups().filters(filter).into_paginator();
+        let groups = call.items().send().try_collect().await.during(
+            "autoscaling",
+            "DescribeAutoScalingGroups",
+            &id,
+        )?;
+        groups.iter().map(|group| read(group, names, &id)).collect()
+    }
+
+    fn specification(&self, context: &Context<'_>) -> Result<LaunchTemplateSpecification, CloudError> {
+        let template = context.ids.identity(&self.template.id())?;
+        let version = field(template.version, &self.template.id(), "the template's latest version")?;
+        Ok(LaunchTemplateSpecification::builder()
+            .launch_template_id(template.id)
+            .version(version.to_string())
+            .build())
+    }
+
+    fn subnet_ids(&self, context: &Context<'_>) -> Result<String, CloudError> {
+        let ids = self.subnets.iter().map(|subnet| context.ids.of(subnet)).collect::<Result<Vec<_>, _>>()?;
+        Ok(ids.join(","))
+    }
+
+    fn autoscaling_tags(&self, tags: &Tags) -> Vec<Tag> {
+        tags.iter()
+            .map(|(key, value)| {
+                Tag::builder()
+                    .resource_id(&self.name)
+                    .resource_type("auto-scaling-group")
+                    .propagate_at_launch(true)
+                    .key(key)
+                    .value(value)
+                    .build()
+            })
+            .collect()
+    }
+}
+
+fn policy(maintenance: Maintenance) -> InstanceMaintenancePolicy {
+    let Maintenance { min_healthy, max_healthy } = maintenance;
+    InstanceMaintenancePolicy::builder()
+        .min_healthy_percentage(to_i32(min_healthy))
+        .max_healthy_percentage(to_i32(max_healthy))
+        .build()
+}
+
+/// How a policy is taken away: -1 is Auto Scaling's word for "none".
+fn no_policy() -> InstanceMaintenancePolicy {
+    InstanceMaintenancePolicy::builder().min_healthy_percentage(-1).max_healthy_percentage(-1).build()
+}
+
+fn read(group: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
+    let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
+    let specification = group.launch_template();
+    let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
+    let template: Reference<LaunchTemplate> = names.reference(template_id);
+    let number = specification.and_then(|template| template.version()).unwrap_or_default();
+    let bounds = group.instance_maintenance_policy().and_then(|policy| {
+        let min_healthy = to_u32(policy.min_healthy_percentage())?;
+        Some(Maintenance { min_healthy, max_healthy: to_u32(policy.max_healthy_percentage())? })
+    });
+    let subnets =
+        group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
+    let tags = group
+        .tags()
+        .iter()
+        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+    let observed = AutoScalingGroup {
+        version: names.template_version(&template, number),
+        name: name.clone(),
+        template,
+        min_size: to_u32(group.min_size()).unwrap_or_default(),
+        max_size: to_u32(group.max_size()).unwrap_or_default(),
+        subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
+        health_check_grace: to_u32(group.health_check_grace_period()).unwrap_or_default(),
+        maintenance: bounds,
+        tags: tags::managed(tags.collect()),
+    };
+    Ok(Found::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))
+}

@@ -1,0 +1,230 @@
+//! What acts on resources are given, and what they give: clients and ids in, identities out.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use super::Resource;
+use super::auto_scaling_group::TemplateVersion;
+use super::error::CloudError;
+use super::launch_template::LaunchTemplate;
+use super::reference::{Described, Kind, Reference, ResourceId};
+use crate::aws::Clients;
+use crate::state::Store;
+
+/// What every act needs.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// AWS.
+    pub clients: &'a Clients,
+    /// The state.
+    pub store: &'a Store,
+    /// The cluster's name.
+    pub cluster: &'a str,
+    /// The ids of what exists.
+    pub ids: &'a Identities,
+    /// Different in every run, so that the client tokens of one run never meet those of another.
+    pub run: &'a str,
+}
+
+impl Context<'_> {
+    /// The client token for making a resource: the same at every attempt of this run.
+    pub fn token(&self, id: &ResourceId) -> String {
+        super::digest(format!("{}\n{}\n{id}", self.run, self.cluster).as_bytes())[..32].to_owned()
+    }
+}
+
+/// What AWS calls a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// AWS's id, or the name where AWS knows it by that.
+    pub id: String,
+    /// A launch template's latest version.
+    pub version: Option<i64>,
+    /// An Elastic IP's address.
+    pub address: Option<String>,
+}
+
+impl Identity {
+    /// An identity.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self { id: id.into(), version: None, address: None }
+    }
+
+    /// With a launch template's latest version.
+    pub fn with_version(mut self, version: Option<i64>) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// With an Elastic IP's address.
+    pub fn with_address(mut self, address: Option<&str>) -> Self {
+        self.address = address.map(str::to_owned);
+        self
+    }
+}
+
+/// The identities of what exists: those that were observed, and those of what was made since.
+#[derive(Debug, Default)]
+pub struct Identities(Mutex<BTreeMap<ResourceId, Identity>>);
+
+impl Identities {
+    /// Starts from what was observed.
+    pub fn new(observed: &Observed) -> Self {
+        let known = observed.0.iter().map(|(id, found)| (id.clone(), found.identity.clone()));
+        Self(Mutex::new(known.collect()))
+    }
+
+    /// Remembers an identity.
+    pub fn insert(&self, id: ResourceId, identity: Identity) {
+        self.locked().insert(id, identity);
+    }
+
+    /// Forgets what was deleted.
+    pub fn remove(&self, id: &ResourceId) {
+        self.locked().remove(id);
+    }
+
+    /// The identity of a resource.
+    pub fn identity(&self, id: &ResourceId) -> Result<Identity, CloudError> {
+        self.locked().get(id).cloned().ok_or_else(|| CloudError::Missing(id.clone()))
+    }
+
+    /// AWS's id of what is referred to.
+    pub fn of<T: Described>(&self, reference: &Reference<T>) -> Result<String, CloudError> {
+        Ok(self.identity(&reference.id())?.id)
+    }
+
+    /// AWS's id of what is referred to; what isn't ours is referred to by AWS's id already.
+    pub fn resolve<T: Described>(&self, reference: &Reference<T>) -> String {
+        self.of(reference).unwrap_or_else(|_| reference.name().to_owned())
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<ResourceId, Identity>> {
+        // A map of strings is whole whatever happened to a thread that held the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A resource as it was found in AWS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// What it is like, with references by name where what it refers to is ours.
+    pub resource: Resource,
+    /// What AWS calls it.
+    pub identity: Identity,
+    /// Whether another one of its kind has the same name and is taken for the real one.
+    pub double: bool,
+}
+
+impl Found {
+    /// A finding.
+    pub fn new(name: impl Into<String>, resource: Resource, identity: Identity) -> Self {
+        Self { name: name.into(), resource, identity, double: false }
+    }
+}
+
+/// Everything that was found of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed(pub BTreeMap<ResourceId, Found>);
+
+impl Observed {
+    /// Adds findings. AWS does not keep names unique (two VPCs may be called alike): the one whose id comes first has
+    /// the name, another one is known by its id too.
+    pub fn extend(&mut self, kind: Kind, mut found: Vec<Found>) {
+        found.sort_by(|a, b| a.identity.id.cmp(&b.identity.id));
+        for mut found in found {
+            let plain = ResourceId::new(kind, &found.name);
+            let id = match self.0.get(&plain) {
+                Some(other) if other.identity.id != found.identity.id => {
+                    found.double = true;
+                    ResourceId::new(kind, format!("{} ({})", found.name, found.identity.id))
+                }
+                _ => plain,
+            };
+            self.0.insert(id, found);
+        }
+    }
+
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Turns AWS's ids back into names, from what was observed so far.
+#[derive(Debug, Default)]
+pub struct Names {
+    by_id: BTreeMap<(Kind, String), String>,
+    latest_versions: BTreeMap<String, (i64, String)>,
+}
+
+impl Names {
+    /// The names of what was observed.
+    pub fn new(observed: &Observed) -> Self {
+        let mut names = Self::default();
+        for (id, found) in &observed.0 {
+            names.by_id.insert((id.kind, found.identity.id.clone()), id.name.clone());
+            if let (Resource::LaunchTemplate(template), Some(version)) =
+                (&found.resource, found.identity.version)
+            {
+                names.latest_versions.insert(id.name.clone(), (version, template.version_digest()));
+            }
+        }
+        names
+    }
+
+    /// The names of what was observed, and of what was made since.
+    pub fn of_known(observed: &Observed, ids: &Identities) -> Self {
+        let mut names = Self::new(observed);
+        for (id, identity) in ids.locked().iter() {
+            names.by_id.insert((id.kind, identity.id.clone()), id.name.clone());
+        }
+        names
+    }
+
+    /// A reference to what AWS calls by this id; to the id itself where it isn't ours.
+    pub fn reference<T: Described>(&self, aws_id: &str) -> Reference<T> {
+        let name = self.by_id.get(&(T::KIND, aws_id.to_owned()));
+        Reference::to(name.map_or(aws_id, String::as_str))
+    }
+
+    /// Whether there is a resource of this name.
+    pub fn has(&self, kind: Kind, name: &str) -> bool {
+        self.by_id.iter().any(|((known, _), known_name)| *known == kind && known_name == name)
+    }
+
+    /// AWS's ids of all resources of a kind.
+    pub fn ids_of(&self, kind: Kind) -> Vec<String> {
+        self.by_id.keys().filter(|(known, _)| *known == kind).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// What a version number of a template means.
+    pub fn template_version(&self, template: &Reference<LaunchTemplate>, number: &str) -> TemplateVersion {
+        match self.latest_versions.get(template.name()) {
+            Some((latest, digest)) if latest.to_string() == number => {
+                TemplateVersion::Content(digest.clone())
+            }
+            _ => TemplateVersion::Older(number.to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::elastic_ip::ElasticIp;
+
+    #[test]
+    fn of_two_that_are_called_alike_both_are_known() {
+        let found = |aws_id: &str| {
+            let address = ElasticIp { name: "api".to_owned(), tags: BTreeMap::new() };
+            Found::new("api", Resource::ElasticIp(address), Identity::new(aws_id))
+        };
+        let mut observed = Observed::default();
+        observed.extend(Kind::ElasticIp, vec![found("eipalloc-2"), found("eipalloc-1")]);
+        let ids: Vec<_> = observed.0.iter().map(|(id, found)| (id.name.as_str(), found.double)).collect();
+        assert_eq!(ids, [("api", false), ("api (eipalloc-2)", true)]);
+    }
+}

@@ -1,0 +1,100 @@
+//! Elastic IPs: the API's address where there is one master. The master's agent associates it.
+
+use aws_sdk_ec2::types::{DomainType, ResourceType};
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, ResourceId};
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// An Elastic IP. Which address it is, AWS decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElasticIp {
+    /// `api.<cluster>`.
+    pub name: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for ElasticIp {
+    const KIND: Kind = Kind::ElasticIp;
+}
+
+impl ElasticIp {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, tags } = self;
+        Fields::default().map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, tags: _ } = self;
+        Vec::new()
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let tags = tags::specification(ResourceType::ElasticIp, &self.tags);
+        let call = context.clients.ec2.allocate_address().domain(DomainType::Vpc).tag_specifications(tags);
+        let made = call.send().await.during("ec2", "AllocateAddress", id)?;
+        let identity = Identity::new(field(made.allocation_id(), id, "the allocation's id")?);
+        Ok(identity.with_address(made.public_ip()))
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    /// An address that is still associated is taken from whom it is associated with: that instance is going too.
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let ec2 = &context.clients.ec2;
+        let call = ec2.describe_addresses().allocation_ids(&identity.id);
+        let answer = call.send().await.during("ec2", "DescribeAddresses", id)?;
+        for association in answer.addresses().iter().filter_map(|address| address.association_id()) {
+            let call = ec2.disassociate_address().association_id(association);
+            match call.send().await.during("ec2", "DisassociateAddress", id) {
+                Err(error) if error.is_not_found() => {}
+                outcome => outcome.map(|_| ())?,
+            }
+        }
+        let call = ec2.release_address().allocation_id(&identity.id);
+        call.send().await.during("ec2", "ReleaseAddress", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::ElasticIp, context.cluster);
+        let call = context.clients.ec2.describe_addresses().filters(tags::of_cluster(context.cluster));
+        let answer = call.send().await.during("ec2", "DescribeAddresses", &id)?;
+        answer
+            .addresses()
+            .iter()
+            .map(|address| {
+                let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
+                let tags = tags::from_ec2(address.tags());
+                let name = tagging::name(&tags, allocation);
+                let identity = Identity::new(allocation).with_address(address.public_ip());
+                Ok(Found::new(name.clone(), Resource::ElasticIp(Self { name, tags }), identity))
+            })
+            .collect()
+    }
+}

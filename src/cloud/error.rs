@@ -1,0 +1,112 @@
+//! What can go wrong with one resource.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::reference::ResourceId;
+use crate::aws::retry::WaitError;
+use crate::aws::{AwsError, Class};
+use crate::state::StoreError;
+
+/// A failure of one act on one resource.
+#[derive(Debug, Error)]
+pub enum CloudError {
+    /// AWS said no, or nothing.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// A resource that this one needs isn't there.
+    #[error("`{0}` isn't there yet")]
+    Missing(ResourceId),
+    /// An answer of AWS lacks something that it must have.
+    #[error("AWS's answer about `{resource}` lacks {field}")]
+    Answer {
+        /// What was asked about.
+        resource: ResourceId,
+        /// What is missing.
+        field: &'static str,
+    },
+    /// Something that must be ours alone has the name and isn't ours.
+    #[error("`{resource}` exists and isn't this cluster's: its tag `{tag}` is {}", found.as_deref().unwrap_or("absent"))]
+    Foreign {
+        /// The resource.
+        resource: ResourceId,
+        /// The tag that makes a resource ours.
+        tag: &'static str,
+        /// What the tag says.
+        found: Option<String>,
+    },
+    /// Waiting for AWS ended without what was waited for.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// The state could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What to do with a step that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Look what is there, then do what is left, for so long: the call may have been carried out.
+    RetryFor(Duration),
+    /// Give up: trying again changes nothing.
+    GiveUp,
+}
+
+/// How long something that was just made may stay invisible: IAM takes up to half a minute, EC2 some seconds.
+const VISIBILITY: Duration = Duration::from_mins(2);
+
+/// How long something that "exists already" may take to show up as ours. What isn't ours never does.
+const ADOPTION: Duration = Duration::from_secs(20);
+
+/// How long something that is being deleted may hold what it uses.
+const RELEASE: Duration = Duration::from_mins(20);
+
+/// How long throttling, 5xx and silence are sat out.
+const WEATHER: Duration = Duration::from_mins(10);
+
+impl CloudError {
+    /// Whether the thing isn't there (any more).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Aws(error) if error.is_not_found())
+    }
+
+    /// What to do about it. Besides what AWS itself calls transient there is what passes by itself: something that
+    /// was just made and isn't visible everywhere yet (`NotFound`), something made by a call whose reply was lost
+    /// (`AlreadyExists`), and something that is still in use by what is just being deleted (`Dependency`).
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Aws(error) => match error.class {
+                Class::NotFound => Remedy::RetryFor(VISIBILITY),
+                Class::AlreadyExists => Remedy::RetryFor(ADOPTION),
+                Class::Dependency => Remedy::RetryFor(RELEASE),
+                _ if error.is_transient() => Remedy::RetryFor(WEATHER),
+                _ if is_profile_propagation(error) => Remedy::RetryFor(VISIBILITY),
+                _ => Remedy::GiveUp,
+            },
+            Self::Store(StoreError::Aws { source, .. }) if source.is_transient() => Remedy::RetryFor(WEATHER),
+            Self::Missing(_)
+            | Self::Answer { .. }
+            | Self::Foreign { .. }
+            | Self::Wait(_)
+            | Self::Store(_) => Remedy::GiveUp,
+        }
+    }
+}
+
+/// IAM tells EC2 and Auto Scaling of a new role or instance profile only after some seconds; until then they call the
+/// profile invalid, in words that differ from call to call.
+fn is_profile_propagation(error: &AwsError) -> bool {
+    let words = error.message.to_ascii_lowercase();
+    error.class == Class::Invalid
+        && (words.contains("instance profile") || words.contains("iaminstanceprofile"))
+}
+
+/// Takes a field that AWS always gives.
+pub(super) fn field<T>(
+    value: Option<T>,
+    resource: &ResourceId,
+    field: &'static str,
+) -> Result<T, CloudError> {
+    value.ok_or_else(|| CloudError::Answer { resource: resource.clone(), field })
+}

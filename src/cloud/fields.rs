@@ -1,0 +1,161 @@
+//! A resource's fields as people read them, and the differences between two of them.
+//!
+//! Every kind lists its fields in one function that destructures the whole struct, so that a new field cannot be
+//! forgotten: what that function lists is what a plan shows, what is compared, and what `-o json` prints. A field
+//! that is absent is not listed, and a field that is listed on one side only is a difference: absent means absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+
+use serde::Serialize;
+
+/// The fields of a resource, in the order in which they are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<Field>);
+
+/// One field, or one member of a field that holds a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    path: String,
+    value: String,
+    member: bool,
+}
+
+/// What a change does to the resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Effect {
+    /// The resource is changed where it stands.
+    InPlace,
+    /// The resource is deleted and made again.
+    Replace,
+    /// The change is not made; the text says why and what to do instead.
+    Refused(&'static str),
+}
+
+/// One difference between what is and what shall be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change {
+    /// Such as `cidr`, `tags.Name` or `ingress`.
+    pub field: String,
+    /// What is; absent where the field, or the member of a set, is added.
+    pub from: Option<String>,
+    /// What shall be; absent where it is removed.
+    pub to: Option<String>,
+}
+
+impl Fields {
+    /// A field with one value.
+    pub fn one(mut self, path: &str, value: impl Display) -> Self {
+        self.0.push(Field { path: path.to_owned(), value: value.to_string(), member: false });
+        self
+    }
+
+    /// A field that may be absent.
+    pub fn maybe(self, path: &str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.one(path, value),
+            None => self,
+        }
+    }
+
+    /// A map: one field for each key, `path.key`.
+    pub fn map<V: Display>(mut self, path: &str, values: &BTreeMap<String, V>) -> Self {
+        for (key, value) in values {
+            self.0.push(Field { path: format!("{path}.{key}"), value: value.to_string(), member: false });
+        }
+        self
+    }
+
+    /// A set: its members are compared one by one.
+    pub fn set<V: Display>(mut self, path: &str, members: &BTreeSet<V>) -> Self {
+        for member in members {
+            self.0.push(Field { path: path.to_owned(), value: member.to_string(), member: true });
+        }
+        self
+    }
+
+    /// What has to change for `observed` to become this.
+    pub fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        let mut changes: Vec<Change> =
+            self.0.iter().filter_map(|field| field.change_from(observed)).collect();
+        changes.extend(observed.0.iter().filter(|field| !self.has(field)).map(|field| Change {
+            field: field.path.clone(),
+            from: Some(field.value.clone()),
+            to: None,
+        }));
+        changes
+    }
+
+    /// Every field as an addition.
+    pub fn additions(&self) -> Vec<Change> {
+        self.changes_from(&Self::default())
+    }
+
+    /// Whether there is a field at the same place (of a set: the same member).
+    fn has(&self, other: &Field) -> bool {
+        self.0.iter().any(|field| field.path == other.path && (!other.member || field.value == other.value))
+    }
+}
+
+impl Field {
+    fn change_from(&self, observed: &Fields) -> Option<Change> {
+        let from = if self.member {
+            if observed.has(self) {
+                return None;
+            }
+            None
+        } else {
+            let before =
+                observed.0.iter().find(|field| field.path == self.path).map(|field| field.value.clone());
+            if before.as_ref() == Some(&self.value) {
+                return None;
+            }
+            before
+        };
+        Some(Change { field: self.path.clone(), from, to: Some(self.value.clone()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn equal_fields_have_no_changes() {
+        let fields = Fields::default().one("cidr", "10.0.0.0/16").map("tags", &tags(&[("Name", "a")]));
+        assert!(fields.changes_from(&fields.clone()).is_empty());
+    }
+
+    #[test]
+    fn a_setting_that_is_gone_from_the_wish_is_a_removal() {
+        let wanted = Fields::default().map("tags", &tags(&[("Name", "a")]));
+        let observed =
+            Fields::default().one("kmsKey", "k").map("tags", &tags(&[("Name", "b"), ("team", "x")]));
+        let changes = wanted.changes_from(&observed);
+        let shown: Vec<_> =
+            changes.iter().map(|c| (c.field.as_str(), c.from.as_deref(), c.to.as_deref())).collect();
+        assert_eq!(
+            shown,
+            [
+                ("tags.Name", Some("b"), Some("a")),
+                ("kmsKey", Some("k"), None),
+                ("tags.team", Some("x"), None)
+            ]
+        );
+    }
+
+    #[test]
+    fn members_of_a_set_come_and_go_one_by_one() {
+        let wanted = Fields::default().set("subnets", &BTreeSet::from(["a", "b"]));
+        let observed = Fields::default().set("subnets", &BTreeSet::from(["b", "c"]));
+        let changes = wanted.changes_from(&observed);
+        let shown: Vec<_> = changes.iter().map(|c| (c.from.as_deref(), c.to.as_deref())).collect();
+        assert_eq!(shown, [(None, Some("a")), (Some("c"), None)]);
+    }
+}

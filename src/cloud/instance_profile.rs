@@ -1,0 +1,126 @@
+//! Instance profiles: what lets an instance have a role.
+
+use super::Resource;
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::role::{self, Role};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// An instance profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceProfile {
+    /// The name of its role.
+    pub name: String,
+    /// Its role; absent in what is observed of one that was made and has none yet.
+    pub role: Option<Reference<Role>>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for InstanceProfile {
+    const KIND: Kind = Kind::InstanceProfile;
+}
+
+impl InstanceProfile {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, role, tags } = self;
+        Fields::default().maybe("role", role.as_ref()).map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, role, tags: _ } = self;
+        role.iter().map(Reference::id).collect()
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context.clients.iam.create_instance_profile().instance_profile_name(&self.name);
+        let call = call.set_tags(Some(role::to_iam(&self.tags)));
+        call.send().await.during("iam", "CreateInstanceProfile", id)?;
+        let identity = Identity::new(&self.name);
+        let bare = Self { role: None, ..self.clone() };
+        self.update(&bare, &identity, context, id).await?;
+        Ok(identity)
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let iam = &context.clients.iam;
+        if self.role != from.role {
+            if let Some(old) = &from.role {
+                self.remove_role(old.name(), context, id).await?;
+            }
+            if let Some(new) = &self.role {
+                let call = iam.add_role_to_instance_profile().instance_profile_name(&self.name);
+                call.role_name(new.name()).send().await.during("iam", "AddRoleToInstanceProfile", id)?;
+            }
+        }
+        let (set, gone) = tags::difference(&from.tags, &self.tags);
+        if !set.is_empty() {
+            let call = iam.tag_instance_profile().instance_profile_name(&self.name);
+            call.set_tags(Some(role::to_iam(&set))).send().await.during("iam", "TagInstanceProfile", id)?;
+        }
+        if !gone.is_empty() {
+            let call = iam.untag_instance_profile().instance_profile_name(&self.name);
+            call.set_tag_keys(Some(gone)).send().await.during("iam", "UntagInstanceProfile", id)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+        if let Some(role) = &self.role {
+            match self.remove_role(role.name(), context, id).await {
+                Err(error) if error.is_not_found() => {}
+                outcome => outcome?,
+            }
+        }
+        let call = context.clients.iam.delete_instance_profile().instance_profile_name(&self.name);
+        call.send().await.during("iam", "DeleteInstanceProfile", id)?;
+        Ok(())
+    }
+
+    async fn remove_role(
+        &self,
+        role: &str,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.iam.remove_role_from_instance_profile().instance_profile_name(&self.name);
+        call.role_name(role).send().await.during("iam", "RemoveRoleFromInstanceProfile", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let mut found = Vec::new();
+        for name in role::instance_role_names(context.cluster) {
+            let id = ResourceId::new(Kind::InstanceProfile, &name);
+            let call = context.clients.iam.get_instance_profile().instance_profile_name(&name);
+            let profile = match call.send().await.during("iam", "GetInstanceProfile", &id) {
+                Ok(answer) => field(answer.instance_profile, &id, "the profile")?,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let tags = role::from_iam(profile.tags());
+            role::require_ours(&tags, context.cluster, &id)?;
+            let role = profile.roles().first().map(|role| Reference::to(role.role_name()));
+            let observed = Self { name: name.clone(), role, tags };
+            found.push(Found::new(name.clone(), Resource::InstanceProfile(observed), Identity::new(name)));
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,128 @@
+//! The Internet gateway, attached to the VPC.
+
+use aws_sdk_ec2::types::ResourceType;
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::vpc::Vpc;
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// An Internet gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternetGateway {
+    /// The cluster's name.
+    pub name: String,
+    /// The VPC it is attached to; absent in what is observed of one that was made and not yet attached.
+    pub vpc: Option<Reference<Vpc>>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for InternetGateway {
+    const KIND: Kind = Kind::InternetGateway;
+}
+
+impl InternetGateway {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, vpc, tags } = self;
+        Fields::default().maybe("vpc", vpc.as_ref()).map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, vpc, tags: _ } = self;
+        vpc.iter().map(Reference::id).collect()
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let tags = tags::specification(ResourceType::InternetGateway, &self.tags);
+        let call = context.clients.ec2.create_internet_gateway().tag_specifications(tags);
+        let made = call.send().await.during("ec2", "CreateInternetGateway", id)?;
+        let gateway = made.internet_gateway().and_then(|gateway| gateway.internet_gateway_id());
+        let identity = Identity::new(field(gateway, id, "the gateway's id")?);
+        let bare = Self { vpc: None, ..self.clone() };
+        self.update(&bare, &identity, context, id).await?;
+        Ok(identity)
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        if self.vpc != from.vpc {
+            if let Some(old) = &from.vpc {
+                detach(context, id, identity, &context.ids.resolve(old)).await?;
+            }
+            if let Some(new) = &self.vpc {
+                let call = context.clients.ec2.attach_internet_gateway().internet_gateway_id(&identity.id);
+                let call = call.vpc_id(context.ids.of(new)?);
+                call.send().await.during("ec2", "AttachInternetGateway", id)?;
+            }
+        }
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    pub(super) async fn delete(
+        &self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        if let Some(vpc) = &self.vpc {
+            detach(context, id, identity, &context.ids.resolve(vpc)).await?;
+        }
+        let call = context.clients.ec2.delete_internet_gateway().internet_gateway_id(&identity.id);
+        call.send().await.during("ec2", "DeleteInternetGateway", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::InternetGateway, context.cluster);
+        let call =
+            context.clients.ec2.describe_internet_gateways().filters(tags::of_cluster(context.cluster));
+        let pages = call.into_paginator().items().send();
+        let gateways = pages.try_collect().await.during("ec2", "DescribeInternetGateways", &id)?;
+        gateways
+            .iter()
+            .map(|gateway| {
+                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id")?;
+                let tags = tags::from_ec2(gateway.tags());
+                let vpc = gateway.attachments().first().and_then(|attachment| attachment.vpc_id());
+                let observed = Self {
+                    name: tagging::name(&tags, gateway_id),
+                    vpc: vpc.map(|vpc| names.reference(vpc)),
+                    tags,
+                };
+                let name = observed.name.clone();
+                Ok(Found::new(name, Resource::InternetGateway(observed), Identity::new(gateway_id)))
+            })
+            .collect()
+    }
+}
+
+async fn detach(
+    context: &Context<'_>,
+    id: &ResourceId,
+    gateway: &Identity,
+    vpc: &str,
+) -> Result<(), CloudError> {
+    let call = context.clients.ec2.detach_internet_gateway().internet_gateway_id(&gateway.id).vpc_id(vpc);
+    match call.send().await.during("ec2", "DetachInternetGateway", id) {
+        Err(error) if error.code.as_deref() == Some("Gateway.NotAttached") => Ok(()),
+        outcome => Ok(outcome.map(|_| ())?),
+    }
+}

@@ -1,0 +1,104 @@
+//! SSH keys that are imported into EC2.
+
+use aws_sdk_ec2::types::ResourceType;
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, ResourceId};
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// An imported public key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// `kubernetes.<cluster>-<the key's digest>`: another key is another key pair.
+    pub name: String,
+    /// The public key: its type and its bytes, without the comment, which EC2 does not keep.
+    pub public_key: String,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for KeyPair {
+    const KIND: Kind = Kind::KeyPair;
+}
+
+impl KeyPair {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, public_key, tags } = self;
+        Fields::default().one("publicKey", public_key).map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, public_key: _, tags: _ } = self;
+        Vec::new()
+    }
+
+    /// EC2 can't change a key pair's key: somebody deleted ours and imported another one by its name.
+    pub(super) fn effect(path: &str) -> Effect {
+        if path == "publicKey" { Effect::Replace } else { Effect::InPlace }
+    }
+
+    /// The type and the bytes of a key in OpenSSH's form.
+    pub fn without_comment(openssh: &str) -> String {
+        openssh.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .ec2
+            .import_key_pair()
+            .key_name(&self.name)
+            .public_key_material(aws_sdk_ec2::primitives::Blob::new(self.public_key.as_bytes()))
+            .tag_specifications(tags::specification(ResourceType::KeyPair, &self.tags));
+        let made = call.send().await.during("ec2", "ImportKeyPair", id)?;
+        Ok(Identity::new(field(made.key_pair_id(), id, "the key pair's id")?))
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_key_pair().key_pair_id(&identity.id);
+        call.send().await.during("ec2", "DeleteKeyPair", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::KeyPair, context.cluster);
+        let call = context.clients.ec2.describe_key_pairs().filters(tags::of_cluster(context.cluster));
+        let answer = call.include_public_key(true).send().await.during("ec2", "DescribeKeyPairs", &id)?;
+        answer
+            .key_pairs()
+            .iter()
+            .map(|pair| {
+                let name = pair.key_name().unwrap_or_default().to_owned();
+                let observed = Self {
+                    name: name.clone(),
+                    public_key: Self::without_comment(pair.public_key().unwrap_or_default()),
+                    tags: tags::from_ec2(pair.tags()),
+                };
+                let pair_id = field(pair.key_pair_id(), &id, "the key pair's id")?;
+                Ok(Found::new(name, Resource::KeyPair(observed), Identity::new(pair_id)))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,326 @@
+//! Launch templates. A change makes a new version, which the Auto Scaling group then names by its number: a version
+//! that nobody named yet is never launched, and the group's version says what its next instance will be.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::{
+    LaunchTemplateHttpTokensState, LaunchTemplateInstanceMetadataEndpointState,
+    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateTagSpecificationRequest,
+    LaunchTemplateVersion, RequestLaunchTemplateData, ResourceType,
+};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use windlass_bootstrap::config::BootConfig;
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::instance_profile::InstanceProfile;
+use super::key_pair::KeyPair;
+use super::launch_template_data as data;
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::security_group::SecurityGroup;
+use super::state_object::StateObject;
+use super::volume::to_i32;
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// How many versions are kept: enough to see what ran lately; EC2's limit is 10,000 in all.
+const VERSIONS_KEPT: i64 = 10;
+
+/// A launch template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaunchTemplate {
+    /// The Auto Scaling group's name.
+    pub name: String,
+    /// The AMI's id.
+    pub image: String,
+    /// Such as `t3.medium`.
+    pub machine_type: String,
+    /// The instance profile.
+    pub profile: Reference<InstanceProfile>,
+    /// The security groups of the one network interface.
+    pub security_groups: BTreeSet<Reference<SecurityGroup>>,
+    /// The SSH key.
+    pub key: Option<SshKeyName>,
+    /// Whether the network interface gets a public address.
+    pub public_ip: bool,
+    /// The EC2 user data, as text.
+    pub user_data: String,
+    /// The root volume.
+    pub root: RootVolume,
+    /// How many network hops IMDS's answers may take. IMDS itself is always version 2 only.
+    pub metadata_hop_limit: u32,
+    /// Whether an instance's host name is its id.
+    pub resource_name: bool,
+    /// The template's own tags.
+    pub tags: Tags,
+    /// The tags of its instances, their volumes and network interfaces.
+    pub instance_tags: Tags,
+    /// Whatever of the above a template would need and this one, as observed, lacks or has besides; empty for what
+    /// is wished.
+    pub oddities: BTreeSet<String>,
+}
+
+/// Which SSH key instances get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SshKeyName {
+    /// One that windlass imports.
+    Ours(Reference<KeyPair>),
+    /// One that is there.
+    Existing(String),
+}
+
+/// A root volume: always encrypted, and deleted with its instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootVolume {
+    /// The image's root device.
+    pub device: String,
+    /// GiB.
+    pub size: u32,
+    /// `gp3` and the like.
+    pub kind: String,
+    /// Provisioned operations a second.
+    pub iops: Option<u32>,
+    /// MiB/s.
+    pub throughput: Option<u32>,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+    /// The KMS key, where it isn't AWS's own for EBS.
+    pub kms_key: Option<String>,
+}
+
+impl Described for LaunchTemplate {
+    const KIND: Kind = Kind::LaunchTemplate;
+}
+
+impl LaunchTemplate {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, tags, .. } = self;
+        self.version_fields().map("tags", tags)
+    }
+
+    /// The fields that are part of a version; the template's own tags aren't.
+    fn version_fields(&self) -> Fields {
+        let Self {
+            name: _,
+            image,
+            machine_type,
+            profile,
+            security_groups,
+            key,
+            public_ip,
+            user_data,
+            root,
+            metadata_hop_limit,
+            resource_name,
+            tags: _,
+            instance_tags,
+            oddities,
+        } = self;
+        let RootVolume { device, size, kind, iops, throughput, encrypted, kms_key } = root;
+        Fields::default()
+            .one("image", image)
+            .one("machineType", machine_type)
+            .one("profile", profile)
+            .set("securityGroups", security_groups)
+            .maybe("key", key.as_ref().map(SshKeyName::name))
+            .one("publicIp", public_ip)
+            .one("userData", user_data)
+            .one("rootVolume.device", device)
+            .one("rootVolume.sizeGiB", size)
+            .one("rootVolume.type", kind)
+            .maybe("rootVolume.iops", iops.as_ref())
+            .maybe("rootVolume.throughput", throughput.as_ref())
+            .one("rootVolume.encrypted", encrypted)
+            .maybe("rootVolume.kmsKey", kms_key.as_ref())
+            .one("metadata.hopLimit", metadata_hop_limit)
+            .one("resourceName", resource_name)
+            .map("instanceTags", instance_tags)
+            .set("oddities", oddities)
+    }
+
+    /// A digest of what a version holds: groups compare it to know whether they launch from the version wished for.
+    pub fn version_digest(&self) -> String {
+        let fields = self.version_fields().additions();
+        let text: String = fields
+            .iter()
+            .map(|field| format!("{}={}\n", field.field, field.to.as_deref().unwrap_or_default()))
+            .collect();
+        super::digest(text.as_bytes())[..16].to_owned()
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let mut references = vec![self.profile.id()];
+        references.extend(self.security_groups.iter().map(Reference::id));
+        if let Some(SshKeyName::Ours(key)) = &self.key {
+            references.push(key.id());
+        }
+        references.extend(node_config(&self.user_data).map(|object| object.id()));
+        references
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .ec2
+            .create_launch_template()
+            .client_token(context.token(id))
+            .launch_template_name(&self.name)
+            .launch_template_data(self.request(context)?)
+            .version_description(self.version_digest())
+            .tag_specifications(tags::specification(ResourceType::LaunchTemplate, &self.tags));
+        let made = call.send().await.during("ec2", "CreateLaunchTemplate", id)?;
+        let template = made.launch_template();
+        let template_id =
+            field(template.and_then(|template| template.launch_template_id()), id, "the template's id")?;
+        Ok(Identity::new(template_id)
+            .with_version(template.and_then(|template| template.latest_version_number())))
+    }
+
+    /// Returns the identity with the version that is now the latest.
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        if self.version_fields() == from.version_fields() {
+            return Ok(identity.clone());
+        }
+        let ec2 = &context.clients.ec2;
+        let call = ec2
+            .create_launch_template_version()
+            .launch_template_id(&identity.id)
+            .launch_template_data(self.request(context)?)
+            .version_description(self.version_digest());
+        let made = call.send().await.during("ec2", "CreateLaunchTemplateVersion", id)?;
+        let version = made.launch_template_version().and_then(|version| version.version_number());
+        let version = field(version, id, "the version's number")?;
+        let call = ec2
+            .modify_launch_template()
+            .launch_template_id(&identity.id)
+            .default_version(version.to_string());
+        call.send().await.during("ec2", "ModifyLaunchTemplate", id)?;
+        prune_versions(context, id, identity, version).await?;
+        Ok(identity.clone().with_version(Some(version)))
+    }
+
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_launch_template().launch_template_id(&identity.id);
+        call.send().await.during("ec2", "DeleteLaunchTemplate", id)?;
+        Ok(())
+    }
+
+    /// Two calls whatever the number of templates: EC2 gives the latest version of every template at once.
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
+        let ec2 = &context.clients.ec2;
+        let call =
+            ec2.describe_launch_templates().filters(tags::of_cluster(context.cluster)).into_paginator();
+        let templates =
+            call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplates", &id)?;
+        if templates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = ec2.describe_launch_template_versions().versions("$Latest").into_paginator();
+        let versions =
+            call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplateVersions", &id)?;
+        let mut found = Vec::new();
+        for template in &templates {
+            let template_id = field(template.launch_template_id(), &id, "the template's id")?;
+            let latest = versions.iter().find(|version| version.launch_template_id() == Some(template_id));
+            let latest: &LaunchTemplateVersion = field(latest, &id, "the template's latest version")?;
+            let name = template.launch_template_name().unwrap_or_default().to_owned();
+            let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
+            let observed = data::read(name.clone(), tags::from_ec2(template.tags()), version_data, names);
+            let identity = Identity::new(template_id).with_version(latest.version_number());
+            found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
+        }
+        Ok(found)
+    }
+
+    fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {
+        let tag_specifications =
+            [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface].map(|kind| {
+                let tags = tags::to_ec2(&self.instance_tags);
+                LaunchTemplateTagSpecificationRequest::builder()
+                    .resource_type(kind)
+                    .set_tags(Some(tags))
+                    .build()
+            });
+        let metadata = LaunchTemplateInstanceMetadataOptionsRequest::builder()
+            .http_endpoint(LaunchTemplateInstanceMetadataEndpointState::Enabled)
+            .http_tokens(LaunchTemplateHttpTokensState::Required)
+            .http_put_response_hop_limit(to_i32(self.metadata_hop_limit));
+        let key = match &self.key {
+            None => None,
+            Some(SshKeyName::Existing(name)) => Some(name.clone()),
+            Some(SshKeyName::Ours(key)) => Some(key.name().to_owned()),
+        };
+        Ok(RequestLaunchTemplateData::builder()
+            .image_id(&self.image)
+            .instance_type(self.machine_type.as_str().into())
+            .iam_instance_profile(data::profile(self.profile.name()))
+            .network_interfaces(data::network_interface(self, context)?)
+            .block_device_mappings(data::root_volume(&self.root))
+            .metadata_options(metadata.build())
+            .private_dns_name_options(data::host_name(self.resource_name))
+            .set_key_name(key)
+            .user_data(STANDARD.encode(&self.user_data))
+            .set_tag_specifications(Some(tag_specifications.into()))
+            .build())
+    }
+}
+
+impl SshKeyName {
+    /// The key pair's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ours(key) => key.name(),
+            Self::Existing(name) => name,
+        }
+    }
+}
+
+/// The node configuration that user data names.
+fn node_config(user_data: &str) -> Option<Reference<StateObject>> {
+    let boot: BootConfig = serde_json::from_str(user_data).ok()?;
+    let key =
+        windlass_bootstrap::keys::node_config(&boot.cluster, &boot.instance_group, &boot.node_config_sha256);
+    Some(Reference::to(key))
+}
+
+/// Deletes versions that are older than those kept. One that is gone already is no failure; EC2 says so per version.
+async fn prune_versions(
+    context: &Context<'_>,
+    id: &ResourceId,
+    identity: &Identity,
+    latest: i64,
+) -> Result<(), CloudError> {
+    let newest_gone = latest - VERSIONS_KEPT;
+    if newest_gone < 1 {
+        return Ok(());
+    }
+    let oldest_gone = (newest_gone - VERSIONS_KEPT).max(1);
+    let versions = (oldest_gone..=newest_gone).map(|version| version.to_string()).collect();
+    let call = context.clients.ec2.delete_launch_template_versions().launch_template_id(&identity.id);
+    let call = call.set_versions(Some(versions));
+    call.send().await.during("ec2", "DeleteLaunchTemplateVersions", id)?;
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! IAM roles of instances, each with its whole permission in one inline policy.
+
+use serde_json::Value;
+
+use aws_sdk_iam::types::Tag;
+
+use super::Resource;
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, ResourceId};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// The name of the inline policy.
+const POLICY: &str = "windlass";
+
+/// A role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// `masters.<cluster>`, `nodes.<cluster>`.
+    pub name: String,
+    /// Who may assume it.
+    pub trust: Value,
+    /// What it may do; absent in what is observed of one that was made and has no policy yet.
+    pub policy: Option<Value>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for Role {
+    const KIND: Kind = Kind::Role;
+}
+
+impl Role {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, trust, policy, tags } = self;
+        Fields::default()
+            .one("trust", format!("{trust:#}"))
+            .maybe("policy", policy.as_ref().map(|policy| format!("{policy:#}")))
+            .map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, trust: _, policy: _, tags: _ } = self;
+        Vec::new()
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .iam
+            .create_role()
+            .role_name(&self.name)
+            .assume_role_policy_document(self.trust.to_string())
+            .set_tags(Some(to_iam(&self.tags)));
+        call.send().await.during("iam", "CreateRole", id)?;
+        let identity = Identity::new(&self.name);
+        let bare = Self { policy: None, ..self.clone() };
+        self.update(&bare, &identity, context, id).await?;
+        Ok(identity)
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let iam = &context.clients.iam;
+        if self.trust != from.trust {
+            let call =
+                iam.update_assume_role_policy().role_name(&self.name).policy_document(self.trust.to_string());
+            call.send().await.during("iam", "UpdateAssumeRolePolicy", id)?;
+        }
+        match &self.policy {
+            Some(policy) if from.policy.as_ref() != Some(policy) => {
+                let call = iam.put_role_policy().role_name(&self.name).policy_name(POLICY);
+                call.policy_document(policy.to_string()).send().await.during("iam", "PutRolePolicy", id)?;
+            }
+            None if from.policy.is_some() => {
+                let call = iam.delete_role_policy().role_name(&self.name).policy_name(POLICY);
+                call.send().await.during("iam", "DeleteRolePolicy", id)?;
+            }
+            _ => {}
+        }
+        let (set, gone) = tags::difference(&from.tags, &self.tags);
+        if !set.is_empty() {
+            let call = iam.tag_role().role_name(&self.name).set_tags(Some(to_iam(&set)));
+            call.send().await.during("iam", "TagRole", id)?;
+        }
+        if !gone.is_empty() {
+            let call = iam.untag_role().role_name(&self.name).set_tag_keys(Some(gone));
+            call.send().await.during("iam", "UntagRole", id)?;
+        }
+        Ok(())
+    }
+
+    /// Policies that somebody else gave the role go with it: IAM deletes no role that has any.
+    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+        let iam = &context.clients.iam;
+        let pages = iam.list_role_policies().role_name(&self.name).into_paginator().items().send();
+        for policy in pages.try_collect().await.during("iam", "ListRolePolicies", id)? {
+            let call = iam.delete_role_policy().role_name(&self.name).policy_name(policy);
+            call.send().await.during("iam", "DeleteRolePolicy", id)?;
+        }
+        let pages = iam.list_attached_role_policies().role_name(&self.name).into_paginator().items().send();
+        for policy in pages.try_collect().await.during("iam", "ListAttachedRolePolicies", id)? {
+            let call = iam.detach_role_policy().role_name(&self.name).set_policy_arn(policy.policy_arn);
+            call.send().await.during("iam", "DetachRolePolicy", id)?;
+        }
+        iam.delete_role().role_name(&self.name).send().await.during("iam", "DeleteRole", id)?;
+        Ok(())
+    }
+
+    /// IAM has no search by tag: the roles are looked up by their names, of which there are as many as there are
+    /// roles of instances.
+    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let mut found = Vec::new();
+        for name in instance_role_names(context.cluster) {
+            let id = ResourceId::new(Kind::Role, &name);
+            let role = match context
+                .clients
+                .iam
+                .get_role()
+                .role_name(&name)
+                .send()
+                .await
+                .during("iam", "GetRole", &id)
+            {
+                Ok(answer) => field(answer.role, &id, "the role")?,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let tags = from_iam(role.tags());
+            require_ours(&tags, context.cluster, &id)?;
+            let trust = document(role.assume_role_policy_document().unwrap_or_default());
+            let policy = inline_policy(context, &name, &id).await?;
+            let observed = Self { name: name.clone(), trust, policy, tags };
+            found.push(Found::new(name.clone(), Resource::Role(observed), Identity::new(name)));
+        }
+        Ok(found)
+    }
+}
+
+async fn inline_policy(
+    context: &Context<'_>,
+    role: &str,
+    id: &ResourceId,
+) -> Result<Option<Value>, CloudError> {
+    let call = context.clients.iam.get_role_policy().role_name(role).policy_name(POLICY);
+    match call.send().await.during("iam", "GetRolePolicy", id) {
+        Ok(answer) => Ok(Some(document(answer.policy_document()))),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names of the roles of a cluster's instances: masters', nodes'.
+pub fn instance_role_names(cluster: &str) -> [String; 2] {
+    [name_for("masters", cluster), name_for("nodes", cluster)]
+}
+
+/// IAM's limit for the name of a role.
+const NAME_LIMIT: usize = 64;
+
+/// `<prefix>.<cluster>`; where that is too long for IAM, cut, with a digest of the whole at the end.
+pub fn name_for(prefix: &str, cluster: &str) -> String {
+    let whole = format!("{prefix}.{cluster}");
+    if whole.len() <= NAME_LIMIT {
+        return whole;
+    }
+    let digest = super::digest(whole.as_bytes());
+    let kept: String = whole.chars().take(NAME_LIMIT - 9).collect();
+    format!("{kept}-{}", &digest[..8])
+}
+
+/// IAM gives documents percent-encoded. One that isn't JSON is kept as text, and so differs from every wish.
+fn document(text: &str) -> Value {
+    let decoded = percent_decode(text);
+    serde_json::from_str(&decoded).unwrap_or(Value::String(decoded))
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = text.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, hex) {
+            (b'%', Some(value)) => {
+                decoded.push(value);
+                at += 3;
+            }
+            _ => {
+                decoded.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// Names of roles and profiles are the whole account's, so that a tag must say whose they are.
+pub(super) fn require_ours(tags: &Tags, cluster: &str, id: &ResourceId) -> Result<(), CloudError> {
+    let found = tags.get(tags::MANAGED);
+    if found.is_some_and(|found| found == cluster) {
+        return Ok(());
+    }
+    Err(CloudError::Foreign { resource: id.clone(), tag: tags::MANAGED, found: found.cloned() })
+}
+
+/// Tags in IAM's form. A tag that the SDK refuses can't exist: key and value are always given.
+pub(super) fn to_iam(tags: &Tags) -> Vec<Tag> {
+    tags.iter().filter_map(|(key, value)| Tag::builder().key(key).value(value).build().ok()).collect()
+}
+
+/// The managed tags out of IAM's form.
+pub(super) fn from_iam(tags: &[Tag]) -> Tags {
+    tags::managed(tags.iter().map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_cluster_name_is_cut_to_a_role_name_that_is_still_its_own() {
+        let [one, two] =
+            ["a", "b"].map(|end| name_for("masters", &format!("{}.{end}.example.com", "x".repeat(60))));
+        assert_eq!((one.len(), two.len()), (64, 64));
+        assert_ne!(one, two);
+        assert_eq!(name_for("nodes", "demo.example.com"), "nodes.demo.example.com");
+    }
+
+    #[test]
+    fn documents_are_compared_as_values_and_not_as_text() {
+        let encoded = "%7B%22a%22%3A%20%5B1%2C%202%5D%7D";
+        assert_eq!(document(encoded), serde_json::json!({"a": [1, 2]}));
+        assert_eq!(document("100%"), Value::String("100%".to_owned()));
+    }
+}

@@ -1,0 +1,203 @@
+//! The route table of the public subnets: its routes and its associations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::internet_gateway::InternetGateway;
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::subnet::Subnet;
+use super::vpc::Vpc;
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// A route table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteTable {
+    /// The cluster's name.
+    pub name: String,
+    /// The VPC it is part of.
+    pub vpc: Reference<Vpc>,
+    /// Destination ranges and where they lead, besides the VPC's own range.
+    pub routes: BTreeMap<String, Reference<InternetGateway>>,
+    /// The subnets that use it.
+    pub subnets: BTreeSet<Reference<Subnet>>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for RouteTable {
+    const KIND: Kind = Kind::RouteTable;
+}
+
+impl RouteTable {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, vpc, routes, subnets, tags } = self;
+        Fields::default().one("vpc", vpc).map("routes", routes).set("subnets", subnets).map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, vpc, routes, subnets, tags: _ } = self;
+        let mut references = vec![vpc.id()];
+        references.extend(routes.values().map(Reference::id));
+        references.extend(subnets.iter().map(Reference::id));
+        references
+    }
+
+    pub(super) fn effect(path: &str) -> Effect {
+        match path {
+            "vpc" => Effect::Refused("a route table can't change its VPC"),
+            _ => Effect::InPlace,
+        }
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .ec2
+            .create_route_table()
+            .vpc_id(context.ids.of(&self.vpc)?)
+            .client_token(context.token(id))
+            .tag_specifications(tags::specification(ResourceType::RouteTable, &self.tags));
+        let made = call.send().await.during("ec2", "CreateRouteTable", id)?;
+        let table = made.route_table().and_then(|table| table.route_table_id());
+        let identity = Identity::new(field(table, id, "the route table's id")?);
+        let bare = Self { routes: BTreeMap::new(), subnets: BTreeSet::new(), ..self.clone() };
+        self.update(&bare, &identity, context, id).await?;
+        Ok(identity)
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        self.route(from, identity, context, id).await?;
+        self.associate(from, identity, context, id).await?;
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    async fn route(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let ec2 = &context.clients.ec2;
+        for (destination, gateway) in &self.routes {
+            let target = context.ids.of(gateway)?;
+            match from.routes.get(destination) {
+                Some(now) if now == gateway => {}
+                Some(_) => {
+                    let call = ec2.replace_route().route_table_id(&identity.id).gateway_id(target);
+                    let call = call.destination_cidr_block(destination);
+                    call.send().await.during("ec2", "ReplaceRoute", id)?;
+                }
+                None => {
+                    let call = ec2.create_route().route_table_id(&identity.id).gateway_id(target);
+                    let call = call.destination_cidr_block(destination);
+                    call.send().await.during("ec2", "CreateRoute", id)?;
+                }
+            }
+        }
+        for destination in from.routes.keys().filter(|destination| !self.routes.contains_key(*destination)) {
+            let call = ec2.delete_route().route_table_id(&identity.id).destination_cidr_block(destination);
+            call.send().await.during("ec2", "DeleteRoute", id)?;
+        }
+        Ok(())
+    }
+
+    async fn associate(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        for subnet in self.subnets.difference(&from.subnets) {
+            let call = context.clients.ec2.associate_route_table().route_table_id(&identity.id);
+            let call = call.subnet_id(context.ids.of(subnet)?);
+            call.send().await.during("ec2", "AssociateRouteTable", id)?;
+        }
+        let gone: BTreeSet<String> =
+            from.subnets.difference(&self.subnets).map(|subnet| context.ids.resolve(subnet)).collect();
+        if !gone.is_empty() {
+            disassociate(context, id, identity, |subnet| gone.contains(subnet)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        disassociate(context, id, identity, |_| true).await?;
+        let call = context.clients.ec2.delete_route_table().route_table_id(&identity.id);
+        call.send().await.during("ec2", "DeleteRouteTable", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::RouteTable, context.cluster);
+        let call = context.clients.ec2.describe_route_tables().filters(tags::of_cluster(context.cluster));
+        let tables = call.into_paginator().items().send().try_collect().await.during(
+            "ec2",
+            "DescribeRouteTables",
+            &id,
+        )?;
+        tables.iter().map(|table| read(table, names, &id)).collect()
+    }
+}
+
+fn read(table: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
+    let table_id = field(table.route_table_id(), id, "the route table's id")?;
+    let tags = tags::from_ec2(table.tags());
+    let routes = table.routes().iter().filter_map(|route| {
+        let target = route.gateway_id().filter(|gateway| *gateway != "local")?;
+        Some((route.destination_cidr_block()?.to_owned(), names.reference(target)))
+    });
+    let subnets = table.associations().iter().filter_map(|association| association.subnet_id());
+    let observed = RouteTable {
+        name: tagging::name(&tags, table_id),
+        vpc: names.reference(table.vpc_id().unwrap_or_default()),
+        routes: routes.collect(),
+        subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
+        tags,
+    };
+    Ok(Found::new(observed.name.clone(), Resource::RouteTable(observed), Identity::new(table_id)))
+}
+
+/// Ends the associations with the chosen subnets (AWS's ids).
+async fn disassociate(
+    context: &Context<'_>,
+    id: &ResourceId,
+    table: &Identity,
+    chosen: impl Fn(&str) -> bool,
+) -> Result<(), CloudError> {
+    let ec2 = &context.clients.ec2;
+    let answer = ec2.describe_route_tables().route_table_ids(&table.id).send().await.during(
+        "ec2",
+        "DescribeRouteTables",
+        id,
+    )?;
+    for association in answer.route_tables().iter().flat_map(|table| table.associations()) {
+        let subnet = association.subnet_id().is_some_and(&chosen);
+        if let (true, Some(association)) = (subnet, association.route_table_association_id()) {
+            let call = ec2.disassociate_route_table().association_id(association);
+            call.send().await.during("ec2", "DisassociateRouteTable", id)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! Security groups, without their rules: groups refer to each other in their rules, so that rules are resources of
+//! their own ([`super::security_group_rules`]).
+
+use aws_sdk_ec2::types::ResourceType;
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, Reference, ResourceId};
+use super::vpc::Vpc;
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// A security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityGroup {
+    /// `masters.<cluster>`, `nodes.<cluster>`.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// The VPC it is part of.
+    pub vpc: Reference<Vpc>,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for SecurityGroup {
+    const KIND: Kind = Kind::SecurityGroup;
+}
+
+impl SecurityGroup {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, description, vpc, tags } = self;
+        Fields::default().one("description", description).one("vpc", vpc).map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, description: _, vpc, tags: _ } = self;
+        vec![vpc.id()]
+    }
+
+    pub(super) fn effect(path: &str) -> Effect {
+        match path {
+            "vpc" | "description" => {
+                Effect::Refused("a security group keeps its VPC and its description for life")
+            }
+            _ => Effect::InPlace,
+        }
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .ec2
+            .create_security_group()
+            .group_name(&self.name)
+            .description(&self.description)
+            .vpc_id(context.ids.of(&self.vpc)?)
+            .tag_specifications(tags::specification(ResourceType::SecurityGroup, &self.tags));
+        let made = call.send().await.during("ec2", "CreateSecurityGroup", id)?;
+        Ok(Identity::new(field(made.group_id(), id, "the group's id")?))
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_security_group().group_id(&identity.id);
+        call.send().await.during("ec2", "DeleteSecurityGroup", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
+        let groups = list(context, &id).await?;
+        groups
+            .iter()
+            .map(|group| {
+                let observed = Self {
+                    name: group.group_name().unwrap_or_default().to_owned(),
+                    description: group.description().unwrap_or_default().to_owned(),
+                    vpc: names.reference(group.vpc_id().unwrap_or_default()),
+                    tags: tags::from_ec2(group.tags()),
+                };
+                let group_id = field(group.group_id(), &id, "the group's id")?;
+                Ok(Found::new(
+                    observed.name.clone(),
+                    Resource::SecurityGroup(observed),
+                    Identity::new(group_id),
+                ))
+            })
+            .collect()
+    }
+}
+
+/// The cluster's security groups with their rules.
+pub(super) async fn list(
+    context: &Context<'_>,
+    id: &ResourceId,
+) -> Result<Vec<aws_sdk_ec2::types::SecurityGroup>, CloudError> {
+    let call = context.clients.ec2.describe_security_groups().filters(tags::of_cluster(context.cluster));
+    Ok(call.into_paginator().items().send().try_collect().await.during(
+        "ec2",
+        "DescribeSecurityGroups",
+        id,
+    )?)
+}

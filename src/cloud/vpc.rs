@@ -1,0 +1,142 @@
+//! The VPC.
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
+use ipnet::Ipv4Net;
+
+use super::context::{Context, Found, Identity, Names};
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, ResourceId};
+use super::{Resource, tagging};
+use crate::aws::During;
+use crate::aws::tags::{self, Tags};
+
+/// A VPC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vpc {
+    /// The cluster's name.
+    pub name: String,
+    /// Its range.
+    pub cidr: Ipv4Net,
+    /// Whether instances get DNS names.
+    pub dns_hostnames: bool,
+    /// Whether AWS's resolver answers.
+    pub dns_support: bool,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+impl Described for Vpc {
+    const KIND: Kind = Kind::Vpc;
+}
+
+impl Vpc {
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, cidr, dns_hostnames, dns_support, tags } = self;
+        Fields::default()
+            .one("cidr", cidr)
+            .one("dnsHostnames", dns_hostnames)
+            .one("dnsSupport", dns_support)
+            .map("tags", tags)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, cidr: _, dns_hostnames: _, dns_support: _, tags: _ } = self;
+        Vec::new()
+    }
+
+    pub(super) fn effect(path: &str) -> Effect {
+        match path {
+            "cidr" => Effect::Refused(
+                "a VPC's range can't be changed while it lives: make a new cluster and move over",
+            ),
+            _ => Effect::InPlace,
+        }
+    }
+
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let made = context
+            .clients
+            .ec2
+            .create_vpc()
+            .cidr_block(self.cidr.to_string())
+            .tag_specifications(tags::specification(ResourceType::Vpc, &self.tags))
+            .send()
+            .await
+            .during("ec2", "CreateVpc", id)?;
+        let vpc = field(made.vpc().and_then(|vpc| vpc.vpc_id()), id, "the VPC's id")?;
+        let identity = Identity::new(vpc);
+        // What a new VPC has by itself.
+        let bare = Self { dns_hostnames: false, dns_support: true, ..self.clone() };
+        self.update(&bare, &identity, context, id).await?;
+        Ok(identity)
+    }
+
+    pub(super) async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let modify = || context.clients.ec2.modify_vpc_attribute().vpc_id(&identity.id);
+        let value = |on| AttributeBooleanValue::builder().value(on).build();
+        // Names need the resolver, so that the resolver comes first.
+        if self.dns_support != from.dns_support {
+            let call = modify().enable_dns_support(value(self.dns_support));
+            call.send().await.during("ec2", "ModifyVpcAttribute", id)?;
+        }
+        if self.dns_hostnames != from.dns_hostnames {
+            let call = modify().enable_dns_hostnames(value(self.dns_hostnames));
+            call.send().await.during("ec2", "ModifyVpcAttribute", id)?;
+        }
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    }
+
+    pub(super) async fn delete(
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_vpc().vpc_id(&identity.id);
+        call.send().await.during("ec2", "DeleteVpc", id)?;
+        Ok(())
+    }
+
+    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::Vpc, context.cluster);
+        let pages =
+            context.clients.ec2.describe_vpcs().filters(tags::of_cluster(context.cluster)).into_paginator();
+        let vpcs = pages.items().send().try_collect().await.during("ec2", "DescribeVpcs", &id)?;
+        let mut found = Vec::new();
+        for vpc in vpcs {
+            let vpc_id = field(vpc.vpc_id(), &id, "the VPC's id")?;
+            let tags = tags::from_ec2(vpc.tags());
+            let observed = Self {
+                name: tagging::name(&tags, vpc_id),
+                cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
+                dns_hostnames: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsHostnames).await?,
+                dns_support: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsSupport).await?,
+                tags,
+            };
+            found.push(Found::new(observed.name.clone(), Resource::Vpc(observed), Identity::new(vpc_id)));
+        }
+        Ok(found)
+    }
+}
+
+async fn attribute(
+    context: &Context<'_>,
+    id: &ResourceId,
+    vpc: &str,
+    name: VpcAttributeName,
+) -> Result<bool, CloudError> {
+    let call = context.clients.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(name);
+    let answer = call.send().await.during("ec2", "DescribeVpcAttribute", id)?;
+    let value = answer.enable_dns_hostnames().or(answer.enable_dns_support());
+    Ok(value.and_then(AttributeBooleanValue::value).unwrap_or_default())
+}
