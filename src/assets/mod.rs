@@ -1,9 +1,13 @@
 //! What instances read.
 //!
+//! - [`node_config`]: the node configuration of an instance group.
+//! - [`user_data`]: the EC2 user data, which names it.
 //! - [`versions`]: which version of what windlass runs, and the image reference of each component.
 //! - [`addons`]: the manifests that a master's agent applies to the cluster.
 
 pub mod addons;
+pub mod node_config;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod user_data;
 pub mod versions;

@@ -1,1 +1,226 @@
-//! (under construction)
+//! The model: specification + facts → the set of resources that shall exist. Pure: it reads nothing and asks nobody.
+//!
+//! | file | what it adds |
+//! |---|---|
+//! | `network` | VPC, Internet gateway, subnets, routes |
+//! | `access` | security groups and their rules, the SSH key |
+//! | `identity` | roles and what they may do, instance profiles |
+//! | `objects` | what instances read: keysets, add-ons, node configurations |
+//! | `control_plane` | each master's volume, private address, Elastic IP and group of one |
+//! | `nodes` | the groups of nodes |
+
+mod access;
+mod control_plane;
+mod identity;
+mod network;
+mod nodes;
+mod objects;
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use windlass_bootstrap::config::Role;
+use windlass_bootstrap::tags as shared;
+
+use crate::assets::addons::Addon;
+use crate::assets::node_config::NodeConfigError;
+use crate::assets::user_data::StateLocation;
+use crate::aws::facts::Facts;
+use crate::aws::tags::{self, Tags};
+use crate::cloud::state_object::StateObject;
+use crate::cloud::{Resource, ResourceId};
+use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
+
+/// Everything that the wish is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The specification.
+    pub cluster: &'a Cluster,
+    /// What AWS is like.
+    pub facts: &'a Facts,
+    /// Where instances read their configuration.
+    pub state: &'a StateLocation,
+    /// The cluster's keys.
+    pub keys: &'a Keys,
+    /// What masters install, in this order.
+    pub addons: &'a [Addon],
+}
+
+/// The cluster's keys, as far as other resources depend on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// PEM bundle of the Kubernetes authorities that are trusted.
+    pub kubernetes_ca: String,
+    /// The objects that hold the keys.
+    pub objects: Vec<StateObject>,
+}
+
+/// The resources that shall exist.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired(pub BTreeMap<ResourceId, Resource>);
+
+impl Desired {
+    fn add(&mut self, resource: Resource) {
+        self.0.insert(resource.id(), resource);
+    }
+}
+
+/// What can't be modelled.
+#[derive(Debug, Error)]
+pub enum ModelError {
+    /// A node configuration can't be made.
+    #[error(transparent)]
+    NodeConfig(#[from] NodeConfigError),
+    /// Instances must be able to read their configuration.
+    #[error("instances can't read the state store `{0}`")]
+    StateStore(String),
+    /// A group names a subnet that isn't there, or none.
+    #[error("instance group `{group}` is in no subnet of the cluster")]
+    NoSubnet {
+        /// The group.
+        group: String,
+    },
+    /// A master is one instance in one zone: its volume can't be anywhere else.
+    #[error("control plane instance group `{group}` must have exactly one instance, in exactly one subnet")]
+    NotOneMaster {
+        /// The group.
+        group: String,
+    },
+    /// No image was found for a group.
+    #[error("no image was looked up for instance group `{group}`")]
+    NoImage {
+        /// The group.
+        group: String,
+    },
+    /// The keys of all labels must fit into one tag.
+    #[error("the keys of all `cloudLabels` of {of} have more than {} characters together", tags::VALUE_LIMIT)]
+    TooManyLabels {
+        /// The cluster, or an instance group.
+        of: String,
+    },
+}
+
+impl ModelError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::StateStore(_) => {
+                Some("a cluster on AWS needs a state store in S3: `--state s3://<bucket>`".to_owned())
+            }
+            Self::TooManyLabels { .. } => Some("remove some with `windlass edit cluster`".to_owned()),
+            Self::NotOneMaster { group } => Some(format!(
+                "set minSize and maxSize to 1 and leave one subnet: `windlass edit instancegroup {group}`"
+            )),
+            Self::NodeConfig(_) | Self::NoSubnet { .. } | Self::NoImage { .. } => None,
+        }
+    }
+}
+
+/// Makes the set of resources that shall exist.
+pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
+    let mut desired = Desired::default();
+    cluster_tags(inputs.cluster)?;
+    network::add(inputs, &mut desired);
+    access::add(inputs, &mut desired);
+    identity::add(inputs, &mut desired)?;
+    let configurations = objects::add(inputs, &mut desired)?;
+    for group in &inputs.cluster.instance_groups {
+        let configuration = configurations.get(&group.name).map(String::as_str).unwrap_or_default();
+        match group.role {
+            Role::ControlPlane => control_plane::add(inputs, group, configuration, &mut desired)?,
+            Role::Node => nodes::add(inputs, group, configuration, &mut desired)?,
+        }
+    }
+    Ok(desired)
+}
+
+/// The name of a group's Auto Scaling group and launch template.
+pub fn group_name(cluster: &Cluster, group: &InstanceGroup) -> String {
+    match group.role {
+        Role::ControlPlane => format!("{}.masters.{}", group.name, cluster.name),
+        Role::Node => format!("{}.{}", group.name, cluster.name),
+    }
+}
+
+/// The prefix of what all instances of a role share: `masters`, `nodes`.
+fn role_prefix(role: Role) -> &'static str {
+    match role {
+        Role::ControlPlane => "masters",
+        Role::Node => "nodes",
+    }
+}
+
+/// The tags of everything, without `Name`. Fails where the labels' keys don't fit.
+fn cluster_tags(cluster: &Cluster) -> Result<Tags, ModelError> {
+    labelled(&cluster.cloud_labels, &cluster.name, || format!("cluster `{}`", cluster.name))
+}
+
+/// The tags of one resource of the cluster.
+fn named(cluster: &Cluster, name: &str) -> Tags {
+    // `build` has made sure that there are such tags.
+    let mut tags = cluster_tags(cluster).unwrap_or_default();
+    tags.insert("Name".to_owned(), name.to_owned());
+    tags
+}
+
+/// The tags of what belongs to an instance group.
+fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Tags, ModelError> {
+    let mut labels = cluster.cloud_labels.clone();
+    labels.extend(group.cloud_labels.clone());
+    let mut tags = labelled(&labels, &cluster.name, || format!("instance group `{}`", group.name))?;
+    tags.insert("Name".to_owned(), name.to_owned());
+    tags.insert(shared::INSTANCE_GROUP.to_owned(), group.name.clone());
+    let role = match group.role {
+        Role::ControlPlane => "k8s.io/role/control-plane",
+        Role::Node => "k8s.io/role/node",
+    };
+    tags.insert(role.to_owned(), "1".to_owned());
+    for (label, value) in &group.node_labels {
+        tags.insert(format!("k8s.io/cluster-autoscaler/node-template/label/{label}"), value.clone());
+    }
+    Ok(tags)
+}
+
+fn labelled(
+    labels: &BTreeMap<String, String>,
+    cluster: &str,
+    of: impl FnOnce() -> String,
+) -> Result<Tags, ModelError> {
+    let mut tags = labels.clone();
+    tags.insert(shared::CLUSTER.to_owned(), cluster.to_owned());
+    tags.insert(shared::ownership(cluster), "owned".to_owned());
+    tags.insert(tags::MANAGED.to_owned(), cluster.to_owned());
+    if !labels.is_empty() {
+        let keys = labels.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        if keys.chars().count() > tags::VALUE_LIMIT {
+            return Err(ModelError::TooManyLabels { of: of() });
+        }
+        tags.insert(tags::CLOUD_LABELS.to_owned(), keys);
+    }
+    Ok(tags)
+}
+
+/// The tags of a group's instances, their volumes and network interfaces. They aren't windlass's to change or delete
+/// one by one, so they don't carry its mark.
+fn instance_tags(group_tags: &Tags) -> Tags {
+    group_tags
+        .iter()
+        .filter(|(key, _)| *key != tags::MANAGED)
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// A subnet's name on AWS.
+fn subnet_name(cluster: &Cluster, subnet: &str) -> String {
+    format!("{subnet}.{}", cluster.name)
+}
+
+/// The subnets of a group.
+fn subnets<'a>(cluster: &'a Cluster, group: &InstanceGroup) -> Result<Vec<&'a Subnet>, ModelError> {
+    let subnets: Vec<&Subnet> =
+        cluster.subnets.iter().filter(|subnet| group.subnets.contains(&subnet.name)).collect();
+    if subnets.is_empty() {
+        return Err(ModelError::NoSubnet { group: group.name.clone() });
+    }
+    Ok(subnets)
+}

@@ -1,0 +1,149 @@
+//! The node configuration of an instance group, out of the specification.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+use windlass_bootstrap::config::{
+    AddonRef, ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
+    NodeConfig, Role,
+};
+
+use super::versions::{self, Versions};
+use crate::spec::cluster::{Cluster, EtcdMember, InstanceGroup, NetworkPlugin};
+
+/// What runs on every instance.
+const NODE_IMAGES: [&str; 2] = ["kube-proxy", "pause"];
+
+/// What runs on masters besides.
+const CONTROL_PLANE_IMAGES: [&str; 4] =
+    ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd"];
+
+/// What a node configuration can't be made of.
+#[derive(Debug, Error)]
+pub enum NodeConfigError {
+    /// A control plane group without an etcd member has no volume, no private address, and nothing to store.
+    #[error("control plane instance group `{group}` holds no etcd member")]
+    NoEtcdMember {
+        /// The group.
+        group: String,
+    },
+    /// Nodes need one stable address to reach the API by.
+    #[error("the specification has no etcd member, and so no master with a private address")]
+    NoMaster,
+    /// The list of versions names no image.
+    #[error("cannot tell which images instance group `{group}` shall run")]
+    Image {
+        /// The group.
+        group: String,
+        /// What is missing.
+        #[source]
+        source: versions::Error,
+    },
+}
+
+/// Makes the node configuration of a group. `kubernetes_ca` is the PEM bundle of the authorities that are trusted;
+/// `addons` are what masters apply, in this order.
+pub fn node_config(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    kubernetes_ca: &str,
+    addons: &[AddonRef],
+) -> Result<NodeConfig, NodeConfigError> {
+    let control_plane = match group.role {
+        Role::ControlPlane => Some(control_plane(cluster, group, addons)?),
+        Role::Node => None,
+    };
+    Ok(NodeConfig {
+        version: CONFIG_VERSION.to_owned(),
+        cluster: cluster.name.clone(),
+        instance_group: group.name.clone(),
+        kubernetes_version: cluster.kubernetes_version.clone(),
+        network: network(cluster),
+        api: api(cluster, group)?,
+        kubernetes_ca: kubernetes_ca.to_owned(),
+        kubelet: KubeletConfig {
+            labels: group.node_labels.clone(),
+            taints: group.taints.clone(),
+            max_pods: group.max_pods,
+        },
+        images: images(cluster, group, &NODE_IMAGES)?,
+        // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
+        // VPC need the check off, and those aren't supported.
+        disable_source_dest_check: false,
+        control_plane,
+    })
+}
+
+fn network(cluster: &Cluster) -> NetworkConfig {
+    let network = &cluster.network;
+    NetworkConfig {
+        pod_cidr: network.pod_cidr,
+        service_cidr: network.service_cidr,
+        dns_address: network.dns_address,
+        dns_domain: network.dns_domain.clone(),
+        plugin: match cluster.plugin {
+            NetworkPlugin::Flannel => "flannel".to_owned(),
+            NetworkPlugin::External => "external".to_owned(),
+        },
+    }
+}
+
+/// A master's API address is its own; everybody else's is the first master's.
+fn api(cluster: &Cluster, group: &InstanceGroup) -> Result<ApiConfig, NodeConfigError> {
+    let members = || cluster.etcd.iter().flat_map(|etcd| &etcd.members);
+    let own = members().find(|member| member.instance_group == group.name);
+    let master = own.or_else(|| members().next()).ok_or(NodeConfigError::NoMaster)?;
+    Ok(ApiConfig {
+        private_address: master.private_address,
+        port: cluster.api.port,
+        service_account_issuer: format!("https://kubernetes.default.svc.{}", cluster.network.dns_domain),
+        additional_sans: cluster.api.additional_sans.clone(),
+    })
+}
+
+fn control_plane(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    addons: &[AddonRef],
+) -> Result<ControlPlaneConfig, NodeConfigError> {
+    let (etcd, member) = cluster
+        .etcd
+        .iter()
+        .find_map(|etcd| {
+            Some((etcd, etcd.members.iter().find(|member| member.instance_group == group.name)?))
+        })
+        .ok_or_else(|| NodeConfigError::NoEtcdMember { group: group.name.clone() })?;
+    let masters = cluster.instance_groups.iter().filter(|group| group.role == Role::ControlPlane).count();
+    let address = |member: &EtcdMember| (member.name.clone(), member.private_address);
+    Ok(ControlPlaneConfig {
+        etcd: EtcdConfig {
+            name: etcd.name.clone(),
+            member: member.name.clone(),
+            members: etcd.members.iter().map(address).collect(),
+            version: etcd.version.clone(),
+        },
+        elastic_ip: cluster.api.elastic_ip,
+        masters: u32::try_from(masters).unwrap_or(u32::MAX),
+        images: images(cluster, group, &CONTROL_PLANE_IMAGES)?,
+        instance_groups: cluster
+            .instance_groups
+            .iter()
+            .map(|group| (group.name.clone(), group.role))
+            .collect(),
+        addons: addons.to_vec(),
+    })
+}
+
+fn images(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    components: &[&str],
+) -> Result<BTreeMap<String, String>, NodeConfigError> {
+    let known = || -> Result<BTreeMap<String, String>, versions::Error> {
+        let etcd = cluster.etcd.first().map(|etcd| etcd.version.as_str()).unwrap_or_default();
+        let versions =
+            Versions::built_in()?.with("kubernetes", &cluster.kubernetes_version).with("etcd", etcd);
+        components.iter().map(|component| Ok(((*component).to_owned(), versions.image(component)?))).collect()
+    };
+    known().map_err(|source| NodeConfigError::Image { group: group.name.clone(), source })
+}

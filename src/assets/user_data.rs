@@ -1,0 +1,37 @@
+//! EC2 user data: what an instance knows before it knows anything.
+
+use windlass_bootstrap::config::{BootConfig, CONFIG_VERSION};
+
+/// Where a cluster's state is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateLocation {
+    /// `s3://<bucket>` or `s3://<bucket>/<prefix>`, without a trailing slash.
+    pub url: String,
+    /// The bucket's region.
+    pub region: String,
+}
+
+impl StateLocation {
+    /// The bucket and the prefix, which is empty or ends in a slash; nothing where instances can't read the store.
+    pub fn bucket_and_prefix(&self) -> Option<(&str, String)> {
+        let rest = self.url.strip_prefix("s3://")?;
+        Some(match rest.split_once('/') {
+            Some((bucket, prefix)) => (bucket, format!("{}/", prefix.trim_end_matches('/'))),
+            None => (rest, String::new()),
+        })
+    }
+}
+
+/// The user data of a group's instances: JSON, on lines, so that a plan shows what changes in it.
+pub fn user_data(cluster: &str, group: &str, state: &StateLocation, node_config_sha256: &str) -> String {
+    let boot = BootConfig {
+        version: CONFIG_VERSION.to_owned(),
+        cluster: cluster.to_owned(),
+        instance_group: group.to_owned(),
+        state_store: state.url.clone(),
+        region: state.region.clone(),
+        node_config_sha256: node_config_sha256.to_owned(),
+    };
+    // A struct of strings always becomes JSON.
+    serde_json::to_string_pretty(&boot).unwrap_or_default()
+}

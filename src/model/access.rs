@@ -1,0 +1,133 @@
+//! Who may reach what: security groups as allow-lists, and the SSH key.
+//!
+//! What a node may reach on a master is listed port by port: a worker that is taken over can talk to the API and
+//! exchange packets of the pod network, and reaches neither etcd nor a kubelet.
+
+use std::collections::BTreeSet;
+
+use ipnet::IpNet;
+use windlass_bootstrap::config::Role;
+
+use super::{Desired, Inputs, named, role_prefix};
+use crate::cloud::key_pair::KeyPair;
+use crate::cloud::launch_template::SshKeyName;
+use crate::cloud::security_group::SecurityGroup;
+use crate::cloud::security_group_rules::{Peer, Rule, SecurityGroupRules, Traffic};
+use crate::cloud::{Reference, Resource, digest};
+use crate::spec::cluster::{Cluster, NetworkPlugin, SshKey};
+
+/// The kubelet's port.
+const KUBELET: u16 = 10250;
+
+/// etcd's port for its members.
+const ETCD_PEER: u16 = 2380;
+
+/// vxlan as Linux numbers it, which is what flannel uses.
+const VXLAN: u16 = 8472;
+
+const SSH: u16 = 22;
+
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) {
+    let cluster = inputs.cluster;
+    for (role, description) in
+        [(Role::ControlPlane, "Security group for masters"), (Role::Node, "Security group for nodes")]
+    {
+        let name = group_name(cluster, role);
+        desired.add(Resource::SecurityGroup(SecurityGroup {
+            name: name.clone(),
+            description: description.to_owned(),
+            vpc: Reference::to(&cluster.name),
+            tags: named(cluster, &name),
+        }));
+        let ingress = match role {
+            Role::ControlPlane => into_masters(cluster),
+            Role::Node => into_nodes(cluster),
+        };
+        desired.add(Resource::SecurityGroupRules(SecurityGroupRules {
+            group: Reference::to(&name),
+            name,
+            ingress,
+            egress: BTreeSet::from([Rule::anywhere_v4()]),
+        }));
+    }
+    if let SshKey::Import(key) = &cluster.ssh_key {
+        let name = imported_key_name(cluster, key);
+        desired.add(Resource::KeyPair(KeyPair {
+            public_key: KeyPair::without_comment(key),
+            tags: named(cluster, &name),
+            name,
+        }));
+    }
+}
+
+/// The name of a role's security group.
+pub(super) fn group_name(cluster: &Cluster, role: Role) -> String {
+    format!("{}.{}", role_prefix(role), cluster.name)
+}
+
+/// The SSH key of all instances.
+pub(super) fn ssh_key(cluster: &Cluster) -> Option<SshKeyName> {
+    match &cluster.ssh_key {
+        SshKey::None => None,
+        SshKey::Existing(name) => Some(SshKeyName::Existing(name.clone())),
+        SshKey::Import(key) => Some(SshKeyName::Ours(Reference::to(imported_key_name(cluster, key)))),
+    }
+}
+
+fn imported_key_name(cluster: &Cluster, key: &str) -> String {
+    let digest = digest(KeyPair::without_comment(key).as_bytes());
+    format!("kubernetes.{}-{}", cluster.name, &digest[..16])
+}
+
+fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
+    let [masters, nodes] = both_groups(cluster);
+    let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
+    let mut rules = BTreeSet::new();
+    rules.insert(Rule { traffic: api.clone(), peer: nodes.clone() });
+    for traffic in [api.clone(), tcp(ETCD_PEER), tcp(KUBELET)] {
+        rules.insert(Rule { traffic, peer: masters.clone() });
+    }
+    for peer in [masters, nodes] {
+        rules.extend(
+            pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: peer.clone() }),
+        );
+    }
+    rules.extend(cluster.api.access.iter().map(|range| from(api.clone(), *range)));
+    rules.extend(cluster.ssh_access.iter().map(|range| from(tcp(SSH), *range)));
+    rules
+}
+
+fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
+    let [masters, nodes] = both_groups(cluster);
+    let mut rules = BTreeSet::from([
+        Rule { traffic: Traffic::All, peer: nodes },
+        Rule { traffic: tcp(KUBELET), peer: masters.clone() },
+    ]);
+    rules.extend(
+        pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: masters.clone() }),
+    );
+    rules.extend(cluster.ssh_access.iter().map(|range| from(tcp(SSH), *range)));
+    rules
+}
+
+/// What carries pods' packets between instances.
+fn pod_network(plugin: NetworkPlugin) -> Vec<Traffic> {
+    match plugin {
+        NetworkPlugin::Flannel => vec![Traffic::Udp(VXLAN, VXLAN)],
+        // Which tunnel a plug-in of the user's own makes isn't known: all of them use high UDP ports, and those that
+        // exchange routes do so by BGP.
+        NetworkPlugin::External => vec![Traffic::Udp(1024, u16::MAX), tcp(179)],
+    }
+}
+
+fn both_groups(cluster: &Cluster) -> [Peer; 2] {
+    [Role::ControlPlane, Role::Node].map(|role| Peer::Group(Reference::to(group_name(cluster, role))))
+}
+
+fn tcp(port: u16) -> Traffic {
+    Traffic::Tcp(port, port)
+}
+
+fn from(traffic: Traffic, range: IpNet) -> Rule {
+    Rule { traffic, peer: Peer::Range(range.trunc()) }
+}

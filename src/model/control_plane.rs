@@ -1,0 +1,79 @@
+//! A master: an Auto Scaling group of exactly one in one zone, and what moves with it.
+
+use windlass_bootstrap::tags as shared;
+
+use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name, subnets};
+use crate::aws::tags::Tags;
+use crate::cloud::address_reservation::AddressReservation;
+use crate::cloud::auto_scaling_group::Maintenance;
+use crate::cloud::elastic_ip::ElasticIp;
+use crate::cloud::volume::Volume;
+use crate::cloud::{Reference, Resource};
+use crate::spec::cluster::{self, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
+
+/// Terminate before launch: a new master that waits for a volume which the old one holds until the new one is
+/// healthy would wait for ever.
+const TERMINATE_FIRST: Maintenance = Maintenance { min_healthy: 0, max_healthy: 100 };
+
+/// What gp3 has when nothing is asked for: said, so that taking a setting back sets it back.
+const GP3_IOPS: u32 = 3000;
+const GP3_THROUGHPUT: u32 = 125;
+
+pub(super) fn add(
+    inputs: &Inputs<'_>,
+    group: &InstanceGroup,
+    node_config_sha256: &str,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let cluster = inputs.cluster;
+    let subnets = subnets(cluster, group)?;
+    let subnet: &Subnet = match subnets.as_slice() {
+        [only] if (group.min_size, group.max_size) == (1, 1) => only,
+        _ => return Err(ModelError::NotOneMaster { group: group.name.clone() }),
+    };
+    for etcd in &cluster.etcd {
+        for member in etcd.members.iter().filter(|member| member.instance_group == group.name) {
+            desired.add(Resource::Volume(volume(cluster, etcd, member, subnet)));
+            let name = group_name(cluster, group);
+            desired.add(Resource::AddressReservation(AddressReservation {
+                subnet: Reference::to(subnet_name(cluster, &subnet.name)),
+                address: member.private_address,
+                tags: masters_own(cluster, group, &name),
+                name,
+            }));
+        }
+    }
+    if cluster.api.elastic_ip {
+        let name = format!("api.{}", cluster.name);
+        desired.add(Resource::ElasticIp(ElasticIp { tags: masters_own(cluster, group, &name), name }));
+    }
+    nodes::add_group(inputs, group, node_config_sha256, Some(TERMINATE_FIRST), desired)
+}
+
+/// The tags of what moves with a master.
+fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Tags {
+    let mut tags = named(cluster, name);
+    tags.insert(shared::MASTER.to_owned(), group.name.clone());
+    tags
+}
+
+fn volume(cluster: &Cluster, etcd: &EtcdCluster, member: &EtcdMember, subnet: &Subnet) -> Volume {
+    let name = format!("{}.etcd-{}.{}", member.name, etcd.name, cluster.name);
+    let mut tags = named(cluster, &name);
+    tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
+    tags.insert(shared::etcd_volume(&etcd.name), member.name.clone());
+    tags.insert("k8s.io/role/control-plane".to_owned(), "1".to_owned());
+    let cluster::Volume { size, kind, iops, throughput, encrypted, kms_key } = &member.volume;
+    let default = |value: u32| (kind == "gp3").then_some(value);
+    Volume {
+        name,
+        zone: subnet.zone.clone(),
+        size: *size,
+        kind: kind.clone(),
+        iops: iops.or_else(|| default(GP3_IOPS)),
+        throughput: throughput.or_else(|| default(GP3_THROUGHPUT)),
+        encrypted: *encrypted,
+        kms_key: kms_key.clone(),
+        tags,
+    }
+}

@@ -1,0 +1,190 @@
+//! What instances may do on AWS: one role for masters, one for nodes.
+//!
+//! The state is cut by prefix, as `windlass_bootstrap::keys` lists it: a node reads what is public and what lets it
+//! ask for a certificate, and no signing key. What changes EC2 is allowed only to masters, and only on what carries
+//! the cluster's tag; volumes and addresses must carry the mark of a master besides.
+
+use serde_json::{Value, json};
+use windlass_bootstrap::config::Role;
+use windlass_bootstrap::tags as shared;
+
+use super::{Desired, Inputs, ModelError, named, role_prefix};
+use crate::cloud::instance_profile::InstanceProfile;
+use crate::cloud::role::{self, Role as IamRole};
+use crate::cloud::{Reference, Resource};
+use crate::spec::cluster::Cluster;
+
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    let state = State::new(inputs)?;
+    for role in [Role::ControlPlane, Role::Node] {
+        let name = name(inputs.cluster, role);
+        let statements = match role {
+            Role::ControlPlane => masters(inputs, &state),
+            Role::Node => nodes(&state),
+        };
+        desired.add(Resource::Role(IamRole {
+            name: name.clone(),
+            trust: trust(&inputs.facts.partition),
+            policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
+            tags: named(inputs.cluster, &name),
+        }));
+        desired.add(Resource::InstanceProfile(InstanceProfile {
+            role: Some(Reference::to(&name)),
+            tags: named(inputs.cluster, &name),
+            name,
+        }));
+    }
+    Ok(())
+}
+
+/// The name of a role, and of its instance profile.
+pub(super) fn name(cluster: &Cluster, role: Role) -> String {
+    role::name_for(role_prefix(role), &cluster.name)
+}
+
+fn trust(partition: &str) -> Value {
+    let service = if partition == "aws-cn" { "ec2.amazonaws.com.cn" } else { "ec2.amazonaws.com" };
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}],
+    })
+}
+
+/// The cluster's part of the bucket, as ARNs.
+struct State {
+    bucket: String,
+    /// Of the keys, up to and including the cluster's name.
+    prefix: String,
+}
+
+impl State {
+    fn new(inputs: &Inputs<'_>) -> Result<Self, ModelError> {
+        let location = inputs.state;
+        let (bucket, prefix) =
+            location.bucket_and_prefix().ok_or_else(|| ModelError::StateStore(location.url.clone()))?;
+        Ok(Self {
+            bucket: format!("arn:{}:s3:::{bucket}", inputs.facts.partition),
+            prefix: format!("{prefix}{}", inputs.cluster.name),
+        })
+    }
+
+    fn objects(&self, folders: &[&str]) -> Vec<String> {
+        folders.iter().map(|folder| format!("{}/{}/{folder}/*", self.bucket, self.prefix)).collect()
+    }
+
+    fn read(&self, folders: &[&str]) -> Value {
+        json!({"Sid": "ReadState", "Effect": "Allow", "Action": "s3:GetObject", "Resource": self.objects(folders)})
+    }
+
+    fn write(&self, folders: &[&str]) -> Value {
+        json!({"Sid": "WriteState", "Effect": "Allow", "Action": "s3:PutObject", "Resource": self.objects(folders)})
+    }
+
+    /// Without the right to list, S3 answers "denied" for an object that isn't there, and whether the marker of an
+    /// initialised etcd is *there* is what a master must know. `IfExists`, because reading an object is checked
+    /// without a prefix.
+    fn list(&self, folders: &[&str]) -> Value {
+        let prefixes: Vec<String> =
+            folders.iter().map(|folder| format!("{}/{folder}/*", self.prefix)).collect();
+        json!({
+            "Sid": "ListState",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": self.bucket,
+            "Condition": {"StringLikeIfExists": {"s3:prefix": prefixes}},
+        })
+    }
+}
+
+fn nodes(state: &State) -> Vec<Value> {
+    vec![state.read(&["public", "nodes"]), state.write(&["status"]), state.list(&["public", "nodes"])]
+}
+
+fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+    let ec2 = Ec2::new(inputs);
+    let mut statements = vec![
+        state.read(&["public", "nodes", "control-plane", "status"]),
+        state.write(&["nodes", "control-plane/etcd", "status", "backups"]),
+        state.list(&["public", "nodes", "control-plane", "status"]),
+        // EC2 knows no narrower resource for looking.
+        json!({
+            "Sid": "SeeInstances",
+            "Effect": "Allow",
+            "Action": [
+                "ec2:DescribeAddresses",
+                "ec2:DescribeInstances",
+                "ec2:DescribeNetworkInterfaces",
+                "ec2:DescribeVolumes",
+            ],
+            "Resource": "*",
+        }),
+        // Both the volume and the instance are checked, each by its own statement.
+        ec2.allow("TakeVolume", &["ec2:AttachVolume", "ec2:DetachVolume"], &["volume"], true),
+        ec2.allow("TakeVolumeOnto", &["ec2:AttachVolume", "ec2:DetachVolume"], &["instance"], false),
+        ec2.allow("MarkVolume", &["ec2:CreateTags"], &["volume"], true),
+        ec2.allow(
+            "TakeElasticIp",
+            &["ec2:AssociateAddress", "ec2:DisassociateAddress"],
+            &["elastic-ip"],
+            true,
+        ),
+        ec2.allow(
+            "TakeElasticIpOnto",
+            &["ec2:AssociateAddress", "ec2:DisassociateAddress"],
+            &["instance", "network-interface"],
+            false,
+        ),
+        ec2.allow(
+            "TakePrivateAddress",
+            &["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"],
+            &["network-interface"],
+            false,
+        ),
+    ];
+    let keys: Vec<&String> = inputs
+        .cluster
+        .etcd
+        .iter()
+        .flat_map(|etcd| &etcd.members)
+        .filter_map(|member| member.volume.kms_key.as_ref())
+        .collect();
+    if !keys.is_empty() {
+        statements.push(json!({
+            "Sid": "OpenEncryptedVolume",
+            "Effect": "Allow",
+            "Action": "kms:CreateGrant",
+            "Resource": keys,
+            "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+        }));
+    }
+    statements
+}
+
+/// What EC2's statements have in common.
+struct Ec2 {
+    /// `arn:aws:ec2:<region>:<account>`
+    prefix: String,
+    cluster: String,
+}
+
+impl Ec2 {
+    fn new(inputs: &Inputs<'_>) -> Self {
+        let facts = inputs.facts;
+        Self {
+            prefix: format!("arn:{}:ec2:{}:{}", facts.partition, facts.region, facts.account),
+            cluster: inputs.cluster.name.clone(),
+        }
+    }
+
+    /// Allows actions on resources of the cluster; where `masters_own` is set, only on those that move with a master.
+    fn allow(&self, sid: &str, actions: &[&str], resources: &[&str], masters_own: bool) -> Value {
+        let resources: Vec<String> =
+            resources.iter().map(|kind| format!("{}:{kind}/*", self.prefix)).collect();
+        let resource_tag = |key: &str| format!("aws:ResourceTag/{key}");
+        let mut condition = json!({"StringEquals": {resource_tag(shared::CLUSTER): self.cluster}});
+        if masters_own {
+            condition["StringLike"] = json!({resource_tag(shared::MASTER): "*"});
+        }
+        json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources, "Condition": condition})
+    }
+}

@@ -1,0 +1,91 @@
+//! Groups of instances: what masters' and nodes' have in common, and the nodes' own.
+
+use super::{
+    Desired, Inputs, ModelError, access, group_name, group_tags, identity, instance_tags, subnet_name,
+    subnets,
+};
+use crate::assets::user_data::user_data;
+use crate::cloud::auto_scaling_group::{AutoScalingGroup, Maintenance, TemplateVersion};
+use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
+use crate::cloud::{Reference, Resource};
+use crate::spec::cluster::InstanceGroup;
+
+/// Seconds after its launch during which an instance isn't replaced for failing EC2's status checks: they take some
+/// minutes to pass.
+const HEALTH_CHECK_GRACE: u32 = 300;
+
+pub(super) fn add(
+    inputs: &Inputs<'_>,
+    group: &InstanceGroup,
+    node_config_sha256: &str,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    add_group(inputs, group, node_config_sha256, None, desired)
+}
+
+/// Adds a group's launch template and Auto Scaling group.
+pub(super) fn add_group(
+    inputs: &Inputs<'_>,
+    group: &InstanceGroup,
+    node_config_sha256: &str,
+    maintenance: Option<Maintenance>,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let cluster = inputs.cluster;
+    let name = group_name(cluster, group);
+    let template = template(inputs, group, node_config_sha256)?;
+    let subnets = subnets(cluster, group)?;
+    desired.add(Resource::AutoScalingGroup(AutoScalingGroup {
+        template: Reference::to(&name),
+        version: TemplateVersion::Content(template.version_digest()),
+        min_size: group.min_size,
+        max_size: group.max_size,
+        subnets: subnets.iter().map(|subnet| Reference::to(subnet_name(cluster, &subnet.name))).collect(),
+        health_check_grace: HEALTH_CHECK_GRACE,
+        maintenance,
+        tags: group_tags(cluster, group, &name)?,
+        name,
+    }));
+    desired.add(Resource::LaunchTemplate(template));
+    Ok(())
+}
+
+fn template(
+    inputs: &Inputs<'_>,
+    group: &InstanceGroup,
+    node_config_sha256: &str,
+) -> Result<LaunchTemplate, ModelError> {
+    let cluster = inputs.cluster;
+    let image = inputs
+        .facts
+        .images
+        .get(&group.name)
+        .ok_or_else(|| ModelError::NoImage { group: group.name.clone() })?;
+    let name = group_name(cluster, group);
+    let tags = group_tags(cluster, group, &name)?;
+    let root = &group.root_volume;
+    Ok(LaunchTemplate {
+        image: image.id.clone(),
+        machine_type: group.machine_type.clone(),
+        profile: Reference::to(identity::name(cluster, group.role)),
+        security_groups: [Reference::to(access::group_name(cluster, group.role))].into(),
+        key: access::ssh_key(cluster),
+        public_ip: group.associate_public_ip,
+        user_data: user_data(&cluster.name, &group.name, inputs.state, node_config_sha256),
+        root: RootVolume {
+            device: image.root_device.clone(),
+            size: root.size,
+            kind: root.kind.clone(),
+            iops: root.iops,
+            throughput: root.throughput,
+            encrypted: root.encrypted,
+            kms_key: root.kms_key.clone(),
+        },
+        metadata_hop_limit: group.metadata_hop_limit,
+        resource_name: true,
+        instance_tags: instance_tags(&tags),
+        tags,
+        name,
+        oddities: [].into(),
+    })
+}

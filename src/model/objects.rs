@@ -1,0 +1,62 @@
+//! What instances read out of the state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
+use windlass_bootstrap::keys;
+
+use super::{Desired, Inputs, ModelError};
+use crate::assets::node_config;
+use crate::cloud::state_object::{Content, StateObject};
+use crate::cloud::{Reference, Resource, digest};
+
+/// Adds keysets, add-ons and node configurations; returns the digest of each group's node configuration.
+pub(super) fn add(
+    inputs: &Inputs<'_>,
+    desired: &mut Desired,
+) -> Result<BTreeMap<String, String>, ModelError> {
+    let cluster = inputs.cluster;
+    for object in &inputs.keys.objects {
+        desired.add(Resource::StateObject(object.clone()));
+    }
+    let mut addons = Vec::new();
+    let mut addon_objects = BTreeSet::new();
+    for addon in inputs.addons {
+        let sha256 = digest(addon.manifest.as_bytes());
+        let name = keys::addon(&cluster.name, &addon.name, &sha256);
+        addon_objects.insert(Reference::to(&name));
+        addons.push(AddonRef { name: addon.name.clone(), sha256 });
+        desired.add(Resource::StateObject(StateObject {
+            name,
+            describes: format!("the add-on {}", addon.name),
+            names: BTreeSet::new(),
+            content: Some(Content::Open(addon.manifest.clone())),
+        }));
+    }
+    let mut configurations = BTreeMap::new();
+    for group in &cluster.instance_groups {
+        let config = node_config::node_config(cluster, group, &inputs.keys.kubernetes_ca, &addons)?;
+        let text = bytes(&config);
+        let sha256 = digest(text.as_bytes());
+        let secrets = inputs.keys.objects.iter().map(|object| Reference::to(&object.name));
+        let names = match group.role {
+            Role::ControlPlane => addon_objects.iter().cloned().chain(secrets).collect(),
+            // What a node trusts is signed with a key that must have been kept first.
+            Role::Node => secrets.collect(),
+        };
+        desired.add(Resource::StateObject(StateObject {
+            name: keys::node_config(&cluster.name, &group.name, &sha256),
+            describes: format!("the node configuration of {}", group.name),
+            names,
+            content: Some(Content::Open(text)),
+        }));
+        configurations.insert(group.name.clone(), sha256);
+    }
+    Ok(configurations)
+}
+
+/// The bytes whose digest names the configuration.
+fn bytes(config: &NodeConfig) -> String {
+    // The configuration is a struct of strings, numbers and maps by strings, which always becomes JSON.
+    serde_json::to_string_pretty(config).unwrap_or_default()
+}
