@@ -1,1 +1,102 @@
-//! (under construction)
+//! The only code that changes AWS: carries out a plan.
+//!
+//! A step starts the moment the last step it comes after is done; so many run at once, and no more. A step that fails
+//! with something that passes by itself is tried again, with growing, jittered pauses, and from the second try on it
+//! first looks what is there: the call whose reply was lost may have been carried out. A step that fails for good
+//! blocks only what comes after it. There is no rolling back: run again, and it converges.
+
+mod backoff;
+mod event;
+mod queue;
+mod step;
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+pub use self::event::{Event, Failure, Summary};
+use self::queue::Queue;
+use crate::cloud::{Context, Observed};
+use crate::model::Desired;
+use crate::plan::Plan;
+
+/// How many steps run at once: EC2's buckets for changing calls hold some 50 to 100 requests and refill at 5 a second;
+/// eight at once fill the time and don't empty them.
+const CONCURRENCY: usize = 8;
+
+/// How long one run goes on trying: longer than EC2 takes to shut down a hanging instance.
+const DEADLINE: Duration = Duration::from_mins(40);
+
+/// How long a run that was asked to stop waits for the calls under way.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// What a run is made of.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// What to do.
+    pub plan: &'a Plan,
+    /// What the plan was made from.
+    pub desired: &'a Desired,
+    /// What the plan was made from.
+    pub observed: &'a Observed,
+    /// With what.
+    pub context: Context<'a>,
+}
+
+/// Carries out the plan until it is done, nothing more can be done, or `stop` is ready: then no step is started any
+/// more, and those under way have half a minute. `listen` hears of everything as it happens.
+pub async fn run(run: Run<'_>, stop: impl Future<Output = ()>, listen: &dyn Fn(Event<'_>)) -> Summary {
+    let started = Instant::now();
+    let (stopper, stopped) = watch::channel(false);
+    let mut stop = pin!(stop);
+    let mut queue = Queue::new(run.plan);
+    let mut running = FuturesUnordered::new();
+    let mut summary = Summary::default();
+    loop {
+        while running.len() < CONCURRENCY && !*stopped.borrow() {
+            let Some(at) = queue.take() else { break };
+            let Some(step) = run.plan.steps.get(at) else { break };
+            listen(Event::Started { step });
+            let carried = step::carry_out(run, step, started + DEADLINE, stopped.clone(), listen);
+            running.push(async move { (at, Instant::now(), carried.await) });
+        }
+        let finished = tokio::select! {
+            () = &mut stop, if !*stopped.borrow() => {
+                stopper.send_replace(true);
+                continue;
+            }
+            finished = next(&mut running, *stopped.borrow()) => finished,
+        };
+        let Some((at, since, outcome)) = finished else { break };
+        let Some(step) = run.plan.steps.get(at) else { break };
+        match outcome {
+            Ok(()) => {
+                listen(Event::Done { step, took: since.elapsed() });
+                summary.done += 1;
+                queue.done(at);
+            }
+            Err(error) => {
+                listen(Event::Failed { step, error: &error });
+                summary.failed.push(Failure {
+                    resource: step.resource.clone(),
+                    verb: step.action.verb(),
+                    error,
+                });
+            }
+        }
+    }
+    summary.stopped = *stopped.borrow();
+    summary.not_done = run.plan.steps.len() - summary.done - summary.failed.len();
+    summary.took = started.elapsed();
+    summary
+}
+
+/// The next step that is finished; nothing when none is under way, or when those that are take too long to stop.
+async fn next<S: StreamExt + Unpin>(running: &mut S, stopped: bool) -> Option<S::Item> {
+    if stopped { timeout(GRACE, running.next()).await.ok().flatten() } else { running.next().await }
+}

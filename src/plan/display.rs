@@ -1,0 +1,140 @@
+//! A plan as people read it.
+//!
+//! ```text
+//! Will create 2 resources:
+//!   + subnet/us-east-1a.demo.example.com
+//!       zone                     us-east-1a
+//! Will change 1 resource:
+//!   ~ auto-scaling-group/nodes.demo.example.com
+//!       maxSize                  2 → 3
+//! ```
+
+use std::fmt::{self, Display, Formatter};
+
+use similar::{ChangeTag, TextDiff};
+use windlass_bootstrap::tags as shared;
+
+use super::{Action, Plan, Step};
+use crate::aws::tags;
+use crate::cloud::Change;
+
+/// The column at which values start.
+const FIELD: usize = 28;
+
+impl Display for Plan {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        let is_create = |step: &&Step| matches!(step.action, Action::Create(_));
+        let is_change = |step: &&Step| matches!(step.action, Action::Update(_));
+        let is_replace = |step: &&Step| matches!(step.action, Action::Replace(_));
+        let is_delete = |step: &&Step| matches!(step.action, Action::Delete);
+        section(formatter, "create", self.steps.iter().filter(is_create).collect())?;
+        section(formatter, "change", self.steps.iter().filter(is_change).collect())?;
+        section(formatter, "delete and create again", self.steps.iter().filter(is_replace).collect())?;
+        section(formatter, "delete", self.steps.iter().filter(is_delete).collect())?;
+        if !self.kept.is_empty() {
+            writeln!(formatter, "Not in the specification any more, and kept because data is on it:")?;
+            for id in &self.kept {
+                writeln!(formatter, "    {id}")?;
+            }
+            writeln!(formatter)?;
+        }
+        Ok(())
+    }
+}
+
+fn section(formatter: &mut Formatter<'_>, verb: &str, steps: Vec<&Step>) -> fmt::Result {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let resources = if steps.len() == 1 { "resource" } else { "resources" };
+    writeln!(formatter, "Will {verb} {} {resources}:", steps.len())?;
+    for step in steps {
+        writeln!(formatter, "  {} {}", sign(&step.action), step.resource)?;
+        match &step.action {
+            Action::Create(changes) => {
+                for change in changes.iter().filter(|change| !is_common_tag(&change.field)) {
+                    addition(formatter, change)?;
+                }
+            }
+            Action::Update(changes) | Action::Replace(changes) => {
+                for change in changes {
+                    difference(formatter, change)?;
+                }
+            }
+            Action::Delete => {}
+        }
+    }
+    writeln!(formatter)
+}
+
+fn sign(action: &Action) -> &'static str {
+    match action {
+        Action::Create(_) => "+",
+        Action::Update(_) => "~",
+        Action::Replace(_) => "±",
+        Action::Delete => "-",
+    }
+}
+
+/// The tags that everything has say nothing about one resource.
+fn is_common_tag(field: &str) -> bool {
+    let Some((_, key)) = field.split_once("ags.") else {
+        return false;
+    };
+    [shared::CLUSTER, tags::MANAGED, "Name"].contains(&key) || key.starts_with(&shared::ownership(""))
+}
+
+fn addition(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
+    let value = change.to.as_deref().unwrap_or_default();
+    if value.contains('\n') {
+        writeln!(formatter, "      {:FIELD$}({} lines)", change.field, value.lines().count())
+    } else {
+        writeln!(formatter, "      {:FIELD$}{value}", change.field)
+    }
+}
+
+fn difference(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
+    match (change.from.as_deref(), change.to.as_deref()) {
+        (Some(from), Some(to)) if from.contains('\n') || to.contains('\n') => {
+            writeln!(formatter, "      {}", change.field)?;
+            text_difference(formatter, from, to)
+        }
+        (Some(from), Some(to)) => writeln!(formatter, "      {:FIELD$}{from} → {to}", change.field),
+        (None, _) => {
+            write!(formatter, "    + ")?;
+            plain(formatter, change, change.to.as_deref())
+        }
+        (_, None) => {
+            write!(formatter, "    - ")?;
+            plain(formatter, change, change.from.as_deref())
+        }
+    }
+}
+
+fn plain(formatter: &mut Formatter<'_>, change: &Change, value: Option<&str>) -> fmt::Result {
+    let value = value.unwrap_or_default();
+    if value.contains('\n') {
+        writeln!(formatter, "{:FIELD$}({} lines)", change.field, value.lines().count())
+    } else {
+        writeln!(formatter, "{:FIELD$}{value}", change.field)
+    }
+}
+
+/// The lines that differ, with two lines around them.
+fn text_difference(formatter: &mut Formatter<'_>, from: &str, to: &str) -> fmt::Result {
+    let difference = TextDiff::from_lines(from, to);
+    for (number, group) in difference.grouped_ops(2).iter().enumerate() {
+        if number > 0 {
+            writeln!(formatter, "          …")?;
+        }
+        for line in group.iter().flat_map(|operation| difference.iter_changes(operation)) {
+            let sign = match line.tag() {
+                ChangeTag::Equal => ' ',
+                ChangeTag::Delete => '-',
+                ChangeTag::Insert => '+',
+            };
+            writeln!(formatter, "        {sign} {}", line.value().trim_end_matches('\n'))?;
+        }
+    }
+    Ok(())
+}
