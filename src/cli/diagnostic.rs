@@ -14,8 +14,11 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::aws::AwsError;
+use crate::aws::facts::FactsError;
 use crate::aws::retry::WaitError;
+use crate::model::ModelError;
 use crate::pki::kubeconfig::KubeconfigError;
+use crate::plan::PlanError;
 use crate::spec::set::SetError;
 use crate::state::s3::BucketError;
 use crate::state::{LeaseError, SecretsError, StateError, StoreError};
@@ -102,7 +105,7 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 10] = [
+const ADVISERS: [Adviser; 13] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
     |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
@@ -120,6 +123,9 @@ const ADVISERS: [Adviser; 10] = [
     |error| error.downcast_ref().map(|error: &SecretsError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &KubeconfigError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &SetError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &FactsError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &ModelError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &PlanError| advice(error.hint(), None)),
 ];
 
 fn advice(hint: Option<String>, exit: Option<Exit>) -> Advice {

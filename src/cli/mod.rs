@@ -27,11 +27,13 @@ mod get_instances;
 mod holding;
 mod interrupt;
 mod output;
+mod progress;
 mod replace;
 mod unlock;
 mod update;
 mod validate;
 mod version;
+mod wish;
 
 use context::Context;
 pub use diagnostic::Exit;

@@ -1,27 +1,177 @@
-//! `windlass update cluster`: plans, shows, and applies.
+//! `windlass update cluster`: plans, shows, and with `--yes` applies.
 
-use clap::Args as ClapArgs;
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::holding::{OnInterrupt, holding};
+use super::progress::{Progress, shortfall};
+use super::{export_kubeconfig, output, wish};
+use crate::apply::{self, Run};
+use crate::cloud::{self, Identities};
+use crate::kube::endpoint;
+use crate::plan::Plan;
+use crate::spec::cluster::Cluster;
+use crate::state::{ClusterState, Secrets};
+
+/// How long the administrator's certificate is good for after `create cluster --yes`, as `--admin` has it.
+const ADMIN_LIFETIME: Duration = Duration::from_hours(18);
 
 /// `windlass update cluster`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The cluster's name; or use --name
     cluster: Option<String>,
+    /// Make the changes; without it they are only shown
+    #[arg(short, long)]
+    yes: bool,
+    /// How the plan is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Exit with 2 when there is something to change and --yes is not given
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// How long the administrator's certificate in the kubeconfig is good for
+    #[arg(long, value_name = "DURATION", default_value = "18h", value_parser = export_kubeconfig::lifetime)]
+    admin: Duration,
+    /// Leave the kubeconfig alone
+    #[arg(long)]
+    no_kubeconfig: bool,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// As data.
+    Json,
 }
 
 impl Args {
     /// What `create cluster --yes` goes on with.
     pub(super) fn apply(cluster: String) -> Self {
-        Self { cluster: Some(cluster) }
+        Self {
+            cluster: Some(cluster),
+            yes: true,
+            output: Format::Text,
+            detailed_exitcode: false,
+            admin: ADMIN_LIFETIME,
+            no_kubeconfig: false,
+        }
     }
 }
 
 /// Runs `windlass update cluster`.
-#[expect(clippy::unused_async, reason = "every command is run the same way")]
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let _ = (context, args);
-    Err(Refusal::new("`windlass update cluster` is not built into this version of windlass").into())
+    let state = context.cluster_state(args.cluster.as_deref()).await?;
+    if args.yes {
+        let work = apply(context, &args, &state);
+        holding(context, &state, "update cluster", OnInterrupt::Wait, work).await
+    } else {
+        show(context, &args, &state).await
+    }
+}
+
+/// Shows the plan.
+async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
+    let wish = wish::Grounds::gather(context, state).await?.decide(wish::stored(state).await?.as_ref())?;
+    print(&wish.plan, args.output)?;
+    if wish.plan.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if args.output == Format::Text {
+        let repeat = context.flags_to_repeat();
+        output::say(&format!(
+            "Nothing was changed. To make these changes: windlass update cluster {}{repeat} --yes",
+            state.name()
+        ));
+    }
+    Ok(if args.detailed_exitcode { Exit::Pending } else { Exit::Done })
+}
+
+/// Applies the plan.
+async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
+    let stopping = context.interrupt.stopping();
+    let grounds = wish::Grounds::gather(context, state).await?;
+    // What can't be planned must not leave keys behind.
+    grounds.decide(wish::stored(state).await?.as_ref())?;
+    let secrets = wish::ensured(state).await?;
+    let wish = grounds.decide(Some(&secrets))?;
+    print(&wish.plan, args.output)?;
+    if !wish.plan.is_empty() {
+        let clients = grounds.clients.without_retries();
+        let ids = Identities::new(&grounds.observed);
+        let cloud = cloud::Context {
+            clients: &clients,
+            store: state.store(),
+            cluster: state.name(),
+            ids: &ids,
+            run: &wish::run_id(),
+        };
+        let run =
+            Run { plan: &wish.plan, desired: &wish.desired, observed: &grounds.observed, context: cloud };
+        let progress = Progress::new(&wish.plan);
+        let summary = apply::run(run, stopping.requested(), &|event| progress.show(&event)).await;
+        progress.finish();
+        if !summary.is_complete() {
+            return Err(incomplete(context, state, &summary));
+        }
+        output::say(&format!("Done: {} steps in {:.0} s.", summary.done, summary.took.as_secs_f64()));
+    }
+    finish(context, args, &grounds, &secrets, wish.plan.is_empty()).await
+}
+
+/// What is left to do when AWS is as it should be.
+async fn finish(
+    context: &Context,
+    args: &Args,
+    grounds: &wish::Grounds,
+    secrets: &Secrets,
+    nothing_done: bool,
+) -> anyhow::Result<Exit> {
+    let cluster: &Cluster = &grounds.cluster;
+    if !args.no_kubeconfig {
+        match endpoint::address(&grounds.clients, cluster).await? {
+            Some(address) => {
+                let server = endpoint::server(address, cluster.api.port);
+                export_kubeconfig::write(None, &cluster.name, server, secrets, Some(args.admin))?;
+            }
+            None => output::say("The kubeconfig was not written: the API has no address yet."),
+        }
+    }
+    if !nothing_done {
+        let repeat = context.flags_to_repeat();
+        output::say(&format!(
+            "\nThe cluster is on its way. To wait until it is there: windlass validate cluster {}{repeat} --wait 10m",
+            cluster.name
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+fn print(plan: &Plan, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Json => output::print_json(plan),
+        Format::Text if plan.is_empty() && plan.kept.is_empty() => output::print_line("Nothing to do."),
+        Format::Text => output::print(&plan.to_string()),
+    }
+}
+
+/// The error of a run that did not do everything. What failed was said when it happened.
+pub(super) fn incomplete(context: &Context, state: &ClusterState, summary: &apply::Summary) -> anyhow::Error {
+    let hint = summary.failed.iter().find_map(|failure| match &failure.error {
+        cloud::CloudError::Aws(error) => error.hint(),
+        _ => None,
+    });
+    let again = format!(
+        "run the same command again, it goes on from where it stopped; `windlass update cluster {}{}` shows what is left",
+        state.name(),
+        context.flags_to_repeat()
+    );
+    let exit = if summary.stopped { Exit::Interrupted } else { Exit::Unreachable };
+    Refusal::new(shortfall(summary)).hint(hint.unwrap_or(again)).exit(exit).into()
 }

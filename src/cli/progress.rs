@@ -1,0 +1,111 @@
+//! How a run shows itself: one line for each step that is done, and on a terminal a last line that says what is under
+//! way.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::output;
+use crate::apply::{Event, Summary};
+use crate::cloud::{CloudError, ResourceId};
+use crate::plan::{Plan, Step};
+
+/// How often the last line moves.
+const TICK: Duration = Duration::from_millis(120);
+
+/// Shows a run.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    running: Mutex<BTreeSet<ResourceId>>,
+}
+
+impl Progress {
+    /// Shows the run of a plan.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let steps = u64::try_from(plan.steps.len()).unwrap_or(u64::MAX);
+        let bar = if io::stderr().is_terminal() {
+            ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr())
+        } else {
+            ProgressBar::hidden()
+        };
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {wide_msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(TICK);
+        Self { bar, running: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Shows what happened.
+    pub(crate) fn show(&self, event: &Event<'_>) {
+        match event {
+            Event::Started { step } => self.running(|running| running.insert(step.resource.clone())),
+            Event::Waiting { step, error, pause } => {
+                let pause = pause.as_secs_f64();
+                tracing::info!("{}: trying again in {pause:.1} s: {error}", step.resource);
+                self.bar.set_message(format!("{} waits: {error}", step.resource));
+            }
+            Event::Done { step, took } => {
+                self.say(&format!("  {} {} ({:.1} s)", past(step), step.resource, took.as_secs_f64()));
+                self.bar.inc(1);
+                self.running(|running| running.remove(&step.resource));
+            }
+            Event::Failed { step, error } => {
+                self.say(&format!("  failed to {} {}: {}", step.action.verb(), step.resource, chain(error)));
+                self.running(|running| running.remove(&step.resource));
+            }
+        }
+    }
+
+    /// Ends the last line.
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn say(&self, line: &str) {
+        self.bar.suspend(|| output::say(line));
+    }
+
+    fn running(&self, change: impl FnOnce(&mut BTreeSet<ResourceId>) -> bool) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut running);
+        let names: Vec<String> = running.iter().map(ToString::to_string).collect();
+        self.bar.set_message(names.join(", "));
+    }
+}
+
+/// What a run that did not do everything leaves to say.
+pub(crate) fn shortfall(summary: &Summary) -> String {
+    let Summary { done, failed, not_done, stopped, took: _ } = summary;
+    let mut text = if *stopped { "stopped".to_owned() } else { format!("{} failed", steps(failed.len())) };
+    let _ = write!(text, "; {} done, {not_done} not begun", steps(*done));
+    text
+}
+
+fn steps(count: usize) -> String {
+    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
+}
+
+/// An error with its causes on one line.
+fn chain(error: &CloudError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+fn past(step: &Step) -> &'static str {
+    match step.action.verb() {
+        "create" => "created ",
+        "update" => "changed ",
+        "replace" => "replaced",
+        _ => "deleted ",
+    }
+}

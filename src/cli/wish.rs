@@ -1,0 +1,153 @@
+//! From the state and AWS to a plan: what `update cluster` shows and what it applies come from here.
+
+use std::collections::BTreeSet;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use windlass_bootstrap::keys;
+use windlass_bootstrap::keyset::{Keyset, Secret};
+
+use super::context::Context;
+use super::diagnostic::Refusal;
+use crate::assets::addons::{self, Addon};
+use crate::assets::user_data::StateLocation;
+use crate::aws::Clients;
+use crate::aws::facts::{self, Facts};
+use crate::cloud::state_object::{Content, StateObject};
+use crate::cloud::{self, Identities, Observed};
+use crate::model::{self, Desired, Inputs, Keys};
+use crate::pki::keyset::KEYSETS;
+use crate::plan::Plan;
+use crate::spec::cluster::Cluster;
+use crate::state::{ClusterState, Secrets, SecretsError};
+
+/// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
+const NOT_MADE_YET: &str = "(made when the cluster is first updated)";
+
+/// Everything that a decision needs, gathered.
+pub(crate) struct Grounds {
+    /// The specification.
+    pub(crate) cluster: Cluster,
+    /// Clients of the cluster's region.
+    pub(crate) clients: Clients,
+    /// What is there.
+    pub(crate) observed: Observed,
+    facts: Facts,
+    state: StateLocation,
+    addons: Vec<Addon>,
+}
+
+/// What shall be, and what has to be done for it.
+pub(crate) struct Wish {
+    /// The resources that shall exist.
+    pub(crate) desired: Desired,
+    /// The steps.
+    pub(crate) plan: Plan,
+}
+
+impl Grounds {
+    /// Reads the specification and looks at AWS. Changes nothing.
+    pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
+        let cluster = state.read().await?.complete()?;
+        let bucket = state.store().bucket().ok_or_else(|| {
+            Refusal::new(format!("instances can't read the state store {}", state.store().url()))
+                .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
+        })?;
+        let location = StateLocation { url: state.store().url(), region: bucket.region().to_owned() };
+        let clients = context.clients(Some(&cluster.region)).await;
+        let (facts, observed) = {
+            let facts = async {
+                facts::gather(&cluster, &clients).await.context("the specification can't be made on AWS")
+            };
+            let observed = async { observe(&clients, state).await };
+            futures::try_join!(facts, observed)?
+        };
+        let addons = addons::render(&cluster)?;
+        Ok(Self { cluster, clients, observed, facts, state: location, addons })
+    }
+
+    /// Decides what has to be done. Without keys the plan shows that they will be made.
+    pub(crate) fn decide(&self, secrets: Option<&Secrets>) -> anyhow::Result<Wish> {
+        let keys = match secrets {
+            Some(secrets) => made(&self.cluster.name, secrets)?,
+            None => not_made(&self.cluster.name),
+        };
+        let inputs = Inputs {
+            cluster: &self.cluster,
+            facts: &self.facts,
+            state: &self.state,
+            keys: &keys,
+            addons: &self.addons,
+        };
+        let desired = model::build(&inputs)?;
+        let plan = Plan::update(&desired, &self.observed)?;
+        Ok(Wish { desired, plan })
+    }
+}
+
+/// Finds everything that is there of a cluster.
+pub(crate) async fn observe(clients: &Clients, state: &ClusterState) -> anyhow::Result<Observed> {
+    let ids = Identities::default();
+    let context = cloud::Context { clients, store: state.store(), cluster: state.name(), ids: &ids, run: "" };
+    let failed = || format!("could not look for what there is of `{}`", state.name());
+    cloud::observe(&context).await.with_context(failed)
+}
+
+/// The keys, where they are all made.
+pub(crate) async fn stored(state: &ClusterState) -> anyhow::Result<Option<Secrets>> {
+    match state.secrets().await {
+        Ok(secrets) => Ok(Some(secrets)),
+        Err(SecretsError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The keys; those that are missing are made and kept.
+pub(crate) async fn ensured(state: &ClusterState) -> anyhow::Result<Secrets> {
+    Ok(state.ensure_secrets(SystemTime::now()).await?)
+}
+
+/// Different for every run.
+pub(crate) fn run_id() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}", std::process::id(), since.as_nanos())
+}
+
+fn made(cluster: &str, secrets: &Secrets) -> anyhow::Result<Keys> {
+    let Secrets { kubernetes_ca, etcd_ca, front_proxy_ca, service_account, encryption_configuration } =
+        secrets;
+    let keysets = [kubernetes_ca, etcd_ca, front_proxy_ca, service_account];
+    let mut objects =
+        keysets.map(|keyset| keyset_object(cluster, keyset)).into_iter().collect::<Result<Vec<_>, _>>()?;
+    objects.push(encryption_object(cluster, encryption_configuration.clone()));
+    Ok(Keys { kubernetes_ca: kubernetes_ca.bundle(), objects })
+}
+
+fn keyset_object(cluster: &str, keyset: &Keyset) -> anyhow::Result<StateObject> {
+    let text = serde_json::to_string(keyset).context("could not write a keyset as JSON")?;
+    let ids = keyset.keys.iter().map(|key| key.id.clone()).collect();
+    Ok(secret_object(
+        keys::keyset(cluster, &keyset.name),
+        format!("the keyset {}", keyset.name),
+        ids,
+        Secret::new(text),
+    ))
+}
+
+fn encryption_object(cluster: &str, text: Secret) -> StateObject {
+    let describes = "the key with which etcd's secrets are encrypted".to_owned();
+    secret_object(keys::encryption_configuration(cluster), describes, Vec::new(), text)
+}
+
+fn not_made(cluster: &str) -> Keys {
+    let keyset = |name: &&str| {
+        secret_object(keys::keyset(cluster, name), format!("the keyset {name}"), Vec::new(), Secret::new(""))
+    };
+    let mut objects: Vec<StateObject> = KEYSETS.iter().map(keyset).collect();
+    objects.push(encryption_object(cluster, Secret::new("")));
+    Keys { kubernetes_ca: NOT_MADE_YET.to_owned(), objects }
+}
+
+fn secret_object(name: String, describes: String, keys: Vec<String>, text: Secret) -> StateObject {
+    StateObject { name, describes, names: BTreeSet::new(), content: Some(Content::Secret { keys, text }) }
+}
