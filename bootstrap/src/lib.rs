@@ -3,8 +3,18 @@
 //! `/etc/rc.local` starts `windlass-bootstrap.service` as the last step of the boot; the agent reads its
 //! configuration from IMDS and the state, and goes through a list of idempotent `ensure_*` steps.
 //!
-//! The library is also what the CLI fills in: [`config`], [`keyset`], [`keys`], [`tags`] and [`report`] are the
-//! contract between the two.
+//! [`boot`] is the whole boot; every other module is one of its concerns:
+//!
+//! | modules | concern |
+//! |---|---|
+//! | [`config`], [`keyset`], [`keys`], [`tags`], [`report`], [`join`] | the contract with the CLI, which fills it in |
+//! | [`boot`], [`step`], [`retry`], [`reporter`], [`notify`] | steps, their limits and errors, who hears about them |
+//! | [`instance`], [`image`], [`kernel`] | who this is, and what it was built with |
+//! | [`volume`], [`filesystem`], [`address`] | what moves with a master |
+//! | [`secrets`], [`certificates`] | keys, which are on tmpfs only |
+//! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
+//! | [`api`], [`addons`], [`bootstrap_token`], [`approve`], [`nodes`], [`keep`] | what is done through the API, and what goes on afterwards |
+//! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
 pub mod addons;
 pub mod address;

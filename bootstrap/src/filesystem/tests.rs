@@ -45,6 +45,33 @@ fn a_killed_mkfs_is_begun_again_and_nothing_else_is() {
 }
 
 #[test]
+fn whatever_else_is_true_a_volume_that_may_hold_anything_is_never_blank() {
+    let recognised = [None, Some(Recognised::Ext4), Some(Recognised::Other("LVM2_member".into()))];
+    let tags = [None, Some("demo"), Some("other"), Some(""), Some(tags::FORMATTING)];
+    for device_size in [0, GIB, 20 * GIB] {
+        for recognised in &recognised {
+            for ends_are_zero in [false, true] {
+                for tag in tags {
+                    for initialised in [false, true] {
+                        let evidence = Evidence {
+                            device_size,
+                            volume_size: 20 * GIB,
+                            recognised: recognised.clone(),
+                            ends_are_zero,
+                            tag: tag.map(ToOwned::to_owned),
+                            initialised,
+                        };
+                        let empty = ends_are_zero && tag.is_none() || tag == Some(tags::FORMATTING);
+                        let blank = recognised.is_none() && device_size == 20 * GIB && !initialised && empty;
+                        assert_eq!(judge(&evidence, "demo") == Verdict::Blank, blank, "{evidence:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn the_last_mount_at_a_path_counts() {
     let mountinfo = "22 1 259:1 / / rw - ext4 /dev/root rw\n\
                      40 22 7:1 / /var/lib/etcd-main rw - ext4 /dev/loop1 rw\n\
