@@ -26,6 +26,7 @@ mod get_instance_groups;
 mod get_instances;
 mod holding;
 mod interrupt;
+mod live;
 mod output;
 mod progress;
 mod replace;

@@ -234,6 +234,7 @@ fn healthy() -> Snapshot {
     });
     let mut snapshot = Snapshot {
         now: now(),
+        cloud_is_new: true,
         cloud: CloudView {
             groups: vec![group(masters, &[MASTER]), group(nodes, &NODES)],
             instances: instances.into(),

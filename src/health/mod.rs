@@ -9,5 +9,6 @@ pub mod check;
 pub mod observe;
 pub mod snapshot;
 
-pub use check::{Check, Kind, Outcome, Report, evaluate};
-pub use snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot};
+pub use check::{Check, Kind, NodeLine, Outcome, Report, evaluate};
+pub use observe::Observer;
+pub use snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};

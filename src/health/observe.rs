@@ -12,7 +12,7 @@ use windlass_bootstrap::tags;
 
 use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};
 use crate::aws::{AwsError, Clients, During};
-use crate::kube::{self, Kubernetes, Listed, Node, Pod, Ready};
+use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
 use crate::state::{Store, StoreError};
 
@@ -51,6 +51,18 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether looking again may succeed.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Cloud { source, .. } | Self::Reports { source: StoreError::Aws { source, .. }, .. } => {
+                source.is_transient()
+            }
+            Self::Reports { .. } => false,
+        }
+    }
+}
+
 /// Looks at a cluster, again and again.
 #[derive(Debug)]
 pub struct Observer {
@@ -71,15 +83,14 @@ impl Observer {
         self.cloud = None;
     }
 
-    /// Whether the last look asked AWS, in contrast to remembering what it said.
-    pub fn is_fresh(&self) -> bool {
-        self.cloud.as_ref().is_some_and(|(when, _)| when.elapsed() < PAUSE)
-    }
-
-    /// Looks. Without a connection to the API there is an address missing, which the caller knows how to get.
-    pub async fn look(&mut self, cluster: &Cluster, api: Option<&Kubernetes>) -> Result<Snapshot, Error> {
+    /// Looks. Where there is no connection to the API, the caller knows why.
+    pub async fn look(
+        &mut self,
+        cluster: &Cluster,
+        api: Result<&Kubernetes, Unanswered>,
+    ) -> Result<Snapshot, Error> {
         let (cloud, listed) = tokio::join!(self.cloud(&cluster.name), list(api));
-        let cloud = cloud?;
+        let (cloud, cloud_is_new) = cloud?;
         let (kubernetes, listed) = match listed {
             Ok((nodes, pods)) => {
                 let view = KubernetesView { nodes: nodes.items.clone(), pods: pods.items.clone() };
@@ -90,7 +101,7 @@ impl Observer {
         self.listed = listed;
         let wanted = unarrived(cluster, &cloud, kubernetes.as_ref().ok());
         let boot = reports(&self.store, &cluster.name, wanted).await?;
-        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, boot, kubernetes })
+        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, boot, kubernetes })
     }
 
     /// Waits until something that the last look saw has changed, but not longer than the limit, and long enough that
@@ -104,33 +115,24 @@ impl Observer {
         tokio::time::sleep(limit.min(PAUSE).saturating_sub(begun.elapsed())).await;
     }
 
-    async fn cloud(&mut self, cluster: &str) -> Result<CloudView, Error> {
+    /// AWS's part, and whether it was asked for it just now.
+    async fn cloud(&mut self, cluster: &str) -> Result<(CloudView, bool), Error> {
         if let Some((when, view)) = &self.cloud
             && when.elapsed() < CLOUD_AGE
         {
-            return Ok(view.clone());
+            return Ok((view.clone(), false));
         }
         let view = cloud(&self.clients, cluster)
             .await
             .map_err(|source| Error::Cloud { cluster: cluster.to_owned(), source })?;
         self.cloud = Some((Instant::now(), view.clone()));
-        Ok(view)
+        Ok((view, true))
     }
 }
 
-async fn list(api: Option<&Kubernetes>) -> Result<(Listed<Node>, Listed<Pod>), Unanswered> {
-    let Some(api) = api else {
-        return Err(Unanswered {
-            message: "the API has no address yet".to_owned(),
-            hint: Some("`windlass update cluster` shows what is missing, and makes it with --yes".to_owned()),
-            may_come: true,
-        });
-    };
-    tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered {
-        message: error.to_string(),
-        hint: error.hint(),
-        may_come: matches!(error, kube::Error::Unreachable { .. }),
-    })
+async fn list(api: Result<&Kubernetes, Unanswered>) -> Result<(Listed<Node>, Listed<Pod>), Unanswered> {
+    let api = api?;
+    tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered::from(&error))
 }
 
 /// The instances whose boot report matters: masters, and whoever is not a ready node.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use windlass_bootstrap::report::Status;
 
-use crate::kube::{Node, Pod};
+use crate::kube::{self, Node, Pod};
 
 /// What was seen of a cluster at one moment.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub now: Timestamp,
     /// AWS's part.
     pub cloud: CloudView,
+    /// Whether AWS's part was seen for this snapshot, in contrast to some seconds ago.
+    pub cloud_is_new: bool,
     /// Boot reports by instance id.
     pub boot: BTreeMap<String, Status>,
     /// The Kubernetes API's part, or why there is none.
@@ -110,4 +112,14 @@ pub struct Unanswered {
     pub hint: Option<String>,
     /// Whether it may only not be there yet: nobody answers, in contrast to somebody who says no.
     pub may_come: bool,
+}
+
+impl From<&kube::Error> for Unanswered {
+    fn from(error: &kube::Error) -> Self {
+        Self {
+            message: error.to_string(),
+            hint: error.hint(),
+            may_come: matches!(error, kube::Error::Unreachable { .. }),
+        }
+    }
 }

@@ -7,11 +7,15 @@ use std::time::Duration;
 use ::kube::api::{Api, ListParams, ObjectList, WatchParams};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Client, Config};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1;
+use serde_json::json;
 use tokio::time::timeout;
 
 use super::view::{Node, Pod};
+use crate::pki::client::ClientCertificate;
 
 /// How long a connection may take. What doesn't answer in this time is down, or not to be reached from here.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -84,6 +88,23 @@ impl Error {
             Self::Kubeconfig { .. } | Self::Refused { .. } | Self::Answer { .. } => None,
         }
     }
+}
+
+/// A kubeconfig in memory: one cluster, one user, who shows a client certificate.
+pub fn kubeconfig(server: &str, authorities: &str, user: &ClientCertificate) -> Result<Kubeconfig, Error> {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "windlass",
+        "contexts": [{"name": "windlass", "context": {"cluster": "windlass", "user": "windlass"}}],
+        "clusters": [{"name": "windlass", "cluster": {
+            "server": server, "certificate-authority-data": BASE64.encode(authorities)}}],
+        "users": [{"name": "windlass", "user": {
+            "client-certificate-data": BASE64.encode(&user.certificate),
+            "client-key-data": BASE64.encode(user.key.expose())}}],
+    });
+    serde_json::from_value(config)
+        .map_err(|error| Error::Kubeconfig { address: server.to_owned(), source: error.into() })
 }
 
 /// Objects, and the version of the world that they are from.
@@ -260,8 +281,6 @@ fn last_cause(error: &(dyn StdError + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[tokio::test]
@@ -269,11 +288,25 @@ mod tests {
         // A port that was free a moment ago.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let server = format!("http://127.0.0.1:{port}");
-        let kubernetes = Kubernetes::connect(kubeconfig(&server)).await.unwrap();
+        let kubernetes = Kubernetes::connect(plain(&server)).await.unwrap();
         let error = kubernetes.nodes().await.unwrap_err();
         assert!(error.to_string().starts_with(&format!("the API at {server} does not answer: ")), "{error}");
         assert!(error.to_string().contains("refused"), "{error}");
         assert!(error.hint().unwrap().contains("windlass get instances"));
+    }
+
+    #[tokio::test]
+    async fn a_minted_certificate_makes_a_connection() {
+        use std::time::SystemTime;
+
+        use crate::pki::{client, keyset};
+        let now = SystemTime::now();
+        let authority = keyset::generate(keyset::KUBERNETES_CA, now).unwrap();
+        let user = client::issue(&authority, "windlass", client::ADMINISTRATORS, Duration::from_mins(5), now)
+            .unwrap();
+        let kubeconfig = super::kubeconfig("https://203.0.113.7", &authority.bundle(), &user).unwrap();
+        let kubernetes = Kubernetes::connect(kubeconfig).await.unwrap();
+        assert_eq!(kubernetes.address(), "https://203.0.113.7");
     }
 
     #[tokio::test]
@@ -285,7 +318,7 @@ mod tests {
                     "items": [{"metadata": {"name": "i-2"}}]})),
         ])
         .await;
-        let kubernetes = Kubernetes::connect(kubeconfig(&server)).await.unwrap();
+        let kubernetes = Kubernetes::connect(plain(&server)).await.unwrap();
         let nodes = kubernetes.nodes().await.unwrap();
         assert_eq!(nodes.items.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["i-1", "i-2"]);
         assert_eq!(nodes.version, "7");
@@ -300,7 +333,7 @@ mod tests {
             "items": [pod("coredns", "system-cluster-critical"), pod("web", "high")]}),
         )])
         .await;
-        let kubernetes = Kubernetes::connect(kubeconfig(&server)).await.unwrap();
+        let kubernetes = Kubernetes::connect(plain(&server)).await.unwrap();
         let pods = kubernetes.critical_pods().await.unwrap();
         assert_eq!(pods.items.iter().map(|pod| pod.name.as_str()).collect::<Vec<_>>(), ["coredns"]);
     }
@@ -310,7 +343,7 @@ mod tests {
         let refusal = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
             "message": "nodes is forbidden", "code": 403});
         let server = serve(vec![(403, refusal)]).await;
-        let kubernetes = Kubernetes::connect(kubeconfig(&server)).await.unwrap();
+        let kubernetes = Kubernetes::connect(plain(&server)).await.unwrap();
         let error = kubernetes.nodes().await.unwrap_err();
         assert!(matches!(&error, Error::Refused { code: 403, .. }), "{error:?}");
         assert!(error.to_string().contains("refuses to list nodes: nodes is forbidden"), "{error}");
@@ -319,14 +352,14 @@ mod tests {
     #[tokio::test]
     async fn waiting_for_a_change_ends_with_the_limit() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let kubernetes = Kubernetes::connect(kubeconfig(&format!("http://127.0.0.1:{port}"))).await.unwrap();
+        let kubernetes = Kubernetes::connect(plain(&format!("http://127.0.0.1:{port}"))).await.unwrap();
         let nodes = Listed { items: Vec::new(), version: "1".to_owned() };
         let pods = Listed { items: Vec::new(), version: "1".to_owned() };
         let wait = kubernetes.changed(&nodes, &pods, Duration::from_millis(50));
         timeout(Duration::from_secs(10), wait).await.unwrap();
     }
 
-    fn kubeconfig(server: &str) -> Kubeconfig {
+    fn plain(server: &str) -> Kubeconfig {
         serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": server}}],

@@ -8,5 +8,5 @@ pub mod client;
 pub mod endpoint;
 pub mod view;
 
-pub use client::{Error, Kubernetes, Listed};
+pub use client::{Error, Kubernetes, Listed, kubeconfig};
 pub use view::{Node, Pod, Ready};

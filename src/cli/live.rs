@@ -1,0 +1,68 @@
+//! A cluster that runs: its specification, and the doors to AWS, the state and the Kubernetes API.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context as _;
+
+use super::context::Context;
+use crate::aws::Clients;
+use crate::health::Unanswered;
+use crate::kube::{self, Kubernetes, endpoint};
+use crate::pki::client;
+use crate::spec::cluster::Cluster;
+use crate::state::{ClusterState, SecretsError, Store};
+
+/// How long the certificate is good that a command makes for itself: longer than any command runs.
+const LIFETIME: Duration = Duration::from_hours(12);
+
+/// A cluster that runs.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// What the user wants.
+    pub(crate) cluster: Cluster,
+    /// AWS, in the cluster's region.
+    pub(crate) clients: Clients,
+    state: ClusterState,
+}
+
+impl Live {
+    /// Reads the specification of the cluster that the command is about.
+    pub(crate) async fn open(context: &Context, argument: Option<&str>) -> anyhow::Result<Self> {
+        let state = context.cluster_state(argument).await?;
+        let cluster = state.read().await?.complete()?;
+        let clients = context.clients(Some(&cluster.region)).await;
+        Ok(Self { cluster, clients, state })
+    }
+
+    /// The state.
+    pub(crate) fn store(&self) -> &Store {
+        self.state.store()
+    }
+
+    /// Makes a certificate that is never written down, and a connection with it. That there can't be one yet is an
+    /// answer, not a failure.
+    pub(crate) async fn connect(&self) -> anyhow::Result<Result<Kubernetes, Unanswered>> {
+        let address = endpoint::address(&self.clients, &self.cluster)
+            .await
+            .with_context(|| format!("cannot find the address of the API of \"{}\"", self.cluster.name))?;
+        let Some(address) = address else { return Ok(Err(not_applied("the API has no address yet"))) };
+        let secrets = match self.state.secrets().await {
+            Ok(secrets) => secrets,
+            Err(error @ SecretsError::Missing { .. }) => return Ok(Err(not_applied(&error.to_string()))),
+            Err(error) => return Err(error.into()),
+        };
+        let authority = &secrets.kubernetes_ca;
+        let user = client::issue(authority, "windlass", client::ADMINISTRATORS, LIFETIME, SystemTime::now())?;
+        let server = endpoint::server(address, self.cluster.api.port);
+        let kubeconfig = kube::kubeconfig(&server, &authority.bundle(), &user)?;
+        Ok(Ok(Kubernetes::connect(kubeconfig).await?))
+    }
+}
+
+fn not_applied(message: &str) -> Unanswered {
+    Unanswered {
+        message: message.to_owned(),
+        hint: Some("`windlass update cluster` shows what is missing, and makes it with --yes".to_owned()),
+        may_come: false,
+    }
+}
