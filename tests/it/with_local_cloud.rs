@@ -14,7 +14,7 @@ async fn a_cluster_lives_loses_its_master_keeps_its_data_and_leaves_nothing_behi
     let cloud = LocalCloud::start(Options::in_directory(folder.path().join("cloud"))).await.unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
     let lived = scenario::run(&cloud, &options, |text| sender.send(text.to_owned()).unwrap()).await;
-    let unimplemented: serde_json::Value = cloud.region().get("/unimplemented").await.unwrap();
+    let unimplemented: serde_json::Value = cloud.region().get("unimplemented").await.unwrap();
     cloud.stop().await.unwrap();
     drop(sender);
     let told: Vec<String> = receiver.iter().collect();

@@ -110,7 +110,7 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
 }
 
 async fn inventory(cloud: &LocalCloud) -> Result<Value> {
-    cloud.region().get("/inventory").await.context("could not list what the region holds")
+    cloud.region().get("inventory").await.context("could not list what the region holds")
 }
 
 /// What differs between two inventories, a line each.
@@ -166,16 +166,16 @@ impl Life<'_> {
     }
 
     async fn update(&mut self) -> Result<()> {
-        self.cloud.region().delete("/journal").await?;
+        self.cloud.region().delete("journal").await?;
         self.windlass(&["update", "cluster", "--name", CLUSTER, "--state", STATE, "--yes", "--admin"])
             .await?;
-        let calls: Value = self.cloud.region().get("/journal").await?;
+        let calls: Value = self.cloud.region().get("journal").await?;
         self.timings.calls.insert("updateFirst".into(), operator_calls(&calls).count());
         Ok(())
     }
 
     async fn update_again(&mut self) -> Result<()> {
-        self.cloud.region().delete("/journal").await?;
+        self.cloud.region().delete("journal").await?;
         self.windlass(&[
             "update",
             "cluster",
@@ -187,7 +187,7 @@ impl Life<'_> {
             "--create-kube-config=false",
         ])
         .await?;
-        let journal: Value = self.cloud.region().get("/journal").await?;
+        let journal: Value = self.cloud.region().get("journal").await?;
         self.timings.calls.insert("updateNoOp".into(), operator_calls(&journal).count());
         let changing: Vec<String> = operator_calls(&journal)
             .filter(|call| call["mutating"] == true && call["service"] != "s3")
