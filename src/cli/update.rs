@@ -34,11 +34,19 @@ pub(crate) struct Args {
     #[arg(long)]
     detailed_exitcode: bool,
     /// How long the administrator's certificate in the kubeconfig is good for
-    #[arg(long, value_name = "DURATION", default_value = "18h", value_parser = export_kubeconfig::lifetime)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "18h",
+        default_missing_value = "18h",
+        value_parser = export_kubeconfig::lifetime
+    )]
     admin: Duration,
-    /// Leave the kubeconfig alone
-    #[arg(long)]
-    no_kubeconfig: bool,
+    /// Whether --yes writes the cluster into the kubeconfig
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    create_kube_config: bool,
 }
 
 /// How a plan is printed.
@@ -60,7 +68,7 @@ impl Args {
             output: Format::Text,
             detailed_exitcode: false,
             admin: ADMIN_LIFETIME,
-            no_kubeconfig: false,
+            create_kube_config: true,
         }
     }
 }
@@ -134,7 +142,7 @@ async fn finish(
     nothing_done: bool,
 ) -> anyhow::Result<Exit> {
     let cluster: &Cluster = &grounds.cluster;
-    if !args.no_kubeconfig {
+    if args.create_kube_config {
         match endpoint::address(&grounds.clients, cluster).await? {
             Some(address) => {
                 let server = endpoint::server(address, cluster.api.port);
