@@ -15,9 +15,9 @@ use super::problem::{Problem, Problems};
 use super::set;
 use super::v1alpha2::{
     AccessSpec, AlwaysAllowSpec, AuthorizationSpec, CLUSTER_LABEL, Cluster, ClusterSpec, DnsAccessSpec,
-    DnsType, ElasticIpSpec, IamSpec, InstanceGroup, InstanceGroupRole, KarpenterSpec, KubeApiServerSpec,
-    KubeControllerManagerSpec, KubeSchedulerSpec, KubeletSpec, LoadBalancerClass, LoadBalancerSpec,
-    LoadBalancerType, RbacSpec, ServiceAccountIssuerDiscoverySpec, SshCredential,
+    DnsType, ElasticIpSpec, IamSpec, InstanceGroup, InstanceGroupRole, KarpenterSpec, KubeletSpec,
+    LoadBalancerClass, LoadBalancerSpec, LoadBalancerType, RbacSpec, ServiceAccountIssuerDiscoverySpec,
+    SshCredential,
 };
 use super::versions;
 
@@ -229,14 +229,9 @@ fn feature_gates(options: &CreateOptions, spec: &mut ClusterSpec) {
     };
     let gates: BTreeMap<String, String> = options.kubernetes_feature_gates.iter().map(gate).collect();
     spec.kubelet.get_or_insert_default().feature_gates = Some(gates.clone());
-    let mut api_server = KubeApiServerSpec::default();
-    api_server.feature_gates = Some(gates.clone());
-    spec.kube_api_server = Some(api_server);
-    let mut controller_manager = KubeControllerManagerSpec::default();
-    controller_manager.feature_gates = Some(gates.clone());
-    spec.kube_controller_manager = Some(controller_manager);
-    spec.kube_scheduler =
-        Some(KubeSchedulerSpec { feature_gates: Some(gates.clone()), ..KubeSchedulerSpec::default() });
+    spec.kube_api_server.get_or_insert_default().feature_gates = Some(gates.clone());
+    spec.kube_controller_manager.get_or_insert_default().feature_gates = Some(gates.clone());
+    spec.kube_scheduler.get_or_insert_default().feature_gates = Some(gates.clone());
     spec.kube_proxy.get_or_insert_default().feature_gates = Some(gates);
 }
 

@@ -8,7 +8,7 @@
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
 //! | `spec.api` | a DNS name or a load balancer | `elasticIP`, as long as there is one master |
 //! | `spec.topology.dns.type` | `Public` | `None` |
-//! | `spec.etcdClusters` | `main` and `events` | `main` |
+//! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
 //!
 //! Nothing here fails: what can't be understood is left as it is, and the checks say why.

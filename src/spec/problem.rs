@@ -20,6 +20,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// Where it stands, when the specification came from a file.
     pub location: Option<Box<Location>>,
+    /// Whether the text that it is about is a secret, which must not be shown.
+    pub secret: bool,
 }
 
 /// Names a document.
@@ -49,13 +51,27 @@ pub struct Location {
 impl Problem {
     /// A problem with a field.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { object: None, path: path.into(), message: message.into(), hint: None, location: None }
+        Self {
+            object: None,
+            path: path.into(),
+            message: message.into(),
+            hint: None,
+            location: None,
+            secret: false,
+        }
     }
 
     /// Says what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the text that it is about from being shown.
+    #[must_use]
+    pub fn secret(mut self) -> Self {
+        self.secret = true;
         self
     }
 
@@ -80,7 +96,7 @@ impl Problem {
 
     fn write(&self, formatter: &mut fmt::Formatter<'_>, renderer: &Renderer) -> fmt::Result {
         writeln!(formatter, "{}", self.headline())?;
-        if let Some(location) = &self.location {
+        if let Some(location) = self.location.as_ref().filter(|_| !self.secret) {
             writeln!(formatter, "{}", location.snippet(renderer))?;
         }
         if let Some(hint) = &self.hint {

@@ -201,9 +201,7 @@ fn under(value: &Value, rows: &Rows, path: &str, known: bool, problems: &mut Pro
                 walk(item, &rows.under["[]"], &format!("{path}[{index}]"), problems);
             }
         }
-        Value::Object(fields)
-            if !rows.under.is_empty() && (!fields.is_empty() || known || path.is_empty()) =>
-        {
+        Value::Object(fields) if !rows.under.is_empty() => {
             for (name, field) in fields {
                 match rows.under.get(name) {
                     Some(row) => walk(field, row, &join(path, name), problems),

@@ -7,6 +7,8 @@
 mod decode;
 mod tree;
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,7 +54,8 @@ pub struct Documents {
     /// Documents of other API groups: additional objects.
     pub other: Vec<serde_json::Value>,
     files: Vec<File>,
-    places: Vec<(ObjectId, usize, Node)>,
+    /// Of every document the file it is in, and its tree.
+    places: HashMap<ObjectId, (usize, Node)>,
 }
 
 /// Reads all documents of all sources. Fails with every problem that they have.
@@ -84,14 +87,14 @@ impl Documents {
             SshCredential::KIND => self.ssh_credentials.extend(decode(file, &node, &object, problems)),
             _ => self.other.push(decode::anything(&node)),
         }
-        if let Some((_, first, earlier)) = self.places.iter().find(|(known, ..)| *known == object) {
+        if let Some((first, earlier)) = self.places.get(&object) {
             let first = self.files.get(*first).unwrap_or(file).locate(earlier.span.clone());
             let location = Some(Box::new(file.locate(node.span.clone())));
             let message = format!("{} {} stands here a second time", object.kind, object.name);
             let hint = format!("the first is at {}:{}", first.source, first.line);
             problems.push(Problem { location, ..Problem::at("", message) }.hint(hint));
         }
-        self.places.push((object, index, node));
+        self.places.entry(object).or_insert((index, node));
     }
 
     /// Adds to problems that name a document and a field where that field stands.
@@ -107,7 +110,7 @@ impl Documents {
     }
 
     fn place(&self, object: &ObjectId, path: &str) -> Option<Box<Location>> {
-        let (_, file, root) = self.places.iter().find(|(known, ..)| known == object)?;
+        let (file, root) = self.places.get(object)?;
         Some(Box::new(self.files.get(*file)?.locate(find(root, path))))
     }
 }

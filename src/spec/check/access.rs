@@ -79,6 +79,7 @@ const KEY_KINDS: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
 pub(super) fn check_credential(credential: &SshCredential, report: &mut Report<'_>) {
     const PATH: &str = "spec.publicKey";
+    report.read("metadata.name", credential.metadata.name.as_deref(), text::dns_label);
     let Some(key) = credential.spec.public_key.as_deref() else {
         return report.missing(PATH, "write a key in OpenSSH's form");
     };
@@ -89,9 +90,8 @@ pub(super) fn check_credential(credential: &SshCredential, report: &mut Report<'
 pub(in crate::spec) fn public_key(text: &str) -> Result<(), Problem> {
     use base64::Engine as _;
     if text.contains("PRIVATE KEY") {
-        return Err(
-            Problem::at("", "this is a private key").hint("write the public one: the file ends with `.pub`")
-        );
+        let hint = "write the public one: the file ends with `.pub`";
+        return Err(Problem::at("", "this is a private key").hint(hint).secret());
     }
     let mut words = text.split_whitespace();
     let (kind, blob) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

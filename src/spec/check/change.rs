@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Report;
 use crate::spec::default;
 use crate::spec::problem::{Problem, Problems};
-use crate::spec::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup};
+use crate::spec::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
@@ -13,8 +13,8 @@ pub fn check_change(
     old: (&Cluster, &[InstanceGroup]),
     new: (&Cluster, &[InstanceGroup]),
 ) -> Result<(), Problems> {
-    let (old_cluster, _) = default::fill(old.0, old.1);
-    let (new_cluster, _) = default::fill(new.0, new.1);
+    let (old_cluster, old_groups) = default::fill(old.0, old.1);
+    let (new_cluster, new_groups) = default::fill(new.0, new.1);
     let mut problems = Problems::new();
     let mut report = Report::of(new.0, &mut problems);
     let (old, new) = (&old_cluster.spec, &new_cluster.spec);
@@ -23,6 +23,7 @@ pub fn check_change(
     subnets(old, new, &mut report);
     plugin(old, new, &mut report);
     etcd(old, new, &mut report);
+    instance_groups(&old_groups, &new_groups, &mut problems);
     problems.or(())
 }
 
@@ -32,6 +33,24 @@ fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {
         report.push(
             Problem::at("metadata.name", message).hint("create a new cluster and move workloads to it"),
         );
+    }
+}
+
+/// A group keeps its role, and a master its subnet.
+fn instance_groups(old: &[InstanceGroup], new: &[InstanceGroup], problems: &mut Problems) {
+    let known: BTreeMap<_, _> = old.iter().map(|group| (group.name(), group)).collect();
+    for group in new {
+        let Some(before) = known.get(group.name()) else { continue };
+        let mut report = Report::of(group, problems);
+        if before.spec.role != group.spec.role {
+            let message = "a group's role can't be changed: its instances have joined with the old one";
+            report.push(Problem::at("spec.role", message).hint("create another group, and delete this one"));
+        }
+        let master = before.spec.role == Some(InstanceGroupRole::Master);
+        if master && before.spec.subnets != group.spec.subnets {
+            let message = "a master's subnet can't be changed: its volume and its address are there";
+            report.push(Problem::at("spec.subnets", message));
+        }
     }
 }
 
@@ -135,8 +154,10 @@ fn changed_member(old: &EtcdMemberSpec, new: &EtcdMemberSpec, path: &str, report
     ];
     for (field, old, new, reason) in texts {
         if old != new {
-            let (old, new) = (old.as_deref().unwrap_or_default(), new.as_deref().unwrap_or_default());
-            let message = format!("`{old}` can't be changed to `{new}`: {reason}");
+            let nothing = || "nothing".to_owned();
+            let shown =
+                |text: &Option<String>| text.as_ref().map_or_else(nothing, |text| format!("`{text}`"));
+            let message = format!("{} can't be changed to {}: {reason}", shown(old), shown(new));
             report.push(Problem::at(format!("{path}.{field}"), message));
         }
     }

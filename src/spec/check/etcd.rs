@@ -113,8 +113,8 @@ fn members(cluster: &EtcdClusterSpec, path: &str, groups: &[InstanceGroup], repo
         report.push(Problem::at(&path, format!("the master group `{master}` has no member")));
     }
     if members.len().is_multiple_of(2) {
-        let message = format!("{} members can't be", members.len());
-        report.push(Problem::at(path, message).hint("an etcd cluster has 1, 3, 5 or 7"));
+        let message = format!("an etcd cluster can't have {} members", members.len());
+        report.push(Problem::at(path, message).hint("it has 1, 3, 5 or 7"));
     }
 }
 

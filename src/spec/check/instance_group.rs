@@ -50,8 +50,8 @@ fn identity(cluster: &Cluster, group: &InstanceGroup, report: &mut Report<'_>) {
     }
 }
 
-/// The most instances of one group: what AWS allows without asking, rounded up.
-const MOST_INSTANCES: u32 = 1000;
+/// The most instances of one group: the most Nodes that Kubernetes supports in a cluster.
+pub(in crate::spec) const MOST_INSTANCES: u32 = 5000;
 
 fn sizes(spec: &InstanceGroupSpec, report: &mut Report<'_>) {
     let (Some(min), Some(max)) = (spec.min_size, spec.max_size) else { return };
@@ -65,8 +65,8 @@ fn sizes(spec: &InstanceGroupSpec, report: &mut Report<'_>) {
         report.push(Problem::at("spec.minSize", format!("{min} is more than maxSize ({max})")));
     }
     if max > MOST_INSTANCES {
-        let message = format!("{max} instances are more than a group may have ({MOST_INSTANCES})");
-        report.push(Problem::at("spec.maxSize", message).hint("use several groups"));
+        let message = format!("{max} instances are more than a cluster can have ({MOST_INSTANCES})");
+        report.push(Problem::at("spec.maxSize", message));
     }
 }
 

@@ -12,7 +12,7 @@ mod network;
 mod text;
 
 pub(super) use access::public_key;
-pub(super) use instance_group::GROUP_LABEL;
+pub(super) use instance_group::{GROUP_LABEL, MOST_INSTANCES};
 pub(super) use text::{dns_name, net};
 
 pub use change::check_change;

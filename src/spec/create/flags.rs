@@ -85,9 +85,6 @@ fn words(options: &CreateOptions, problems: &mut Problems) {
     }
 }
 
-/// The most instances that flags can ask for.
-const MOST: u32 = 10_000;
-
 fn counts(options: &CreateOptions, problems: &mut Problems) {
     let (zones, count) = (options.control_plane_zones.len(), options.control_plane_count);
     if let Some(count) = count.filter(|count| *count == 0 || (*count as usize) < zones) {
@@ -103,8 +100,9 @@ fn counts(options: &CreateOptions, problems: &mut Problems) {
         let message = format!("{masters} masters are more than an etcd cluster can have");
         problems.push(Problem::at("--control-plane-count", message).hint("use 1, 3, 5 or 7"));
     }
-    if let Some(count) = options.node_count.filter(|count| *count > MOST) {
-        problems.push(Problem::at("--node-count", format!("{count} nodes are more than {MOST}")));
+    if let Some(count) = options.node_count.filter(|count| *count > check::MOST_INSTANCES) {
+        let message = format!("{count} nodes are more than a cluster can have ({})", check::MOST_INSTANCES);
+        problems.push(Problem::at("--node-count", message));
     }
 }
 

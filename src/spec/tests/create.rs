@@ -1,6 +1,6 @@
 use snapbox::{assert_data_eq, file};
 
-use crate::spec::create::ExistingSubnet;
+use crate::spec::create::{DIFFERENCES, ExistingSubnet};
 use crate::spec::{CreateOptions, create, to_yaml};
 
 fn demo() -> CreateOptions {
@@ -145,6 +145,14 @@ fn a_private_topology_cuts_its_utility_subnets_from_the_first_block() {
     ];
     assert_eq!(subnets(&options), expected.map(|(name, cidr)| (name.to_owned(), cidr.to_owned())));
     assert_data_eq!(written_and_refused(&options), file!["create/private.yaml"]);
+}
+
+#[test]
+fn every_difference_from_kops_stands_in_the_documentation() {
+    let documentation = include_str!("../../../docs/specification.md");
+    for (field, reason) in DIFFERENCES {
+        assert!(documentation.contains(&format!("| `{field}` | {reason} |")), "{field}: {reason}");
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Tests of the whole path: text in, problems or a complete specification out.
 
+mod change;
 mod create;
 mod explain;
+mod many;
+mod mutations;
+mod properties;
 mod read;
 mod set;
 

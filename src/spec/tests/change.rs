@@ -1,0 +1,62 @@
+use snapbox::{assert_data_eq, file};
+
+use crate::spec::{Source, check_change, read};
+
+const GOOD: &str = include_str!("good.yaml");
+
+/// What is told about a change of the good specification.
+fn told(changes: &[(&str, &str)]) -> String {
+    let mut text = GOOD.to_owned();
+    for (good, changed) in changes {
+        assert!(text.contains(good), "{good:?} does not stand in the good specification");
+        text = text.replacen(good, changed, 1);
+    }
+    let source = |text: &str| vec![Source { name: "cluster.yaml".to_owned(), text: text.to_owned() }];
+    let documents = |text: &str| read(source(text)).unwrap_or_else(|problems| panic!("{problems}"));
+    let (old, new) = (documents(GOOD), documents(&text));
+    let checked =
+        check_change((&old.clusters[0], &old.instance_groups), (&new.clusters[0], &new.instance_groups));
+    checked
+        .map_or_else(|problems| format!("{}\n", new.locate(problems)), |()| "nothing is wrong\n".to_owned())
+}
+
+#[test]
+fn what_a_running_cluster_can_not_change_is_told_with_the_reason() {
+    let changes = [
+        ("networkCIDR: 172.20.0.0/16", "networkCIDR: 172.20.0.0/17"),
+        ("podCIDR: 100.96.0.0/11", "podCIDR: 100.80.0.0/12"),
+        ("serviceClusterIPRange: 100.64.0.0/13", "serviceClusterIPRange: 100.72.0.0/13"),
+        ("clusterDNSDomain: cluster.local", "clusterDNSDomain: other.local"),
+        ("    flannel:\n      backend: vxlan", "    cni: {}"),
+        ("      kmsKeyId: alias/etcd\n", ""),
+        ("encryptedVolume: true", "encryptedVolume: false"),
+        ("privateAddress: 172.20.32.10", "privateAddress: 172.20.32.11"),
+        ("volumeSize: 40", "volumeSize: 20"),
+        ("cidr: 172.20.64.0/19", "cidr: 172.20.96.0/19"),
+        (
+            "rootVolumeType: gp3\n  subnets:\n  - us-east-1a",
+            "rootVolumeType: gp3\n  subnets:\n  - us-east-1b",
+        ),
+        ("role: Node", "role: Master"),
+    ];
+    assert_data_eq!(told(&changes), file!["change/refused.txt"]);
+}
+
+#[test]
+fn members_and_etcd_clusters_stay() {
+    let renamed = told(&[("      name: a\n", "      name: b\n")]);
+    let removed = told(&[("    name: main", "    name: other")]);
+    assert_data_eq!(format!("{renamed}\n{removed}"), file!["change/etcd.txt"]);
+}
+
+#[test]
+fn what_can_be_changed_is_let_through() {
+    let changes = [
+        ("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.4"),
+        ("volumeSize: 40", "volumeSize: 80"),
+        ("maxSize: 5", "maxSize: 9"),
+        ("- 10.0.0.0/8", "- 10.0.0.0/16"),
+    ];
+    assert_eq!(told(&changes), "nothing is wrong\n");
+    assert_eq!(told(&[]), "nothing is wrong\n");
+}

@@ -1,0 +1,228 @@
+//! Every line of a good specification made wrong in turn, and every rule broken once: what is told about it.
+
+use std::fmt::Write as _;
+
+use snapbox::{assert_data_eq, file};
+
+use super::{complete, told};
+
+/// A specification without a mistake, which uses most of what windlass honours.
+const GOOD: &str = include_str!("good.yaml");
+
+/// Lines under which any key is right.
+const FREE: [&str; 3] = ["team:", "example.com/tier:", "kops.k8s.io/cluster:"];
+
+/// The lines of the good specification that are `key: value`: number, indentation with dashes, key, value.
+fn fields() -> Vec<(usize, &'static str, &'static str, &'static str)> {
+    let line = |(number, line): (usize, &'static str)| {
+        let bare = line.trim_start_matches([' ', '-']);
+        let (key, value) = bare.split_once(": ")?;
+        Some((number, &line[..line.len() - bare.len()], key, value))
+    };
+    let free = |key: &str| FREE.iter().any(|free| free.trim_end_matches(':') == key);
+    GOOD.lines().enumerate().filter_map(line).filter(|(.., key, _)| !free(key)).collect()
+}
+
+/// The good specification with one line replaced.
+fn with_line(number: usize, line: &str) -> String {
+    let lines = GOOD.lines().enumerate().map(|(index, good)| if index == number { line } else { good });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// What is told about each of some bad specifications, which must all be refused.
+fn corpus(cases: impl IntoIterator<Item = (String, String)>) -> (usize, String) {
+    let (mut count, mut all) = (0, String::new());
+    for (title, text) in cases {
+        assert!(complete(&text).is_err(), "nothing is wrong with {title}");
+        let _ = write!(all, "### {title}\n{}\n", told(&text));
+        count += 1;
+    }
+    (count, all)
+}
+
+#[test]
+fn the_good_specification_is_good() {
+    assert!(complete(GOOD).is_ok(), "{}", told(GOOD));
+}
+
+#[test]
+fn every_misspelled_field_is_told() {
+    let misspelled = |(number, indentation, key, value): (usize, &str, &str, &str)| {
+        let half = key.len() / 2;
+        let wrong = format!("{}{}", &key[..half], &key[half + 1..]);
+        (format!("{key} as {wrong}"), with_line(number, &format!("{indentation}{wrong}: {value}")))
+    };
+    let (count, told) = corpus(fields().into_iter().map(misspelled));
+    assert!(count >= 70, "only {count}");
+    assert_data_eq!(told, file!["mutations/misspelled.txt"]);
+}
+
+#[test]
+fn every_field_of_the_wrong_type_is_told() {
+    let wrong = |(number, indentation, key, _): (usize, &str, &str, &str)| {
+        let line = format!("{indentation}{key}: [[{{}}]]");
+        (format!("{key} as a list"), with_line(number, &line))
+    };
+    let (count, told) = corpus(fields().into_iter().map(wrong));
+    assert!(count >= 70, "only {count}");
+    assert_data_eq!(told, file!["mutations/wrong-type.txt"]);
+}
+
+#[test]
+fn every_field_that_stands_twice_is_told() {
+    let twice = |(number, indentation, key, value): (usize, &str, &str, &str)| {
+        let again = indentation.replace('-', " ");
+        let line = format!("{indentation}{key}: {value}\n{again}{key}: {value}");
+        (format!("{key} twice"), with_line(number, &line))
+    };
+    let (count, told) = corpus(fields().into_iter().map(twice));
+    assert!(count >= 70, "only {count}");
+    assert_data_eq!(told, file!["mutations/twice.txt"]);
+}
+
+#[test]
+fn every_field_with_a_value_that_makes_no_sense_is_told() {
+    /// What may be any text.
+    const ANY: [&str; 4] = ["channel", "configBase", "sshKeyName", "publicKey"];
+    let nonsense = |(number, indentation, key, _): (usize, &str, &str, &str)| {
+        (format!("{key} as ?!"), with_line(number, &format!("{indentation}{key}: '?!'")))
+    };
+    let cases = fields().into_iter().filter(|(.., key, _)| !ANY.contains(key)).map(nonsense);
+    let (count, told) = corpus(cases);
+    assert!(count >= 60, "only {count}");
+    assert_data_eq!(told, file!["mutations/nonsense.txt"]);
+}
+
+/// Rules, each broken by replacing a text that stands in the good specification.
+const RULES: &[(&str, &str, &str)] = &[
+    (
+        "an API version of another time",
+        "kops.k8s.io/v1alpha2\nkind: Cluster",
+        "kops.k8s.io/v1alpha3\nkind: Cluster",
+    ),
+    ("a kind that there is not", "kind: SSHCredential", "kind: SSHCredentials"),
+    ("a name without a dot", "name: demo.example.com\n", "name: demo\n"),
+    ("a name in capitals", "name: demo.example.com\n", "name: Demo.example.com\n"),
+    (
+        "a name that is too long",
+        "name: demo.example.com\n",
+        "name: a-name-that-is-much-too-long-for-the-names-of-roles.example.com\n",
+    ),
+    ("an alternative name that is none", "- demo.example.org", "- demo_example"),
+    ("two ways to the API", "elasticIP: {}", "elasticIP: {}\n    dns: {}"),
+    ("a load balancer", "elasticIP: {}", "loadBalancer: {class: Network, type: Public}"),
+    ("a Classic Load Balancer", "elasticIP: {}", "loadBalancer: {class: Classic}"),
+    ("everything allowed", "rbac: {}", "alwaysAllow: {}"),
+    ("a reserved tag", "team: platform", "KubernetesCluster: mine"),
+    ("a reserved tag's prefix", "team: platform", "kubernetes.io/cluster/x: owned"),
+    ("another cloud", "cloudProvider: aws", "cloudProvider: gce"),
+    ("an even number of members", "    name: main", "    - {name: b, instanceGroup: nodes}\n    name: main"),
+    ("a member on nodes", "instanceGroup: control-plane-us-east-1a", "instanceGroup: nodes"),
+    ("a member without a group", "      instanceGroup: control-plane-us-east-1a\n", ""),
+    ("an address of AWS's own", "172.20.32.10", "172.20.32.2"),
+    ("an address outside of the subnet", "172.20.32.10", "172.20.64.10"),
+    ("too few operations a second", "volumeIops: 4000", "volumeIops: 100"),
+    ("a volume that is too large", "volumeSize: 40", "volumeSize: 70000"),
+    ("a setting that gp2 does not have", "volumeType: gp3", "volumeType: gp2"),
+    ("magnetic disks", "volumeType: gp3", "volumeType: standard"),
+    ("a key for a volume that is not encrypted", "encryptedVolume: true", "encryptedVolume: false"),
+    ("a key that is none", "kmsKeyId: alias/etcd", "kmsKeyId: my key"),
+    ("a second etcd cluster", "    name: main", "    name: events"),
+    ("an etcd that is too old", "version: 3.6.16", "version: 3.4.3"),
+    ("an etcd version that is none", "version: 3.6.16", "version: latest"),
+    ("old policies", "legacy: false", "legacy: true"),
+    ("isolated masters", "isolateMasters: false", "isolateMasters: true"),
+    ("a kubelet for everybody", "anonymousAuth: false", "anonymousAuth: true"),
+    ("more pods than addresses", "maxPods: 110", "maxPods: 500"),
+    ("an address instead of a range", "- 0.0.0.0/0", "- 203.0.113.7"),
+    ("bits behind a prefix", "- 10.0.0.0/8", "- 10.1.0.0/8"),
+    ("a prefix list", "- 10.0.0.0/8", "- pl-0123"),
+    ("a prefix that there is not", "- 10.0.0.0/8", "- 10.0.0.0/40"),
+    ("a Kubernetes that is too old", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.30.0"),
+    ("a Kubernetes that is too new", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.99.0"),
+    ("a Kubernetes without a patch", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36"),
+    ("a public name that is none", "api.demo.example.com", "https://api.demo.example.com"),
+    ("a VPC that is too large", "networkCIDR: 172.20.0.0/16", "networkCIDR: 172.16.0.0/12"),
+    ("a VPC that pods are in", "networkCIDR: 172.20.0.0/16", "networkCIDR: 100.96.0.0/16"),
+    ("a VPC in IPv6", "networkCIDR: 172.20.0.0/16", "networkCIDR: 2001:db8::/56"),
+    ("another backend", "backend: vxlan", "backend: udp"),
+    ("two plug-ins", "    flannel:", "    cni: {}\n    flannel:"),
+    ("cilium", "    flannel:\n      backend: vxlan", "    cilium: {}"),
+    ("no plug-in", "    flannel:\n      backend: vxlan", "    {}"),
+    ("pods outside of the internal range", "podCIDR: 100.96.0.0/11", "podCIDR: 10.0.0.0/16"),
+    ("pods among services", "podCIDR: 100.96.0.0/11", "podCIDR: 100.64.0.0/13"),
+    ("pods of three nodes", "podCIDR: 100.96.0.0/11", "podCIDR: 100.96.0.0/23"),
+    ("too many services", "serviceClusterIPRange: 100.64.0.0/13", "serviceClusterIPRange: 100.64.0.0/11"),
+    ("a subnet outside of the VPC", "cidr: 172.20.64.0/19", "cidr: 172.21.64.0/19"),
+    ("a subnet that overlaps another", "cidr: 172.20.64.0/19", "cidr: 172.20.32.0/20"),
+    ("a subnet that is too small", "cidr: 172.20.64.0/19", "cidr: 172.20.64.0/29"),
+    ("two subnets of one name", "    name: us-east-1b", "    name: us-east-1a"),
+    ("a subnet without a zone", "    zone: us-east-1b\n", ""),
+    ("a zone that is a region", "zone: us-east-1b", "zone: us-east-1"),
+    ("a zone of another region", "zone: us-east-1b", "zone: eu-west-1b"),
+    ("a region that is not the zone's", "region: us-east-1", "region: eu-west-1"),
+    ("a private subnet", "type: Public\n    zone: us-east-1b", "type: Private\n    zone: us-east-1b"),
+    ("names in Route 53", "type: None", "type: Public"),
+    ("an existing VPC", "  networkCIDR:", "  networkID: vpc-0123\n  networkCIDR:"),
+    (
+        "a group of another cluster",
+        "kops.k8s.io/cluster: demo.example.com\n  name: nodes",
+        "kops.k8s.io/cluster: prod.example.com\n  name: nodes",
+    ),
+    ("two groups of one name", "  name: nodes", "  name: control-plane-us-east-1a"),
+    ("a group without a name", "  name: nodes\n", ""),
+    ("a group without a role", "  role: Node\n", ""),
+    ("a bastion", "role: Node", "role: Bastion"),
+    ("a second master", "role: Node", "role: Master"),
+    ("three masters in a group", "maxSize: 1", "maxSize: 3"),
+    ("fewer than none", "minSize: 2", "minSize: -2"),
+    ("more at least than at most", "minSize: 2", "minSize: 7"),
+    ("more than a cluster can have", "maxSize: 5", "maxSize: 50000"),
+    ("a subnet that there is not", "  - us-east-1b\n  taints", "  - us-east-1c\n  taints"),
+    ("a subnet twice", "  - us-east-1b\n  taints", "  - us-east-1a\n  taints"),
+    (
+        "a master in two subnets",
+        "rootVolumeType: gp3\n  subnets:\n",
+        "rootVolumeType: gp3\n  subnets:\n  - us-east-1b\n",
+    ),
+    ("several instance types", "machineType: m6g.large", "machineType: m6g.large,m6g.xlarge"),
+    ("an instance type without a size", "machineType: m6g.large", "machineType: m6g"),
+    ("an image that is none", "image: self/windlass-1.36.3-debian-13-*", "image: ubuntu"),
+    ("an image in a parameter", "image: self/windlass-1.36.3-debian-13-*", "image: ssm:/aws/x"),
+    ("an image's id that is none", "image: ami-0123456789abcdef0", "image: ami-xyz"),
+    ("a metadata service without tokens", "httpTokens: required", "httpTokens: optional"),
+    ("a hop too many", "httpPutResponseHopLimit: 2", "httpPutResponseHopLimit: 65"),
+    ("no public address", "associatePublicIp: true", "associatePublicIp: false"),
+    ("a label that a kubelet may not set", "example.com/tier: web", "node-role.kubernetes.io/web: 'true'"),
+    ("a label's value that is none", "example.com/tier: web", "example.com/tier: a b"),
+    ("a label's key that is none", "example.com/tier: web", "example.com/tier/x: web"),
+    ("a taint without an effect", "tier=web:NoSchedule", "tier=web"),
+    ("a taint's effect that there is not", "tier=web:NoSchedule", "tier=web:Never"),
+    ("a taint twice", "  tenancy: default", "  - example.com/tier=api:NoSchedule\n  tenancy: default"),
+    ("dedicated hosts", "tenancy: default", "tenancy: dedicated"),
+    ("spot instances", "  tenancy: default", "  maxPrice: '0.1'"),
+    ("a private key", "publicKey: ssh-ed25519", "publicKey: -----BEGIN OPENSSH PRIVATE KEY-----"),
+    ("a key that is cut off", "AAAAC3NzaC1lZDI1NTE5AAAAI", "AAAA"),
+    ("a key of another kind", "ssh-ed25519 AAAA", "ecdsa-sha2-nistp256 AAAA"),
+    ("a tab", "    elasticIP: {}", "\telasticIP: {}"),
+    ("a bracket that is not closed", "elasticIP: {}", "elasticIP: {"),
+    ("an anchor that there is not", "elasticIP: {}", "elasticIP: *nowhere"),
+    ("a quote that is not closed", "channel: stable", "channel: 'stable"),
+    ("a document without a kind", "kind: SSHCredential\n", ""),
+    (
+        "a list instead of a document",
+        "apiVersion: kops.k8s.io/v1alpha2\nkind: SSHCredential",
+        "- a\n---\napiVersion: kops.k8s.io/v1alpha2\nkind: SSHCredential",
+    ),
+];
+
+#[test]
+fn every_broken_rule_is_told() {
+    let broken = |(title, good, bad): &(&str, &str, &str)| {
+        assert!(GOOD.contains(good), "{title}: {good:?} does not stand in the good specification");
+        ((*title).to_owned(), GOOD.replacen(good, bad, 1))
+    };
+    let (count, told) = corpus(RULES.iter().map(broken));
+    assert!(count >= 90, "only {count}");
+    assert_data_eq!(told, file!["mutations/rules.txt"]);
+}
