@@ -177,7 +177,9 @@ pub fn judge(evidence: &Evidence, cluster: &str) -> Verdict {
     }
     if evidence.initialised {
         return Verdict::Refused(
-            "the state says that etcd was initialised on it, and it holds no file system".to_owned(),
+            "the state says that etcd was initialised, and this volume holds no file system: attach the right \
+             volume, or restore a snapshot onto this one"
+                .to_owned(),
         );
     }
     match evidence.tag.as_deref() {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use serde_json::json;
@@ -141,13 +141,7 @@ impl NodeKeeper {
         action: Action,
     ) -> Result<(), NodesError> {
         let result = match action {
-            Action::Remove => {
-                tracing::info!(node = name, "removed: its instance is gone");
-                let uid = node.and_then(|node| node.metadata.uid.clone());
-                let exactly = Preconditions { uid, resource_version: None };
-                let params = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
-                nodes.delete(name, &params).await.map(drop)
-            }
+            Action::Remove => self.remove(nodes, name, node).await,
             Action::Label(role) => {
                 tracing::info!(node = name, label = label(role), "labelled");
                 let patch = json!({"metadata": {"labels": {label(role): ""}}});
@@ -161,6 +155,26 @@ impl NodeKeeper {
                 NodesError::Api(ApiError::request(format!("change the node {name}"), error))
             }),
         }
+    }
+
+    /// Removes a Node, and then its pods: nobody is left to say that they have ended, and Kubernetes would take most of
+    /// a minute to give them up. No instance runs them any more, so nothing can run twice.
+    async fn remove(&self, nodes: &Api<Node>, name: &str, node: Option<&Node>) -> Result<(), kube::Error> {
+        tracing::info!(node = name, "removed: its instance is gone");
+        let uid = node.and_then(|node| node.metadata.uid.clone());
+        let exactly = Preconditions { uid, resource_version: None };
+        let params = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
+        nodes.delete(name, &params).await?;
+        let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
+        for pod in Api::<Pod>::all(self.client.clone()).list(&on_node).await?.items {
+            let (Some(namespace), Some(pod)) = (pod.metadata.namespace, pod.metadata.name) else { continue };
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+            match pods.delete(&pod, &DeleteParams::default().grace_period(0)).await {
+                Err(kube::Error::Api(error)) if error.code == 404 => {}
+                deleted => drop(deleted?),
+            }
+        }
+        Ok(())
     }
 }
 
