@@ -18,6 +18,7 @@ mod create_file;
 mod delete_cluster;
 mod diagnostic;
 mod edit;
+mod explain;
 mod export_kubeconfig;
 mod files;
 mod get;
@@ -95,6 +96,8 @@ enum Command {
     Delete(Delete),
     /// Take the lock of a cluster away from whoever holds it
     Unlock(unlock::Args),
+    /// Say what a field of the specification means
+    Explain(explain::Args),
     /// Print a script that completes commands in a shell
     Completion(completion::Args),
     /// Print windlass's version
@@ -214,6 +217,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
             delete_cluster::run(context, args).await
         }
         Command::Unlock(args) => unlock::run(context, args).await,
+        Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(&args),
     }
