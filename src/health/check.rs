@@ -10,8 +10,9 @@ use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered};
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 
-/// The static pods of a master; the kubelet names their mirrors `<component>-<node>`.
-const CONTROL_PLANE: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// The static pods of a master; the kubelet names their mirrors `<component>-<node>`. etcd's carries the name of the one
+/// etcd cluster that this release runs.
+const CONTROL_PLANE: [&str; 4] = ["etcd-main", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// How long an instance may run before it must have reported that its boot has begun. The agent is the last step of
 /// the boot, which takes less than a minute.
