@@ -76,12 +76,20 @@ impl Args {
 /// Runs `windlass update cluster`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    if args.yes {
-        let work = apply(context, &args, &state);
-        holding(context, &state, "update cluster", OnInterrupt::Wait, work).await
-    } else {
-        show(context, &args, &state).await
+    if !args.yes {
+        return show(context, &args, &state).await;
     }
+    // A run that has nothing to do writes nothing, not even the lease.
+    if let Some(secrets) = wish::stored(&state).await? {
+        let grounds = wish::Grounds::gather(context, &state).await?;
+        let wish = grounds.decide(Some(&secrets))?;
+        if wish.plan.is_empty() {
+            print(&wish.plan, args.output)?;
+            return finish(context, &args, &grounds, &secrets, true).await;
+        }
+    }
+    let work = apply(context, &args, &state);
+    holding(context, &state, "update cluster", OnInterrupt::Wait, work).await
 }
 
 /// Shows the plan.

@@ -72,12 +72,8 @@ impl KeyPair {
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
     }
 
-    pub(super) async fn delete(
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let call = context.clients.ec2.delete_key_pair().key_pair_id(&identity.id);
+    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_key_pair().key_name(&self.name);
         call.send().await.during("ec2", "DeleteKeyPair", id)?;
         Ok(())
     }

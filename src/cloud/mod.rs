@@ -244,7 +244,7 @@ pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudErr
         Resource::SecurityGroupRules(it) => it.delete(identity, context, &id).await,
         Resource::Role(it) => it.delete(context, &id).await,
         Resource::InstanceProfile(it) => it.delete(context, &id).await,
-        Resource::KeyPair(_) => KeyPair::delete(identity, context, &id).await,
+        Resource::KeyPair(it) => it.delete(context, &id).await,
         Resource::Volume(_) => Volume::delete(identity, context, &id).await,
         Resource::ElasticIp(_) => ElasticIp::delete(identity, context, &id).await,
         Resource::StateObject(it) => it.delete(context, &id).await,

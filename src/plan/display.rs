@@ -18,8 +18,8 @@ use super::{Action, Plan, Step};
 use crate::aws::tags;
 use crate::cloud::Change;
 
-/// The column at which values start.
-const FIELD: usize = 28;
+/// The width of a field's name; longer ones push their value to the right.
+const FIELD: usize = 27;
 
 impl Display for Plan {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
@@ -87,9 +87,9 @@ fn is_common_tag(field: &str) -> bool {
 fn addition(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
     let value = change.to.as_deref().unwrap_or_default();
     if value.contains('\n') {
-        writeln!(formatter, "      {:FIELD$}({} lines)", change.field, value.lines().count())
+        writeln!(formatter, "      {:FIELD$} ({} lines)", change.field, value.lines().count())
     } else {
-        writeln!(formatter, "      {:FIELD$}{value}", change.field)
+        writeln!(formatter, "      {:FIELD$} {value}", change.field)
     }
 }
 
@@ -99,7 +99,7 @@ fn difference(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
             writeln!(formatter, "      {}", change.field)?;
             text_difference(formatter, from, to)
         }
-        (Some(from), Some(to)) => writeln!(formatter, "      {:FIELD$}{from} → {to}", change.field),
+        (Some(from), Some(to)) => writeln!(formatter, "      {:FIELD$} {from} → {to}", change.field),
         (None, _) => {
             write!(formatter, "    + ")?;
             plain(formatter, change, change.to.as_deref())
@@ -114,9 +114,9 @@ fn difference(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
 fn plain(formatter: &mut Formatter<'_>, change: &Change, value: Option<&str>) -> fmt::Result {
     let value = value.unwrap_or_default();
     if value.contains('\n') {
-        writeln!(formatter, "{:FIELD$}({} lines)", change.field, value.lines().count())
+        writeln!(formatter, "{:FIELD$} ({} lines)", change.field, value.lines().count())
     } else {
-        writeln!(formatter, "{:FIELD$}{value}", change.field)
+        writeln!(formatter, "{:FIELD$} {value}", change.field)
     }
 }
 

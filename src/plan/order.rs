@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Step};
-use crate::cloud::{Observed, ResourceId};
+use crate::cloud::{Kind, Observed, ResourceId};
 use crate::model::Desired;
 
 /// Makes steps of actions: each knows the steps it comes after, and the list is in an order in which they could be
@@ -46,6 +46,14 @@ fn edges(
 ) -> BTreeMap<ResourceId, BTreeSet<ResourceId>> {
     let mut after: BTreeMap<ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
     let is_deleted = |id: &ResourceId| matches!(actions.get(id), Some(Action::Delete));
+    let groups: BTreeSet<ResourceId> =
+        actions.keys().filter(|id| id.kind == Kind::AutoScalingGroup && is_deleted(id)).cloned().collect();
+    // Instances take these by their tags, not by a reference, and must be gone before what they hold is free.
+    for held in
+        actions.keys().filter(|id| matches!(id.kind, Kind::Volume | Kind::ElasticIp) && is_deleted(id))
+    {
+        after.entry(held.clone()).or_default().extend(groups.iter().cloned());
+    }
     for (id, action) in actions {
         if let (false, Some(wanted)) = (*action == Action::Delete, desired.0.get(id)) {
             let needed = wanted.references().into_iter();
