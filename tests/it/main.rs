@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod layers;
+mod scenarios;
 mod state;
 mod support;
+mod update;
 mod with_local_cloud;

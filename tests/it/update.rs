@@ -1,0 +1,372 @@
+//! Updating and deleting a cluster, on the emulated region.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::Mutex;
+
+use localcloud::process::Process;
+use localcloud::region::Region;
+use serde_json::{Value, json};
+use windlass::apply::{self, Event, Run, Summary};
+use windlass::assets::addons;
+use windlass::assets::user_data::StateLocation;
+use windlass::aws::{Clients, facts};
+use windlass::cloud::state_object::{Content, StateObject};
+use windlass::cloud::{self, Context, Identities, Kind, Observed};
+use windlass::model::{self, Desired, Inputs, Keys};
+use windlass::plan::Plan;
+use windlass::spec::cluster::{Cluster, InstanceGroup};
+use windlass::spec::{CreateOptions, create};
+use windlass::state::Store;
+use windlass_bootstrap::config::Role;
+use windlass_bootstrap::keyset::Secret;
+
+const NAME: &str = "demo.example.com";
+
+/// A region with an image, and what is wanted in it.
+struct World {
+    region: Region,
+    _process: Process,
+    clients: Clients,
+    store: Store,
+    cluster: Cluster,
+}
+
+/// What one update did.
+struct Outcome {
+    plan: Plan,
+    summary: Summary,
+    events: Vec<String>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (region, process) = Region::start("us-east-1").await.unwrap();
+        let clients = Clients::for_endpoint("us-east-1", &format!("http://{}", region.address())).await;
+        let world =
+            Self { region, _process: process, clients, store: Store::memory(), cluster: specification() };
+        world.register_image().await;
+        world
+    }
+
+    async fn register_image(&self) {
+        let version = &self.cluster.kubernetes_version;
+        let image = json!({
+            "name": format!("windlass-{version}-debian-13-amd64-1"),
+            "architecture": "x86_64",
+            "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"},
+        });
+        self.region.post("images", &image).await.unwrap();
+    }
+
+    /// Forgets everything, but for the image.
+    async fn reset(&mut self) {
+        self.region.post("reset", &json!({})).await.unwrap();
+        self.store = Store::memory();
+        self.register_image().await;
+    }
+
+    async fn desired(&self) -> Desired {
+        self.desired_of(&self.cluster).await
+    }
+
+    async fn desired_of(&self, cluster: &Cluster) -> Desired {
+        let facts = facts::gather(cluster, &self.clients).await.unwrap();
+        let state = StateLocation { url: "s3://clusters".to_owned(), region: "us-east-1".to_owned() };
+        let addons = addons::render(cluster).unwrap();
+        let keys = keys();
+        let inputs = Inputs { cluster, facts: &facts, state: &state, keys: &keys, addons: &addons };
+        model::build(&inputs).unwrap()
+    }
+
+    async fn observe(&self) -> Observed {
+        let ids = Identities::default();
+        cloud::observe(&self.context(&self.clients, &ids)).await.unwrap()
+    }
+
+    fn context<'a>(&'a self, clients: &'a Clients, ids: &'a Identities) -> Context<'a> {
+        Context { clients, store: &self.store, cluster: NAME, ids, run: "test" }
+    }
+
+    async fn update(&self) -> Outcome {
+        let desired = self.desired().await;
+        let observed = self.observe().await;
+        let plan = Plan::update(&desired, &observed).unwrap();
+        self.apply(plan, &desired, &observed).await
+    }
+
+    async fn delete(&self) -> Outcome {
+        let observed = self.observe().await;
+        let plan = Plan::deletion(&observed);
+        self.apply(plan, &Desired::default(), &observed).await
+    }
+
+    /// What would be wanted if there were no masters; only for looking at the plan.
+    async fn desired_without_masters(&self) -> Desired {
+        let mut desired = self.desired_of(&specification()).await;
+        desired.0.retain(|id, _| {
+            id.kind != Kind::Volume && id.kind != Kind::AddressReservation && !id.name.contains(".masters.")
+        });
+        desired
+    }
+
+    /// An update that ends, with whatever is under way, as soon as so many changing calls have been answered.
+    async fn update_killed_after(&self, calls: usize) {
+        self.forget_journal().await;
+        let killer = async {
+            while self.journal(true).await.len() < calls {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = killer => {}
+            _ = self.update() => {}
+        }
+    }
+
+    async fn apply(&self, plan: Plan, desired: &Desired, observed: &Observed) -> Outcome {
+        let clients = self.clients.without_retries();
+        let ids = Identities::new(observed);
+        let context = self.context(&clients, &ids);
+        let events = Mutex::new(Vec::new());
+        let listen = |event: Event<'_>| {
+            if let Event::Waiting { step, error, .. } = event {
+                events.lock().unwrap().push(format!("{}: {error}", step.resource));
+            }
+        };
+        let run = Run { plan: &plan, desired, observed, context };
+        let summary = apply::run(run, pending(), &listen).await;
+        Outcome { plan, summary, events: events.into_inner().unwrap() }
+    }
+
+    /// What was asked of AWS, as `service:action`.
+    async fn journal(&self, only_changes: bool) -> Vec<String> {
+        let entries: Vec<Value> = self.region.get("journal").await.unwrap();
+        let changes = entries.iter().filter(|entry| !only_changes || entry["mutating"] == true);
+        changes.map(|entry| format!("{}:{}", entry["service"], entry["action"]).replace('"', "")).collect()
+    }
+
+    async fn forget_journal(&self) {
+        self.region.delete("journal").await.unwrap();
+    }
+}
+
+impl Outcome {
+    fn succeeded(self) -> Self {
+        assert!(self.summary.is_complete(), "{:#?}\n{:#?}", self.summary, self.events);
+        self
+    }
+}
+
+fn specification() -> Cluster {
+    let options = CreateOptions {
+        name: NAME.to_owned(),
+        zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
+        node_count: Some(2),
+        ssh_public_key: Some(
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIBiiE2GyAdsj0f9vQsSYwdJCjSJIbl5DGMLmQIGKnF7 me".to_owned(),
+        ),
+        cloud_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
+        ..CreateOptions::default()
+    };
+    create(&options).unwrap().complete().unwrap()
+}
+
+fn keys() -> Keys {
+    let object = StateObject {
+        name: windlass_bootstrap::keys::keyset(NAME, "kubernetes-ca"),
+        describes: "the keyset kubernetes-ca".to_owned(),
+        names: [].into(),
+        content: Some(Content::Secret { keys: vec!["1".to_owned()], text: Secret::new("secret") }),
+    };
+    Keys { kubernetes_ca: "certificate".to_owned(), objects: vec![object] }
+}
+
+/// What is left of the cluster in the region.
+async fn leftovers(world: &World) -> Vec<String> {
+    let now: Value = world.region.get("world").await.unwrap();
+    let mut left: Vec<String> = ["vpcs", "subnets", "securityGroups", "volumes"]
+        .iter()
+        .flat_map(|kind| now[kind].as_array().unwrap().iter().map(|thing| thing["id"].to_string()))
+        .collect();
+    let instances = now["instances"].as_array().unwrap().iter();
+    left.extend(
+        instances
+            .filter(|instance| instance["state"] != "terminated")
+            .map(|instance| instance["id"].to_string()),
+    );
+    left.extend(
+        world
+            .observe()
+            .await
+            .0
+            .into_keys()
+            .filter(|id| id.kind != Kind::StateObject)
+            .map(|id| id.to_string()),
+    );
+    left
+}
+
+/// Injects one fault.
+async fn inject(world: &World, fault: &Value) {
+    world.region.delete("faults").await.unwrap();
+    world.region.post("faults", &json!([fault])).await.unwrap();
+}
+
+mod with_region {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn an_update_makes_the_cluster_and_a_second_one_has_nothing_to_do() {
+        let world = World::new().await;
+        world.update().await.succeeded();
+        world.forget_journal().await;
+        let second = world.update().await.succeeded();
+        assert!(second.plan.is_empty(), "the second plan:\n{}", second.plan);
+        assert_eq!(world.journal(true).await, Vec::<String>::new());
+        let unimplemented: Value = world.region.get("unimplemented").await.unwrap();
+        assert_eq!(unimplemented, json!([]));
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn the_number_of_reads_does_not_grow_with_the_instance_groups() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let reads = async |world: &World| {
+            world.forget_journal().await;
+            world.observe().await;
+            world.journal(false).await.len()
+        };
+        let before = reads(&world).await;
+        let template = world.cluster.instance_groups.last().unwrap().clone();
+        for number in 0..5 {
+            let name = format!("more-{number}");
+            world.cluster.instance_groups.push(InstanceGroup { name, ..template.clone() });
+        }
+        let outcome = world.update().await.succeeded();
+        assert!(outcome.plan.steps.len() > 10, "{}", outcome.plan);
+        assert_eq!(reads(&world).await, before);
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_changed_field_is_the_only_change_and_a_new_template_version_is_the_group_s() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let group = world.cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap();
+        group.max_size += 1;
+        let outcome = world.update().await.succeeded();
+        let changed: Vec<_> = outcome.plan.steps.iter().map(|step| step.resource.kind).collect();
+        assert_eq!(changed, [Kind::AutoScalingGroup], "{}", outcome.plan);
+
+        let group = world.cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap();
+        group.machine_type = "t3.large".to_owned();
+        let outcome = world.update().await.succeeded();
+        let changed: Vec<_> = outcome.plan.steps.iter().map(|step| step.resource.kind).collect();
+        assert_eq!(changed, [Kind::LaunchTemplate, Kind::AutoScalingGroup], "{}", outcome.plan);
+        assert!(world.update().await.plan.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_removed_label_and_a_removed_group_go_and_the_volume_of_a_removed_master_stays() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        world.cluster.cloud_labels.clear();
+        let removed = world.cluster.instance_groups.pop().unwrap();
+        assert_eq!(removed.role, Role::Node);
+        let outcome = world.update().await.succeeded();
+        assert!(outcome.plan.to_string().contains(&format!("- auto-scaling-group/{}.{NAME}", removed.name)));
+        assert!(world.update().await.plan.is_empty());
+
+        let desired = world.desired_without_masters().await;
+        let plan = Plan::update(&desired, &world.observe().await).unwrap();
+        assert_eq!(plan.kept.len(), 1, "{plan}");
+        assert!(plan.steps.iter().all(|step| step.resource.kind != Kind::Volume), "{plan}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_deletion_leaves_nothing_behind() {
+        let world = World::new().await;
+        world.update().await.succeeded();
+        assert!(!leftovers(&world).await.is_empty());
+        world.delete().await.succeeded();
+        assert_eq!(leftovers(&world).await, Vec::<String>::new());
+        assert!(world.delete().await.plan.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn throttling_and_lost_replies_of_every_kind_of_call_end_in_one_cluster() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let mut actions = world.journal(true).await;
+        actions.sort();
+        actions.dedup();
+        assert!(actions.len() > 15, "{actions:?}");
+        let expected = world.region.get::<Value>("world").await.unwrap()["vpcs"].as_array().unwrap().len();
+        for action in actions {
+            let (service, name) = action.split_once(':').unwrap();
+            for after in [false, true] {
+                world.reset().await;
+                let fault = json!({
+                    "service": service, "action": format!("^{name}$"), "code": "ServiceUnavailable", "status": 503,
+                    "times": 1, "rate": 1.0, "latencyMs": 0, "after": after,
+                });
+                inject(&world, &fault).await;
+                let outcome = world.update().await.succeeded();
+                assert!(!outcome.events.is_empty(), "{action} was not hit");
+                let again = world.update().await;
+                assert!(again.plan.is_empty(), "{action}, lost reply: {after}:\n{}", again.plan);
+                let vpcs =
+                    world.region.get::<Value>("world").await.unwrap()["vpcs"].as_array().unwrap().len();
+                assert_eq!(vpcs, expected, "{action}, lost reply: {after}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn killed_at_any_changing_call_the_next_run_ends_in_the_same_place() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let calls = world.journal(true).await.len();
+        assert!(calls > 30);
+        for kill_after in 0..calls {
+            world.reset().await;
+            world.update_killed_after(kill_after).await;
+            world.update().await.succeeded();
+            let again = world.update().await;
+            assert!(again.plan.is_empty(), "killed after {kill_after} calls:\n{}", again.plan);
+        }
+        world.delete().await.succeeded();
+        assert_eq!(leftovers(&world).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn an_impossible_zone_and_a_wrong_image_are_clear_errors() {
+        let mut world = World::new().await;
+        let mut cluster = world.cluster.clone();
+        cluster.subnets[1].zone = "us-east-1z".to_owned();
+        let error = facts::gather(&cluster, &world.clients).await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`us-east-1z` is not an availability zone of us-east-1 that can be used"
+        );
+        assert!(error.hint().unwrap().contains("us-east-1a"), "{:?}", error.hint());
+
+        world.cluster.kubernetes_version = "1.35.1".to_owned();
+        world.cluster.instance_groups.iter_mut().for_each(|group| group.image = "self/windlass-*".to_owned());
+        let error = facts::gather(&world.cluster, &world.clients).await.unwrap_err();
+        assert!(
+            error.to_string().contains("holds Kubernetes 1.36.3, the specification says Kubernetes 1.35.1"),
+            "{error}"
+        );
+        assert!(error.hint().is_some());
+        assert_eq!(world.journal(true).await.len(), 0);
+    }
+}
