@@ -1,0 +1,390 @@
+//! The commands, as a user runs them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use snapbox::cmd::{Command, OutputAssert};
+use tempfile::TempDir;
+
+/// A user with a home folder, and with a state in a folder unless said otherwise.
+struct User {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl User {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = format!("file://{}/state", folder.path().display());
+        Self { folder, environment: vec![("WINDLASS_STATE_STORE".to_owned(), state)] }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file; returns its path.
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// An editor that runs a `sed` script on the file.
+    fn editor(&self, script: &str) -> String {
+        let path = self.file("editor", &format!("#!/bin/sh\nsed -i '{script}' \"$1\"\n"));
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    }
+
+    fn run(&self, line: &str) -> OutputAssert {
+        self.run_with(line, &[])
+    }
+
+    fn run_with(&self, line: &str, more: &[(&str, &str)]) -> OutputAssert {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"))
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("PATH", "/usr/bin:/bin")
+            .env("USER", "ada")
+            // Without it, a command without credentials asks the machine's own metadata service.
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .current_dir(self.folder.path())
+            .args(line.split_whitespace());
+        for (name, value) in &self.environment {
+            command = command.env(name, value);
+        }
+        for (name, value) in more {
+            command = command.env(name, value);
+        }
+        command.assert()
+    }
+
+    fn create(&self) {
+        self.run("create cluster --name demo.example.com --zones us-east-1a,us-east-1b").code(0);
+    }
+
+    /// Every file of the state with its content.
+    fn state(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        collect(&self.path("state"), &mut files);
+        files
+    }
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if !path.ends_with(".windlass-lock") {
+            files.insert(path.clone(), std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+fn stdout(assert: &OutputAssert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}
+
+fn stderr(assert: &OutputAssert) -> String {
+    String::from_utf8(assert.get_output().stderr.clone()).unwrap()
+}
+
+/// Asserts that a command ended with a code and one clear error, and printed no data.
+fn refused(assert: OutputAssert, code: i32, words: &[&str]) {
+    let assert = assert.code(code);
+    let text = stderr(&assert);
+    assert_eq!(stdout(&assert), "");
+    assert!(text.starts_with("error: "), "{text}");
+    assert_eq!(text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{text}");
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not in:\n{text}");
+    }
+}
+
+#[test]
+fn what_is_created_is_listed_as_kops_lists_it() {
+    let user = User::new();
+    let created = user.run("create cluster --name demo.example.com --zones us-east-1a,us-east-1b");
+    assert!(stderr(&created).contains("windlass update cluster --name demo.example.com --yes"));
+    created.code(0).stdout_eq("");
+    user.run("get clusters")
+        .code(0)
+        .stdout_eq("NAME\t\t\tCLOUD\tZONES\ndemo.example.com\taws\tus-east-1a,us-east-1b\n");
+    let groups = "\
+NAME\t\t\t\tROLE\t\tMACHINETYPE\tMIN\tMAX\tZONES
+control-plane-us-east-1a\tControlPlane\tt3.medium\t1\t1\tus-east-1a
+nodes-us-east-1a\t\tNode\t\tt3.medium\t1\t1\tus-east-1a
+nodes-us-east-1b\t\tNode\t\tt3.medium\t1\t1\tus-east-1b
+";
+    user.run("get ig --name demo.example.com").code(0).stdout_eq(groups);
+    let json = stdout(&user.run("get clusters -o json").code(0));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["metadata"]["name"], "demo.example.com");
+}
+
+#[test]
+fn a_dry_run_prints_what_create_takes_and_writes_nothing() {
+    let user = User::new();
+    let line = "create cluster --name demo.example.com --zones us-east-1a --node-count 3 --dry-run -o yaml";
+    let yaml = stdout(&user.run(line).code(0));
+    assert!(user.state().is_empty());
+    let file = user.file("cluster.yaml", &yaml);
+    user.run(&format!("create -f {file} --dry-run")).code(0).stdout_eq(yaml);
+    assert!(user.state().is_empty());
+    user.run(&format!("create -f {file}")).code(0);
+    let groups = stdout(&user.run("get ig --name demo.example.com").code(0));
+    assert!(groups.contains("nodes-us-east-1a\t\tNode\t\tt3.medium\t3\t3"), "{groups}");
+}
+
+#[test]
+fn a_cluster_that_is_there_is_not_created_again() {
+    let user = User::new();
+    user.create();
+    let before = user.state();
+    let again = user.run("create cluster --name demo.example.com --zones us-east-1a");
+    refused(again, 1, &["there is a cluster `demo.example.com`", "hint: change it with"]);
+    assert_eq!(user.state(), before);
+}
+
+#[test]
+fn bad_input_is_one_clear_error_and_changes_nothing() {
+    let user = User::new();
+    user.create();
+    let before = user.state();
+    let yaml = stdout(&user.run("get clusters -o yaml").code(0));
+    let unknown = user.file("unknown.yaml", &yaml.replace("networkCIDR", "netwrokCIDR"));
+    let cidr = user.file("cidr.yaml", &yaml.replace("172.20.0.0/16", "172.20.0.0/160"));
+    let name = "--name other.example.com";
+    for (line, words) in [
+        (format!("replace -f {unknown}"), vec!["unknown.yaml:9:3", "netwrokCIDR", "networkCIDR"]),
+        (format!("replace -f {cidr}"), vec!["cidr.yaml:9:", "172.20.0.0/160"]),
+        ("replace -f none.yaml".to_owned(), vec!["none.yaml"]),
+        (format!("create cluster {name} --zones mars-1a-x"), vec!["--zones", "mars-1a-x"]),
+        (format!("create cluster {name} --zones us-east-1a --network-cidr 10.0.0.0/99"), vec!["10.0.0.0/99"]),
+        (format!("create cluster {name}"), vec!["zone"]),
+        ("create cluster --zones us-east-1a".to_owned(), vec!["which cluster?", "--name"]),
+        ("create cluster a.example.com --name b.example.com --zones us-east-1a".to_owned(), vec!["twice"]),
+        (format!("create cluster {name} --zones us-east-1a --state gs://x"), vec!["gs://x", "s3://BUCKET"]),
+        ("create".to_owned(), vec!["create what?"]),
+        ("get clusters nope.example.com".to_owned(), vec!["there is no cluster `nope.example.com`"]),
+        ("get ig nope --name demo.example.com".to_owned(), vec!["no instance group `nope`"]),
+        ("edit cluster demo.example.com --set spec.nope=1".to_owned(), vec!["nope"]),
+        ("edit cluster demo.example.com --set spec.networkCIDR=10.0.0.0/16".to_owned(), vec!["networkCIDR"]),
+    ] {
+        refused(user.run(&line), 1, &words);
+        assert_eq!(user.state(), before);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_1() {
+    User::new().run("create cluster --no-such-flag").code(1);
+    User::new().run("no-such-command").code(1);
+    User::new().run("--help").code(0);
+}
+
+#[test]
+fn a_state_that_kops_wrote_is_left_alone() {
+    let user = User::new();
+    std::fs::create_dir_all(user.path("state/demo.example.com/instancegroup")).unwrap();
+    user.file("state/demo.example.com/config", "kops");
+    user.file("state/demo.example.com/instancegroup/nodes", "kops");
+    let before = user.state();
+    for line in ["create cluster --name demo.example.com --zones us-east-1a", "get clusters demo.example.com"]
+    {
+        refused(user.run(line), 1, &["written by kops", "hint: "]);
+        assert_eq!(user.state(), before);
+    }
+}
+
+#[test]
+fn a_field_is_set_and_removed() {
+    let user = User::new();
+    user.create();
+    let set = "edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=5 --set spec.minSize=2";
+    user.run(set).code(0);
+    let groups = stdout(&user.run("get ig nodes-us-east-1a --name demo.example.com").code(0));
+    assert!(groups.contains("\t2\t5\t"), "{groups}");
+    user.run("edit ig nodes-us-east-1a --name demo.example.com --unset spec.maxSize").code(0);
+    let yaml = stdout(&user.run("get ig nodes-us-east-1a --name demo.example.com -o yaml").code(0));
+    assert!(!yaml.contains("maxSize"), "{yaml}");
+}
+
+#[test]
+fn an_editor_changes_what_is_good_and_only_that() {
+    let user = User::new();
+    user.create();
+    let line = "edit ig nodes-us-east-1a --name demo.example.com";
+    let editor = user.editor("s/maxSize: 1/maxSize: 7/");
+    user.run_with(line, &[("EDITOR", &editor)]).code(0);
+    assert!(stdout(&user.run("get ig --name demo.example.com").code(0)).contains("\t1\t7\t"));
+    let before = user.state();
+    let editor = user.editor("s/no such text//");
+    let cancelled = user.run_with(line, &[("KUBE_EDITOR", &editor)]).code(0);
+    assert!(stderr(&cancelled).contains("Edit cancelled"));
+    let editor = user.editor("s/minSize: 1/minSize: 9/");
+    refused(user.run_with(line, &[("EDITOR", &editor)]), 1, &["not mended", "minSize", "your version is in"]);
+    assert_eq!(user.state(), before);
+}
+
+#[test]
+fn a_file_replaces_what_is_there_and_creates_only_with_force() {
+    let user = User::new();
+    user.create();
+    let yaml = stdout(&user.run("get ig nodes-us-east-1a --name demo.example.com -o yaml").code(0));
+    let same = user.file("same.yaml", &yaml);
+    assert!(stderr(&user.run(&format!("replace -f {same}")).code(0)).contains("Nothing to replace"));
+    let larger = user.file("larger.yaml", &yaml.replace("maxSize: 1", "maxSize: 4"));
+    user.run(&format!("replace -f {larger}")).code(0);
+    let new = user.file("new.yaml", &yaml.replace("name: nodes-us-east-1a", "name: spare"));
+    refused(user.run(&format!("replace -f {new}")), 1, &["no instance group `spare`", "--force"]);
+    user.run(&format!("replace -f {new} --force")).code(0);
+    let groups = stdout(&user.run("get ig --name demo.example.com").code(0));
+    assert!(groups.contains("spare\t") && groups.contains("\t1\t4\t"), "{groups}");
+}
+
+#[test]
+fn whoever_comes_second_exits_with_4_and_reading_never_waits() {
+    let user = User::new();
+    user.create();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = windlass::state::Store::file(user.path("state"));
+    let state = windlass::state::ClusterState::new(store, "demo.example.com");
+    let holder = windlass::state::Holder::this_process("update cluster");
+    let lease = runtime.block_on(windlass::state::Lease::acquire(&state, holder)).unwrap();
+    let line = "edit cluster demo.example.com --set spec.channel=alpha";
+    refused(
+        user.run(line),
+        4,
+        &["is locked", "`windlass update cluster`", "unlock demo.example.com --force"],
+    );
+    refused(user.run("unlock demo.example.com"), 4, &["is locked", "--force"]);
+    user.run("get clusters").code(0);
+    let taken = user.run("unlock demo.example.com --force").code(0);
+    assert!(stderr(&taken).contains("`windlass update cluster`"));
+    user.run(line).code(0);
+    runtime.block_on(lease.release()).unwrap();
+}
+
+#[test]
+fn the_lock_of_a_killed_command_is_no_obstacle() {
+    let user = User::new();
+    user.create();
+    let stuck = user.editor("s/maxSize: 1/maxSize: 2/");
+    // A holder that is gone: this very machine's process that isn't there any more.
+    let script = "import json,os,subprocess,datetime as d
+p = subprocess.Popen(['sleep', '60'])
+stat = open(f'/proc/{p.pid}/stat').read().rsplit(')', 1)[1].split()
+process = {'boot': open('/proc/sys/kernel/random/boot_id').read().strip(), 'namespace': os.readlink('/proc/self/ns/pid'),
+           'id': p.pid, 'started': int(stat[19])}
+p.kill(); p.wait()
+now = d.datetime.now(d.timezone.utc)
+print(json.dumps({'version': 1, 'id': 'x', 'user': 'bob', 'host': 'h', 'command': 'edit', 'process': process,
+                  'since': now.isoformat(), 'expires': (now + d.timedelta(minutes=1)).isoformat()}))";
+    let made = std::process::Command::new("python3").args(["-c", script]).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    std::fs::write(user.path("state/demo.example.com/lock"), made.stdout).unwrap();
+    user.run_with("edit ig nodes-us-east-1a --name demo.example.com", &[("EDITOR", &stuck)]).code(0);
+    assert!(!user.path("state/demo.example.com/lock").exists());
+}
+
+#[test]
+fn a_kubeconfig_is_exported_for_some_hours() {
+    let user = User::new();
+    user.create();
+    user.run("export kubeconfig demo.example.com --admin=1h --api-server https://198.51.100.7").code(0);
+    let text = std::fs::read_to_string(user.path(".kube/config")).unwrap();
+    assert!(
+        text.contains("server: \"https://198.51.100.7\"") && text.contains("client-key-data: "),
+        "{text}"
+    );
+    // From here on, kubectl's context says which cluster is meant.
+    let groups = user.run("get ig").code(0);
+    assert!(stderr(&groups).contains("Using cluster from kubectl context: demo.example.com"));
+    refused(user.run("unlock"), 1, &["which cluster?"]);
+    user.run("export kubeconfig demo.example.com --admin=99999h").code(1);
+}
+
+#[test]
+fn shells_complete_and_the_version_is_printed() {
+    let user = User::new();
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = stdout(&user.run(&format!("completion {shell}")).code(0));
+        assert!(script.contains("create-state-store") || script.contains("windlass"), "{shell}");
+        assert!(script.len() > 1000, "{shell}");
+    }
+    user.run("version --short").code(0).stdout_eq(format!("{}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn an_endpoint_where_nobody_listens_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let user = User::new()
+        .with("WINDLASS_STATE_STORE", "s3://clusters")
+        .with("AWS_ENDPOINT_URL", &url)
+        .with("AWS_REGION", "us-east-1")
+        .with("AWS_ACCESS_KEY_ID", "x")
+        .with("AWS_SECRET_ACCESS_KEY", "x");
+    refused(user.run("get clusters"), 5, &["s3:HeadBucket", "refused", "AWS_ENDPOINT_URL"]);
+}
+
+mod with_region {
+    use super::*;
+    use crate::support::region::Region;
+
+    fn user(region: &Region) -> User {
+        let user = User::new().with("WINDLASS_STATE_STORE", "s3://clusters/team");
+        region.environment().iter().fold(user, |user, (name, value)| user.with(name, value))
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn a_cluster_lives_in_a_bucket_that_create_makes() {
+        let region = Region::start();
+        let user = user(&region);
+        let line = "create cluster --name demo.example.com --zones us-east-1a,us-east-1b";
+        refused(user.run(line), 1, &["there is no bucket `clusters`", "hint: ", "--create-state-store"]);
+        let made = user.run(&format!("{line} --create-state-store")).code(0);
+        assert!(stderr(&made).contains("Made the bucket clusters in us-east-1"));
+        user.run("get clusters")
+            .code(0)
+            .stdout_eq("NAME\t\t\tCLOUD\tZONES\ndemo.example.com\taws\tus-east-1a,us-east-1b\n");
+        user.run("edit cluster demo.example.com --set spec.channel=alpha").code(0);
+        let yaml = stdout(&user.run("get clusters demo.example.com -o yaml").code(0));
+        assert!(yaml.contains("channel: alpha"), "{yaml}");
+        let file = user.file("cluster.yaml", &yaml.replace("channel: alpha", "channel: beta"));
+        user.run(&format!("replace -f {file}")).code(0);
+        refused(user.run(line), 1, &["there is a cluster `demo.example.com` in s3://clusters/team already"]);
+        refused(
+            user.run("export kubeconfig demo.example.com --admin"),
+            1,
+            &["has no address yet", "update cluster"],
+        );
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn without_credentials_the_hint_says_what_to_set() {
+        let region = Region::start();
+        let user = User::new()
+            .with("WINDLASS_STATE_STORE", "s3://clusters")
+            .with("AWS_ENDPOINT_URL", &region.url)
+            .with("AWS_REGION", "us-east-1");
+        let line = "create cluster --name demo.example.com --zones us-east-1a";
+        refused(
+            user.run(line),
+            5,
+            &["could not open the state store s3://clusters", "hint: set AWS_PROFILE"],
+        );
+    }
+}
