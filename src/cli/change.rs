@@ -12,6 +12,8 @@ use crate::state::{ClusterState, Specification, Stored};
 /// Documents that replace those of the same name, or are added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Change {
+    /// The names of instance groups that go.
+    pub(crate) removed_groups: Vec<String>,
     /// The cluster.
     pub(crate) cluster: Option<Cluster>,
     /// Instance groups.
@@ -26,7 +28,8 @@ impl Change {
         fn all_there<T: Object + PartialEq>(new: &[T], old: &[Stored<T>]) -> bool {
             new.iter().all(|new| old.iter().any(|old| old.value == *new))
         }
-        self.cluster.as_ref().is_none_or(|cluster| *cluster == read.cluster.value)
+        self.removed_groups.is_empty()
+            && self.cluster.as_ref().is_none_or(|cluster| *cluster == read.cluster.value)
             && all_there(&self.instance_groups, &read.instance_groups)
             && all_there(&self.ssh_credentials, &read.ssh_credentials)
     }
@@ -35,7 +38,8 @@ impl Change {
     pub(crate) fn check(&self, read: &Specification) -> Result<(), Problems> {
         let (old_cluster, old_groups, old_credentials) = read.documents();
         let cluster = self.cluster.as_ref().unwrap_or(&old_cluster);
-        let groups = overlay(&old_groups, &self.instance_groups);
+        let mut groups = overlay(&old_groups, &self.instance_groups);
+        groups.retain(|group| !self.removed_groups.iter().any(|name| name == group.name()));
         let credentials = overlay(&old_credentials, &self.ssh_credentials);
         complete(cluster, &groups, &credentials)?;
         check_change((&old_cluster, &old_groups), (cluster, &groups))
@@ -67,6 +71,11 @@ impl Change {
         }
         if let Some(cluster) = &self.cluster {
             state.put_cluster(cluster, &read.cluster.version).await?;
+        }
+        for stored in &read.instance_groups {
+            if self.removed_groups.iter().any(|name| name == stored.value.name()) {
+                state.delete_instance_group(stored.value.name(), &stored.version).await?;
+            }
         }
         Ok(())
     }

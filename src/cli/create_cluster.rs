@@ -161,8 +161,7 @@ fn suggestions(manifests: &Manifests, flags: &str) -> String {
             .map(|line| format!(" * edit your control-plane instance group: {line}")),
     );
     lines.push(String::new());
-    lines.push(format!(
-        "Finally bring it to AWS with: windlass update cluster --name {cluster}{flags} --yes --admin"
-    ));
+    lines
+        .push(format!("Finally bring it to AWS with: windlass update cluster --name {cluster}{flags} --yes"));
     lines.join("\n")
 }

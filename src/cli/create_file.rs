@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let flags = context.flags_to_repeat();
     output::say(&format!(
-        "\nTo bring this cluster to AWS: windlass update cluster --name {name}{flags} --yes --admin"
+        "\nTo bring this cluster to AWS: windlass update cluster --name {name}{flags} --yes"
     ));
     Ok(Exit::Done)
 }
@@ -85,6 +85,7 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         }
     }
     let change = Change {
+        removed_groups: Vec::new(),
         cluster: None,
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),

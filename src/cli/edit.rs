@@ -160,9 +160,9 @@ fn in_editor<T: Editable>(
         if edited.trim().is_empty() || edited.trim() == original.trim() {
             return Ok(None);
         }
-        if problems.is_some() && edited.trim() == shown.trim() {
-            let kept = keep(&edited).map(|path| format!(": your version is in {path}")).unwrap_or_default();
-            return Err(Refusal::new(format!("the problems were not mended{kept}")).into());
+        if let Some(problems) = problems.as_ref().filter(|_| edited.trim() == shown.trim()) {
+            let kept = keep(&edited).map(|path| format!(" (your version is in {path})")).unwrap_or_default();
+            return Err(Refusal::new(format!("the problems were not mended{kept}:\n{problems}")).into());
         }
         match parse(read, document, &edited) {
             Ok(parsed) => return Ok(Some(parsed)),

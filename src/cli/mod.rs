@@ -17,6 +17,7 @@ mod create_cluster_flags;
 mod create_file;
 mod delete_cluster;
 mod diagnostic;
+mod diff;
 mod edit;
 mod explain;
 mod export_kubeconfig;
@@ -25,12 +26,14 @@ mod get;
 mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
+mod history;
 mod holding;
 mod interrupt;
 mod live;
 mod output;
 mod progress;
 mod replace;
+mod rollback;
 mod unlock;
 mod update;
 mod validate;
@@ -94,6 +97,12 @@ enum Command {
     Export(Export),
     /// Delete a cluster
     Delete(Delete),
+    /// List what was applied to a cluster, by whom, and when
+    History(history::Args),
+    /// Show how the specification differs from that of an earlier revision
+    Diff(diff::Args),
+    /// Go back to the specification of an earlier revision
+    Rollback(rollback::Args),
     /// Take the lock of a cluster away from whoever holds it
     Unlock(unlock::Args),
     /// Say what a field of the specification means
@@ -216,6 +225,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Delete(Delete { what: DeleteWhat::Cluster(args) }) => {
             delete_cluster::run(context, args).await
         }
+        Command::History(args) => history::run(context, args).await,
+        Command::Diff(args) => diff::run(context, args).await,
+        Command::Rollback(args) => Box::pin(rollback::run(context, args)).await,
         Command::Unlock(args) => unlock::run(context, args).await,
         Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),

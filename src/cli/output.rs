@@ -70,6 +70,7 @@ pub(crate) fn colours_on_stderr() -> bool {
 pub(crate) struct Table<const COLUMNS: usize> {
     header: [&'static str; COLUMNS],
     rows: Vec<[String; COLUMNS]>,
+    sorted: bool,
 }
 
 /// Where a tab goes to.
@@ -78,7 +79,13 @@ const TAB: usize = 8;
 impl<const COLUMNS: usize> Table<COLUMNS> {
     /// A table without rows.
     pub(crate) fn new(header: [&'static str; COLUMNS]) -> Self {
-        Self { header, rows: Vec::new() }
+        Self { header, rows: Vec::new(), sorted: true }
+    }
+
+    /// Keeps the rows in the order in which they come.
+    pub(crate) fn in_order(mut self) -> Self {
+        self.sorted = false;
+        self
     }
 
     /// Adds a row.
@@ -88,7 +95,9 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
 
     /// The table's lines, header first.
     pub(crate) fn render(mut self) -> String {
-        self.rows.sort();
+        if self.sorted {
+            self.rows.sort();
+        }
         let header = self.header.map(str::to_owned);
         let rows: Vec<&[String; COLUMNS]> = std::iter::once(&header).chain(&self.rows).collect();
         let mut text = String::new();

@@ -39,6 +39,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     };
     check_known(&documents, &read, args.force)?;
     let change = Change {
+        removed_groups: Vec::new(),
         cluster: documents.clusters.first().cloned(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),

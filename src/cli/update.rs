@@ -73,6 +73,13 @@ impl Args {
     }
 }
 
+impl Args {
+    /// What `rollback` goes on with: the plan is only shown.
+    pub(super) fn show(cluster: String) -> Self {
+        Self { yes: false, ..Self::apply(cluster) }
+    }
+}
+
 /// Runs `windlass update cluster`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
@@ -119,6 +126,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
     let wish = grounds.decide(Some(&secrets))?;
     print(&wish.plan, args.output)?;
     if !wish.plan.is_empty() {
+        let revision = state.record(&grounds.specification, serde_json::to_value(&wish.plan)?).await?;
         let clients = grounds.clients.without_retries();
         let ids = Identities::new(&grounds.observed);
         let cloud = cloud::Context {
@@ -136,6 +144,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
         if !summary.is_complete() {
             return Err(incomplete(context, state, &summary));
         }
+        state.mark_applied(revision).await?;
         output::say(&format!("Done: {} steps in {:.0} s.", summary.done, summary.took.as_secs_f64()));
     }
     finish(context, args, &grounds, &secrets, wish.plan.is_empty()).await

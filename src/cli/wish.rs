@@ -19,14 +19,16 @@ use crate::model::{self, Desired, Inputs, Keys};
 use crate::pki::keyset::KEYSETS;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, Secrets, SecretsError};
+use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
 /// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
 const NOT_MADE_YET: &str = "(made when the cluster is first updated)";
 
 /// Everything that a decision needs, gathered.
 pub(crate) struct Grounds {
-    /// The specification.
+    /// What the user wants, as it was read.
+    pub(crate) specification: Specification,
+    /// The same, complete.
     pub(crate) cluster: Cluster,
     /// Clients of the cluster's region.
     pub(crate) clients: Clients,
@@ -48,7 +50,8 @@ pub(crate) struct Wish {
 impl Grounds {
     /// Reads the specification and looks at AWS. Changes nothing.
     pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
-        let cluster = state.read().await?.complete()?;
+        let specification = state.read().await?;
+        let cluster = specification.complete()?;
         let bucket = state.store().bucket().ok_or_else(|| {
             Refusal::new(format!("instances can't read the state store {}", state.store().url()))
                 .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
@@ -63,7 +66,7 @@ impl Grounds {
             futures::try_join!(facts, observed)?
         };
         let addons = addons::render(&cluster)?;
-        Ok(Self { cluster, clients, observed, facts, state: location, addons })
+        Ok(Self { specification, cluster, clients, observed, facts, state: location, addons })
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.

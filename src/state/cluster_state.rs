@@ -81,6 +81,14 @@ pub enum StateError {
         /// The group's name.
         name: String,
     },
+    /// The cluster has no revision of that number.
+    #[error("the cluster `{cluster}` has no revision {number}")]
+    NoRevision {
+        /// The cluster's name.
+        cluster: String,
+        /// The number.
+        number: u64,
+    },
     /// The store said no.
     #[error("could not use the state of `{cluster}`")]
     Store {
@@ -111,6 +119,9 @@ impl StateError {
             Self::Specification { cluster, .. } => format!("mend it: windlass edit cluster {cluster}"),
             Self::NoInstanceGroup { cluster, .. } => {
                 format!("see which there are: windlass get instancegroups --name {cluster}")
+            }
+            Self::NoRevision { cluster, .. } => {
+                format!("see which there are: windlass history {cluster}")
             }
             Self::Malformed { .. } | Self::Store { .. } => return None,
         })

@@ -3,6 +3,7 @@
 //! - [`layout`]: every key, in one file.
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`file`]), or memory ([`memory`]).
 //! - [`cluster_state`]: one cluster's part of it, typed; [`secrets`]: its keys.
+//! - [`revision`]: what was applied.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't.
@@ -13,6 +14,7 @@ pub mod holder;
 pub mod layout;
 pub mod lease;
 pub mod memory;
+pub mod revision;
 pub mod s3;
 pub mod secrets;
 pub mod store;

@@ -144,7 +144,7 @@ impl S3Store {
     async fn is_versioned(&self) -> Result<bool, StoreError> {
         let answer = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
         let answer =
-            answer.during("s3", "GetBucketVersioning", &self.bucket).map_err(self.failed("open", ""))?;
+            answer.during("s3", "GetBucketVersioning", &self.bucket).map_err(self.failed("look at", ""))?;
         Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
     }
 

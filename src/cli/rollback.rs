@@ -1,0 +1,44 @@
+//! `windlass rollback`: the specification becomes that of an earlier revision; `--yes` applies it too.
+
+use clap::Args as ClapArgs;
+
+use super::change::Change;
+use super::context::Context;
+use super::diagnostic::Exit;
+use super::{output, update};
+use crate::spec::v1alpha2::Object;
+
+/// `windlass rollback`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The revision, as `windlass history` counts them
+    revision: u64,
+    /// Apply it too; without it the plan is only shown
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs `windlass rollback`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let name = context.explicit_cluster_name(None)?;
+    let state = context.cluster_state(Some(&name)).await?;
+    let read = state.read().await?;
+    let revision = state.revision(args.revision).await?;
+    let unwanted = read.instance_groups.iter().map(|group| group.value.name());
+    let unwanted =
+        unwanted.filter(|name| !revision.instance_groups.iter().any(|group| group.name() == *name));
+    let change = Change {
+        removed_groups: unwanted.map(str::to_owned).collect(),
+        cluster: Some(revision.cluster),
+        instance_groups: revision.instance_groups,
+        ssh_credentials: revision.ssh_credentials,
+    };
+    if change.is_nothing_new_in(&read) {
+        output::say(&format!("The specification is that of revision {} already.", args.revision));
+    } else {
+        change.check(&read)?;
+        change.write(context, &state, "rollback", &read).await?;
+        output::say(&format!("The specification is that of revision {} again.", args.revision));
+    }
+    update::run(context, if args.yes { update::Args::apply(name) } else { update::Args::show(name) }).await
+}

@@ -1,0 +1,215 @@
+//! Revisions: what was applied, by whom, when, and with which plan.
+//!
+//! A revision is written before its plan is carried out and never changes; the pointer `applied` moves to it when the
+//! plan is done. One that the pointer never reached was not carried out to its end.
+
+use std::fmt::Display;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::cluster_state::{ClusterState, Specification, StateError};
+use super::holder::Holder;
+use super::layout;
+use super::store::{Condition, Object};
+use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
+
+/// The version of the format of a revision.
+const FORMAT: u32 = 1;
+
+/// What was applied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Revision {
+    version: u32,
+    /// Counted from 1.
+    pub number: u64,
+    /// When it was planned.
+    pub time: Timestamp,
+    /// By whom.
+    pub user: String,
+    /// On which machine.
+    pub host: String,
+    /// With which windlass.
+    pub windlass: String,
+    /// The cluster, as the user wrote it.
+    pub cluster: Cluster,
+    /// Its instance groups.
+    pub instance_groups: Vec<InstanceGroup>,
+    /// Its SSH keys.
+    pub ssh_credentials: Vec<SshCredential>,
+    /// The plan that was carried out; it holds no secrets.
+    pub plan: Value,
+}
+
+/// Which revision AWS was last brought to.
+#[derive(Debug, Serialize, Deserialize)]
+struct Applied {
+    revision: u64,
+}
+
+impl Revision {
+    /// How many steps the plan had.
+    pub fn steps(&self) -> usize {
+        self.plan["steps"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Whether it says the same as a specification.
+    pub fn says(&self, specification: &Specification) -> bool {
+        let (cluster, groups, credentials) = specification.documents();
+        (&self.cluster, &self.instance_groups, &self.ssh_credentials) == (&cluster, &groups, &credentials)
+    }
+}
+
+impl ClusterState {
+    /// Writes down what is about to be applied. Returns its number, for [`ClusterState::mark_applied`].
+    pub async fn record(&self, specification: &Specification, plan: Value) -> Result<u64, StateError> {
+        let (cluster, instance_groups, ssh_credentials) = specification.documents();
+        let Holder { user, host, command: _, process: _ } = Holder::this_process("");
+        let mut revision = Revision {
+            version: FORMAT,
+            number: self.revision_numbers().await?.last().map_or(1, |last| last + 1),
+            time: Timestamp::now(),
+            user,
+            host,
+            windlass: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster,
+            instance_groups,
+            ssh_credentials,
+            plan,
+        };
+        loop {
+            let key = layout::revision(self.name(), revision.number);
+            let bytes = serde_json::to_vec_pretty(&revision).map_err(|error| malformed(&key, &error))?;
+            match self.store().put(&key, bytes, Condition::Absent).await {
+                Ok(_) => return Ok(revision.number),
+                Err(error) if error.is_changed() => revision.number += 1,
+                Err(error) => return Err(self.failed()(error)),
+            }
+        }
+    }
+
+    /// Says that AWS is as a revision says. The pointer only moves forward.
+    pub async fn mark_applied(&self, number: u64) -> Result<(), StateError> {
+        let key = layout::applied(self.name());
+        let found = self.store().get(&key).await.map_err(self.failed())?;
+        let condition = match found {
+            Some(found) if applied(&key, &found)? >= number => return Ok(()),
+            Some(found) => Condition::Unchanged(found.version),
+            None => Condition::Absent,
+        };
+        let bytes =
+            serde_json::to_vec(&Applied { revision: number }).map_err(|error| malformed(&key, &error))?;
+        self.store().put(&key, bytes, condition).await.map(drop).map_err(self.failed())
+    }
+
+    /// The number of the revision that AWS was last brought to, if there is one.
+    pub async fn applied(&self) -> Result<Option<u64>, StateError> {
+        let key = layout::applied(self.name());
+        let found = self.store().get(&key).await.map_err(self.failed())?;
+        found.map(|found| applied(&key, &found)).transpose()
+    }
+
+    /// A revision. Fails when there is none of that number.
+    pub async fn revision(&self, number: u64) -> Result<Revision, StateError> {
+        let key = layout::revision(self.name(), number);
+        match self.store().get(&key).await.map_err(self.failed())? {
+            Some(found) => parse(&key, &found),
+            None => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
+        }
+    }
+
+    /// All revisions, oldest first.
+    pub async fn revisions(&self) -> Result<Vec<Revision>, StateError> {
+        let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
+        let found = self.store().get_all(&keys).await.map_err(self.failed())?;
+        keys.iter().zip(found).filter_map(|(key, found)| Some(parse(key, &found?))).collect()
+    }
+
+    async fn revision_numbers(&self) -> Result<Vec<u64>, StateError> {
+        let prefix = layout::revisions_prefix(self.name());
+        let keys = self.store().list(&prefix).await.map_err(self.failed())?;
+        let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok();
+        Ok(keys.iter().filter_map(number).collect())
+    }
+}
+
+fn parse(key: &str, found: &Object) -> Result<Revision, StateError> {
+    let revision: Revision = serde_json::from_slice(&found.bytes).map_err(|error| malformed(key, &error))?;
+    if revision.version > FORMAT {
+        return Err(malformed(
+            key,
+            &format!("its format is {}; a newer windlass wrote it", revision.version),
+        ));
+    }
+    Ok(revision)
+}
+
+fn applied(key: &str, found: &Object) -> Result<u64, StateError> {
+    let applied: Applied = serde_json::from_slice(&found.bytes).map_err(|error| malformed(key, &error))?;
+    Ok(applied.revision)
+}
+
+fn malformed(key: &str, reason: &dyn Display) -> StateError {
+    StateError::Malformed { key: key.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::spec::{CreateOptions, create};
+    use crate::state::Store;
+
+    async fn state() -> ClusterState {
+        let state = ClusterState::new(Store::memory(), "demo.example.com");
+        let zones = vec!["us-east-1a".to_owned()];
+        let options =
+            CreateOptions { name: "demo.example.com".to_owned(), zones, ..CreateOptions::default() };
+        state.create(&create(&options).unwrap()).await.unwrap();
+        state
+    }
+
+    #[tokio::test]
+    async fn revisions_are_counted_and_the_applied_one_is_known() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        assert_eq!(state.applied().await.unwrap(), None);
+        let first = state.record(&specification, json!({"steps": [1, 2]})).await.unwrap();
+        let second = state.record(&specification, json!({"steps": []})).await.unwrap();
+        assert_eq!((first, second), (1, 2));
+        state.mark_applied(second).await.unwrap();
+        state.mark_applied(first).await.unwrap();
+        assert_eq!(state.applied().await.unwrap(), Some(2), "the pointer went back");
+        let all = state.revisions().await.unwrap();
+        assert_eq!(all.iter().map(Revision::steps).collect::<Vec<_>>(), [2, 0]);
+        assert!(all.iter().all(|revision| revision.says(&specification)));
+        let error = state.revision(3).await.unwrap_err();
+        assert_eq!(error.to_string(), "the cluster `demo.example.com` has no revision 3");
+    }
+
+    #[tokio::test]
+    async fn operators_who_record_at_once_write_different_revisions() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let records = (0..8).map(|operator| state.record(&specification, json!({"steps": [operator]})));
+        let mut numbers = futures::future::try_join_all(records).await.unwrap();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
+        assert_eq!(state.revisions().await.unwrap().len(), 8);
+    }
+
+    #[tokio::test]
+    async fn revisions_stay_in_order_beyond_nine() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        for _ in 0..12 {
+            state.record(&specification, json!({})).await.unwrap();
+        }
+        let numbers: Vec<u64> =
+            state.revisions().await.unwrap().iter().map(|revision| revision.number).collect();
+        assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+    }
+}
