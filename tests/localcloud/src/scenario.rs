@@ -90,7 +90,7 @@ pub fn kubectl() -> Result<PathBuf> {
 
 /// Lives a cluster's whole life in a cloud that is up and empty; `say` is told of every stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default() };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
     let empty = inventory(cloud).await?;
 
     life.stage("create cluster", Life::create).await?;
@@ -132,6 +132,7 @@ struct Life<'a> {
     options: &'a Options,
     say: &'a dyn Fn(&str),
     timings: Timings,
+    killed: Option<Instant>,
 }
 
 impl Life<'_> {
@@ -266,14 +267,21 @@ impl Life<'_> {
     async fn kill_master(&mut self) -> Result<()> {
         let master = self.master().await?;
         self.measure_boots().await?;
+        self.killed = Some(Instant::now());
         self.cloud.kill(&master)?;
+        // Only from here on is what answers at the API's address the replacement.
+        let until = Instant::now() + PATIENCE;
+        while self.members().await?.iter().any(|(id, _, _)| *id == master) {
+            ensure!(Instant::now() < until, "{master} was killed, and still runs");
+            tokio::time::sleep(GLANCE).await;
+        }
         (self.say)(&format!("{master} is dead"));
         Ok(())
     }
 
     async fn api_back(&mut self) -> Result<()> {
-        let started = Instant::now();
-        let until = started + PATIENCE;
+        let killed = self.killed.context("no master was killed")?;
+        let until = killed + PATIENCE;
         loop {
             let kept = self.kubectl(&[
                 "get",
@@ -292,7 +300,7 @@ impl Life<'_> {
                 Err(_) => tokio::time::sleep(GLANCE).await,
             }
         }
-        self.timings.measured.insert("masterKilledToApi".into(), started.elapsed().as_secs_f64());
+        self.timings.measured.insert("masterKilledToApi".into(), killed.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -338,7 +346,7 @@ impl Life<'_> {
             .into_iter()
             .filter(|instance| instance.state == InstanceState::Running)
             .map(|instance| {
-                let master = instance.tags.contains_key("windlass.dev/master");
+                let master = instance.tags.contains_key("k8s.io/role/control-plane");
                 (instance.id, master, instance.private_ip.to_string())
             })
             .collect())
