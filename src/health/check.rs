@@ -10,9 +10,8 @@ use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered};
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 
-/// The static pods of a master; the kubelet names their mirrors `<component>-<node>`. etcd's carries the name of the one
-/// etcd cluster that this release runs.
-const CONTROL_PLANE: [&str; 4] = ["etcd-main", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+/// The static pods of every master besides etcd's; the kubelet names their mirrors `<pod>-<node>`.
+const CONTROL_PLANE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// How long an instance may run before it must have reported that its boot has begun. The agent is the last step of
 /// the boot, which takes less than a minute.
@@ -311,7 +310,7 @@ fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, no
     }
     let mut checks = vec![check(readiness(node, master))];
     if master {
-        let missing = CONTROL_PLANE.iter().filter(|component| !has_pod(view, node, component));
+        let missing = control_plane(cluster).filter(|component| !has_pod(view, node, component));
         checks.extend(missing.map(|component| {
             let why = format!("control-plane node \"{}\" is missing its {component} pod", node.name);
             // The kubelet tells the API of its static pods only some time after it has started them.
@@ -319,6 +318,12 @@ fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, no
         }));
     }
     checks
+}
+
+/// The names of a master's static pods; there is one for each etcd cluster.
+fn control_plane(cluster: &Cluster) -> impl Iterator<Item = String> {
+    let etcd = cluster.etcd.iter().map(|etcd| format!("etcd-{}", etcd.name));
+    etcd.chain(CONTROL_PLANE.map(str::to_owned))
 }
 
 fn is_master(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> bool {

@@ -110,10 +110,10 @@ fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
         ("lost", |s| view(s).nodes.push(node("i-0z")), Kind::Node, "wait", "has lost its instance"),
         (
             "no mirror",
-            |s| view(s).pods.retain(|p| p.name != "etcd-i-0a"),
+            |s| view(s).pods.retain(|p| p.name != "etcd-main-i-0a"),
             Kind::Node,
             "wait",
-            "is missing its etcd pod",
+            "is missing its etcd-main pod",
         ),
         (
             "crash",
@@ -280,18 +280,19 @@ fn node(id: &str) -> Node {
 }
 
 fn pods() -> Vec<Pod> {
-    let mirrors = CONTROL_PLANE.map(|component| Pod {
-        namespace: "kube-system".to_owned(),
-        name: format!("{component}-{MASTER}"),
-        node: Some(MASTER.to_owned()),
-        phase: "Running".to_owned(),
-        ready: true,
-        mirror: true,
-        terminating: false,
-        priority_class: "system-node-critical".to_owned(),
-        unschedulable: None,
-        waiting: Vec::new(),
-    });
+    let mirrors =
+        ["etcd-main", "kube-apiserver", "kube-controller-manager", "kube-scheduler"].map(|component| Pod {
+            namespace: "kube-system".to_owned(),
+            name: format!("{component}-{MASTER}"),
+            node: Some(MASTER.to_owned()),
+            phase: "Running".to_owned(),
+            ready: true,
+            mirror: true,
+            terminating: false,
+            priority_class: "system-node-critical".to_owned(),
+            unschedulable: None,
+            waiting: Vec::new(),
+        });
     let dns = Pod {
         name: "coredns-1".to_owned(),
         node: Some(NODES[0].to_owned()),
