@@ -374,6 +374,56 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    fn what_was_applied_is_listed_compared_and_gone_back_to() {
+        let region = Region::start();
+        region.register_image("1.36.3");
+        let user = user(&region);
+        let line = "create cluster --name demo.example.com --zones us-east-1a --kubernetes-version 1.36.3";
+        user.run(&format!("{line} --create-state-store")).code(0);
+        refused(user.run("history demo.example.com"), 1, &["nothing of `demo.example.com` has been applied"]);
+        user.run("update cluster demo.example.com --yes").code(0);
+        user.run("edit cluster demo.example.com --set spec.cloudLabels.team=blue").code(0);
+        user.run("update cluster demo.example.com --yes").code(0);
+        let diff = stdout(&user.run("diff 1 2 --name demo.example.com --detailed-exitcode").code(2));
+        assert!(diff.contains("+  cloudLabels:\n+    team: blue\n"), "{diff}");
+        let plan = stdout(&user.run("rollback 1 --name demo.example.com").code(0));
+        assert!(plan.contains("tags.team"), "{plan}");
+        user.run("rollback 1 --name demo.example.com --yes").code(0);
+        user.run("diff 1 --name demo.example.com").code(0).stdout_eq("");
+        let history = stdout(&user.run("history demo.example.com").code(0));
+        let rows: Vec<(&str, bool)> =
+            history.lines().skip(1).map(|row| (&row[..1], row.contains("\t*\t"))).collect();
+        assert_eq!(rows, [("1", false), ("2", false), ("3", true)], "{history}");
+        // Nothing to do is nothing to write down.
+        user.run("update cluster demo.example.com --yes").code(0);
+        assert_eq!(stdout(&user.run("history demo.example.com").code(0)), history);
+        user.run("delete cluster demo.example.com --yes").code(0);
+        refused(user.run("get clusters"), 1, &["no clusters found"]);
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn of_two_who_apply_at_once_one_exits_with_4() {
+        let region = Region::start();
+        region.register_image("1.36.3");
+        let user = user(&region);
+        let line = "create cluster --name demo.example.com --zones us-east-1a --kubernetes-version 1.36.3";
+        user.run(&format!("{line} --create-state-store")).code(0);
+        let apply = || user.run("update cluster demo.example.com --yes");
+        let (one, two) = std::thread::scope(|scope| {
+            let other = scope.spawn(apply);
+            (apply(), other.join().unwrap())
+        });
+        let mut codes = [&one, &two].map(|ended| ended.get_output().status.code());
+        codes.sort_unstable();
+        let said = format!("{}\n{}", stderr(&one), stderr(&two));
+        assert_eq!(codes, [Some(0), Some(4)], "{said}");
+        assert!(said.contains("is locked: ada on "), "{said}");
+        user.run("unlock demo.example.com").code(0);
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
     fn without_credentials_the_hint_says_what_to_set() {
         let region = Region::start();
         let user = User::new()

@@ -1,6 +1,7 @@
 //! An emulated region of a test's own: a process on 127.0.0.1 that ends with the test.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -46,6 +47,25 @@ impl Region {
             ("AWS_SECRET_ACCESS_KEY", "example"),
             ("AWS_CONFIG_FILE", "/dev/null"),
         ]
+    }
+
+    /// Registers a machine image of windlass's, for a version of Kubernetes.
+    pub(crate) fn register_image(&self, kubernetes: &str) {
+        let address = self.url.strip_prefix("http://").unwrap();
+        let body = format!(
+            r#"{{"name":"windlass-{kubernetes}-debian-13-1","architecture":"x86_64","tags":{{"windlass.dev/kubernetes-version":"{kubernetes}"}}}}"#
+        );
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(
+            stream,
+            "POST /_region/images HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: \
+             application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("ami-"), "{answer}");
     }
 
     /// Clients of this region.
