@@ -48,29 +48,29 @@ pub struct Run<'a> {
     pub context: Context<'a>,
 }
 
-/// Carries out the plan until it is done, nothing more can be done, or `stop` is ready: then no step is started any
+/// Carries out the plan until it is done, nothing more can be done, or `interrupted` is ready: then no step is started any
 /// more, and those under way have half a minute. `listen` hears of everything as it happens.
-pub async fn run(run: Run<'_>, stop: impl Future<Output = ()>, listen: &dyn Fn(Event<'_>)) -> Summary {
+pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &dyn Fn(Event<'_>)) -> Summary {
     let started = Instant::now();
-    let (stopper, stopped) = watch::channel(false);
-    let mut stop = pin!(stop);
+    let (sender, asked) = watch::channel(false);
+    let mut interrupted = pin!(interrupted);
     let mut queue = Queue::new(run.plan);
     let mut running = FuturesUnordered::new();
     let mut summary = Summary::default();
     loop {
-        while running.len() < CONCURRENCY && !*stopped.borrow() {
+        while running.len() < CONCURRENCY && !*asked.borrow() {
             let Some(at) = queue.take() else { break };
             let Some(step) = run.plan.steps.get(at) else { break };
             listen(Event::Started { step });
-            let carried = step::carry_out(run, step, started + DEADLINE, stopped.clone(), listen);
+            let carried = step::carry_out(run, step, started + DEADLINE, asked.clone(), listen);
             running.push(async move { (at, Instant::now(), carried.await) });
         }
         let finished = tokio::select! {
-            () = &mut stop, if !*stopped.borrow() => {
-                stopper.send_replace(true);
+            () = &mut interrupted, if !*asked.borrow() => {
+                sender.send_replace(true);
                 continue;
             }
-            finished = next(&mut running, *stopped.borrow()) => finished,
+            finished = next(&mut running, *asked.borrow()) => finished,
         };
         let Some((at, since, outcome)) = finished else { break };
         let Some(step) = run.plan.steps.get(at) else { break };
@@ -90,7 +90,7 @@ pub async fn run(run: Run<'_>, stop: impl Future<Output = ()>, listen: &dyn Fn(E
             }
         }
     }
-    summary.stopped = *stopped.borrow();
+    summary.stopped = *asked.borrow();
     summary.not_done = run.plan.steps.len() - summary.done - summary.failed.len();
     summary.took = started.elapsed();
     summary

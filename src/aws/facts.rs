@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType};
+use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType, ProcessorInfo};
 use thiserror::Error;
 
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
@@ -219,7 +219,7 @@ async fn machine_types(
     let call = clients.ec2.describe_instance_types().filters(names_filter("instance-type", &wanted));
     let types = call.into_paginator().items().send();
     for kind in types.try_collect().await.during("ec2", "DescribeInstanceTypes", &cluster.region)? {
-        let supported = kind.processor_info().map(|info| info.supported_architectures()).unwrap_or_default();
+        let supported = kind.processor_info().map(ProcessorInfo::supported_architectures).unwrap_or_default();
         let arm = supported.iter().any(|architecture| architecture.as_str() == ARM64.ec2);
         if let Some(name) = kind.instance_type() {
             architectures.insert(name.as_str().to_owned(), if arm { ARM64 } else { AMD64 });

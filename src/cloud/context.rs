@@ -51,12 +51,14 @@ impl Identity {
     }
 
     /// With a launch template's latest version.
+    #[must_use]
     pub fn with_version(mut self, version: Option<i64>) -> Self {
         self.version = version;
         self
     }
 
     /// With an Elastic IP's address.
+    #[must_use]
     pub fn with_address(mut self, address: Option<&str>) -> Self {
         self.address = address.map(str::to_owned);
         self

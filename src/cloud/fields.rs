@@ -47,12 +47,14 @@ pub struct Change {
 
 impl Fields {
     /// A field with one value.
+    #[must_use]
     pub fn one(mut self, path: &str, value: impl Display) -> Self {
         self.0.push(Field { path: path.to_owned(), value: value.to_string(), member: false });
         self
     }
 
     /// A field that may be absent.
+    #[must_use]
     pub fn maybe(self, path: &str, value: Option<impl Display>) -> Self {
         match value {
             Some(value) => self.one(path, value),
@@ -61,6 +63,7 @@ impl Fields {
     }
 
     /// A map: one field for each key, `path.key`.
+    #[must_use]
     pub fn map<V: Display>(mut self, path: &str, values: &BTreeMap<String, V>) -> Self {
         for (key, value) in values {
             self.0.push(Field { path: format!("{path}.{key}"), value: value.to_string(), member: false });
@@ -69,6 +72,7 @@ impl Fields {
     }
 
     /// A set: its members are compared one by one.
+    #[must_use]
     pub fn set<V: Display>(mut self, path: &str, members: &BTreeSet<V>) -> Self {
         for member in members {
             self.0.push(Field { path: path.to_owned(), value: member.to_string(), member: true });

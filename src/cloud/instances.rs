@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_ec2::types::InstanceStateName;
+use aws_sdk_ec2::types::{InstanceStateName, Reservation};
 
 use super::context::Context;
 use super::error::CloudError;
@@ -32,7 +32,7 @@ pub(super) async fn wait_until_terminated(
                 Err(error) if error.is_not_found() => return Ok(Look::Done(())),
                 Err(error) => return Err(error),
             };
-            let instances = answer.reservations().iter().flat_map(|reservation| reservation.instances());
+            let instances = answer.reservations().iter().flat_map(Reservation::instances);
             let left: Vec<&str> = instances
                 .filter(|instance| {
                     instance.state().and_then(|state| state.name()) != Some(&InstanceStateName::Terminated)

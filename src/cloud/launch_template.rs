@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
-    LaunchTemplateHttpTokensState, LaunchTemplateInstanceMetadataEndpointState,
+    LaunchTemplate as Answer, LaunchTemplateHttpTokensState, LaunchTemplateInstanceMetadataEndpointState,
     LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateTagSpecificationRequest,
     LaunchTemplateVersion, RequestLaunchTemplateData, ResourceType,
 };
@@ -14,7 +14,7 @@ use windlass_bootstrap::config::BootConfig;
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field};
-use super::fields::{Effect, Fields};
+use super::fields::{Change, Effect, Fields};
 use super::instance_profile::InstanceProfile;
 use super::key_pair::KeyPair;
 use super::launch_template_data as data;
@@ -144,10 +144,13 @@ impl LaunchTemplate {
     /// A digest of what a version holds: groups compare it to know whether they launch from the version wished for.
     pub fn version_digest(&self) -> String {
         let fields = self.version_fields().additions();
-        let text: String = fields
-            .iter()
-            .map(|field| format!("{}={}\n", field.field, field.to.as_deref().unwrap_or_default()))
-            .collect();
+        let mut text = String::new();
+        for Change { field, from: _, to } in &fields {
+            text.push_str(field);
+            text.push('=');
+            text.push_str(to.as_deref().unwrap_or_default());
+            text.push('\n');
+        }
         super::digest(text.as_bytes())[..16].to_owned()
     }
 
@@ -183,8 +186,7 @@ impl LaunchTemplate {
         let template = made.launch_template();
         let template_id =
             field(template.and_then(|template| template.launch_template_id()), id, "the template's id")?;
-        Ok(Identity::new(template_id)
-            .with_version(template.and_then(|template| template.latest_version_number())))
+        Ok(Identity::new(template_id).with_version(template.and_then(Answer::latest_version_number)))
     }
 
     /// Returns the identity with the version that is now the latest.
@@ -206,7 +208,7 @@ impl LaunchTemplate {
             .launch_template_data(self.request(context)?)
             .version_description(self.version_digest());
         let made = call.send().await.during("ec2", "CreateLaunchTemplateVersion", id)?;
-        let version = made.launch_template_version().and_then(|version| version.version_number());
+        let version = made.launch_template_version().and_then(LaunchTemplateVersion::version_number);
         let version = field(version, id, "the version's number")?;
         let call = ec2
             .modify_launch_template()

@@ -6,6 +6,8 @@ use aws_sdk_ec2::types::{
     HostnameType, LaunchTemplateBlockDeviceMapping, LaunchTemplateBlockDeviceMappingRequest,
     LaunchTemplateEbsBlockDevice, LaunchTemplateEbsBlockDeviceRequest, LaunchTemplateHttpTokensState,
     LaunchTemplateIamInstanceProfileSpecificationRequest,
+    LaunchTemplateInstanceMetadataOptions as MetadataOptions,
+    LaunchTemplateInstanceNetworkInterfaceSpecification as Interface,
     LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, LaunchTemplatePrivateDnsNameOptionsRequest,
     ResourceType, ResponseLaunchTemplateData, VolumeType,
 };
@@ -67,7 +69,7 @@ pub(super) fn read(
     names: &Names,
 ) -> LaunchTemplate {
     let interface = data.network_interfaces().first();
-    let groups = interface.map(|interface| interface.groups()).unwrap_or_default();
+    let groups = interface.map(Interface::groups).unwrap_or_default();
     let profile = data.iam_instance_profile().and_then(|profile| profile.name()).unwrap_or_default();
     let metadata = data.metadata_options();
     let resource_name = data.private_dns_name_options().and_then(|options| options.hostname_type());
@@ -78,12 +80,10 @@ pub(super) fn read(
         profile: Reference::to(profile),
         security_groups: groups.iter().map(|group| names.reference(group)).collect(),
         key: data.key_name().map(|key| key_name(key, names)),
-        public_ip: interface
-            .and_then(|interface| interface.associate_public_ip_address())
-            .unwrap_or_default(),
+        public_ip: interface.and_then(Interface::associate_public_ip_address).unwrap_or_default(),
         user_data: data.user_data().map(decode).unwrap_or_default(),
         root: read_root(data.block_device_mappings().first()),
-        metadata_hop_limit: to_u32(metadata.and_then(|metadata| metadata.http_put_response_hop_limit()))
+        metadata_hop_limit: to_u32(metadata.and_then(MetadataOptions::http_put_response_hop_limit))
             .unwrap_or_default(),
         resource_name: resource_name == Some(&HostnameType::ResourceName),
         tags,

@@ -36,8 +36,6 @@ mod tagging;
 pub mod volume;
 pub mod vpc;
 
-use aws_lc_rs::digest::{SHA256, digest as hash};
-
 use self::address_reservation::AddressReservation;
 use self::auto_scaling_group::AutoScalingGroup;
 pub use self::context::{Context, Found, Identities, Identity, Observed};
@@ -58,6 +56,7 @@ use self::state_object::StateObject;
 use self::subnet::Subnet;
 use self::volume::Volume;
 use self::vpc::Vpc;
+pub use crate::state::store::digest;
 
 /// A resource of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -255,9 +254,4 @@ pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudErr
         Err(error) if error.is_not_found() => Ok(()),
         outcome => outcome,
     }
-}
-
-/// The lower-case hexadecimal SHA-256.
-pub fn digest(bytes: &[u8]) -> String {
-    hash(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -192,7 +192,7 @@ async fn disassociate(
         "DescribeRouteTables",
         id,
     )?;
-    for association in answer.route_tables().iter().flat_map(|table| table.associations()) {
+    for association in answer.route_tables().iter().flat_map(Answer::associations) {
         let subnet = association.subnet_id().is_some_and(&chosen);
         if let (true, Some(association)) = (subnet, association.route_table_association_id()) {
             let call = ec2.disassociate_route_table().association_id(association);

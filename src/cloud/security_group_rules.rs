@@ -189,7 +189,7 @@ impl Rule {
         Self { traffic: Traffic::All, peer: Peer::Range(IpNet::V4(ipnet::Ipv4Net::default())) }
     }
 
-    fn permission(&self, context: &Context<'_>) -> Result<IpPermission, CloudError> {
+    fn permission(&self, context: &Context<'_>) -> IpPermission {
         let builder = match &self.traffic {
             Traffic::All => IpPermission::builder().ip_protocol("-1"),
             Traffic::Tcp(from, to) => {
@@ -210,7 +210,7 @@ impl Rule {
                 }
             }
         };
-        Ok(match &self.peer {
+        match &self.peer {
             Peer::Range(IpNet::V4(range)) => {
                 builder.ip_ranges(IpRange::builder().cidr_ip(range.to_string()).build())
             }
@@ -226,7 +226,7 @@ impl Rule {
                 builder.prefix_list_ids(list.build())
             }
         }
-        .build())
+        .build()
     }
 }
 
@@ -272,7 +272,7 @@ async fn allow<'r>(
     direction: Direction,
     rules: impl Iterator<Item = &'r Rule>,
 ) -> Result<(), CloudError> {
-    let permissions = rules.map(|rule| rule.permission(context)).collect::<Result<Vec<_>, _>>()?;
+    let permissions = rules.map(|rule| rule.permission(context)).collect::<Vec<_>>();
     if permissions.is_empty() {
         return Ok(());
     }
@@ -299,7 +299,7 @@ async fn revoke<'r>(
     direction: Direction,
     rules: impl Iterator<Item = &'r Rule>,
 ) -> Result<(), CloudError> {
-    let permissions = rules.map(|rule| rule.permission(context)).collect::<Result<Vec<_>, _>>()?;
+    let permissions = rules.map(|rule| rule.permission(context)).collect::<Vec<_>>();
     if permissions.is_empty() {
         return Ok(());
     }

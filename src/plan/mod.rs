@@ -195,7 +195,7 @@ fn change(id: &ResourceId, wanted: &Resource, found: &Found, refusals: &mut Vec<
             Effect::InPlace => {}
             Effect::Replace => replace = true,
             Effect::Refused(why) => {
-                refusals.push(Refusal { resource: id.clone(), change: change.clone(), why })
+                refusals.push(Refusal { resource: id.clone(), change: change.clone(), why });
             }
         }
     }
