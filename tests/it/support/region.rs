@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::{Value, json};
 use windlass::aws::Clients;
 
 /// An emulated region.
@@ -51,21 +52,28 @@ impl Region {
 
     /// Registers a machine image of windlass's, for a version of Kubernetes.
     pub(crate) fn register_image(&self, kubernetes: &str) {
+        let tags = json!({"windlass.dev/kubernetes-version": kubernetes});
+        let name = format!("windlass-{kubernetes}-debian-13-1");
+        let answer = self.control("images", &json!({"name": name, "architecture": "x86_64", "tags": tags}));
+        assert!(answer.contains("ami-"), "{answer}");
+    }
+
+    /// Makes every answer of a service late.
+    pub(crate) fn delay(&self, service: &str, milliseconds: u32) {
+        self.control("faults", &json!([{"service": service, "latencyMs": milliseconds, "times": null}]));
+    }
+
+    /// Posts to the control API; returns the answer.
+    fn control(&self, path: &str, body: &Value) -> String {
         let address = self.url.strip_prefix("http://").unwrap();
-        let body = format!(
-            r#"{{"name":"windlass-{kubernetes}-debian-13-1","architecture":"x86_64","tags":{{"windlass.dev/kubernetes-version":"{kubernetes}"}}}}"#
-        );
+        let body = body.to_string();
         let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "POST /_region/images HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: \
-             application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
+        let headers = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {}", body.len());
+        write!(stream, "POST /_region/{path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("ami-"), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        answer
     }
 
     /// Clients of this region.
