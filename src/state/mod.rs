@@ -1,7 +1,7 @@
 //! The state: what is kept of a cluster outside AWS's own resources, in a versioned bucket.
 //!
 //! - [`layout`]: every key, in one file.
-//! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`file`]), or memory ([`memory`]).
+//! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
 //! - [`cluster_state`]: one cluster's part of it, typed; [`secrets`]: its keys.
 //! - [`revision`]: what was applied.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
