@@ -238,8 +238,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
 /// Logs go to stderr; `WINDLASS_LOG` takes a filter such as `windlass=debug,aws_smithy_runtime=debug`.
 fn start_logging(verbose: u8) {
     let level = match verbose {
-        0 => "warn",
-        1 => "windlass=info,warn",
+        // Who couldn't reach an API says so itself, with the address and what to do.
+        0 => "warn,kube_client=off",
+        1 => "windlass=info,warn,kube_client=off",
         _ => "windlass=debug,aws_smithy_runtime=debug,info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("WINDLASS_LOG")

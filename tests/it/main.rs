@@ -8,6 +8,7 @@
 
 mod cli;
 mod layers;
+mod operate;
 mod scenarios;
 mod state;
 mod support;

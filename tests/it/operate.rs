@@ -1,0 +1,127 @@
+//! What `validate cluster` and `get instances` see of AWS and of the state, on the emulated region.
+
+mod with_region {
+    use std::process::{Command, Output};
+
+    use localcloud::process::Process;
+    use localcloud::region::Region;
+    use serde_json::{Value, json};
+    use windlass::aws::Clients;
+    use windlass::health::{Outcome, Snapshot, Unanswered, evaluate, observe};
+    use windlass::state::{ClusterState, Condition, Store};
+    use windlass_bootstrap::keys;
+
+    const NAME: &str = "demo.example.com";
+    const STATE: &str = "s3://clusters-of-a-test";
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_cluster_that_was_never_applied_is_unhealthy_and_the_hint_says_what_to_do() {
+        let world = World::new().await;
+        world.create(&[]);
+        let validated = world.windlass(&["validate", "cluster", "-o", "json"]);
+        assert_eq!(validated.status.code(), Some(2), "{validated:?}");
+        let report: Value = serde_json::from_slice(&validated.stdout).unwrap();
+        assert_eq!(report["ready"], false);
+        let failures = report["failures"].as_array().unwrap();
+        let missing = failures.iter().filter(|failure| failure["type"] == "InstanceGroup");
+        assert_eq!(missing.count(), 3, "{report}");
+        let said = String::from_utf8(validated.stderr).unwrap();
+        assert_eq!(said.matches("hint: `windlass update cluster`").count(), 1, "{said}");
+
+        let instances = world.windlass(&["get", "instances", "-o", "json"]);
+        assert_eq!(instances.status.code(), Some(0), "{instances:?}");
+        assert_eq!(serde_json::from_slice::<Value>(&instances.stdout).unwrap(), json!([]));
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn groups_and_instances_are_seen_in_one_call_each_and_boots_in_their_reports() {
+        let world = World::new().await;
+        world.create(&["--yes"]);
+        let clients = Clients::for_endpoint("us-east-1", &world.url()).await;
+        let store = Store::open(STATE, &clients).await.unwrap();
+        world.region.delete("journal").await.unwrap();
+        let cloud = observe::cloud(&clients, NAME).await.unwrap();
+        let journal: Vec<Value> = world.region.get("journal").await.unwrap();
+        assert_eq!(journal.len(), 2, "{journal:#?}");
+        assert_eq!((cloud.groups.len(), cloud.instances.len()), (3, 3), "{cloud:#?}");
+        for group in &cloud.groups {
+            let member = &group.members[0];
+            assert_eq!(member.template_version, group.template_version, "{group:#?}");
+            assert_eq!(
+                cloud.instances[&member.instance].instance_group.as_ref(),
+                Some(&group.instance_group)
+            );
+        }
+
+        let instance = cloud.groups[0].members[0].instance.clone();
+        let report = json!({"version": "windlass/v1", "instance": instance, "instanceGroup": "x", "zone": "us-east-1a",
+            "agent": "0.1.0", "state": "failed", "step": "ensure_image", "reason": "another version",
+            "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": []});
+        let key = keys::status(NAME, &instance);
+        store.put(&key, report.to_string().into_bytes(), Condition::Absent).await.unwrap();
+        let boot = observe::reports(&store, NAME, cloud.instances.keys().cloned().collect()).await.unwrap();
+        let cluster = ClusterState::new(store, NAME).read().await.unwrap().complete().unwrap();
+        let nobody = Unanswered { message: "nobody asked".to_owned(), hint: None, may_come: true };
+        let now = "2026-11-21T01:02:03Z".parse().unwrap();
+        let snapshot = Snapshot { now, cloud, cloud_is_new: true, boot, kubernetes: Err(nobody) };
+        let report = evaluate(&cluster, &snapshot);
+        let machine = report.problems().find(|check| check.name == instance).unwrap();
+        assert!(
+            matches!(&machine.outcome, Outcome::Fail { why, .. } if why.ends_with("ensure_image failed: another version")),
+            "{machine:?}"
+        );
+    }
+
+    struct World {
+        region: Region,
+        _process: Process,
+        home: tempfile::TempDir,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let (region, process) = Region::start("us-east-1").await.unwrap();
+            let version = windlass::spec::versions::default_kubernetes();
+            let image = json!({"name": format!("windlass-{version}-debian-13-amd64-1"), "architecture": "x86_64",
+                "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"}});
+            region.post("images", &image).await.unwrap();
+            Self { region, _process: process, home: tempfile::tempdir().unwrap() }
+        }
+
+        fn url(&self) -> String {
+            format!("http://{}", self.region.address())
+        }
+
+        fn create(&self, more: &[&str]) {
+            let arguments = [
+                "create",
+                "cluster",
+                NAME,
+                "--zones",
+                "us-east-1a,us-east-1b",
+                "--node-count",
+                "2",
+                "--create-state-store",
+            ];
+            let created = self.windlass(&[&arguments, more].concat());
+            assert!(created.status.success(), "{created:?}");
+        }
+
+        fn windlass(&self, arguments: &[&str]) -> Output {
+            Command::new(env!("CARGO_BIN_EXE_windlass"))
+                .args(arguments)
+                .env_clear()
+                .env("HOME", self.home.path())
+                .env("AWS_ENDPOINT_URL", self.url())
+                .env("AWS_REGION", "us-east-1")
+                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+                .env("AWS_SECRET_ACCESS_KEY", "example")
+                .env("WINDLASS_STATE_STORE", STATE)
+                .env("WINDLASS_CLUSTER_NAME", NAME)
+                .output()
+                .unwrap()
+        }
+    }
+}
