@@ -9,6 +9,7 @@
 mod cli;
 mod layers;
 mod operate;
+mod permissions;
 mod scenarios;
 mod state;
 mod support;
