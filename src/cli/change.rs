@@ -14,6 +14,8 @@ use crate::state::{ClusterState, Specification, Stored};
 pub(crate) struct Change {
     /// The names of instance groups that go.
     pub(crate) removed_groups: Vec<String>,
+    /// The names of SSH keys that go.
+    pub(crate) removed_ssh_credentials: Vec<String>,
     /// The cluster.
     pub(crate) cluster: Option<Cluster>,
     /// Instance groups.
@@ -29,6 +31,7 @@ impl Change {
             new.iter().all(|new| old.iter().any(|old| old.value == *new))
         }
         self.removed_groups.is_empty()
+            && self.removed_ssh_credentials.is_empty()
             && self.cluster.as_ref().is_none_or(|cluster| *cluster == read.cluster.value)
             && all_there(&self.instance_groups, &read.instance_groups)
             && all_there(&self.ssh_credentials, &read.ssh_credentials)
@@ -40,7 +43,8 @@ impl Change {
         let cluster = self.cluster.as_ref().unwrap_or(&old_cluster);
         let mut groups = overlay(&old_groups, &self.instance_groups);
         groups.retain(|group| !self.removed_groups.iter().any(|name| name == group.name()));
-        let credentials = overlay(&old_credentials, &self.ssh_credentials);
+        let mut credentials = overlay(&old_credentials, &self.ssh_credentials);
+        credentials.retain(|key| !self.removed_ssh_credentials.iter().any(|name| name == key.name()));
         complete(cluster, &groups, &credentials)?;
         check_change((&old_cluster, &old_groups), (cluster, &groups))
     }
@@ -75,6 +79,11 @@ impl Change {
         for stored in &read.instance_groups {
             if self.removed_groups.iter().any(|name| name == stored.value.name()) {
                 state.delete_instance_group(stored.value.name(), &stored.version).await?;
+            }
+        }
+        for stored in &read.ssh_credentials {
+            if self.removed_ssh_credentials.iter().any(|name| name == stored.value.name()) {
+                state.delete_ssh_credential(stored.value.name(), &stored.version).await?;
             }
         }
         Ok(())

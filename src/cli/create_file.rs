@@ -85,10 +85,9 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         }
     }
     let change = Change {
-        removed_groups: Vec::new(),
-        cluster: None,
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
+        ..Change::default()
     };
     change.check(&read).map_err(|problems| documents.locate(problems))?;
     if dry_run {

@@ -39,10 +39,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     };
     check_known(&documents, &read, args.force)?;
     let change = Change {
-        removed_groups: Vec::new(),
         cluster: documents.clusters.first().cloned(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
+        ..Change::default()
     };
     change.check(&read).map_err(|problems| documents.locate(problems))?;
     if change.is_nothing_new_in(&read) {

@@ -7,6 +7,7 @@ use super::context::Context;
 use super::diagnostic::Exit;
 use super::{output, update};
 use crate::spec::v1alpha2::Object;
+use crate::state::Stored;
 
 /// `windlass rollback`.
 #[derive(Debug, ClapArgs)]
@@ -24,11 +25,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(Some(&name)).await?;
     let read = state.read().await?;
     let revision = state.revision(args.revision).await?;
-    let unwanted = read.instance_groups.iter().map(|group| group.value.name());
-    let unwanted =
-        unwanted.filter(|name| !revision.instance_groups.iter().any(|group| group.name() == *name));
     let change = Change {
-        removed_groups: unwanted.map(str::to_owned).collect(),
+        removed_groups: unwanted(&read.instance_groups, &revision.instance_groups),
+        removed_ssh_credentials: unwanted(&read.ssh_credentials, &revision.ssh_credentials),
         cluster: Some(revision.cluster),
         instance_groups: revision.instance_groups,
         ssh_credentials: revision.ssh_credentials,
@@ -41,4 +40,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         output::say(&format!("The specification is that of revision {} again.", args.revision));
     }
     update::run(context, if args.yes { update::Args::apply(name) } else { update::Args::show(name) }).await
+}
+
+/// The names of what is there now and wasn't in the revision.
+fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
+    let names = now.iter().map(|stored| stored.value.name());
+    names.filter(|name| !then.iter().any(|then| then.name() == *name)).map(str::to_owned).collect()
 }

@@ -301,6 +301,11 @@ impl ClusterState {
         self.store.delete(&layout::instance_group(&self.name, name), read).await.map_err(self.failed())
     }
 
+    /// Deletes an SSH key, if it is still the version that was read.
+    pub async fn delete_ssh_credential(&self, name: &str, read: &Version) -> Result<(), StateError> {
+        self.store.delete(&layout::ssh_credential(&self.name, name), read).await.map_err(self.failed())
+    }
+
     /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes first, so that what an
     /// interrupted attempt leaves is no cluster.
     pub async fn purge(&self) -> Result<(), StateError> {
