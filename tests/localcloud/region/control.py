@@ -146,6 +146,14 @@ def _clear_faults(region: Region, environ: Any, body: bytes) -> Any:
     return []
 
 
+def _held(region: Region, environ: Any, body: bytes) -> Any:
+    return region.faults.held
+
+
+def _release(region: Region, environ: Any, body: bytes) -> Any:
+    return region.faults.release()
+
+
 def _unimplemented(region: Region, environ: Any, body: bytes) -> Any:
     return region.journal.unimplemented
 
@@ -183,6 +191,8 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/faults", _faults),
     ("POST", "/faults", _add_faults),
     ("DELETE", "/faults", _clear_faults),
+    ("GET", "/held", _held),
+    ("DELETE", "/held", _release),
     ("GET", "/unimplemented", _unimplemented),
     ("POST", "/authentication", _authentication),
     ("POST", "/reconcile", _reconcile),

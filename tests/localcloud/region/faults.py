@@ -1,4 +1,4 @@
-"""Injected faults: throttling, capacity errors, latency, lost replies."""
+"""Injected faults: throttling, capacity errors, latency, lost replies, requests that hang."""
 
 import random
 import re
@@ -12,7 +12,9 @@ class Fault:
     """What goes wrong, for which requests, how often.
 
     `latency_ms` delays the request; `code` (with `status`) answers it with an error, before anything
-    was done or, with `after`, once it was done: the reply is lost, its effect isn't.
+    was done or, with `after`, once it was done: the reply is lost, its effect isn't. `hold` keeps the
+    request until it is released: `before` anything was done, which then never is, or `after`. The first
+    `skip` requests that match pass unharmed.
     """
 
     service: str | None = None
@@ -23,9 +25,15 @@ class Fault:
     rate: float = 1.0
     latency_ms: int = 0
     after: bool = False
+    hold: str | None = None
+    skip: int = 0
     message: str = "injected by the test"
 
     def __post_init__(self) -> None:
+        if self.hold not in (None, "before", "after"):
+            raise TypeError(f"`hold` is `before` or `after`, not {self.hold!r}")
+        if self.hold == "before" and self.code is None:
+            self.code = "ServiceUnavailable"
         if self.after and self.code is None:
             self.code, self.status = "InternalError", 500
 
@@ -43,11 +51,12 @@ NAMES = {"latencyMs": "latency_ms"}
 
 
 class Faults:
-    """The faults that are in force."""
+    """The faults that are in force, and the requests that they hold."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._faults: list[Fault] = []
+        self._held: dict[int, tuple[dict[str, str], threading.Event]] = {}
 
     def add(self, descriptions: list[dict[str, Any]]) -> None:
         """Adds faults in the control API's form. Fails with ValueError on a field it doesn't know."""
@@ -65,10 +74,34 @@ class Faults:
         with self._lock:
             for fault in self._faults:
                 if fault.matches(service, action):
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        continue
                     if fault.times is not None:
                         fault.times -= 1
                     return fault
         return None
+
+    def hold(self, service: str, action: str, path: str, moment: str) -> None:
+        """Keeps the request that calls this until `release`."""
+        released = threading.Event()
+        with self._lock:
+            self._held[id(released)] = ({"service": service, "action": action, "path": path, "hold": moment}, released)
+        released.wait()
+
+    @property
+    def held(self) -> list[dict[str, str]]:
+        """The requests that are held now."""
+        with self._lock:
+            return [description for description, _ in self._held.values()]
+
+    def release(self) -> list[dict[str, str]]:
+        """Lets go of every request that is held; answers which they were."""
+        with self._lock:
+            held, self._held = list(self._held.values()), {}
+        for _, released in held:
+            released.set()
+        return [description for description, _ in held]
 
     def describe(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -77,3 +110,4 @@ class Faults:
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
+        self.release()

@@ -57,10 +57,14 @@ class Front:
         if fault and fault.latency_ms:
             time.sleep(fault.latency_ms / 1000)
         injected = AwsError(fault.code, fault.message, fault.status) if fault and fault.code else None
+        if fault and fault.hold == "before":
+            self.region.faults.hold(call.service, call.action, call.path, fault.hold)
         if injected and not fault.after:
             response = render_error(call, injected, request_id)
         else:
             response = self._perform(call, request_id)
+            if fault and fault.hold == "after":
+                self.region.faults.hold(call.service, call.action, call.path, fault.hold)
             if injected:
                 response = render_error(call, injected, request_id)
         self._record(call, response[0], injected, time.monotonic() - started)

@@ -6,6 +6,7 @@ import urllib.error
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from .conftest import code_of, tag_specification
 from .test_authorization import make_role
@@ -72,6 +73,37 @@ def test_latency_delays_only_its_own_request(cloud: Any, ec2: Any, s3: Any) -> N
     assert time.monotonic() - started < 0.5
     slow.join()
     assert time.monotonic() - started >= 0.6
+
+
+@pytest.mark.parametrize(("moment", "written"), [("before", False), ("after", True)])
+def test_a_held_request_hangs_until_it_is_released(cloud: Any, s3: Any, moment: str, written: bool) -> None:
+    """README.md, faults, `hold` and `skip`: where a client is killed, it is known what its request has done."""
+    s3.create_bucket(Bucket="state")
+    cloud.control("POST", "/faults", [{"service": "s3", "action": "PutObject", "hold": moment, "skip": 1}])
+    s3.put_object(Bucket="state", Key="first", Body=b"1")
+    outcome: list[str | None] = []
+
+    def put() -> None:
+        try:
+            s3.put_object(Bucket="state", Key="second", Body=b"2")
+            outcome.append(None)
+        except ClientError as error:
+            outcome.append(error.response["Error"]["Code"])
+
+    hanging = threading.Thread(target=put)
+    hanging.start()
+    cloud.eventually(lambda: cloud.control("GET", "/held"))
+    expected = [{"service": "s3", "action": "PutObject", "path": "/state/second", "hold": moment}]
+    assert cloud.control("GET", "/held") == expected
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket="state")["Contents"]]
+    assert keys == (["first", "second"] if written else ["first"])
+    assert outcome == []
+    assert cloud.control("DELETE", "/held") == expected
+    hanging.join(timeout=10)
+    assert outcome == [None if written else "ServiceUnavailable"]
+    assert cloud.control("GET", "/held") == []
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket="state")["Contents"]]
+    assert keys == (["first", "second"] if written else ["first"])
 
 
 def test_a_fault_that_is_not_one_is_refused(cloud: Any) -> None:
@@ -187,3 +219,5 @@ def test_without_machines_nothing_waits_for_them(network: Any, ec2: Any) -> None
     ec2.terminate_instances(InstanceIds=[ending])
     cloud.control("POST", "/machines", {"connected": False})
     assert [network.describe(one)["State"]["Name"] for one in (starting, ending)] == ["running", "terminated"]
+    with pytest.raises(urllib.error.HTTPError):
+        cloud.control("POST", "/faults", [{"hold": "sometimes"}])
