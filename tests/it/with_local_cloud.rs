@@ -1,10 +1,35 @@
 //! What needs the whole local cloud: the emulated region and real instances behind it.
 
-use localcloud::{LocalCloud, Options, scenario};
+use std::fs;
+
+use localcloud::scenario::{self, NetworkPlugin, Timings};
+use localcloud::{LocalCloud, Options};
+use windlass::assets::addons;
+use windlass::spec::{CreateOptions, create};
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local cloud"]
 async fn a_cluster_lives_loses_its_master_keeps_its_data_and_leaves_nothing_behind() {
+    let timings = live(async |cloud, options, say| scenario::run(cloud, options, say).await).await;
+    let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
+    fs::create_dir_all(out).unwrap();
+    fs::write(format!("{out}/timings.json"), serde_json::to_string_pretty(&timings).unwrap()).unwrap();
+}
+
+/// What the operator brings is flannel too, because its image is there; windlass knows nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn a_cluster_without_a_network_waits_for_the_operator_s_own() {
+    let manifest = flannel();
+    let plugin =
+        NetworkPlugin { manifest: &manifest, configure: include_str!("with_local_cloud/own-network.sh") };
+    live(async |cloud, options, say| scenario::run_with_own_network(cloud, options, plugin, say).await).await;
+}
+
+/// Lives a scenario in a cloud of its own, and fails with everything that it told.
+async fn live(
+    life: impl AsyncFnOnce(&LocalCloud, &scenario::Options, &dyn Fn(&str)) -> anyhow::Result<Timings>,
+) -> Timings {
     let folder = tempfile::tempdir().unwrap();
     let options = scenario::Options {
         windlass: env!("CARGO_BIN_EXE_windlass").into(),
@@ -13,14 +38,22 @@ async fn a_cluster_lives_loses_its_master_keeps_its_data_and_leaves_nothing_behi
     };
     let cloud = LocalCloud::start(Options::in_directory(folder.path().join("cloud"))).await.unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
-    let lived = scenario::run(&cloud, &options, |text| sender.send(text.to_owned()).unwrap()).await;
+    let lived = life(&cloud, &options, &|text| sender.send(text.to_owned()).unwrap()).await;
     let unimplemented: serde_json::Value = cloud.region().get("unimplemented").await.unwrap();
     cloud.stop().await.unwrap();
     drop(sender);
     let told: Vec<String> = receiver.iter().collect();
     assert_eq!(unimplemented, serde_json::json!([]), "the region was asked for what it doesn't implement");
-    let timings = lived.unwrap_or_else(|error| panic!("{}\n{error:#}", told.join("\n")));
-    let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
-    std::fs::create_dir_all(out).unwrap();
-    std::fs::write(format!("{out}/timings.json"), serde_json::to_string_pretty(&timings).unwrap()).unwrap();
+    lived.unwrap_or_else(|error| panic!("{}\n{error:#}", told.join("\n")))
+}
+
+fn flannel() -> String {
+    let options = CreateOptions {
+        name: "demo.example.com".to_owned(),
+        zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
+        networking: Some("flannel".to_owned()),
+        ..CreateOptions::default()
+    };
+    let cluster = create(&options).unwrap().complete().unwrap();
+    addons::render(&cluster).unwrap().into_iter().find(|addon| addon.name == "flannel").unwrap().manifest
 }

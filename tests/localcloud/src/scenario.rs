@@ -3,15 +3,19 @@
 //! It drives `windlass` and `kubectl` as an operator would, from the Internet's namespace, and looks at the region and
 //! the machines only to check what they say. Each stage is timed.
 
+mod own_network;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::Value;
+
+pub use own_network::{NetworkPlugin, run as run_with_own_network};
 
 use crate::LocalCloud;
 use crate::world::InstanceState;
@@ -93,7 +97,7 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
     let empty = inventory(cloud).await?;
 
-    life.stage("create cluster", Life::create).await?;
+    life.stage("create cluster", async |life| life.create("flannel").await).await?;
     life.stage("update cluster: the first apply", Life::update).await?;
     life.stage("validate cluster: green", Life::validate).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
@@ -104,9 +108,15 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     life.stage("the Service still answers", Life::service_answers).await?;
     life.stage("delete cluster", Life::delete).await?;
 
-    let left = inventory(cloud).await?;
-    ensure!(left == empty, "delete cluster left something behind:\n{}", difference(&empty, &left));
+    nothing_left(cloud, &empty).await?;
     Ok(life.timings)
+}
+
+/// Fails when the region holds anything that it did not hold before.
+async fn nothing_left(cloud: &LocalCloud, empty: &Value) -> Result<()> {
+    let left = inventory(cloud).await?;
+    ensure!(left == *empty, "delete cluster left something behind:\n{}", difference(empty, &left));
+    Ok(())
 }
 
 async fn inventory(cloud: &LocalCloud) -> Result<Value> {
@@ -146,7 +156,7 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn create(&mut self) -> Result<()> {
+    async fn create(&mut self, networking: &str) -> Result<()> {
         self.windlass(&[
             "create",
             "cluster",
@@ -157,7 +167,7 @@ impl Life<'_> {
             "--node-count",
             "2",
             "--networking",
-            "flannel",
+            networking,
             "--state",
             STATE,
             "--create-state-store",
@@ -360,13 +370,17 @@ impl Life<'_> {
         self.operator(&self.options.kubectl, arguments).await
     }
 
-    /// Runs a command as the operator, and returns what it printed.
-    async fn operator(&self, program: &Path, arguments: &[&str]) -> Result<String> {
+    /// Runs a command as the operator.
+    async fn run(&self, program: &Path, arguments: &[&str]) -> Result<Output> {
         let mut command =
             tokio::process::Command::from(self.cloud.operator_command(&program.display().to_string()));
         command.args(arguments).env("KUBECONFIG", self.options.folder.join("kubeconfig"));
-        let output =
-            command.output().await.with_context(|| format!("could not run {}", program.display()))?;
+        command.output().await.with_context(|| format!("could not run {}", program.display()))
+    }
+
+    /// Runs a command as the operator, and returns what it printed.
+    async fn operator(&self, program: &Path, arguments: &[&str]) -> Result<String> {
+        let output = self.run(program, arguments).await?;
         ensure!(
             output.status.success(),
             "`{} {}` ended with {}:\n{}{}",

@@ -1,0 +1,121 @@
+//! A cluster with `cni: {}`: machines join and wait for a network, and are Ready as soon as the operator brings one.
+
+use std::process::Stdio;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::{CLUSTER, GLANCE, Life, Options, PATIENCE, STATE, Timings, inventory, nothing_left};
+use crate::LocalCloud;
+
+/// How many machines the cluster has: the master and two nodes.
+const MACHINES: usize = 3;
+
+/// What an operator brings.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkPlugin<'a> {
+    /// What is applied to the cluster, as YAML documents.
+    pub manifest: &'a str,
+    /// A shell script that configures one machine, as root. It fails while it can't yet.
+    pub configure: &'a str,
+}
+
+/// Lives the life of a cluster that brings its own network, in a cloud that is up and empty; `say` is told of every
+/// stage.
+pub async fn run(
+    cloud: &LocalCloud,
+    options: &Options,
+    plugin: NetworkPlugin<'_>,
+    say: impl Fn(&str),
+) -> Result<Timings> {
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let empty = inventory(cloud).await?;
+
+    life.stage("create cluster", async |life| life.create("cni").await).await?;
+    life.stage("update cluster: the first apply", Life::update).await?;
+    life.stage("machines join, and wait for a network", Life::machines_wait_for_a_network).await?;
+    life.stage("validate cluster: not yet", Life::validate_says_what_is_missing).await?;
+    life.stage("bring a network", async |life| life.bring(plugin).await).await?;
+    life.stage("validate cluster: green", Life::validate).await?;
+    life.stage("update cluster: nothing to do", Life::update_again).await?;
+    life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
+    life.stage("delete cluster", Life::delete).await?;
+
+    nothing_left(cloud, &empty).await?;
+    Ok(life.timings)
+}
+
+impl Life<'_> {
+    /// Waits until every machine is a node whose only trouble is that there is no network.
+    async fn machines_wait_for_a_network(&mut self) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let said = self.kubectl(&["get", "nodes", "-o", "json", "--request-timeout=2s"]).await;
+            let waiting = match &said {
+                Ok(nodes) => serde_json::from_str(nodes).map(|nodes: Value| waiting_for_a_network(&nodes))?,
+                Err(_) => 0,
+            };
+            if waiting == MACHINES {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "{waiting} of {MACHINES} machines wait for a network: {said:?}");
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    async fn validate_says_what_is_missing(&mut self) -> Result<()> {
+        let arguments = ["validate", "cluster", "--name", CLUSTER, "--state", STATE, "-o", "json"];
+        let output = self.run(&self.options.windlass, &arguments).await?;
+        ensure!(output.status.code() == Some(2), "a cluster without a network was validated: {output:?}");
+        let report = String::from_utf8_lossy(&output.stdout).into_owned();
+        ensure!(report.contains("cni plugin not initialized"), "no word of the network: {report}");
+        Ok(())
+    }
+
+    async fn bring(&mut self, plugin: NetworkPlugin<'_>) -> Result<()> {
+        let manifest = self.options.folder.join("network.yaml");
+        fs_err::write(&manifest, plugin.manifest)?;
+        self.kubectl(&["apply", "--filename", &manifest.display().to_string()]).await?;
+        let members = self.members().await?;
+        ensure!(members.len() == MACHINES, "expected {MACHINES} machines, found {members:?}");
+        for (machine, _, _) in &members {
+            self.configure(machine, plugin.configure).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a script on a machine until it succeeds.
+    async fn configure(&self, machine: &str, script: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut command = tokio::process::Command::from(self.cloud.instance_command(machine, "sh")?);
+            let output = command.args(["-c", script]).stdin(Stdio::null()).output().await;
+            let output = output.with_context(|| format!("could not run a script on {machine}"))?;
+            if output.status.success() {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < until,
+                "{machine} could not be configured: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+}
+
+/// How many nodes say that they are not ready because no network plug-in is configured.
+fn waiting_for_a_network(nodes: &Value) -> usize {
+    let waits = |condition: &Value| {
+        condition["type"] == "Ready"
+            && condition["status"] == "False"
+            && condition["message"]
+                .as_str()
+                .is_some_and(|message| message.contains("cni plugin not initialized"))
+    };
+    let nodes = nodes["items"].as_array().into_iter().flatten();
+    nodes
+        .filter(|node| node["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(waits)))
+        .count()
+}
