@@ -1,6 +1,7 @@
 //! Writing a changed specification: checked as a whole, compared with what runs, and written only over what was read.
 
 use anyhow::Context as _;
+use similar::TextDiff;
 
 use super::context::Context;
 use super::diagnostic::Refusal;
@@ -58,8 +59,9 @@ impl Change {
         read: &Specification,
     ) -> anyhow::Result<()> {
         holding(context, state, command, OnInterrupt::Drop, async {
-            if state.read().await? != *read {
-                return Err(changed_meanwhile(state).into());
+            let now = state.read().await?;
+            if now != *read {
+                return Err(changed_meanwhile(state, read, &now).into());
             }
             self.put(state, read).await.with_context(|| format!("could not change {state}"))
         })
@@ -90,10 +92,13 @@ impl Change {
     }
 }
 
-/// The refusal of a change that was made from something older.
-pub(crate) fn changed_meanwhile(state: &ClusterState) -> Refusal {
-    Refusal::new(format!("{state} has been changed by somebody else meanwhile; nothing was written"))
-        .hint("look at it and run the command again")
+/// The refusal of a change that was made from something older, with what changed since.
+pub(crate) fn changed_meanwhile(state: &ClusterState, read: &Specification, now: &Specification) -> Refusal {
+    let (read, now) = (read.to_yaml(), now.to_yaml());
+    let diff = TextDiff::from_lines(&read, &now);
+    let diff = diff.unified_diff().header("as it was read", "as it is now").to_string();
+    Refusal::new(format!("{state} has been changed by somebody else meanwhile; nothing was written:\n{diff}"))
+        .hint("look at what changed and run the command again")
 }
 
 fn version<'a, T: Object>(read: &'a [Stored<T>], document: &T) -> Option<&'a crate::state::Version> {

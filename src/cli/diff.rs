@@ -6,8 +6,6 @@ use similar::TextDiff;
 use super::context::Context;
 use super::diagnostic::Exit;
 use super::output;
-use crate::spec::to_yaml;
-use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
 
 /// `windlass diff`.
 #[derive(Debug, ClapArgs)]
@@ -25,13 +23,12 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     let old = state.revision(args.from).await?;
-    let old = text(&old.cluster, &old.instance_groups, &old.ssh_credentials);
+    let old = old.to_yaml();
     let (name, new) = if let Some(number) = args.to {
         let new = state.revision(number).await?;
-        (format!("revision {number}"), text(&new.cluster, &new.instance_groups, &new.ssh_credentials))
+        (format!("revision {number}"), new.to_yaml())
     } else {
-        let (cluster, groups, credentials) = state.read().await?.documents();
-        ("present specification".to_owned(), text(&cluster, &groups, &credentials))
+        ("present specification".to_owned(), state.read().await?.to_yaml())
     };
     if old == new {
         output::say("They say the same.");
@@ -41,9 +38,4 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let from = format!("revision {}", args.from);
     output::print(&diff.unified_diff().header(&from, &name).to_string())?;
     Ok(if args.detailed_exitcode { Exit::Pending } else { Exit::Done })
-}
-
-fn text(cluster: &Cluster, groups: &[InstanceGroup], credentials: &[SshCredential]) -> String {
-    let documents = std::iter::once(to_yaml(cluster)).chain(groups.iter().map(to_yaml));
-    documents.chain(credentials.iter().map(to_yaml)).collect::<Vec<_>>().join("---\n")
 }

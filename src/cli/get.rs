@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{get_clusters, get_instance_groups, get_instances};
+use super::{get_clusters, get_instance_groups, get_instances, get_revision};
 
 /// `windlass get`.
 #[derive(Debug, ClapArgs)]
@@ -24,6 +24,8 @@ enum What {
     /// List a cluster's instances, with where their boot stands
     #[command(visible_alias = "instance")]
     Instances(get_instances::Args),
+    /// Show what was applied at one time: specification, plan, node configurations, add-ons
+    Revision(get_revision::Args),
 }
 
 /// Runs `windlass get`.
@@ -32,5 +34,6 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         What::Clusters(args) => get_clusters::run(context, args).await,
         What::InstanceGroups(args) => get_instance_groups::run(context, args).await,
         What::Instances(args) => get_instances::run(context, args).await,
+        What::Revision(args) => get_revision::run(context, args).await,
     }
 }

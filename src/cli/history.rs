@@ -32,7 +32,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn table(revisions: &[Revision], applied: Option<u64>) -> Table<6> {
+/// A line for each revision, in their order.
+pub(super) fn table(revisions: &[Revision], applied: Option<u64>) -> Table<6> {
     let mut table = Table::new(["REVISION", "APPLIED", "TIME", "BY", "WINDLASS", "CHANGES"]).in_order();
     for revision in revisions {
         let mark = if applied == Some(revision.number) { "*" } else { "" };

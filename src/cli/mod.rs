@@ -26,6 +26,7 @@ mod get;
 mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
+mod get_revision;
 mod history;
 mod holding;
 mod interrupt;

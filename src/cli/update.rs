@@ -126,7 +126,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
     let wish = grounds.decide(Some(&secrets))?;
     print(&wish.plan, args.output)?;
     if !wish.plan.is_empty() {
-        let revision = state.record(&grounds.specification, serde_json::to_value(&wish.plan)?).await?;
+        let revision = state.record(&grounds.specification, wish.intent()?).await?;
         let clients = grounds.clients.without_retries();
         let ids = Identities::new(&grounds.observed);
         let cloud = cloud::Context {

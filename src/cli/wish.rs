@@ -14,11 +14,12 @@ use crate::assets::user_data::StateLocation;
 use crate::aws::Clients;
 use crate::aws::facts::{self, Facts};
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::{self, Identities, Observed};
+use crate::cloud::{self, Identities, Observed, Resource};
 use crate::model::{self, Desired, Inputs, Keys};
 use crate::pki::keyset::KEYSETS;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
+use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
 /// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
@@ -45,6 +46,20 @@ pub(crate) struct Wish {
     pub(crate) desired: Desired,
     /// The steps.
     pub(crate) plan: Plan,
+}
+
+impl Wish {
+    /// What a revision says of it.
+    pub(crate) fn intent(&self) -> anyhow::Result<Intent> {
+        let plan = serde_json::to_value(&self.plan).context("could not write the plan as JSON")?;
+        let open = self.desired.0.values().filter_map(|resource| match resource {
+            Resource::StateObject(StateObject { name, content: Some(Content::Open(_)), .. }) => {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+        Ok(Intent { plan, objects: open.collect() })
+    }
 }
 
 impl Grounds {

@@ -157,6 +157,12 @@ impl Specification {
         (self.cluster.value.clone(), values(&self.instance_groups), values(&self.ssh_credentials))
     }
 
+    /// All of it as YAML documents, the cluster first: what `create -f` takes.
+    pub fn to_yaml(&self) -> String {
+        let (cluster, groups, credentials) = self.documents();
+        documents_to_yaml(&cluster, &groups, &credentials)
+    }
+
     /// The complete specification, checked.
     pub fn complete(&self) -> Result<crate::spec::cluster::Cluster, StateError> {
         let (cluster, groups, credentials) = self.documents();
@@ -165,6 +171,16 @@ impl Specification {
             problems,
         })
     }
+}
+
+/// A cluster's documents, separated by `---`.
+pub(super) fn documents_to_yaml(
+    cluster: &Cluster,
+    groups: &[InstanceGroup],
+    credentials: &[SshCredential],
+) -> String {
+    let documents = std::iter::once(yaml::to_yaml(cluster)).chain(groups.iter().map(yaml::to_yaml));
+    documents.chain(credentials.iter().map(yaml::to_yaml)).collect::<Vec<_>>().join("---\n")
 }
 
 /// The format's marker.

@@ -2,14 +2,19 @@
 //!
 //! A revision is written before its plan is carried out and never changes; the pointer `applied` moves to it when the
 //! plan is done. One that the pointer never reached was not carried out to its end.
+//!
+//! What instances are made from (node configurations, add-ons) is named by the digest of its content and never written
+//! over, so a revision names these objects instead of holding another copy of them. An instance reads exactly what its
+//! launch template names, which an update sets: it never sees a specification that was only edited.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cluster_state::{ClusterState, Specification, StateError};
+use super::cluster_state::{ClusterState, Specification, StateError, documents_to_yaml};
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, Object};
@@ -39,8 +44,20 @@ pub struct Revision {
     pub instance_groups: Vec<InstanceGroup>,
     /// Its SSH keys.
     pub ssh_credentials: Vec<SshCredential>,
+    /// The keys of the node configurations and add-ons that instances were given, sorted.
+    #[serde(default)]
+    pub objects: Vec<String>,
     /// The plan that was carried out; it holds no secrets.
     pub plan: Value,
+}
+
+/// What is about to be carried out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Intent {
+    /// The plan, as data.
+    pub plan: Value,
+    /// The keys of the node configurations and add-ons that instances will read.
+    pub objects: Vec<String>,
 }
 
 /// Which revision AWS was last brought to.
@@ -55,6 +72,11 @@ impl Revision {
         self.plan["steps"].as_array().map_or(0, Vec::len)
     }
 
+    /// The specification as YAML documents, the cluster first.
+    pub fn to_yaml(&self) -> String {
+        documents_to_yaml(&self.cluster, &self.instance_groups, &self.ssh_credentials)
+    }
+
     /// Whether it says the same as a specification.
     pub fn says(&self, specification: &Specification) -> bool {
         let (cluster, groups, credentials) = specification.documents();
@@ -64,7 +86,7 @@ impl Revision {
 
 impl ClusterState {
     /// Writes down what is about to be applied. Returns its number, for [`ClusterState::mark_applied`].
-    pub async fn record(&self, specification: &Specification, plan: Value) -> Result<u64, StateError> {
+    pub async fn record(&self, specification: &Specification, intent: Intent) -> Result<u64, StateError> {
         let (cluster, instance_groups, ssh_credentials) = specification.documents();
         let Holder { user, host, command: _, process: _ } = Holder::this_process("");
         let mut revision = Revision {
@@ -77,7 +99,8 @@ impl ClusterState {
             cluster,
             instance_groups,
             ssh_credentials,
-            plan,
+            objects: intent.objects,
+            plan: intent.plan,
         };
         loop {
             let key = layout::revision(self.name(), revision.number);
@@ -118,6 +141,17 @@ impl ClusterState {
             Some(found) => parse(&key, &found),
             None => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
         }
+    }
+
+    /// What the objects hold that a revision names, by key. Fails when one of them isn't there any more.
+    pub async fn contents(&self, revision: &Revision) -> Result<BTreeMap<String, String>, StateError> {
+        let found = self.store().get_all(&revision.objects).await.map_err(self.failed())?;
+        let text = |(key, object): (&String, Option<Object>)| {
+            let object = object.ok_or_else(|| malformed(key, &"it is not there any more"))?;
+            let text = String::from_utf8(object.bytes).map_err(|error| malformed(key, &error))?;
+            Ok((key.clone(), text))
+        };
+        revision.objects.iter().zip(found).map(text).collect()
     }
 
     /// All revisions, oldest first.
@@ -163,6 +197,10 @@ mod tests {
     use crate::spec::{CreateOptions, create};
     use crate::state::Store;
 
+    fn intent(plan: Value) -> Intent {
+        Intent { plan, objects: vec!["demo.example.com/public/x".to_owned()] }
+    }
+
     async fn state() -> ClusterState {
         let state = ClusterState::new(Store::memory(), "demo.example.com");
         let zones = vec!["us-east-1a".to_owned()];
@@ -177,8 +215,8 @@ mod tests {
         let state = state().await;
         let specification = state.read().await.unwrap();
         assert_eq!(state.applied().await.unwrap(), None);
-        let first = state.record(&specification, json!({"steps": [1, 2]})).await.unwrap();
-        let second = state.record(&specification, json!({"steps": []})).await.unwrap();
+        let first = state.record(&specification, intent(json!({"steps": [1, 2]}))).await.unwrap();
+        let second = state.record(&specification, intent(json!({"steps": []}))).await.unwrap();
         assert_eq!((first, second), (1, 2));
         state.mark_applied(second).await.unwrap();
         state.mark_applied(first).await.unwrap();
@@ -191,10 +229,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_revision_names_what_instances_were_given_and_shows_it() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let number = state.record(&specification, intent(json!({}))).await.unwrap();
+        let revision = state.revision(number).await.unwrap();
+        let error = state.contents(&revision).await.unwrap_err();
+        assert!(error.to_string().contains("demo.example.com/public/x"), "{error}");
+        let key = &revision.objects[0];
+        state.store().put(key, b"configuration".to_vec(), Condition::Absent).await.unwrap();
+        let contents = state.contents(&revision).await.unwrap();
+        assert_eq!(contents, BTreeMap::from([(key.clone(), "configuration".to_owned())]));
+    }
+
+    #[tokio::test]
     async fn operators_who_record_at_once_write_different_revisions() {
         let state = state().await;
         let specification = state.read().await.unwrap();
-        let records = (0..8).map(|operator| state.record(&specification, json!({"steps": [operator]})));
+        let records =
+            (0..8).map(|operator| state.record(&specification, intent(json!({"steps": [operator]}))));
         let mut numbers = futures::future::try_join_all(records).await.unwrap();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=8).collect::<Vec<_>>());
@@ -206,7 +259,7 @@ mod tests {
         let state = state().await;
         let specification = state.read().await.unwrap();
         for _ in 0..12 {
-            state.record(&specification, json!({})).await.unwrap();
+            state.record(&specification, intent(json!({}))).await.unwrap();
         }
         let numbers: Vec<u64> =
             state.revisions().await.unwrap().iter().map(|revision| revision.number).collect();

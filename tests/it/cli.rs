@@ -338,6 +338,26 @@ fn an_endpoint_where_nobody_listens_is_named() {
     refused(user.run("get clusters"), 5, &["s3:HeadBucket", "refused", "AWS_ENDPOINT_URL"]);
 }
 
+#[test]
+fn an_edit_that_began_before_another_s_is_refused_with_what_changed_since() {
+    let user = User::new();
+    user.create();
+    let editor = user.path("slow-editor");
+    let (windlass, group) = (env!("CARGO_BIN_EXE_windlass"), "nodes-us-east-1a");
+    let other = format!("{windlass} edit instancegroup {group} --name demo.example.com --set spec.maxSize=7");
+    let script =
+        format!("#!/bin/sh\nset -e\n{other} 2>/dev/null\nsed -i 's/maxSize: 1/maxSize: 5/' \"$1\"\n");
+    std::fs::write(&editor, script).unwrap();
+    std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let line = format!("edit instancegroup {group} --name demo.example.com");
+    let edited = user.run_with(&line, &[("EDITOR", editor.to_str().unwrap())]);
+    let expected =
+        ["changed by somebody else meanwhile", "nothing was written", "-  maxSize: 1", "+  maxSize: 7"];
+    refused(edited, 1, &expected);
+    let now = stdout(&user.run(&format!("get ig {group} --name demo.example.com -o yaml")).code(0));
+    assert!(now.contains("maxSize: 7"), "{now}");
+}
+
 mod with_region {
     use super::*;
     use crate::support::region::Region;
@@ -394,6 +414,23 @@ mod with_region {
         let rows: Vec<(&str, bool)> =
             history.lines().skip(1).map(|row| (&row[..1], row.contains("\t*\t"))).collect();
         assert_eq!(rows, [("1", false), ("2", false), ("3", true)], "{history}");
+        let shown = stdout(&user.run("get revision 2 --name demo.example.com -o json --contents").code(0));
+        let revision: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(revision["cluster"]["spec"]["cloudLabels"]["team"], "blue");
+        assert_eq!(revision["user"], "ada");
+        assert!(!revision["plan"]["steps"].as_array().unwrap().is_empty(), "{revision:#}");
+        let contents = revision["contents"].as_object().unwrap();
+        assert!(
+            contents.keys().any(|key| key.contains("/instance-groups/nodes-us-east-1a/")),
+            "{contents:#?}"
+        );
+        assert!(contents.values().any(|text| text.as_str().unwrap().contains("kind: DaemonSet")));
+        assert!(!shown.contains("PRIVATE KEY"));
+        refused(
+            user.run("get revision 9 --name demo.example.com"),
+            1,
+            &["has no revision 9", "windlass history"],
+        );
         // Nothing to do is nothing to write down.
         user.run("update cluster demo.example.com --yes").code(0);
         assert_eq!(stdout(&user.run("history demo.example.com").code(0)), history);
