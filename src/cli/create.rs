@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{create_cluster, create_file};
+use super::{create_cluster, create_file, create_ssh_public_key};
 
 /// `windlass create`.
 #[derive(Debug, ClapArgs)]
@@ -20,12 +20,16 @@ pub(crate) struct Args {
 enum What {
     /// Write a new cluster's specification to the state
     Cluster(Box<create_cluster::Args>),
+    /// Add the SSH key with which one may log in to instances
+    #[command(name = "sshpublickey")]
+    SshPublicKey(create_ssh_public_key::Args),
 }
 
 /// Runs `windlass create`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         Some(What::Cluster(cluster)) => create_cluster::run(context, *cluster).await,
+        Some(What::SshPublicKey(args)) => create_ssh_public_key::run(context, args).await,
         None => create_file::run(context, args.file).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args as ClapArgs;
 
 use crate::spec::yaml::{self, Documents, Source};
@@ -25,13 +25,22 @@ impl Files {
     }
 }
 
-fn read(name: &str) -> anyhow::Result<Source> {
-    let bytes = if name == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("could not read standard input")?;
-        bytes
-    } else {
-        fs_err::read(name)?
-    };
-    Ok(Source::from_bytes(name, bytes)?)
+/// A file's text with its name; `-` is standard input. Fails where it is not UTF-8.
+pub(crate) fn read(name: &str) -> anyhow::Result<Source> {
+    Ok(Source::from_bytes(name, bytes(name)?)?)
+}
+
+/// A file's text, which may be secret; `-` is standard input. Nothing of it is shown where it is not UTF-8.
+pub(crate) fn read_text(name: &str) -> anyhow::Result<String> {
+    String::from_utf8(bytes(name)?)
+        .map_err(|error| anyhow!("{name}: byte {} is not UTF-8", error.utf8_error().valid_up_to()))
+}
+
+fn bytes(name: &str) -> anyhow::Result<Vec<u8>> {
+    if name != "-" {
+        return Ok(fs_err::read(name)?);
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).context("could not read standard input")?;
+    Ok(bytes)
 }

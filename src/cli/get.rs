@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{get_clusters, get_instance_groups, get_instances, get_revision};
+use super::{get_clusters, get_instance_groups, get_instances, get_revision, get_ssh_public_keys};
 
 /// `windlass get`.
 #[derive(Debug, ClapArgs)]
@@ -26,6 +26,9 @@ enum What {
     Instances(get_instances::Args),
     /// Show what was applied at one time: specification, plan, node configurations, add-ons
     Revision(get_revision::Args),
+    /// List a cluster's SSH keys, with their fingerprints
+    #[command(name = "sshpublickeys", visible_aliases = ["sshpublickey", "ssh"])]
+    SshPublicKeys(get_ssh_public_keys::Args),
 }
 
 /// Runs `windlass get`.
@@ -35,5 +38,6 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         What::InstanceGroups(args) => get_instance_groups::run(context, args).await,
         What::Instances(args) => get_instances::run(context, args).await,
         What::Revision(args) => get_revision::run(context, args).await,
+        What::SshPublicKeys(args) => get_ssh_public_keys::run(context, args).await,
     }
 }

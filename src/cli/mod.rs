@@ -15,7 +15,9 @@ mod create;
 mod create_cluster;
 mod create_cluster_flags;
 mod create_file;
+mod create_ssh_public_key;
 mod delete_cluster;
+mod delete_ssh_public_key;
 mod diagnostic;
 mod diff;
 mod edit;
@@ -27,6 +29,7 @@ mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
 mod get_revision;
+mod get_ssh_public_keys;
 mod history;
 mod holding;
 mod interrupt;
@@ -37,6 +40,7 @@ mod replace;
 mod rollback;
 mod unlock;
 mod update;
+mod upgrade_cluster;
 mod validate;
 mod version;
 mod wish;
@@ -92,6 +96,8 @@ enum Command {
     Replace(replace::Args),
     /// Bring AWS to what the specification says
     Update(Update),
+    /// Show what another Kubernetes version changes in the specification, and write it with --yes
+    Upgrade(Upgrade),
     /// Say whether a cluster is healthy
     Validate(Validate),
     /// Write out credentials
@@ -124,6 +130,18 @@ struct Update {
 enum UpdateWhat {
     /// Show what would change in AWS, and change it with --yes
     Cluster(update::Args),
+}
+
+#[derive(Debug, Args)]
+struct Upgrade {
+    #[command(subcommand)]
+    what: UpgradeWhat,
+}
+
+#[derive(Debug, Subcommand)]
+enum UpgradeWhat {
+    /// Upgrade a cluster's Kubernetes version
+    Cluster(upgrade_cluster::Args),
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +179,9 @@ struct Delete {
 enum DeleteWhat {
     /// Show everything that belongs to a cluster, and delete it with --yes
     Cluster(delete_cluster::Args),
+    /// Delete an SSH key from a cluster
+    #[command(name = "sshpublickey", visible_alias = "sshpublickeys")]
+    SshPublicKey(delete_ssh_public_key::Args),
 }
 
 /// Runs the command line, prints what went wrong, and returns the exit code.
@@ -217,6 +238,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Edit(args) => edit::run(context, args).await,
         Command::Replace(args) => replace::run(context, args).await,
         Command::Update(Update { what: UpdateWhat::Cluster(args) }) => update::run(context, args).await,
+        Command::Upgrade(Upgrade { what: UpgradeWhat::Cluster(args) }) => {
+            upgrade_cluster::run(context, args).await
+        }
         Command::Validate(Validate { what: ValidateWhat::Cluster(args) }) => {
             validate::run(context, args).await
         }
@@ -225,6 +249,9 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Delete(Delete { what: DeleteWhat::Cluster(args) }) => {
             delete_cluster::run(context, args).await
+        }
+        Command::Delete(Delete { what: DeleteWhat::SshPublicKey(args) }) => {
+            delete_ssh_public_key::run(context, args).await
         }
         Command::History(args) => history::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,

@@ -7,6 +7,7 @@ pub mod client;
 pub mod encryption;
 pub mod keyset;
 pub mod kubeconfig;
+pub mod ssh;
 
 use thiserror::Error;
 

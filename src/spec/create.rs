@@ -299,7 +299,8 @@ fn group(name: &str, role: InstanceGroupRole, size: u32) -> InstanceGroup {
     group
 }
 
-fn ssh_credential(cluster: &str, key: &str) -> SshCredential {
+/// The SSH key of a cluster, as `create cluster --ssh-public-key` writes it.
+pub fn ssh_credential(cluster: &str, key: &str) -> SshCredential {
     let mut credential = SshCredential::named("admin");
     credential.metadata.labels = Some(BTreeMap::from([(CLUSTER_LABEL.to_owned(), cluster.to_owned())]));
     credential.spec.public_key = Some(key.trim().to_owned());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::LazyLock;
 
+use super::problem::Problem;
+
 /// The list that the image's scripts and the add-ons use, too.
 static VERSIONS: LazyLock<serde_json::Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../manifests/versions.json")).unwrap_or_default());
@@ -40,6 +42,29 @@ impl Version {
     }
 }
 
+/// Whether a cluster that runs one version may go to another in one step, as Kubernetes's version skew policy has it:
+/// within a minor version as one likes, to the next minor version, and no further. Kubelets may be up to three minor
+/// versions older than the API server and never newer: they get the cluster's version, so they follow from this.
+pub fn check_step(from: Version, to: Version) -> Result<(), Problem> {
+    let refused = |why: &str| Problem::at("", format!("`{from}` can't be changed to `{to}`: {why}"));
+    if (to.major, to.minor) < (from.major, from.minor) {
+        let why =
+            "an API server of an older minor version may not read what the newer one has stored in etcd";
+        let hint = format!(
+            "stay at {}.{}; patches of it can be changed both ways. To run {}.{}, create a new cluster and move \
+             workloads to it",
+            from.major, from.minor, to.major, to.minor
+        );
+        return Err(refused(why).hint(hint));
+    }
+    let next = from.minor + 1;
+    if to.major > from.major || to.minor > next {
+        let why = "a control plane goes up one minor version at a time";
+        return Err(refused(why).hint(format!("first go to {}.{next}, and bring that to AWS", from.major)));
+    }
+    Ok(())
+}
+
 /// A number without a sign and leading zeros.
 fn number(text: &str) -> Option<u32> {
     let plain = text == "0" || !text.starts_with('0');
@@ -64,6 +89,27 @@ mod tests {
             "{kubernetes:?}"
         );
         assert!(Version::parse(default_etcd()).is_some_and(|version| version.major == 3));
+    }
+
+    #[test]
+    fn a_step_goes_to_any_patch_and_to_the_next_minor_version_and_nowhere_else() {
+        let step = |from: &str, to: &str| {
+            check_step(Version::parse(from).unwrap(), Version::parse(to).unwrap())
+                .map_err(|problem| problem.message)
+        };
+        for (from, to) in
+            [("1.36.3", "1.36.3"), ("1.36.3", "1.36.0"), ("1.36.3", "1.36.9"), ("1.35.9", "1.36.0")]
+        {
+            assert_eq!(step(from, to), Ok(()), "{from} to {to}");
+        }
+        for (from, to, why) in [
+            ("1.36.3", "1.35.9", "older minor version"),
+            ("1.35.9", "1.37.0", "one minor version at a time"),
+            ("1.36.0", "2.0.0", "one minor version at a time"),
+            ("2.0.0", "1.99.0", "older minor version"),
+        ] {
+            assert!(step(from, to).is_err_and(|message| message.contains(why)), "{from} to {to}");
+        }
     }
 
     #[test]

@@ -7,47 +7,47 @@ use snapbox::cmd::{Command, OutputAssert};
 use tempfile::TempDir;
 
 /// A user with a home folder, and with a state in a folder unless said otherwise.
-struct User {
+pub(crate) struct User {
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl User {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = format!("file://{}/state", folder.path().display());
         Self { folder, environment: vec![("WINDLASS_STATE_STORE".to_owned(), state)] }
     }
 
-    fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Writes a file; returns its path.
-    fn file(&self, name: &str, text: &str) -> String {
+    pub(crate) fn file(&self, name: &str, text: &str) -> String {
         let path = self.path(name);
         std::fs::write(&path, text).unwrap();
         path.display().to_string()
     }
 
     /// An editor that runs a `sed` script on the file.
-    fn editor(&self, script: &str) -> String {
+    pub(crate) fn editor(&self, script: &str) -> String {
         let path = self.file("editor", &format!("#!/bin/sh\nsed -i '{script}' \"$1\"\n"));
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         path
     }
 
-    fn run(&self, line: &str) -> OutputAssert {
+    pub(crate) fn run(&self, line: &str) -> OutputAssert {
         self.run_with(line, &[])
     }
 
-    fn run_with(&self, line: &str, more: &[(&str, &str)]) -> OutputAssert {
+    pub(crate) fn run_with(&self, line: &str, more: &[(&str, &str)]) -> OutputAssert {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"))
             .env_clear()
             .env("HOME", self.folder.path())
@@ -66,12 +66,12 @@ impl User {
         command.assert()
     }
 
-    fn create(&self) {
+    pub(crate) fn create(&self) {
         self.run("create cluster --name demo.example.com --zones us-east-1a,us-east-1b").code(0);
     }
 
     /// Every file of the state with its content.
-    fn state(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(crate) fn state(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         collect(&self.path("state"), &mut files);
         files
@@ -89,16 +89,16 @@ fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-fn stdout(assert: &OutputAssert) -> String {
+pub(crate) fn stdout(assert: &OutputAssert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).unwrap()
 }
 
-fn stderr(assert: &OutputAssert) -> String {
+pub(crate) fn stderr(assert: &OutputAssert) -> String {
     String::from_utf8(assert.get_output().stderr.clone()).unwrap()
 }
 
 /// Asserts that a command ended with a code and one clear error, and printed no data.
-fn refused(assert: OutputAssert, code: i32, words: &[&str]) {
+pub(crate) fn refused(assert: OutputAssert, code: i32, words: &[&str]) {
     let assert = assert.code(code);
     let text = stderr(&assert);
     assert_eq!(stdout(&assert), "");

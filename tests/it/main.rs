@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod cli;
+mod commands;
 mod layers;
 mod operate;
 mod permissions;

@@ -6,6 +6,7 @@ use super::Report;
 use crate::spec::default;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
+use crate::spec::versions::{Version, check_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
@@ -19,6 +20,7 @@ pub fn check_change(
     let mut report = Report::of(new.0, &mut problems);
     let (old, new) = (&old_cluster.spec, &new_cluster.spec);
     name(&old_cluster, &new_cluster, &mut report);
+    kubernetes_version(old, new, &mut report);
     ranges(old, new, &mut report);
     subnets(old, new, &mut report);
     plugin(old, new, &mut report);
@@ -33,6 +35,15 @@ fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {
         report.push(
             Problem::at("metadata.name", message).hint("create a new cluster and move workloads to it"),
         );
+    }
+}
+
+/// What can't be read as a version is refused for that, elsewhere.
+fn kubernetes_version(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    let version = |spec: &ClusterSpec| spec.kubernetes_version.as_deref().and_then(Version::parse);
+    let (Some(old), Some(new)) = (version(old), version(new)) else { return };
+    if let Err(problem) = check_step(old, new) {
+        report.push(Problem { path: "spec.kubernetesVersion".to_owned(), ..problem });
     }
 }
 

@@ -23,6 +23,7 @@ fn told(changes: &[(&str, &str)]) -> String {
 #[test]
 fn what_a_running_cluster_can_not_change_is_told_with_the_reason() {
     let changes = [
+        ("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.35.9"),
         ("networkCIDR: 172.20.0.0/16", "networkCIDR: 172.20.0.0/17"),
         ("podCIDR: 100.96.0.0/11", "podCIDR: 100.80.0.0/12"),
         ("serviceClusterIPRange: 100.64.0.0/13", "serviceClusterIPRange: 100.72.0.0/13"),
@@ -50,7 +51,15 @@ fn members_and_etcd_clusters_stay() {
 }
 
 #[test]
+fn a_minor_version_is_not_skipped() {
+    let told = told(&[("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.38.0")]);
+    assert!(told.contains("`1.36.3` can't be changed to `1.38.0`: a control plane goes up one"), "{told}");
+    assert!(told.contains("hint: first go to 1.37"), "{told}");
+}
+
+#[test]
 fn what_can_be_changed_is_let_through() {
+    assert_eq!(told(&[("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.1")]), "nothing is wrong\n");
     let changes = [
         ("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.4"),
         ("volumeSize: 40", "volumeSize: 80"),

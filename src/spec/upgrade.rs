@@ -1,0 +1,255 @@
+//! What an upgrade to another Kubernetes version changes in a specification.
+//!
+//! The version is the cluster's. An instance group follows it by itself unless its image is named with the old version
+//! in it.
+
+use serde::Serialize;
+
+use super::default;
+use super::problem::Problem;
+use super::v1alpha2::{Cluster, InstanceGroup, Object};
+use super::versions::{self, KUBERNETES_MINORS, Version};
+
+/// The field that holds the version.
+const VERSION_PATH: &str = "spec.kubernetesVersion";
+
+/// What an upgrade changes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upgrade {
+    /// The version that the cluster has now.
+    pub from: Version,
+    /// The version that it shall have.
+    pub to: Version,
+    /// Each change, in the order in which it is shown.
+    pub changes: Vec<Change>,
+    /// The cluster as it shall be, where it changes.
+    pub cluster: Option<Cluster>,
+    /// The instance groups that change, as they shall be.
+    pub instance_groups: Vec<InstanceGroup>,
+    /// Groups whose image is named by its id, which doesn't say what is in it.
+    pub unknown_images: Vec<String>,
+}
+
+/// One property that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// `Cluster`, or `InstanceGroup/<name>`.
+    pub item: String,
+    /// `KubernetesVersion` or `Image`.
+    pub property: &'static str,
+    /// What it is.
+    pub old: String,
+    /// What it shall be.
+    pub new: String,
+}
+
+/// Makes out what an upgrade changes: to the wanted version, or to the newest that windlass knows. Fails when the
+/// version is none, is not an upgrade, or can't be reached in one step.
+pub fn propose(
+    cluster: &Cluster,
+    groups: &[InstanceGroup],
+    wanted: Option<&str>,
+) -> Result<Upgrade, Problem> {
+    let (full, _) = default::fill(cluster, groups);
+    let from = parse(full.spec.kubernetes_version.as_deref().unwrap_or_default())?;
+    let to = match wanted {
+        Some(wanted) => parse(wanted)?,
+        None => newest(from)?,
+    };
+    check(from, to)?;
+    let mut upgrade = Upgrade {
+        from,
+        to,
+        changes: Vec::new(),
+        cluster: None,
+        instance_groups: Vec::new(),
+        unknown_images: Vec::new(),
+    };
+    if from != to {
+        upgrade.cluster(cluster);
+        for group in groups {
+            upgrade.instance_group(group);
+        }
+    }
+    Ok(upgrade)
+}
+
+fn parse(text: &str) -> Result<Version, Problem> {
+    Version::parse(text).ok_or_else(|| {
+        Problem::at(VERSION_PATH, format!("`{text}` is not a Kubernetes version"))
+            .hint("write all three numbers, such as `1.36.3`")
+    })
+}
+
+/// The newest version that can be gone to without being named.
+fn newest(from: Version) -> Result<Version, Problem> {
+    let newest = parse(versions::default_kubernetes())?;
+    if newest <= from {
+        return Ok(from);
+    }
+    if from.major == newest.major && newest.minor - from.minor <= 1 {
+        return Ok(newest);
+    }
+    let next = from.minor + 1;
+    Err(Problem::at(VERSION_PATH, format!("Kubernetes {newest} is more than one minor version above {from}"))
+        .hint(format!("go one up at a time: --kubernetes-version 1.{next}.<patch>")))
+}
+
+fn check(from: Version, to: Version) -> Result<(), Problem> {
+    if to < from && (to.major, to.minor) == (from.major, from.minor) {
+        return Err(Problem::at(VERSION_PATH, format!("{to} is older than {from}: that is no upgrade"))
+            .hint(format!("to go back to it: windlass edit cluster --set {VERSION_PATH}={to}")));
+    }
+    versions::check_step(from, to).map_err(|problem| Problem { path: VERSION_PATH.to_owned(), ..problem })?;
+    if from != to && (to.major != 1 || !KUBERNETES_MINORS.contains(&to.minor)) {
+        let (first, last) = (KUBERNETES_MINORS.start(), KUBERNETES_MINORS.end());
+        return Err(Problem::at(VERSION_PATH, format!("Kubernetes {to} is not supported"))
+            .hint(format!("windlass runs 1.{first} to 1.{last}")));
+    }
+    Ok(())
+}
+
+impl Upgrade {
+    fn cluster(&mut self, cluster: &Cluster) {
+        let mut new = cluster.clone();
+        new.spec.kubernetes_version = Some(self.to.to_string());
+        self.cluster = Some(new);
+        self.changes.push(Change {
+            item: Cluster::KIND.to_owned(),
+            property: "KubernetesVersion",
+            old: self.from.to_string(),
+            new: self.to.to_string(),
+        });
+    }
+
+    fn instance_group(&mut self, group: &InstanceGroup) {
+        let Some(old) = group.spec.image.as_deref() else { return };
+        if old.starts_with("ami-") {
+            return self.unknown_images.push(group.name().to_owned());
+        }
+        let Some(image) = self.image(old) else { return };
+        let mut new = group.clone();
+        // The default follows the version by itself, the next time as well.
+        new.spec.image = (image != default::image(&self.to.to_string())).then(|| image.clone());
+        self.instance_groups.push(new);
+        self.changes.push(Change {
+            item: format!("{}/{}", InstanceGroup::KIND, group.name()),
+            property: "Image",
+            old: old.to_owned(),
+            new: image,
+        });
+    }
+
+    /// The image of the new version; `None` where the name doesn't hold the old one. Of windlass's own images the
+    /// newest one is meant: when it was built stands in the name, too.
+    fn image(&self, old: &str) -> Option<String> {
+        let (before, after) = around(old, &self.from.to_string())?;
+        match before.split_once('/') {
+            Some((owner, "windlass-")) if after.starts_with("-debian-13-") => {
+                Some(format!("{owner}/windlass-{}-debian-13-*", self.to))
+            }
+            _ => Some(format!("{before}{}{after}", self.to)),
+        }
+    }
+}
+
+/// What stands before and after a version in a name; `1.36.3` does not stand in `1.36.31` or `11.36.3`.
+fn around<'a>(name: &'a str, version: &str) -> Option<(&'a str, &'a str)> {
+    let digit = |character: char| character.is_ascii_digit();
+    name.match_indices(version).find_map(|(at, found)| {
+        let (before, after) = (&name[..at], &name[at + found.len()..]);
+        (!before.ends_with(digit) && !after.starts_with(digit)).then_some((before, after))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(version: Option<&str>) -> Cluster {
+        let mut cluster = Cluster::named("demo.example.com");
+        cluster.spec.kubernetes_version = version.map(str::to_owned);
+        cluster
+    }
+
+    fn group(name: &str, image: &str) -> InstanceGroup {
+        let mut group = InstanceGroup::named(name);
+        group.spec.image = (!image.is_empty()).then(|| image.to_owned());
+        group
+    }
+
+    fn told(from: &str, wanted: Option<&str>) -> String {
+        match propose(&cluster(Some(from)), &[], wanted) {
+            Ok(upgrade) => upgrade.to.to_string(),
+            Err(problem) => {
+                format!("{} ({})", problem.message, problem.hint.expect("a refusal says what to do"))
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_version_the_newest_that_is_one_step_away_is_meant() {
+        let newest = versions::default_kubernetes();
+        assert_eq!(told("1.36.0", None), newest);
+        assert_eq!(told("1.35.7", None), newest);
+        assert_eq!(told(newest, None), newest);
+        assert_eq!(told("1.36.99", None), "1.36.99", "a newer patch is kept");
+        assert!(
+            told("1.34.1", None).contains("--kubernetes-version 1.35.<patch>"),
+            "{}",
+            told("1.34.1", None)
+        );
+    }
+
+    #[test]
+    fn what_is_no_upgrade_or_too_far_is_refused_with_what_to_do() {
+        assert_eq!(told("1.35.2", Some("v1.36.1")), "1.36.1");
+        for (from, wanted, words) in [
+            ("1.36.3", "1.36.2", "no upgrade (to go back to it: windlass edit cluster --set"),
+            ("1.36.3", "1.35.9", "older minor version"),
+            ("1.34.0", "1.36.0", "one minor version at a time"),
+            ("1.36.3", "1.37.0", "1.37.0 is not supported (windlass runs 1.35 to 1.36"),
+            ("1.36.3", "1.37", "`1.37` is not a Kubernetes version"),
+        ] {
+            let told = told(from, Some(wanted));
+            assert!(told.contains(words), "{from} to {wanted}: {told}");
+        }
+    }
+
+    #[test]
+    fn images_that_are_named_by_the_old_version_are_named_by_the_new_one() {
+        let groups = vec![
+            group("default", ""),
+            group("pinned", "self/windlass-1.36.1-debian-13-amd64-20261101120000"),
+            group("shared", "123456789012/windlass-1.36.1-debian-13-arm64-*"),
+            group("own", "self/k8s-1.36.1-hardened"),
+            group("other", "self/k8s-1.36.11"),
+            group("id", "ami-0123456789abcdef0"),
+        ];
+        let upgrade = propose(&cluster(Some("1.36.1")), &groups, Some("1.36.3")).unwrap();
+        let changes: Vec<_> =
+            upgrade.changes.iter().map(|change| (change.item.as_str(), change.new.as_str())).collect();
+        assert_eq!(
+            changes,
+            [
+                ("Cluster", "1.36.3"),
+                ("InstanceGroup/pinned", "self/windlass-1.36.3-debian-13-*"),
+                ("InstanceGroup/shared", "123456789012/windlass-1.36.3-debian-13-*"),
+                ("InstanceGroup/own", "self/k8s-1.36.3-hardened"),
+            ]
+        );
+        assert_eq!(upgrade.unknown_images, ["id"]);
+        let images: Vec<_> =
+            upgrade.instance_groups.iter().map(|group| group.spec.image.as_deref()).collect();
+        assert_eq!(
+            images,
+            [None, Some("123456789012/windlass-1.36.3-debian-13-*"), Some("self/k8s-1.36.3-hardened")]
+        );
+    }
+
+    #[test]
+    fn a_cluster_that_says_no_version_has_the_default_one() {
+        let upgrade = propose(&cluster(None), &[], None).unwrap();
+        assert_eq!((upgrade.changes.len(), upgrade.cluster), (0, None));
+    }
+}
