@@ -21,6 +21,7 @@ use crate::pki::kubeconfig::KubeconfigError;
 use crate::plan::PlanError;
 use crate::spec::explain::ExplainError;
 use crate::spec::set::SetError;
+use crate::spec::template::TemplateError;
 use crate::state::s3::BucketError;
 use crate::state::{LeaseError, SecretsError, StateError, StoreError};
 
@@ -106,7 +107,7 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 14] = [
+const ADVISERS: [Adviser; 15] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
     |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
@@ -125,6 +126,7 @@ const ADVISERS: [Adviser; 14] = [
     |error| error.downcast_ref().map(|error: &KubeconfigError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &SetError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &ExplainError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &TemplateError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &FactsError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &ModelError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &PlanError| advice(error.hint(), None)),

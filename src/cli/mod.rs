@@ -38,6 +38,8 @@ mod output;
 mod progress;
 mod replace;
 mod rollback;
+mod toolbox;
+mod toolbox_template;
 mod unlock;
 mod update;
 mod upgrade_cluster;
@@ -112,6 +114,8 @@ enum Command {
     Rollback(rollback::Args),
     /// Take the lock of a cluster away from whoever holds it
     Unlock(unlock::Args),
+    /// What helps around the other commands
+    Toolbox(toolbox::Args),
     /// Say what a field of the specification means
     Explain(explain::Args),
     /// Print a script that completes commands in a shell
@@ -257,6 +261,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Rollback(args) => Box::pin(rollback::run(context, args)).await,
         Command::Unlock(args) => unlock::run(context, args).await,
+        Command::Toolbox(args) => toolbox::run(context, &args),
         Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(&args),

@@ -20,6 +20,7 @@ pub mod set;
 pub mod shape;
 pub mod subnets;
 pub mod support;
+pub mod template;
 pub mod upgrade;
 pub mod v1alpha2;
 pub mod versions;

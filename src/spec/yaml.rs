@@ -213,7 +213,7 @@ pub(super) fn scalar(text: &str, shape: &shape::Shape) -> Result<serde_json::Val
 }
 
 /// What a plain scalar means where nothing says what it must be.
-fn plain(text: &str) -> serde_json::Value {
+pub(super) fn plain(text: &str) -> serde_json::Value {
     match serde_yaml::from_str(text) {
         Ok(value @ (serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_))) => {
             value
@@ -225,6 +225,22 @@ fn plain(text: &str) -> serde_json::Value {
 /// A value as YAML, for people. Never for a Kubernetes component: it reads some plain words otherwise.
 pub fn to_yaml(value: &impl Serialize) -> String {
     serde_yaml::to_string(value).unwrap_or_else(|error| format!("# can't be written as YAML: {error}\n"))
+}
+
+/// All documents of a YAML text as JSON. Fails with what is wrong and where.
+pub fn all_to_json(text: &str) -> Result<Vec<serde_json::Value>, String> {
+    use serde::Deserialize as _;
+    let documents = serde_yaml::Deserializer::from_str(text).map(serde_json::Value::deserialize);
+    documents.collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// A YAML document that may hold secrets as JSON; `null` when there is nothing in it. Fails with where it is wrong, and
+/// quotes nothing.
+pub fn secret_to_json(text: &str) -> Result<serde_json::Value, String> {
+    serde_yaml::from_str(text).map_err(|error| match error.location() {
+        Some(place) => format!("line {}, column {} is not YAML", place.line(), place.column()),
+        None => "it is not one YAML document".to_owned(),
+    })
 }
 
 /// Any YAML document as JSON; `null` when there is nothing in it. Fails with what is wrong and where.

@@ -140,3 +140,68 @@ fn no_command_takes_a_version_that_the_skew_policy_forbids() {
     refused(user.run("upgrade cluster --kubernetes-version latest"), 1, &["not a Kubernetes version"]);
     assert_eq!(user.state(), before);
 }
+
+/// A template of a cluster with groups from values, and what belongs to it.
+fn write_templates(user: &User) {
+    std::fs::create_dir_all(user.path("templates")).unwrap();
+    std::fs::create_dir_all(user.path("snippets")).unwrap();
+    let specification = stdout(
+        &user
+            .run("create cluster --name placeholder.example.com --zones us-east-1a --dry-run -o yaml")
+            .code(0),
+    );
+    let (cluster, groups) = specification.split_once("---\n").unwrap();
+    let (master, nodes) = groups.split_once("---\n").unwrap();
+    let name = |text: &str| text.replace("placeholder.example.com", "{{ clusterName }}");
+    user.file("templates/1-cluster.yaml", &name(cluster));
+    user.file("templates/2-masters.yaml", &name(master));
+    let nodes = name(nodes)
+        .replace("maxSize: 1", "maxSize: {{ group.size }}")
+        .replace("minSize: 1", "minSize: {{ group.size }}")
+        .replace("name: nodes-us-east-1a", "name: {{ group.name }}");
+    user.file("snippets/nodes.yaml", &nodes);
+    let groups = "{% for group in groups %}---\n{% include \"nodes.yaml\" %}\n{% endfor %}";
+    user.file("templates/3-nodes.yaml", groups);
+    user.file("values.yaml", "groups:\n- {name: web, size: 2}\n- {name: batch, size: 4}\n");
+}
+
+#[test]
+fn a_cluster_is_created_from_templates_and_values() {
+    let user = User::new();
+    write_templates(&user);
+    let line = "toolbox template --name demo.example.com --template templates --snippets snippets --values values.yaml";
+    let written = user.run(&format!("{line} --set groups[1].size=5 --output cluster.yaml")).code(0);
+    assert_eq!(stdout(&written), "");
+    user.run("create -f cluster.yaml").code(0);
+    let groups = stdout(&user.run("get ig --name demo.example.com").code(0));
+    assert!(
+        groups.contains("web\t") && groups.contains("\t2\t2\t") && groups.contains("\t5\t5\t"),
+        "{groups}"
+    );
+    let formatted = stdout(&user.run(&format!("{line} --format-yaml")).code(0));
+    user.file("formatted.yaml", &formatted);
+    user.run("replace -f formatted.yaml").code(0);
+    assert!(stdout(&user.run("get ig batch --name demo.example.com").code(0)).contains("\t4\t4\t"));
+}
+
+#[test]
+fn a_template_that_lacks_a_value_fails_by_file_line_column_and_name() {
+    let user = User::new();
+    write_templates(&user);
+    let line = "toolbox template --template templates --snippets snippets";
+    refused(
+        user.run(&format!("{line} --values values.yaml")),
+        1,
+        &["templates/1-cluster.yaml:", "Variable `clusterName` is not defined", "--set clusterName="],
+    );
+    let user = user.with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    refused(user.run(line), 1, &["templates/3-nodes.yaml:1:17: ", "--set groups="]);
+    user.file("t.yaml", "a: {{ a }}\nb: {{ b | default(value=3) }}\n");
+    refused(user.run("toolbox template --template t.yaml"), 1, &["t.yaml:1:7: ", "`a`"]);
+    user.run("toolbox template --template t.yaml --fail-on-missing=false").code(0).stdout_eq("a: \nb: 3\n");
+    user.run("toolbox template --template t.yaml --set-string a=007 --set b=x")
+        .code(0)
+        .stdout_eq("a: 007\nb: x\n");
+    refused(user.run("toolbox template --template none.yaml"), 1, &["none.yaml"]);
+    refused(user.run("toolbox template --template t.yaml --set a"), 1, &["path=value", "hint: "]);
+}
