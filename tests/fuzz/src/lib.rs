@@ -1,0 +1,73 @@
+//! The specification's own code, without the rest of windlass, and what holds for every input of it.
+
+// Inside of windlass, the lints of its workspace hold for this code; here, its users are two targets.
+#![allow(dead_code)]
+
+// What the specification takes from the agent: the contract and the tags.
+extern crate self as windlass_bootstrap;
+#[path = "../../../bootstrap/src/config.rs"]
+pub mod config;
+#[path = "../../../bootstrap/src/tags.rs"]
+pub mod tags;
+
+#[path = "../../../src/spec/mod.rs"]
+pub mod spec;
+
+use serde_json::Value;
+
+use spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
+use spec::{Documents, Problems, Source};
+
+/// A specification without a mistake.
+pub const GOOD: &str = include_str!("../../../src/spec/tests/good.yaml");
+
+/// Reads a text, and shows what is wrong with it.
+pub fn read(name: &str, text: &str) -> Option<Documents> {
+    shown(spec::read(vec![Source { name: name.to_owned(), text: text.to_owned() }]))
+}
+
+/// What came out. Everything that is wrong can be shown, in colour and without, and names places inside of the text.
+pub fn shown<T>(result: Result<T, Problems>) -> Option<T> {
+    let problems = match result {
+        Ok(value) => return Some(value),
+        Err(problems) => problems,
+    };
+    assert!(!problems.0.is_empty(), "a failure without a problem");
+    assert!(!problems.render(false).is_empty());
+    assert!(!problems.render(true).is_empty());
+    for problem in &problems.0 {
+        assert!(!problem.message.is_empty(), "a problem without a message: {problem:?}");
+        if let Some(location) = &problem.location {
+            assert!(location.span.start <= location.span.end && location.span.end <= location.text.len());
+            assert!(location.line >= 1 && location.column >= 1, "{location:?}");
+            assert!(location.text.get(location.span.clone()).is_some(), "it cuts a character: {location:?}");
+        }
+    }
+    None
+}
+
+/// What a text holds, without where it stands.
+pub type Parts = (Vec<Cluster>, Vec<InstanceGroup>, Vec<SshCredential>, Vec<Value>);
+
+/// What documents hold.
+pub fn parts(documents: Documents) -> Parts {
+    (documents.clusters, documents.instance_groups, documents.ssh_credentials, documents.other)
+}
+
+/// The documents as windlass writes them.
+pub fn written(parts: &Parts) -> String {
+    let clusters = parts.0.iter().map(spec::to_yaml);
+    let groups = parts.1.iter().map(spec::to_yaml);
+    let credentials = parts.2.iter().map(spec::to_yaml);
+    let other = parts.3.iter().map(spec::to_yaml);
+    clusters.chain(groups).chain(credentials).chain(other).map(|yaml| format!("---\n{yaml}")).collect()
+}
+
+/// What windlass writes, it reads again, and it is the same.
+pub fn round_trip(parts: &Parts) {
+    let text = written(parts);
+    match spec::read(vec![Source { name: "written.yaml".to_owned(), text: text.clone() }]) {
+        Ok(again) => assert_eq!(*parts, self::parts(again), "it changed on its way through\n{text}"),
+        Err(problems) => panic!("it can't be read again: {problems}\n{text}"),
+    }
+}
