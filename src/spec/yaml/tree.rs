@@ -91,6 +91,11 @@ impl File {
         Self { name: name.into(), text: text.into(), lines, characters }
     }
 
+    /// Behind the last byte of the text, of which a byte order mark is no part.
+    pub(super) fn end(&self) -> Range<usize> {
+        self.text.len()..self.text.len()
+    }
+
     /// The place of some bytes of the text.
     pub(super) fn locate(&self, span: Range<usize>) -> Location {
         let line = self.lines.partition_point(|start| *start <= span.start);
