@@ -38,6 +38,11 @@ impl Context {
         }
     }
 
+    /// What `--name` says. A list of clusters is narrowed down by what is typed only, and not by the environment.
+    pub(crate) fn name_flag(&self) -> Option<String> {
+        self.global.name.clone()
+    }
+
     /// The cluster a command is about, which must be named: for commands that can't be undone.
     pub(crate) fn explicit_cluster_name(&self, argument: Option<&str>) -> Result<String, Refusal> {
         self.named_cluster(argument)?.ok_or_else(|| {

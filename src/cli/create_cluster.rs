@@ -1,7 +1,6 @@
 //! `windlass create cluster`: from flags to a specification in the state. AWS is not touched, unless `--yes` goes on to
 //! `update cluster`.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
@@ -10,11 +9,10 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::create_cluster_flags::Flags;
 use super::diagnostic::{Exit, Refusal};
+use super::existing_network;
 use super::holding::{OnInterrupt, holding};
 use super::output::{self, Format};
 use super::update;
-use crate::aws::During;
-use crate::spec::create::ExistingSubnet;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
 use crate::state::store::Address;
@@ -44,7 +42,7 @@ pub(crate) struct Args {
 /// Runs `windlass create cluster`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;
-    let known = existing_subnets(context, &args.flags).await?;
+    let known = existing_network(context, &args.flags).await?;
     let manifests = create(&args.flags.options(name.clone(), &known)?)?;
     let completed = manifests.complete();
     if args.dry_run {
@@ -67,27 +65,14 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Looks up the subnets that the flags name.
-async fn existing_subnets(
-    context: &Context,
-    flags: &Flags,
-) -> anyhow::Result<BTreeMap<String, ExistingSubnet>> {
-    let ids = flags.existing_subnets();
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
+/// Looks up the VPC and the subnets that the flags name; AWS is not asked where they name none.
+async fn existing_network(context: &Context, flags: &Flags) -> anyhow::Result<existing_network::Found> {
+    let (vpc, subnets) = (flags.existing_vpc(), flags.existing_subnets());
+    if vpc.is_none() && subnets.is_empty() {
+        return Ok(existing_network::Found::default());
     }
-    let ec2 = context.clients(flags.region().as_deref()).await.ec2;
-    let answer = Box::pin(ec2.describe_subnets().set_subnet_ids(Some(ids.clone())).send()).await;
-    let answer = answer.during("ec2", "DescribeSubnets", ids.join(", "))?;
-    let known = answer.subnets().iter().filter_map(|subnet| {
-        let subnet = ExistingSubnet {
-            id: subnet.subnet_id()?.to_owned(),
-            zone: subnet.availability_zone()?.to_owned(),
-            cidr: subnet.cidr_block()?.to_owned(),
-        };
-        Some((subnet.id.clone(), subnet))
-    });
-    Ok(known.collect())
+    let clients = context.clients(flags.region().as_deref()).await;
+    existing_network::look_up(&clients, vpc, subnets).await
 }
 
 /// Writes a new cluster and its keys, while holding its lease.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::Args as ClapArgs;
 
 use super::diagnostic::Refusal;
+use super::existing_network::Found;
 use crate::spec::CreateOptions;
-use crate::spec::create::ExistingSubnet;
 
 /// What the cluster shall be.
 #[derive(Debug, ClapArgs)]
@@ -200,19 +200,20 @@ impl Flags {
         self.network.subnets.iter().chain(&self.network.utility_subnets).cloned().collect()
     }
 
+    /// The id of an existing VPC, which must be looked up for [`Flags::options`].
+    pub(super) fn existing_vpc(&self) -> Option<String> {
+        self.network.network_id.clone()
+    }
+
     /// The region of the zones, where the zones are well formed.
     pub(super) fn region(&self) -> Option<String> {
         self.network.zones.first().and_then(|zone| crate::spec::subnets::region(zone)).map(Into::into)
     }
 
-    /// What a specification is made from. `known` are the existing subnets by id; a file is read for the SSH key.
-    pub(super) fn options(
-        self,
-        name: String,
-        known: &BTreeMap<String, ExistingSubnet>,
-    ) -> anyhow::Result<CreateOptions> {
+    /// What a specification is made from. `known` is what was looked up; a file is read for the SSH key.
+    pub(super) fn options(self, name: String, known: &Found) -> anyhow::Result<CreateOptions> {
         let Self { network, access, instances, etcd, cloud: _, .. } = self;
-        let subnets = |ids: &[String]| ids.iter().filter_map(|id| known.get(id).cloned()).collect();
+        let subnets = |ids: &[String]| ids.iter().filter_map(|id| known.subnets.get(id).cloned()).collect();
         Ok(CreateOptions {
             name,
             channel: self.channel,
@@ -224,6 +225,7 @@ impl Flags {
             zones: network.zones,
             network_cidr: network.network_cidr,
             network_id: network.network_id,
+            existing_network: known.network.clone(),
             topology: network.topology,
             networking: network.networking,
             ipv6: network.ipv6,

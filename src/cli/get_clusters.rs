@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let mut names = args.clusters;
     if names.is_empty() {
-        names.extend(context.named_cluster(None)?);
+        names.extend(context.name_flag());
     }
     if names.is_empty() {
         names = cluster_state::clusters(&store).await?;

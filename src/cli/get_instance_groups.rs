@@ -14,6 +14,9 @@ use crate::state::StateError;
 pub(crate) struct Args {
     /// The names of the groups; all if left out
     groups: Vec<String>,
+    /// Show the groups with every default filled in
+    #[arg(long)]
+    full: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -23,6 +26,9 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     let (cluster, mut groups, _) = state.read().await?.documents();
+    if args.full {
+        groups = default::fill(&cluster, &groups).1;
+    }
     for name in &args.groups {
         if !groups.iter().any(|group| group.name() == name) {
             let cluster = state.name().to_owned();

@@ -21,6 +21,7 @@ mod delete_ssh_public_key;
 mod diagnostic;
 mod diff;
 mod edit;
+mod existing_network;
 mod explain;
 mod export_kubeconfig;
 mod files;

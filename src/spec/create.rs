@@ -60,6 +60,8 @@ pub struct CreateOptions {
     pub network_cidr: Vec<String>,
     /// `--network-id`.
     pub network_id: Option<String>,
+    /// The VPC of `--network-id` or of the subnets, looked up by the caller.
+    pub existing_network: Option<ExistingNetwork>,
     /// `--subnets`, looked up by the caller.
     pub subnets: Vec<ExistingSubnet>,
     /// `--utility-subnets`, looked up by the caller.
@@ -149,10 +151,21 @@ pub struct CreateOptions {
 pub struct ExistingSubnet {
     /// Its id.
     pub id: String,
+    /// The id of its VPC.
+    pub vpc: String,
     /// Its zone.
     pub zone: String,
     /// Its range.
     pub cidr: String,
+}
+
+/// A VPC that exists already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExistingNetwork {
+    /// Its id.
+    pub id: String,
+    /// Its ranges, its first one first.
+    pub ranges: Vec<String>,
 }
 
 /// What is written to the state.
@@ -182,6 +195,7 @@ impl Manifests {
 
 /// The specification that flags ask for. Fails with every flag that can't be understood.
 pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
+    let options = &deduced(options);
     flags::check(options).or(())?;
     let mut cluster = Cluster::named(&options.name);
     let spec = &mut cluster.spec;
@@ -195,6 +209,21 @@ pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
     overrides(options, &mut cluster)?;
     let ssh_credential = options.ssh_public_key.as_deref().map(|key| ssh_credential(&options.name, key));
     Ok(Manifests { cluster, instance_groups, ssh_credential })
+}
+
+/// What follows from existing subnets where it isn't said: the zones, and the VPC.
+fn deduced(options: &CreateOptions) -> CreateOptions {
+    let mut options = options.clone();
+    if options.zones.is_empty() {
+        options.zones = options.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
+        options.zones.sort();
+        options.zones.dedup();
+    }
+    if options.network_id.is_none() {
+        let first = options.subnets.iter().chain(&options.utility_subnets).next();
+        options.network_id = first.map(|subnet| subnet.vpc.clone());
+    }
+    options
 }
 
 fn identity(options: &CreateOptions, spec: &mut ClusterSpec) {

@@ -131,6 +131,48 @@ nodes-us-east-1b\t\tNode\t\tt3.medium\t1\t1\tus-east-1b
 }
 
 #[test]
+fn clusters_are_narrowed_down_by_what_is_typed_and_not_by_the_environment() {
+    let user = User::new();
+    user.create();
+    user.run("create cluster --name other.example.com --zones us-east-1a").code(0);
+    let environment = [("WINDLASS_CLUSTER_NAME", "demo.example.com")];
+    let names = |line: &str| {
+        let listed = stdout(&user.run_with(line, &environment).code(0));
+        let names = listed.lines().skip(1).filter_map(|line| line.split('\t').next().map(str::to_owned));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names("get clusters"), ["demo.example.com", "other.example.com"]);
+    assert_eq!(names("get clusters --name other.example.com"), ["other.example.com"]);
+    assert_eq!(names("get clusters demo.example.com"), ["demo.example.com"]);
+}
+
+#[test]
+fn the_full_specification_says_every_default() {
+    let user = User::new();
+    let group = |name: &str, role: &str| {
+        format!(
+            "---\napiVersion: kops.k8s.io/v1alpha2\nkind: InstanceGroup\nmetadata:\n  name: {name}\n  labels:\n    \
+             kops.k8s.io/cluster: demo.example.com\nspec: {{role: {role}}}\n"
+        )
+    };
+    let cluster = "apiVersion: kops.k8s.io/v1alpha2\nkind: Cluster\nmetadata: {name: demo.example.com}\nspec:\n  \
+                   networking: {flannel: {}}\n  subnets:\n  - {zone: us-east-1a}\n";
+    let file = user
+        .file("cluster.yaml", &format!("{cluster}{}{}", group("masters", "Master"), group("nodes", "Node")));
+    user.run(&format!("create -f {file}")).code(0);
+    let full = stdout(&user.run("get clusters demo.example.com --full -o yaml").code(0));
+    let full = full + "---\n" + &stdout(&user.run("get ig --name demo.example.com --full -o yaml").code(0));
+    snapbox::assert_data_eq!(full.clone(), snapbox::file!["cli/full.yaml"]);
+    // It says the same: what is full already stays as it is.
+    let file = user.file("full.yaml", &full);
+    user.run(&format!("replace -f {file}")).code(0);
+    let again = stdout(&user.run("get clusters demo.example.com -o yaml").code(0))
+        + "---\n"
+        + &stdout(&user.run("get ig --name demo.example.com -o yaml").code(0));
+    assert_eq!(again, full);
+}
+
+#[test]
 fn a_dry_run_prints_what_create_takes_and_writes_nothing() {
     let user = User::new();
     let line = "create cluster --name demo.example.com --zones us-east-1a --node-count 3 --dry-run -o yaml";
@@ -361,6 +403,50 @@ fn an_edit_that_began_before_another_s_is_refused_with_what_changed_since() {
 mod with_region {
     use super::*;
     use crate::support::region::Region;
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
+    async fn existing_subnets_are_looked_up_and_say_their_zones_and_their_vpc() {
+        let region = Region::start();
+        let ec2 = region.clients().await.ec2;
+        let vpc = ec2.create_vpc().cidr_block("10.7.0.0/16").send().await.unwrap();
+        let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
+        let mut ids = Vec::new();
+        for (zone, cidr) in [("us-east-1b", "10.7.2.0/24"), ("us-east-1a", "10.7.1.0/24")] {
+            let made = ec2.create_subnet().vpc_id(&vpc).availability_zone(zone).cidr_block(cidr).send().await;
+            ids.push(made.unwrap().subnet().unwrap().subnet_id().unwrap().to_owned());
+        }
+        let user = user(&region);
+        let line = format!("create cluster --name demo.example.com --subnets {} --dry-run", ids.join(","));
+        let shown = user.run(&line).code(0);
+        let cluster: serde_json::Value = yaml(&stdout(&shown));
+        let spec = &cluster["spec"];
+        assert_eq!((&spec["networkID"], &spec["networkCIDR"]), (&vpc.as_str().into(), &"10.7.0.0/16".into()));
+        let subnets: Vec<_> = spec["subnets"].as_array().unwrap().iter().collect();
+        let of = |zone: &str, cidr: &str, id: &str| serde_json::json!({"name": zone, "zone": zone, "cidr": cidr, "id": id, "type": "Public"});
+        let expected = [of("us-east-1a", "10.7.1.0/24", &ids[1]), of("us-east-1b", "10.7.2.0/24", &ids[0])];
+        assert_eq!(subnets, expected.iter().collect::<Vec<_>>());
+        // Building in them is not supported yet, which is said, and refused where it is meant.
+        assert!(stderr(&shown).contains("spec.networkID: this field is not supported yet"));
+        refused(user.run(&line.replace(" --dry-run", "")), 1, &["spec.networkID", "not supported yet"]);
+
+        let zones = format!("{line} --zones us-east-1a,us-east-1c");
+        refused(
+            user.run(&zones),
+            1,
+            &["none of these subnets is in us-east-1c", "add us-east-1b to --zones"],
+        );
+        let other = format!("{line} --network-id vpc-0123456789abcdef0");
+        refused(user.run(&other), 1, &["vpc-0123456789abcdef0", "hint: check --network-id"]);
+        let missing = format!("{line} --subnets subnet-0123456789abcdef0");
+        refused(user.run(&missing), 1, &["subnet-0123456789abcdef0", "hint: check --subnets"]);
+    }
+
+    /// The first of some YAML documents.
+    fn yaml(documents: &str) -> serde_json::Value {
+        let first = documents.split("---\n").find(|document| !document.is_empty()).unwrap();
+        windlass::spec::yaml::to_json(first).unwrap()
+    }
 
     fn user(region: &Region) -> User {
         let user = User::new().with("WINDLASS_STATE_STORE", "s3://clusters/team");

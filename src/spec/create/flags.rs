@@ -1,7 +1,7 @@
 //! What is wrong with flags in themselves; what they make is checked as a specification.
 
-use super::CreateOptions;
 use super::network::NETWORKING;
+use super::{CreateOptions, ExistingSubnet};
 use crate::spec::check;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::shape::nearest;
@@ -15,6 +15,7 @@ pub(super) fn check(options: &CreateOptions) -> Problems {
     words(options, &mut problems);
     counts(options, &mut problems);
     combinations(options, &mut problems);
+    existing(options, &mut problems);
     for cidr in &options.network_cidr {
         refuse(check::net(cidr), "--network-cidr", &mut problems);
     }
@@ -124,19 +125,41 @@ fn combinations(options: &CreateOptions, problems: &mut Problems) {
         let message = "utility subnets are for a private topology";
         problems.push(Problem::at("--utility-subnets", message).hint("add `--topology private`"));
     }
+    for source in &options.admin_access {
+        refuse(check::access(source), "--admin-access", problems);
+    }
+    for source in &options.ssh_access {
+        refuse(check::access(source), "--ssh-access", problems);
+    }
+}
+
+/// Existing subnets are in one VPC, and every zone has one.
+fn existing(options: &CreateOptions, problems: &mut Problems) {
     for (flag, subnets) in [("--subnets", &options.subnets), ("--utility-subnets", &options.utility_subnets)]
     {
         for (index, subnet) in subnets.iter().enumerate() {
-            if let Some(other) = subnets[..index].iter().find(|other| other.zone == subnet.zone) {
-                let message = format!("`{}` and `{}` are both in {}", other.id, subnet.id, subnet.zone);
+            let ExistingSubnet { id, vpc, zone, .. } = subnet;
+            if let Some(other) = subnets[..index].iter().find(|other| other.zone == *zone) {
+                let message = format!("`{}` and `{id}` are both in {zone}", other.id);
                 problems.push(Problem::at(flag, message).hint("name one for each zone"));
             }
+            if let Some(network) = options.network_id.as_ref().filter(|network| *network != vpc) {
+                problems.push(Problem::at(flag, format!("`{id}` is in {vpc}, and not in {network}")));
+            }
+            if !options.zones.iter().chain(&options.control_plane_zones).any(|known| known == zone) {
+                let message = format!("`{id}` is in {zone}, where the cluster has no subnet");
+                problems.push(Problem::at(flag, message).hint(format!("add {zone} to --zones")));
+            }
+        }
+        let without = |zone: &&String| !subnets.iter().any(|subnet| subnet.zone == **zone);
+        if let Some(zone) = options.zones.iter().find(without).filter(|_| !subnets.is_empty()) {
+            let message = format!("none of these subnets is in {zone}");
+            problems.push(Problem::at(flag, message).hint("name one for each zone"));
         }
     }
-    for cidr in options.admin_access.iter().filter(|cidr| !cidr.starts_with("pl-")) {
-        refuse(check::net(cidr), "--admin-access", problems);
-    }
-    for cidr in options.ssh_access.iter().filter(|cidr| !cidr.starts_with("pl-")) {
-        refuse(check::net(cidr), "--ssh-access", problems);
+    let Some(network) = &options.existing_network else { return };
+    if !options.network_cidr.is_empty() && options.network_cidr != network.ranges {
+        let message = format!("`{}` has {}", network.id, network.ranges.join(", "));
+        problems.push(Problem::at("--network-cidr", message).hint("leave it out: it is looked up"));
     }
 }

@@ -45,12 +45,13 @@ pub(super) fn network(options: &CreateOptions, spec: &mut ClusterSpec) {
     spec.network_id.clone_from(&options.network_id);
     spec.dns_zone.clone_from(&options.dns_zone);
     spec.disable_subnet_tags = options.disable_subnet_tags.then_some(true);
-    let range = options.network_cidr.first().map_or(default::NETWORK_CIDR, String::as_str);
+    let ranges = options.existing_network.as_ref().map_or(&options.network_cidr, |network| &network.ranges);
+    let range = ranges.first().map_or(default::NETWORK_CIDR, String::as_str);
     let mut subnets = subnets(options);
     if let Ok(range) = range.parse() {
         default::assign_ranges(range, &mut subnets);
     }
-    let further: Vec<String> = options.network_cidr.iter().skip(1).cloned().collect();
+    let further: Vec<String> = ranges.iter().skip(1).cloned().collect();
     spec.network_cidr = Some(range.to_owned());
     spec.additional_network_cidrs = (!further.is_empty()).then_some(further);
     let internal = if options.ipv6 { "::/0" } else { default::NON_MASQUERADE_CIDR };
@@ -106,9 +107,10 @@ fn subnets(options: &CreateOptions) -> Vec<SubnetSpec> {
     subnets
 }
 
-/// The subnets of further ranges: name, zone and range.
+/// The subnets of further ranges: name, zone and range. An existing VPC has none but those that are named.
 pub(super) fn further(options: &CreateOptions) -> impl Iterator<Item = (String, &String, &String)> {
-    let ranges = options.network_cidr.iter().skip(1).enumerate();
+    let ranges =
+        options.network_cidr.iter().skip(1).filter(|_| options.existing_network.is_none()).enumerate();
     ranges
         .zip(options.zones.iter().cycle())
         .map(|((index, cidr), zone)| (format!("{zone}-{}", index + 1), zone, cidr))

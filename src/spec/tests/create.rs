@@ -1,6 +1,6 @@
 use snapbox::{assert_data_eq, file};
 
-use crate::spec::create::{DIFFERENCES, ExistingSubnet};
+use crate::spec::create::{DIFFERENCES, ExistingNetwork, ExistingSubnet};
 use crate::spec::{CreateOptions, create, to_yaml};
 
 fn demo() -> CreateOptions {
@@ -159,6 +159,7 @@ fn every_difference_from_kops_stands_in_the_documentation() {
 fn every_flag_finds_its_field() {
     let existing = |id: &str, cidr: &str| ExistingSubnet {
         id: id.to_owned(),
+        vpc: "vpc-1".to_owned(),
         zone: "us-test-1a".to_owned(),
         cidr: cidr.to_owned(),
     };
@@ -169,8 +170,12 @@ fn every_flag_finds_its_field() {
         kubernetes_feature_gates: texts(&["One", "+Two", "-Three"]),
         cloud_labels: [("team".to_owned(), "a".to_owned())].into(),
         zones: texts(&["us-test-1a"]),
-        network_cidr: texts(&["10.0.0.0/16"]),
+        network_cidr: texts(&["10.0.0.0/16", "10.9.0.0/16"]),
         network_id: Some("vpc-1".to_owned()),
+        existing_network: Some(ExistingNetwork {
+            id: "vpc-1".to_owned(),
+            ranges: texts(&["10.0.0.0/16", "10.9.0.0/16"]),
+        }),
         subnets: vec![existing("subnet-1", "10.0.1.0/24")],
         utility_subnets: vec![existing("subnet-2", "10.0.2.0/24")],
         topology: Some("private".to_owned()),
@@ -184,7 +189,7 @@ fn every_flag_finds_its_field() {
         api_public_name: Some("api.example.com".to_owned()),
         api_ssl_certificate: Some("arn:aws:acm:us-test-1:1:certificate/1".to_owned()),
         admin_access: texts(&["10.0.0.0/8"]),
-        ssh_access: texts(&["pl-1"]),
+        ssh_access: texts(&["pl-0123456789abcdef0"]),
         ssh_public_key: Some(
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdW1PWyFUQk2gk3E1WjC7sVAkBTsmnrlIyNvMfHuR5b me\n"
                 .to_owned(),
@@ -217,4 +222,52 @@ fn every_flag_finds_its_field() {
         unset: texts(&["spec.channel"]),
     };
     assert_data_eq!(written_and_refused(&options), file!["create/every-flag.yaml"]);
+}
+
+#[test]
+fn zones_and_vpc_follow_from_existing_subnets() {
+    let existing = |id: &str, zone: &str, cidr: &str| ExistingSubnet {
+        id: id.to_owned(),
+        vpc: "vpc-1".to_owned(),
+        zone: zone.to_owned(),
+        cidr: cidr.to_owned(),
+    };
+    let mut options = CreateOptions {
+        name: "demo.example.com".to_owned(),
+        subnets: vec![
+            existing("subnet-b", "us-east-1b", "10.9.1.0/24"),
+            existing("subnet-a", "us-east-1a", "10.0.1.0/24"),
+        ],
+        existing_network: Some(ExistingNetwork {
+            id: "vpc-1".to_owned(),
+            ranges: texts(&["10.0.0.0/16", "10.9.0.0/16"]),
+        }),
+        ..CreateOptions::default()
+    };
+    let spec = create(&options).unwrap_or_else(|problems| panic!("{problems}")).cluster.spec;
+    assert_eq!(spec.network_id.as_deref(), Some("vpc-1"));
+    assert_eq!(spec.network_cidr.as_deref(), Some("10.0.0.0/16"));
+    assert_eq!(spec.additional_network_cidrs, Some(texts(&["10.9.0.0/16"])));
+    let subnets = spec.subnets.unwrap_or_default();
+    let found: Vec<_> =
+        subnets.iter().map(|it| (it.zone.as_deref(), it.id.as_deref(), it.cidr.as_deref())).collect();
+    let expected = [
+        (Some("us-east-1a"), Some("subnet-a"), Some("10.0.1.0/24")),
+        (Some("us-east-1b"), Some("subnet-b"), Some("10.9.1.0/24")),
+    ];
+    assert_eq!(found, expected);
+
+    options.zones = texts(&["us-east-1a", "us-east-1c"]);
+    options.network_id = Some("vpc-2".to_owned());
+    options.network_cidr = texts(&["10.0.0.0/8"]);
+    let problems = create(&options).err().unwrap_or_default().to_string();
+    for said in [
+        "--subnets: `subnet-a` is in vpc-1, and not in vpc-2",
+        "--subnets: `subnet-b` is in us-east-1b, where the cluster has no subnet",
+        "hint: add us-east-1b to --zones",
+        "--subnets: none of these subnets is in us-east-1c",
+        "--network-cidr: `vpc-1` has 10.0.0.0/16, 10.9.0.0/16",
+    ] {
+        assert!(problems.contains(said), "{said}: {problems}");
+    }
 }
