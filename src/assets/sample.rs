@@ -26,6 +26,7 @@ pub(crate) fn cluster() -> Cluster {
         }],
         api: Api { access: Vec::new(), elastic_ip: true, additional_sans: Vec::new(), port: 443 },
         ssh_access: Vec::new(),
+        container_registry: false,
         ssh_key: SshKey::None,
         etcd: vec![EtcdCluster {
             name: "main".to_owned(),

@@ -56,7 +56,7 @@ pub enum Peer {
     Range(IpNet),
     /// The members of a security group.
     Group(Reference<SecurityGroup>),
-    /// A prefix list, by AWS's id; windlass never asks for one.
+    /// The ranges of a prefix list, by AWS's id.
     PrefixList(String),
 }
 

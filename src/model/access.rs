@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use ipnet::IpNet;
 use windlass_bootstrap::config::Role;
 
 use super::{Desired, Inputs, named, role_prefix};
@@ -14,7 +13,7 @@ use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, Resource, digest};
-use crate::spec::cluster::{Cluster, NetworkPlugin, SshKey};
+use crate::spec::cluster::{AccessSource, Cluster, NetworkPlugin, SshKey};
 
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
@@ -92,8 +91,8 @@ fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
             pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: peer.clone() }),
         );
     }
-    rules.extend(cluster.api.access.iter().map(|range| from(api.clone(), *range)));
-    rules.extend(cluster.ssh_access.iter().map(|range| from(tcp(SSH), *range)));
+    rules.extend(cluster.api.access.iter().map(|source| from(api.clone(), source)));
+    rules.extend(cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)));
     rules
 }
 
@@ -106,7 +105,7 @@ fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
     rules.extend(
         pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: masters.clone() }),
     );
-    rules.extend(cluster.ssh_access.iter().map(|range| from(tcp(SSH), *range)));
+    rules.extend(cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)));
     rules
 }
 
@@ -128,6 +127,10 @@ fn tcp(port: u16) -> Traffic {
     Traffic::Tcp(port, port)
 }
 
-fn from(traffic: Traffic, range: IpNet) -> Rule {
-    Rule { traffic, peer: Peer::Range(range.trunc()) }
+fn from(traffic: Traffic, source: &AccessSource) -> Rule {
+    let peer = match source {
+        AccessSource::Range(range) => Peer::Range(range.trunc()),
+        AccessSource::PrefixList(id) => Peer::PrefixList(id.clone()),
+    };
+    Rule { traffic, peer }
 }

@@ -18,10 +18,13 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     let state = State::new(inputs)?;
     for role in [Role::ControlPlane, Role::Node] {
         let name = name(inputs.cluster, role);
-        let statements = match role {
+        let mut statements = match role {
             Role::ControlPlane => masters(inputs, &state),
             Role::Node => nodes(&state),
         };
+        if inputs.cluster.container_registry {
+            statements.extend(read_registries(inputs));
+        }
         desired.add(Resource::Role(IamRole {
             name: name.clone(),
             trust: trust(&inputs.facts.partition),
@@ -158,6 +161,33 @@ fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
         }));
     }
     statements
+}
+
+/// Reading images of the account's own ECR registries, in every region; a token for them can't be narrowed down.
+fn read_registries(inputs: &Inputs<'_>) -> [Value; 2] {
+    let facts = inputs.facts;
+    let repositories = format!("arn:{}:ecr:*:{}:repository/*", facts.partition, facts.account);
+    [
+        json!({
+            "Sid": "EnterRegistries",
+            "Effect": "Allow",
+            "Action": "ecr:GetAuthorizationToken",
+            "Resource": "*",
+        }),
+        json!({
+            "Sid": "ReadRegistries",
+            "Effect": "Allow",
+            "Action": [
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:BatchGetImage",
+                "ecr:DescribeImages",
+                "ecr:DescribeRepositories",
+                "ecr:GetDownloadUrlForLayer",
+                "ecr:ListImages",
+            ],
+            "Resource": repositories,
+        }),
+    ]
 }
 
 /// What EC2's statements have in common.

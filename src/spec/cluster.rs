@@ -2,6 +2,7 @@
 //! and only this.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
@@ -25,9 +26,11 @@ pub struct Cluster {
     /// How the API is reached.
     pub api: Api,
     /// Who may reach instances by SSH; empty closes the port.
-    pub ssh_access: Vec<IpNet>,
+    pub ssh_access: Vec<AccessSource>,
     /// An existing EC2 key pair, or the public key to import, or none.
     pub ssh_key: SshKey,
+    /// Whether instances may read the account's ECR registries.
+    pub container_registry: bool,
     /// The etcd clusters; this release has exactly one, `main`.
     pub etcd: Vec<EtcdCluster>,
     /// The network plug-in.
@@ -71,13 +74,32 @@ pub struct Subnet {
 #[serde(rename_all = "camelCase")]
 pub struct Api {
     /// Who may reach it.
-    pub access: Vec<IpNet>,
+    pub access: Vec<AccessSource>,
     /// `spec.api.elasticIP`: the single master's address is an Elastic IP.
     pub elastic_ip: bool,
     /// Names and addresses for the serving certificate besides windlass's own.
     pub additional_sans: Vec<String>,
     /// The secure port: 443.
     pub port: u16,
+}
+
+/// From where something may be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum AccessSource {
+    /// A range of addresses.
+    Range(IpNet),
+    /// The ranges of a prefix list, by its id (`pl-…`).
+    PrefixList(String),
+}
+
+impl fmt::Display for AccessSource {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(range) => range.fmt(formatter),
+            Self::PrefixList(id) => id.fmt(formatter),
+        }
+    }
 }
 
 /// Which SSH key instances get.
@@ -160,7 +182,7 @@ pub struct InstanceGroup {
     pub max_size: u32,
     /// Such as `t3.medium`.
     pub machine_type: String,
-    /// As written: an AMI id, `owner/name`, or `ssm:<parameter>`.
+    /// As written: an AMI's id, or `owner/name`.
     pub image: String,
     /// Names of subnets.
     pub subnets: Vec<String>,

@@ -8,7 +8,8 @@ use windlass_bootstrap::tags::INSTANCE_GROUP;
 
 use super::check::check;
 use super::cluster::{
-    Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, SshKey, Subnet, Volume,
+    AccessSource, Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, SshKey,
+    Subnet, Volume,
 };
 use super::default::fill;
 use super::problem::{Problem, Problems};
@@ -77,8 +78,9 @@ fn convert(
         network: network(spec)?,
         subnets,
         api: api(spec)?,
-        ssh_access: parse_all(spec.ssh_access.as_ref()?)?,
+        ssh_access: sources(spec.ssh_access.as_ref()?)?,
         ssh_key: ssh_key(spec, credentials),
+        container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
         etcd: spec.etcd_clusters.as_ref()?.iter().map(etcd_cluster).collect::<Option<_>>()?,
         plugin: plugin(spec.networking.as_ref()?)?,
         cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
@@ -86,8 +88,8 @@ fn convert(
     })
 }
 
-fn parse_all<T: std::str::FromStr>(texts: &[String]) -> Option<Vec<T>> {
-    texts.iter().map(|text| text.parse().ok()).collect()
+fn sources(texts: &[String]) -> Option<Vec<AccessSource>> {
+    texts.iter().map(|text| super::check::access(text).ok()).collect()
 }
 
 fn network(spec: &v1alpha2::ClusterSpec) -> Option<Network> {
@@ -115,7 +117,7 @@ fn api(spec: &v1alpha2::ClusterSpec) -> Option<Api> {
     let api = spec.api.as_ref()?;
     let names = spec.additional_sans.iter().flatten().chain(&spec.master_public_name);
     Some(Api {
-        access: parse_all(spec.kubernetes_api_access.as_ref()?)?,
+        access: sources(spec.kubernetes_api_access.as_ref()?)?,
         elastic_ip: api.elastic_ip.is_some(),
         additional_sans: names.cloned().collect(),
         port: API_PORT,

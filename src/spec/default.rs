@@ -151,6 +151,7 @@ fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
     }
     spec.kubernetes_api_access.get_or_insert_with(|| API_ACCESS.map(str::to_owned).to_vec());
     spec.ssh_access.get_or_insert_default();
+    spec.iam.get_or_insert_default().allow_container_registry.get_or_insert(false);
     let authorization = spec.authorization.get_or_insert_with(AuthorizationSpec::default);
     if authorization.always_allow.is_none() {
         authorization.rbac.get_or_insert(RbacSpec {});

@@ -14,6 +14,7 @@ mod complete;
 pub mod create;
 pub mod default;
 pub mod explain;
+mod hints;
 pub mod path;
 pub mod problem;
 pub mod set;

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+use super::hints;
 use super::problem::{ObjectId, Problem, Problems};
 use super::v1alpha2::{Cluster, InstanceGroup, Object};
 use super::yaml::join;
@@ -50,6 +51,7 @@ const CLUSTER: &[(&str, Support)] = &[
     ("spec.etcdClusters[].provider", Fixed(&["\"Manager\""])),
     ("spec.etcdClusters[].version", Honoured),
     ("spec.externalDns.provider", Fixed(&["\"none\""])),
+    ("spec.iam.allowContainerRegistry", Honoured),
     ("spec.iam.legacy", Fixed(&["false"])),
     ("spec.isolateMasters", Fixed(&["false"])),
     ("spec.karpenter.enabled", Fixed(&["false"])),
@@ -175,7 +177,12 @@ fn check<T: Object>(document: &T, rows: &Rows) -> Problems {
         Ok(value) => walk(&value, rows, "", &mut problems),
         Err(error) => problems.push(Problem::at("", error.to_string())),
     }
-    Problems(problems.0.into_iter().map(|problem| problem.of(&object)).collect())
+    let finish = |mut problem: Problem| {
+        let general = || hints::hint(T::KIND == Cluster::KIND, &problem.path).unwrap_or("leave it out");
+        problem.hint = problem.hint.take().or_else(|| Some(general().to_owned()));
+        problem.of(&object)
+    };
+    Problems(problems.0.into_iter().map(finish).collect())
 }
 
 fn walk(value: &Value, rows: &Rows, path: &str, problems: &mut Problems) {
@@ -193,7 +200,7 @@ fn walk(value: &Value, rows: &Rows, path: &str, problems: &mut Problems) {
 
 /// Fields of a value whose row does not say everything.
 fn under(value: &Value, rows: &Rows, path: &str, known: bool, problems: &mut Problems) {
-    let refuse = |path: &str| Problem::at(path, "this field is not supported yet").hint("leave it out");
+    let refuse = |path: &str| Problem::at(path, "this field is not supported yet");
     match value {
         Value::Array(items) if items.is_empty() => {}
         Value::Array(items) if rows.under.contains_key("[]") => {

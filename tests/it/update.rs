@@ -166,6 +166,7 @@ fn specification() -> Cluster {
         ssh_public_key: Some(
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIBiiE2GyAdsj0f9vQsSYwdJCjSJIbl5DGMLmQIGKnF7 me".to_owned(),
         ),
+        ssh_access: vec!["203.0.113.0/24".to_owned(), "pl-0123456789abcdef0".to_owned()],
         cloud_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         ..CreateOptions::default()
     };

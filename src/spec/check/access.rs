@@ -1,8 +1,7 @@
 //! Who may reach the cluster.
 
-use ipnet::IpNet;
-
 use super::{Report, text};
+use crate::spec::cluster::AccessSource;
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{ClusterSpec, InstanceGroup, InstanceGroupRole, SshCredential};
 
@@ -24,13 +23,15 @@ fn sources(path: &str, sources: Option<&[String]>, report: &mut Report<'_>) {
     }
 }
 
-/// A range from which something may be reached.
-pub(in crate::spec) fn access(text: &str) -> Result<IpNet, Problem> {
-    if text.starts_with("pl-") {
-        return Err(Problem::at("", format!("prefix lists (`{text}`) are not supported yet"))
-            .hint("write address ranges"));
+/// From where something may be reached: a range, or the id of a prefix list.
+pub(in crate::spec) fn access(text: &str) -> Result<AccessSource, Problem> {
+    let Some(id) = text.strip_prefix("pl-") else { return text::net(text).map(AccessSource::Range) };
+    let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if (8..=17).contains(&id.len()) && id.bytes().all(lower_hex) {
+        return Ok(AccessSource::PrefixList(text.to_owned()));
     }
-    text::net(text)
+    Err(Problem::at("", format!("`{text}` is not the id of a prefix list"))
+        .hint("write it as AWS does, such as `pl-0123456789abcdef0`, or write address ranges"))
 }
 
 /// One way in, and an Elastic IP only for a single master.

@@ -32,9 +32,7 @@ pub fn check_change(
 fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {
     if old.metadata.name != new.metadata.name {
         let message = "a cluster can't be renamed";
-        report.push(
-            Problem::at("metadata.name", message).hint("create a new cluster and move workloads to it"),
-        );
+        report.push(Problem::at("metadata.name", message).hint(ANOTHER_CLUSTER));
     }
 }
 
@@ -60,10 +58,18 @@ fn instance_groups(old: &[InstanceGroup], new: &[InstanceGroup], problems: &mut 
         let master = before.spec.role == Some(InstanceGroupRole::Master);
         if master && before.spec.subnets != group.spec.subnets {
             let message = "a master's subnet can't be changed: its volume and its address are there";
-            report.push(Problem::at("spec.subnets", message));
+            report.push(Problem::at("spec.subnets", message).hint(back(before.spec.subnets.as_deref())));
         }
     }
 }
+
+/// The way back from a change of a list.
+fn back(before: Option<&[String]>) -> String {
+    format!("keep `{}`, or {ANOTHER_CLUSTER}", before.unwrap_or_default().join(", "))
+}
+
+/// The way to do what no running cluster can do.
+const ANOTHER_CLUSTER: &str = "create a new cluster and move workloads to it";
 
 type Text = fn(&ClusterSpec) -> Option<&str>;
 
@@ -88,7 +94,7 @@ fn ranges(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
         let (old, new) = (value(old).unwrap_or_default(), value(new).unwrap_or_default());
         if old != new {
             let message = format!("`{old}` can't be changed to `{new}`: {reason}");
-            let hint = format!("write `{old}`, or create a new cluster and move workloads to it");
+            let hint = format!("write `{old}`, or {ANOTHER_CLUSTER}");
             report.push(Problem::at(path, message).hint(hint));
         }
     }
@@ -122,7 +128,7 @@ fn plugin(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
     if old != new {
         let message =
             format!("`{old}` can't be changed to `{new}`: running pods have the old plug-in's addresses");
-        let hint = "create a new cluster and move workloads to it";
+        let hint = format!("write `{old}`, or {ANOTHER_CLUSTER}");
         report.push(Problem::at("spec.networking", message).hint(hint));
     }
 }
@@ -133,7 +139,7 @@ fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
         let Some((index, after)) = clusters.find(|(_, cluster)| cluster.name == before.name) else {
             let name = before.name.as_deref().unwrap_or_default();
             let message = format!("the etcd cluster `{name}` can't be removed: it holds the cluster's data");
-            report.push(Problem::at("spec.etcdClusters", message));
+            report.push(Problem::at("spec.etcdClusters", message).hint("put it back as it was"));
             continue;
         };
         let path = format!("spec.etcdClusters[{index}].etcdMembers");
@@ -142,7 +148,8 @@ fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
         let members = after.etcd_members.as_deref().unwrap_or_default();
         if known.len() != members.len() || !members.iter().all(|member| known.contains_key(&member.name)) {
             let message = "members can't be added, removed or renamed yet: each is a volume with data";
-            report.push(Problem::at(&path, message));
+            let names = known.keys().filter_map(|name| name.as_deref()).collect::<Vec<_>>().join(", ");
+            report.push(Problem::at(&path, message).hint(format!("keep the members as they are: {names}")));
         }
         for (index, member) in members.iter().enumerate() {
             if let Some(before) = known.get(&member.name) {
@@ -169,15 +176,25 @@ fn changed_member(old: &EtcdMemberSpec, new: &EtcdMemberSpec, path: &str, report
             let shown =
                 |text: &Option<String>| text.as_ref().map_or_else(nothing, |text| format!("`{text}`"));
             let message = format!("{} can't be changed to {}: {reason}", shown(old), shown(new));
-            report.push(Problem::at(format!("{path}.{field}"), message));
+            report.push(Problem::at(format!("{path}.{field}"), message).hint(hint_for(old.as_deref())));
         }
     }
     if old.encrypted_volume != new.encrypted_volume {
         let message = "whether the volume is encrypted can't be changed: EBS can't do it in place";
-        report.push(Problem::at(format!("{path}.encryptedVolume"), message));
+        let before = old.encrypted_volume.map(|encrypted| encrypted.to_string());
+        let hint = hint_for(before.as_deref());
+        report.push(Problem::at(format!("{path}.encryptedVolume"), message).hint(hint));
     }
     if new.volume_size < old.volume_size {
         let message = "a volume can't be made smaller";
-        report.push(Problem::at(format!("{path}.volumeSize"), message));
+        let size = old.volume_size.unwrap_or_default();
+        let hint = format!("write {size}, or more");
+        report.push(Problem::at(format!("{path}.volumeSize"), message).hint(hint));
     }
+}
+
+/// The way back from a change of a member.
+fn hint_for(before: Option<&str>) -> String {
+    let before = before.map_or_else(|| "leave it out".to_owned(), |before| format!("write `{before}`"));
+    format!("{before}, or {ANOTHER_CLUSTER}")
 }

@@ -18,10 +18,11 @@ pub(super) fn check(spec: &ClusterSpec, groups: &[InstanceGroup], report: &mut R
         report.missing("spec.etcdClusters", "leave the field out, or write the cluster `main`");
     }
     let mut names = BTreeSet::new();
+    let first = clusters.first().and_then(|cluster| cluster.version.as_deref()).unwrap_or_default();
     for (index, cluster) in clusters.iter().enumerate() {
         let path = format!("spec.etcdClusters[{index}]");
         name(cluster, &path, &mut names, report);
-        version(cluster, &path, report);
+        version(cluster, first, &path, report);
         members(cluster, &path, groups, report);
         addresses(spec, cluster, &path, groups, report);
         for (index, member) in cluster.etcd_members.iter().flatten().enumerate() {
@@ -54,7 +55,8 @@ fn name<'a>(
     }
 }
 
-fn version(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) {
+/// All etcd clusters have one version, that of the first.
+fn version(cluster: &EtcdClusterSpec, first: &str, path: &str, report: &mut Report<'_>) {
     let text = cluster.version.as_deref().unwrap_or_default();
     let path = format!("{path}.version");
     match Version::parse(text) {
@@ -65,9 +67,16 @@ fn version(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) {
         Some(version) if version.major != 3 || version.minor < 5 => report.push(
             Problem::at(path, format!("etcd {version} is not supported")).hint("windlass runs 3.5 and later"),
         ),
+        Some(_) if text != first => report.push(
+            Problem::at(path, format!("etcd {text} is not the version of the first etcd cluster ({first})"))
+                .hint("all etcd clusters have one version: they share a binary"),
+        ),
         Some(_) => {}
     }
 }
+
+/// More members than these make etcd slower and no safer.
+const MOST_MEMBERS: usize = 7;
 
 /// Every master has a member, every member a master of its own, and their number is odd.
 fn members(cluster: &EtcdClusterSpec, path: &str, groups: &[InstanceGroup], report: &mut Report<'_>) {
@@ -112,7 +121,7 @@ fn members(cluster: &EtcdClusterSpec, path: &str, groups: &[InstanceGroup], repo
     for master in masters.difference(&held) {
         report.push(Problem::at(&path, format!("the master group `{master}` has no member")));
     }
-    if members.len().is_multiple_of(2) {
+    if members.len().is_multiple_of(2) || members.len() > MOST_MEMBERS {
         let message = format!("an etcd cluster can't have {} members", members.len());
         report.push(Problem::at(path, message).hint("it has 1, 3, 5 or 7"));
     }

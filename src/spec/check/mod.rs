@@ -11,7 +11,7 @@ mod instance_group;
 mod network;
 mod text;
 
-pub(super) use access::public_key;
+pub(super) use access::{access, public_key};
 pub(super) use instance_group::{GROUP_LABEL, MOST_INSTANCES};
 pub(super) use text::{dns_name, net};
 

@@ -110,9 +110,10 @@ pub(in crate::spec) fn taint(text: &str) -> Result<(&str, &str), Problem> {
 
 /// A machine image: `ami-…` or `<owner>/<name>`.
 pub(in crate::spec) fn image(text: &str) -> Result<(), Problem> {
-    if text.starts_with("ssm:") {
+    if let Some(parameter) = text.strip_prefix("ssm:") {
+        let hint = "write the AMI's id, which this prints: aws ssm get-parameter --query Parameter.Value --output text";
         return Err(refuse(format!("SSM parameters (`{text}`) are not supported yet"))
-            .hint("write an AMI's id (`ami-…`), or `<account id or self>/<name>`"));
+            .hint(format!("{hint} --name {parameter}")));
     }
     let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let owner = |owner: &str| {

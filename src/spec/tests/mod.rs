@@ -2,11 +2,13 @@
 
 mod change;
 mod create;
+mod defects;
 mod explain;
 mod many;
 mod mutations;
 mod properties;
 mod read;
+mod rules;
 mod set;
 
 use super::{Problems, Source, read};
