@@ -120,7 +120,11 @@ const ADVISERS: [Adviser; 15] = [
         Some(advice(error.hint(), exit))
     },
     |error| error.downcast_ref().map(|error: &StateError| advice(error.hint(), None)),
-    |error| error.downcast_ref().map(|error: &StoreError| advice(error.hint(), None)),
+    |error| {
+        let error: &StoreError = error.downcast_ref()?;
+        let lost = matches!(error, StoreError::LeaseLost { .. });
+        Some(advice(error.hint(), lost.then_some(Exit::Locked)))
+    },
     |error| error.downcast_ref().map(|error: &BucketError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &SecretsError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &KubeconfigError| advice(error.hint(), None)),

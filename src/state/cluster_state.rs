@@ -322,14 +322,21 @@ impl ClusterState {
         self.store.delete(&layout::ssh_credential(&self.name, name), read).await.map_err(self.failed())
     }
 
-    /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes first, so that what an
-    /// interrupted attempt leaves is no cluster.
+    /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes after all else: what an
+    /// interrupted attempt leaves is seen as a cluster, and is deleted like one. The lease goes last.
     pub async fn purge(&self) -> Result<(), StateError> {
-        let key = layout::cluster(&self.name);
-        if let Some(cluster) = self.store.get(&key).await.map_err(self.failed())? {
-            self.store.delete(&key, &cluster.version).await.map_err(self.failed())?;
-        }
-        self.store.purge(&layout::cluster_prefix(&self.name)).await.map_err(self.failed())
+        let last = [layout::cluster(&self.name), layout::lock(&self.name)];
+        self.store.purge(&layout::cluster_prefix(&self.name), &last).await.map_err(self.failed())
+    }
+
+    /// Whether there is no cluster, and yet something of one: what an interrupted run has left.
+    pub async fn is_a_remnant(&self) -> Result<bool, StateError> {
+        let children = self.store.children(&layout::cluster_prefix(&self.name)).await;
+        let children = children.map_err(self.failed())?;
+        let names = || children.iter().map(String::as_str);
+        Ok(!children.is_empty()
+            && !names().any(|name| name == layout::CLUSTER_FILE)
+            && !layout::is_of_kops(names()))
     }
 
     async fn put(&self, key: &str, text: String, condition: Condition) -> Result<Version, StateError> {

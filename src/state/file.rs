@@ -91,8 +91,9 @@ impl FileStore {
         .await
     }
 
-    pub(super) async fn purge(&self, prefix: &str) -> Result<(), StoreError> {
-        let keys = self.list(prefix).await?;
+    pub(super) async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
+        let mut keys = self.list(prefix).await?;
+        keys.sort_by_key(|key| last.iter().position(|last| last == key));
         let folder = self.folder.clone();
         blocking(move || {
             if keys.is_empty() {

@@ -2,37 +2,55 @@
 //!
 //! It is an object that is written only where none is, renewed while its holder works, and deleted at the end. Another
 //! operator takes it over only when its holder is certainly gone, or has not renewed it for so long that no clock can be
-//! that wrong. Because a lease is only advice (its holder may be asleep while it is taken over), every write of the state
-//! also names the version it was planned from.
+//! that wrong.
+//!
+//! # What the lease guarantees, and what the ETags do
+//!
+//! - **Of two holders, one writes.** A holder's write below the cluster starts only after a look at both its clocks and
+//!   at the lease itself (`fence`): one whose lease has lapsed, was taken over, or was taken away with `unlock --force`
+//!   starts no further write. As long as the operators' clocks are at most `CLOCK_SKEW` apart and nobody uses force, no
+//!   write starts while the lease is somebody else's.
+//! - **What the lease can't do** is to call back a request that is under way: a write that started in time may take
+//!   effect after the lease has changed hands, and so may one of a holder whose clock is more wrong than that.
+//! - **No update is lost**, then as ever: every write names the version of the object that it was planned from, and the
+//!   store refuses it when another one is there. Nothing of that depends on a clock or on the lease. (What no condition
+//!   can tell from the present is an absence from an earlier one: a creation that the network keeps back while a second
+//!   copy of it is carried out, and what that wrote deleted, may still be carried out too.)
+//!
+//! `simulation` tries both on thousands of interleavings of operators, on a network that loses, repeats and delays.
 
 use std::fmt::Write as _;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use futures::future::{BoxFuture, Either, select};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 
+use super::clock::{Clock, SystemClock};
 use super::cluster_state::ClusterState;
+use super::fence::{TAKEN_AWAY, Tenure, Until};
 use super::holder::Holder;
 use super::layout;
-use super::store::{Condition, Store, StoreError, Version};
+use super::store::{Condition, StoreError, Version};
 
 /// How long a lease is good for, and how often it is renewed.
 #[derive(Clone, Copy, Debug)]
-struct Terms {
+pub(super) struct Terms {
     lifetime: Duration,
     renewal: Duration,
 }
 
 /// Three renewals fit into a lease's lifetime.
-const TERMS: Terms = Terms { lifetime: Duration::from_mins(1), renewal: Duration::from_secs(20) };
+pub(super) const TERMS: Terms = Terms { lifetime: Duration::from_mins(1), renewal: Duration::from_secs(20) };
 
 /// How far the clocks of two operators may be apart.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(2);
 
 /// The object's version of format.
 const FORMAT: u32 = 1;
@@ -129,13 +147,14 @@ impl LeaseError {
     }
 }
 
-/// A lease that is held, and renewed until it is released or dropped.
+/// A lease that is held, and renewed until it is released or dropped. Until then, what is written through the store
+/// that it was acquired with (and its clones) is written under it.
 #[derive(Debug)]
 pub struct Lease {
     state: ClusterState,
-    id: String,
+    tenure: Arc<Tenure>,
     lost: watch::Receiver<Option<String>>,
-    renewer: JoinHandle<()>,
+    renewer: Option<JoinHandle<()>>,
 }
 
 impl Lease {
@@ -145,10 +164,22 @@ impl Lease {
     }
 
     async fn acquire_for(state: &ClusterState, holder: Holder, terms: Terms) -> Result<Self, LeaseError> {
+        let (mut lease, renewal) = Self::take(state, holder, Arc::new(SystemClock), terms).await?;
+        lease.renewer = Some(tokio::spawn(renewal));
+        Ok(lease)
+    }
+
+    /// Takes the lease; whoever does must run its renewal.
+    pub(super) async fn take(
+        state: &ClusterState,
+        holder: Holder,
+        clock: Arc<dyn Clock>,
+        terms: Terms,
+    ) -> Result<(Self, BoxFuture<'static, ()>), LeaseError> {
         let key = layout::lock(state.name());
-        let now = Timestamp::now();
-        let record =
-            LeaseRecord { version: FORMAT, id: nonce()?, holder, since: now, expires: now + terms.lifetime };
+        let until = good_until(&*clock, terms);
+        let now = clock.now();
+        let record = LeaseRecord { version: FORMAT, id: nonce()?, holder, since: now, expires: until.time };
         let condition = match read(state).await? {
             None => Condition::Absent,
             Some((held, version)) if held.is_over(now) => {
@@ -157,28 +188,21 @@ impl Lease {
             }
             Some((held, _)) => return Err(held_by(state, held)),
         };
-        match state.store().put(&key, bytes(&record, &key)?, condition).await {
-            Ok(version) => Ok(Self::keep(state.clone(), record, version, terms)),
-            Err(error) if error.is_changed() => Err(match read(state).await? {
-                Some((held, _)) => held_by(state, held),
-                None => LeaseError::Lost {
-                    cluster: state.name().to_owned(),
-                    reason: "somebody else had it just now".to_owned(),
-                },
-            }),
-            Err(source) => Err(LeaseError::Store { cluster: state.name().to_owned(), source }),
-        }
+        let version = match state.store().put(&key, bytes(&record, &key)?, condition).await {
+            Ok(version) => version,
+            Err(error) => written_after_all(state, &record, error).await?,
+        };
+        let tenure = Arc::new(Tenure::new(key, record.id.clone(), clock, until));
+        state.store().fence().put_up(layout::cluster_prefix(state.name()), tenure.clone());
+        let renewal = renew(state.clone(), tenure.clone(), record, version, terms);
+        let lost = tenure.listen();
+        Ok((Self { state: state.clone(), tenure, lost, renewer: None }, Box::pin(renewal)))
     }
 
-    fn keep(state: ClusterState, record: LeaseRecord, version: Version, terms: Terms) -> Self {
-        let (sender, lost) = watch::channel(None);
-        let id = record.id.clone();
-        let (store, key) = (state.store().clone(), layout::lock(state.name()));
-        let renewer = tokio::spawn(async move {
-            let reason = renew(&store, &key, record, version, terms).await;
-            sender.send_replace(Some(reason));
-        });
-        Self { state, id, lost, renewer }
+    /// Different for every lease.
+    #[cfg(test)]
+    pub(super) fn id(&self) -> &str {
+        &self.tenure.id
     }
 
     /// Ends when the lease is lost, with how. Whoever holds it must stop then.
@@ -193,14 +217,16 @@ impl Lease {
 
     /// Gives the lease back. One that is somebody else's by now, or gone with its cluster, is left alone.
     pub async fn release(mut self) -> Result<(), LeaseError> {
-        self.renewer.abort();
-        // A renewal that is under way may still write; what is deleted must be what it wrote.
-        let _ = (&mut self.renewer).await;
+        if let Some(renewer) = &mut self.renewer {
+            renewer.abort();
+            // A renewal that is under way may still write; what is deleted must be what it wrote.
+            let _ = renewer.await;
+        }
         let failed = |source| LeaseError::Store { cluster: self.state.name().to_owned(), source };
         loop {
             match read(&self.state).await? {
-                Some((record, version)) if record.id == self.id => {
-                    match self.state.store().delete(&layout::lock(self.state.name()), &version).await {
+                Some((record, version)) if record.id == self.tenure.id => {
+                    match self.state.store().delete(&self.tenure.lock, &version).await {
                         Err(error) if error.is_changed() => {}
                         other => return other.map_err(failed),
                     }
@@ -213,7 +239,33 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewer.abort();
+        if let Some(renewer) = &self.renewer {
+            renewer.abort();
+        }
+        let prefix = layout::cluster_prefix(self.state.name());
+        self.state.store().fence().take_down(&prefix, &self.tenure);
+    }
+}
+
+/// Until when a lease is good that is asked for now.
+fn good_until(clock: &dyn Clock, terms: Terms) -> Until {
+    Until { time: clock.now() + terms.lifetime, elapsed: clock.elapsed() + terms.lifetime }
+}
+
+/// After a write of a lease that failed: it may have been carried out, and only its reply been lost.
+async fn written_after_all(
+    state: &ClusterState,
+    record: &LeaseRecord,
+    error: StoreError,
+) -> Result<Version, LeaseError> {
+    let cluster = || state.name().to_owned();
+    match read(state).await {
+        Ok(Some((found, version))) if found.id == record.id => Ok(version),
+        Ok(Some((held, _))) if error.is_changed() => Err(held_by(state, held)),
+        Ok(None) if error.is_changed() => {
+            Err(LeaseError::Lost { cluster: cluster(), reason: "somebody else had it just now".to_owned() })
+        }
+        _ => Err(LeaseError::Store { cluster: cluster(), source: error }),
     }
 }
 
@@ -231,34 +283,81 @@ pub async fn current(state: &ClusterState) -> Result<Option<LeaseRecord>, LeaseE
     Ok(read(state).await?.map(|(record, _)| record))
 }
 
-/// Renews until it can't; returns why. A renewal that fails on the way is tried again until the lease has expired.
+/// Deletes a lease whose holder is certainly gone, so that a run that has nothing to do leaves none behind.
+pub async fn clear_away(state: &ClusterState) -> Result<(), LeaseError> {
+    let Some((record, version)) = read(state).await? else { return Ok(()) };
+    if !record.holder.is_gone() {
+        return Ok(());
+    }
+    match state.store().delete(&layout::lock(state.name()), &version).await {
+        // Somebody took it over: it is in use.
+        Err(error) if error.is_changed() => Ok(()),
+        other => other.map_err(|source| LeaseError::Store { cluster: state.name().to_owned(), source }),
+    }
+}
+
+/// Renews until the lease is lost. A renewal that fails on the way is tried again until the lease has lapsed.
 async fn renew(
-    store: &Store,
-    key: &str,
+    state: ClusterState,
+    tenure: Arc<Tenure>,
     mut record: LeaseRecord,
     mut version: Version,
     terms: Terms,
-) -> String {
-    let Terms { lifetime, renewal } = terms;
-    let mut good_until = Instant::now() + lifetime;
+) {
+    let clock = tenure.clock.clone();
+    let mut failure = None;
     loop {
-        sleep(renewal).await;
-        record.expires = Timestamp::now() + lifetime;
-        let renewed_at = Instant::now();
-        let bytes = match bytes(&record, key) {
-            Ok(bytes) => bytes,
-            Err(error) => return error.to_string(),
+        clock.sleep(terms.renewal.min(tenure.remaining())).await;
+        let until = good_until(&*clock, terms);
+        record.expires = until.time;
+        let renewal = {
+            let renewal = pin!(renew_once(&state, &record, &version));
+            match select(renewal, clock.sleep(tenure.remaining())).await {
+                Either::Left((renewal, _)) => Some(renewal),
+                Either::Right(_) => None,
+            }
         };
-        match store.put(key, bytes, Condition::Unchanged(version.clone())).await {
-            Ok(renewed) => {
+        match renewal {
+            Some(Ok(Renewal::Done(renewed))) => {
                 version = renewed;
-                good_until = renewed_at + lifetime;
+                tenure.extend(until);
             }
-            Err(error) if error.is_changed() => return "somebody took it away".to_owned(),
-            Err(error) if Instant::now() + renewal > good_until => {
-                return format!("it could not be renewed: {error}");
+            Some(Ok(Renewal::TakenAway)) => return tenure.lose(TAKEN_AWAY),
+            Some(Err(error)) => {
+                tracing::warn!("could not renew the lock, trying again: {error}");
+                failure = Some(error);
             }
-            Err(error) => tracing::warn!("could not renew the lock, trying again: {error}"),
+            None => {}
+        }
+        if tenure.remaining().is_zero() {
+            let why = failure.map_or("there was no answer in time".to_owned(), |error| error.to_string());
+            return tenure.lose(&format!("it could not be renewed: {why}"));
+        }
+    }
+}
+
+/// How a renewal ended.
+enum Renewal {
+    Done(Version),
+    TakenAway,
+}
+
+/// Renews once. What is found in the place of what was read may be an earlier renewal whose reply was lost.
+async fn renew_once(
+    state: &ClusterState,
+    record: &LeaseRecord,
+    version: &Version,
+) -> Result<Renewal, LeaseError> {
+    let key = layout::lock(state.name());
+    let mut version = version.clone();
+    loop {
+        match state.store().put(&key, bytes(record, &key)?, Condition::Unchanged(version)).await {
+            Ok(renewed) => return Ok(Renewal::Done(renewed)),
+            Err(error) if error.is_changed() => match read(state).await? {
+                Some((found, found_version)) if found.id == record.id => version = found_version,
+                _ => return Ok(Renewal::TakenAway),
+            },
+            Err(source) => return Err(LeaseError::Store { cluster: state.name().to_owned(), source }),
         }
     }
 }
@@ -298,6 +397,7 @@ fn nonce() -> Result<String, LeaseError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Store;
 
     const QUICK: Terms = Terms { lifetime: Duration::from_mins(1), renewal: Duration::from_millis(5) };
 
@@ -357,7 +457,7 @@ mod tests {
         let before = current(&state).await.unwrap().unwrap();
         let mut after = before.clone();
         while after.expires == before.expires {
-            sleep(QUICK.renewal).await;
+            tokio::time::sleep(QUICK.renewal).await;
             after = current(&state).await.unwrap().unwrap();
         }
         assert_eq!((&after.id, after.since), (&before.id, before.since));

@@ -6,17 +6,23 @@
 //! - [`revision`]: what was applied.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
-//! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't.
+//! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
+//! lease adds to that, and what it doesn't, stands in [`lease`].
 
+mod clock;
 pub mod cluster_state;
+mod fence;
 pub mod file;
 pub mod holder;
 pub mod layout;
 pub mod lease;
 pub mod memory;
+mod requests;
 pub mod revision;
 pub mod s3;
 pub mod secrets;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 
 pub use cluster_state::{ClusterState, Specification, StateError, Stored};

@@ -1,8 +1,7 @@
 //! A store in an S3 bucket.
 //!
-//! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`. S3 answers 412 when the condition
-//! doesn't hold, and 409 when another write of the same key is under way, which says nothing and is tried again
-//! (S3 User Guide, "Conditional writes").
+//! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; [`super::requests`] makes of them what
+//! a store does.
 
 use std::time::Duration;
 
@@ -19,11 +18,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use serde_json::json;
 use thiserror::Error;
 
+use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
 use crate::aws::{AwsError, Class, Clients, During};
-
-/// How often a write is tried while another of the same key is under way.
-const CONFLICTS: u32 = 8;
 
 /// How many versions one DeleteObjects takes.
 const DELETE_BATCH: usize = 1000;
@@ -148,85 +145,6 @@ impl S3Store {
         Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
     }
 
-    pub(super) async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        let answer = self.client.get_object().bucket(&self.bucket).key(self.key(key)).send().await;
-        let answer = match answer.during("s3", "GetObject", self.place(key)) {
-            Ok(answer) => answer,
-            Err(error) if is_missing_key(&error) => return Ok(None),
-            Err(error) => return Err(self.failed("read", key)(error)),
-        };
-        let version =
-            version(answer.e_tag(), "GetObject", &self.place(key)).map_err(self.failed("read", key))?;
-        let bytes = answer.body.collect().await.map_err(|error| {
-            let mut cause = AwsError::unexpected("s3", "GetObject", self.place(key), error.to_string());
-            cause.class = Class::Network;
-            self.failed("read", key)(cause)
-        })?;
-        Ok(Some(Object { bytes: bytes.to_vec(), version }))
-    }
-
-    pub(super) async fn put(
-        &self,
-        key: &str,
-        bytes: Vec<u8>,
-        condition: &Condition,
-    ) -> Result<Version, StoreError> {
-        let mut conflicts = 0;
-        loop {
-            let error = match self.try_put(key, bytes.clone(), condition).await {
-                Ok(version) => return Ok(version),
-                Err(error) => error,
-            };
-            if error.class == Class::Conflict && conflicts < CONFLICTS {
-                conflicts += 1;
-                tokio::time::sleep(Duration::from_millis(50) * conflicts).await;
-                continue;
-            }
-            let refused = matches!(error.class, Class::PreconditionFailed | Class::Conflict);
-            // S3 answers 404 to If-Match on a key that is gone.
-            return if refused || is_missing_key(&error) {
-                self.written(key, &bytes).await
-            } else {
-                Err(self.failed("write", key)(error))
-            };
-        }
-    }
-
-    async fn try_put(&self, key: &str, bytes: Vec<u8>, condition: &Condition) -> Result<Version, AwsError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
-        let put = match condition {
-            Condition::Absent => put.if_none_match("*"),
-            Condition::Unchanged(version) => put.if_match(&version.0),
-        };
-        let answer = put.body(ByteStream::from(bytes)).send().await;
-        let answer = answer.during("s3", "PutObject", self.place(key))?;
-        version(answer.e_tag(), "PutObject", &self.place(key))
-    }
-
-    /// After a refusal: the SDK may have tried twice, and the first attempt may have written before its reply was lost.
-    async fn written(&self, key: &str, bytes: &[u8]) -> Result<Version, StoreError> {
-        match self.get(key).await? {
-            Some(found) if found.bytes == bytes => Ok(found.version),
-            _ => Err(StoreError::Changed { key: key.to_owned() }),
-        }
-    }
-
-    pub(super) async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).if_match(&version.0);
-        let answer = delete.send().await.during("s3", "DeleteObject", self.place(key));
-        match answer {
-            Ok(_) => Ok(()),
-            Err(error) if is_missing_key(&error) => Ok(()),
-            Err(error) if matches!(error.class, Class::PreconditionFailed | Class::Conflict) => {
-                match self.get(key).await? {
-                    None => Ok(()),
-                    Some(_) => Err(StoreError::Changed { key: key.to_owned() }),
-                }
-            }
-            Err(error) => Err(self.failed("delete", key)(error)),
-        }
-    }
-
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix));
         let mut pages = request.into_paginator().send();
@@ -265,10 +183,15 @@ impl S3Store {
         Ok(names)
     }
 
-    pub(super) async fn purge(&self, prefix: &str) -> Result<(), StoreError> {
-        let doomed = self.versions(prefix).await.map_err(self.failed("list", prefix))?;
-        for batch in doomed.chunks(DELETE_BATCH) {
-            self.delete_batch(prefix, batch).await?;
+    pub(super) async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
+        let mut doomed = self.versions(prefix).await.map_err(self.failed("list", prefix))?;
+        // What one DeleteObjects deletes has no order.
+        let turn = |object: &ObjectIdentifier| last.iter().position(|key| self.key(key) == object.key());
+        doomed.sort_by_key(turn);
+        for same_turn in doomed.chunk_by(|one, other| turn(one) == turn(other)) {
+            for batch in same_turn.chunks(DELETE_BATCH) {
+                self.delete_batch(prefix, batch).await?;
+            }
         }
         Ok(())
     }
@@ -323,6 +246,66 @@ impl S3Store {
 
     fn unexpected(&self, operation: &'static str, key: &str, message: &str) -> StoreError {
         self.failed("delete", key)(AwsError::unexpected("s3", operation, self.place(key), message))
+    }
+}
+
+impl Requests for S3Store {
+    async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let answer = self.client.get_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let answer = match answer.during("s3", "GetObject", self.place(key)) {
+            Ok(answer) => answer,
+            Err(error) if is_missing_key(&error) => return Ok(None),
+            Err(error) => return Err(self.failed("read", key)(error)),
+        };
+        let version =
+            version(answer.e_tag(), "GetObject", &self.place(key)).map_err(self.failed("read", key))?;
+        let bytes = answer.body.collect().await.map_err(|error| {
+            let mut cause = AwsError::unexpected("s3", "GetObject", self.place(key), error.to_string());
+            cause.class = Class::Network;
+            self.failed("read", key)(cause)
+        })?;
+        Ok(Some(Object { bytes: bytes.to_vec(), version }))
+    }
+
+    async fn try_put(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        condition: &Condition,
+    ) -> Result<Answer<Version>, StoreError> {
+        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Unchanged(version) => put.if_match(&version.0),
+        };
+        let answer = put.body(ByteStream::from(bytes)).send().await;
+        match answer.during("s3", "PutObject", self.place(key)) {
+            Ok(answer) => version(answer.e_tag(), "PutObject", &self.place(key))
+                .map(Answer::Done)
+                .map_err(self.failed("write", key)),
+            Err(error) => refusal(&error).ok_or_else(|| self.failed("write", key)(error)),
+        }
+    }
+
+    async fn try_delete(&self, key: &str, version: &Version) -> Result<Answer<()>, StoreError> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).if_match(&version.0);
+        match delete.send().await.during("s3", "DeleteObject", self.place(key)) {
+            Ok(_) => Ok(Answer::Done(())),
+            Err(error) => refusal(&error).ok_or_else(|| self.failed("delete", key)(error)),
+        }
+    }
+
+    async fn pause(&self, conflicts: u32) {
+        tokio::time::sleep(Duration::from_millis(50) * conflicts).await;
+    }
+}
+
+/// What an error says about a condition. S3 answers 404 to If-Match on a key that is gone.
+fn refusal<T>(error: &AwsError) -> Option<Answer<T>> {
+    match error.class {
+        Class::Conflict => Some(Answer::Busy),
+        Class::PreconditionFailed => Some(Answer::Refused),
+        _ => is_missing_key(error).then_some(Answer::Refused),
     }
 }
 

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use thiserror::Error;
 
+use super::fence::Fence;
 use super::file::FileStore;
 use super::memory::MemoryStore;
+use super::requests::{self, Requests};
 use super::s3::{BucketError, S3Store};
+#[cfg(test)]
+use super::simulation::Network;
 use crate::aws::{AwsError, Clients};
 
 /// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
@@ -52,6 +56,14 @@ pub enum StoreError {
     Changed {
         /// The object's key.
         key: String,
+    },
+    /// The writer worked under a lease and has lost it, so nothing was written.
+    #[error("the lock `{key}` was lost: {reason}")]
+    LeaseLost {
+        /// The lease's key.
+        key: String,
+        /// How.
+        reason: String,
     },
     /// S3 said no.
     #[error("could not {act} `{key}`")]
@@ -107,6 +119,7 @@ impl StoreError {
                 "look at what changed (`windlass get`, `windlass update cluster`) and run the command again"
                     .into(),
             ),
+            Self::LeaseLost { .. } => Some("run the command again: it goes on from where it stopped".into()),
             Self::Url { .. } => Some("write s3://BUCKET, s3://BUCKET/PREFIX or file:///FOLDER".into()),
             Self::Bucket(error) => error.hint(),
             Self::Aws { .. } | Self::File { .. } | Self::Key { .. } => None,
@@ -114,17 +127,23 @@ impl StoreError {
     }
 }
 
-/// A state store. Cloning is cheap.
+/// A state store, as one operator uses it. Cloning is cheap, and a clone is the same operator's: what one writes while
+/// it holds a [`super::Lease`] is not written any more once that is lost.
 ///
 /// The SDK's futures are large, so they are boxed here, once, and not in everything that waits for one.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Kind>);
+pub struct Store {
+    kind: Arc<Kind>,
+    fence: Fence,
+}
 
 #[derive(Debug)]
 enum Kind {
     S3(S3Store),
     File(FileStore),
     Memory(MemoryStore),
+    #[cfg(test)]
+    Simulated(Network),
 }
 
 /// What a state store's address says.
@@ -175,43 +194,64 @@ impl Store {
             }
             Address::File(folder) => Kind::File(FileStore::new(folder)),
         };
-        Ok(Self(Arc::new(kind)))
+        Ok(Self::of(kind))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind: Arc::new(kind), fence: Fence::default() }
+    }
+
+    /// A bucket behind a network, where everything goes wrong that can.
+    #[cfg(test)]
+    pub(super) fn simulated(network: Network) -> Self {
+        Self::of(Kind::Simulated(network))
+    }
+
+    /// What keeps a holder who has lost its lease from writing.
+    pub(super) fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// A store in a folder.
     pub fn file(folder: impl Into<std::path::PathBuf>) -> Self {
-        Self(Arc::new(Kind::File(FileStore::new(folder.into()))))
+        Self::of(Kind::File(FileStore::new(folder.into())))
     }
 
     /// A store that is gone when it is dropped.
     pub fn memory() -> Self {
-        Self(Arc::new(Kind::Memory(MemoryStore::default())))
+        Self::of(Kind::Memory(MemoryStore::default()))
     }
 
     /// The address, without a trailing slash.
     pub fn url(&self) -> String {
-        match &*self.0 {
+        match &*self.kind {
             Kind::S3(store) => store.url(),
             Kind::File(store) => store.url(),
             Kind::Memory(_) => "memory://".to_owned(),
+            #[cfg(test)]
+            Kind::Simulated(_) => "simulated://".to_owned(),
         }
     }
 
     /// The bucket's region and name, and the prefix in it, when it is a bucket. Only that can be read by instances.
     pub fn bucket(&self) -> Option<&S3Store> {
-        match &*self.0 {
+        match &*self.kind {
             Kind::S3(store) => Some(store),
             Kind::File(_) | Kind::Memory(_) => None,
+            #[cfg(test)]
+            Kind::Simulated(_) => None,
         }
     }
 
     /// Reads an object; `None` when there is none.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         check(key)?;
-        match &*self.0 {
+        match &*self.kind {
             Kind::S3(store) => Box::pin(store.get(key)).await,
             Kind::File(store) => store.get(key).await,
             Kind::Memory(store) => Ok(store.get(key)),
+            #[cfg(test)]
+            Kind::Simulated(store) => store.get(key).await,
         }
     }
 
@@ -222,57 +262,82 @@ impl Store {
         stream::iter(reads).buffered(READS).try_collect().await
     }
 
-    /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't.
-    /// Finding exactly these bytes counts as having written them: the reply to an earlier attempt may have been lost.
+    /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't,
+    /// and with [`StoreError::LeaseLost`] when the writer's lease is lost. Finding exactly these bytes counts as having
+    /// written them: the reply to an earlier attempt may have been lost. Whoever must know that it was them, and nobody
+    /// else who wanted the same, writes something that nobody else writes.
     pub async fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version, StoreError> {
         check(key)?;
-        match &*self.0 {
-            Kind::S3(store) => Box::pin(store.put(key, bytes, &condition)).await,
+        self.admit(key).await?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(requests::put(store, key, bytes, &condition)).await,
             Kind::File(store) => store.put(key, bytes, condition).await,
             Kind::Memory(store) => store.put(key, bytes, &condition),
+            #[cfg(test)]
+            Kind::Simulated(store) => requests::put(store, key, bytes, &condition).await,
         }
+    }
+
+    /// Lets a writer pass who holds no lease, or still holds it.
+    async fn admit(&self, key: &str) -> Result<(), StoreError> {
+        let Some(tenure) = self.fence.tenure_of(key).filter(|tenure| tenure.lock != key) else {
+            return Ok(());
+        };
+        tenure.check_time()?;
+        let found = self.get(&tenure.lock).await?;
+        tenure.check_owner(found.as_ref())
     }
 
     /// Deletes an object if it is what the caller read. Fails with [`StoreError::Changed`] when it isn't; one that is
     /// gone already is fine.
     pub async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
         check(key)?;
-        match &*self.0 {
-            Kind::S3(store) => Box::pin(store.delete(key, version)).await,
+        self.admit(key).await?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(requests::delete(store, key, version)).await,
             Kind::File(store) => store.delete(key, version.clone()).await,
             Kind::Memory(store) => store.delete(key, version),
+            #[cfg(test)]
+            Kind::Simulated(store) => requests::delete(store, key, version).await,
         }
     }
 
     /// The keys that start with a prefix, sorted.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        match &*self.0 {
+        match &*self.kind {
             Kind::S3(store) => Box::pin(store.list(prefix)).await,
             Kind::File(store) => store.list(prefix).await,
             Kind::Memory(store) => Ok(store.list(prefix)),
+            #[cfg(test)]
+            Kind::Simulated(store) => store.list(prefix).await,
         }
     }
 
     /// The names directly below a prefix (which is empty, or ends in `/`): objects, and folders with a trailing `/`.
     /// It costs one call per thousand of them, however much is below.
     pub async fn children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        match &*self.0 {
+        match &*self.kind {
             Kind::S3(store) => Box::pin(store.children(prefix)).await,
             Kind::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
             Kind::Memory(store) => Ok(children_of(&store.list(prefix), prefix)),
+            #[cfg(test)]
+            Kind::Simulated(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
         }
     }
 
     /// Deletes everything below a prefix that ends in `/`, with every earlier version: what is left of a deleted
-    /// cluster would be its private keys.
-    pub async fn purge(&self, prefix: &str) -> Result<(), StoreError> {
-        match &*self.0 {
-            Kind::S3(store) => Box::pin(store.purge(prefix)).await,
-            Kind::File(store) => store.purge(prefix).await,
+    /// cluster would be its private keys. The keys in `last` go after all others, in that order.
+    pub async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
+        self.admit(prefix).await?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(store.purge(prefix, last)).await,
+            Kind::File(store) => store.purge(prefix, last).await,
             Kind::Memory(store) => {
                 store.purge(prefix);
                 Ok(())
             }
+            #[cfg(test)]
+            Kind::Simulated(_) => Err(StoreError::Key { key: prefix.to_owned() }),
         }
     }
 }

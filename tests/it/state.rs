@@ -109,9 +109,9 @@ async fn a_purged_prefix_is_empty_and_its_neighbour_is_not(store: &Store) {
         let first = store.put(key, b"1".to_vec(), Condition::Absent).await.unwrap();
         store.put(key, b"2".to_vec(), Condition::Unchanged(first)).await.unwrap();
     }
-    store.purge("purge/").await.unwrap();
+    store.purge("purge/", &["purge/a".to_owned()]).await.unwrap();
     assert_eq!(store.list("purge").await.unwrap(), ["purged"]);
-    store.purge("purge/").await.unwrap();
+    store.purge("purge/", &["purge/a".to_owned()]).await.unwrap();
 }
 
 #[tokio::test]
@@ -203,103 +203,5 @@ mod with_region {
             ],
             [Some(true); 4]
         );
-    }
-}
-
-/// Two or three operators count up one number, each step of each at any time: reading, writing what they read plus
-/// one, losing the reply to a write and trying it again, or being killed. What the number says at the end is how often
-/// it was counted up.
-mod interleavings {
-    use windlass::state::Version;
-
-    use super::*;
-
-    const SCHEDULES: u64 = 10_000;
-    const STEPS: usize = 24;
-
-    #[derive(Clone, Default)]
-    struct Operator {
-        read: Option<(u64, Version)>,
-        sent: Option<(u64, Version)>,
-    }
-
-    #[tokio::test]
-    async fn no_update_is_lost() {
-        let (mut wins, mut losses, mut repeats) = (0, 0, 0);
-        for schedule in 0..SCHEDULES {
-            let store = Store::memory();
-            let mut chance = Chance(schedule);
-            let mut operators = vec![Operator::default(); 2 + chance.below(2)];
-            let mut history = vec![(0, store.put("n", nth(schedule, 0), Condition::Absent).await.unwrap())];
-            for step in 1..=STEPS as u64 {
-                let operator = chance.below(operators.len());
-                let operator = &mut operators[operator];
-                match chance.below(8) {
-                    0 | 1 => operator.read = Some(read(&store).await),
-                    2..=4 => {
-                        let Some((number, version)) = operator.read.take() else { continue };
-                        operator.sent = Some((step, version.clone()));
-                        let written = store
-                            .put("n", nth(step, number + 1), Condition::Unchanged(version.clone()))
-                            .await;
-                        if won(&written) {
-                            wins += 1;
-                            assert_eq!(history.last().unwrap().1, version, "written over something unread");
-                            history.push((number + 1, written.unwrap()));
-                        } else {
-                            losses += 1;
-                        }
-                    }
-                    // The reply was lost: the same write once more.
-                    5 | 6 => {
-                        let Some((step, version)) = operator.sent.take() else { continue };
-                        let (now, _) = read(&store).await;
-                        let bytes = store.get("n").await.unwrap().unwrap().bytes;
-                        let mine = bytes.starts_with(format!("{step} ").as_bytes());
-                        let again =
-                            store.put("n", bytes_or(mine, bytes, step), Condition::Unchanged(version)).await;
-                        assert_eq!(again.is_ok(), mine, "a repeated write was taken for another's");
-                        assert_eq!(read(&store).await.0, now, "a repeated write counted twice");
-                        repeats += 1;
-                    }
-                    _ => *operator = Operator::default(),
-                }
-            }
-            let numbers: Vec<u64> = history.iter().map(|(number, _)| *number).collect();
-            assert_eq!(numbers, (0..history.len() as u64).collect::<Vec<_>>(), "not linear");
-            assert_eq!(read(&store).await.0, history.len() as u64 - 1);
-        }
-        assert!(
-            wins > SCHEDULES && losses > SCHEDULES / 4 && repeats > SCHEDULES,
-            "{wins} {losses} {repeats}"
-        );
-    }
-
-    /// What is written: which step wrote it, and the number.
-    fn nth(step: u64, number: u64) -> Vec<u8> {
-        format!("{step} {number}").into_bytes()
-    }
-
-    fn bytes_or(mine: bool, bytes: Vec<u8>, step: u64) -> Vec<u8> {
-        if mine { bytes } else { nth(step, u64::MAX) }
-    }
-
-    async fn read(store: &Store) -> (u64, Version) {
-        let object = store.get("n").await.unwrap().unwrap();
-        let text = String::from_utf8(object.bytes).unwrap();
-        (text.split_once(' ').unwrap().1.parse().unwrap(), object.version)
-    }
-
-    /// A sequence that is the same in every run (SplitMix64).
-    struct Chance(u64);
-
-    impl Chance {
-        fn below(&mut self, limit: usize) -> usize {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            usize::try_from((z ^ (z >> 31)) % limit as u64).unwrap()
-        }
     }
 }
