@@ -47,7 +47,19 @@ fn what_a_running_cluster_can_not_change_is_told_with_the_reason() {
 fn members_and_etcd_clusters_stay() {
     let renamed = told(&[("      name: a\n", "      name: b\n")]);
     let removed = told(&[("    name: main", "    name: other")]);
-    assert_data_eq!(format!("{renamed}\n{removed}"), file!["change/etcd.txt"]);
+    let added = told(&[("    name: main", "    - {name: b, instanceGroup: nodes}\n    name: main")]);
+    let moved = told(&[("instanceGroup: control-plane-us-east-1a", "instanceGroup: nodes")]);
+    let all = [renamed, removed, added, moved].join("\n");
+    assert_data_eq!(all, file!["change/etcd.txt"]);
+}
+
+#[test]
+fn a_cluster_keeps_its_name_and_a_subnet_its_zone() {
+    let told = told(&[
+        ("  name: demo.example.com\n", "  name: other.example.com\n"),
+        ("zone: us-east-1b", "zone: us-east-1c"),
+    ]);
+    assert_data_eq!(told, file!["change/name.txt"]);
 }
 
 #[test]

@@ -152,6 +152,10 @@ proptest! {
 
 #[test]
 fn deep_and_repeated_input_ends_soon() {
+    let word = "k".repeat(10_000_000);
+    let unknown =
+        told(&format!("apiVersion: kops.k8s.io/v1alpha2\nkind: Cluster\nspec:\n  ? {word}\n  : 1\n"));
+    assert!(unknown.contains("unknown field"));
     for text in ["[".repeat(100_000), "- ".repeat(100_000), "{a: ".repeat(100_000), "? ".repeat(50_000)] {
         assert!(complete(&text).is_err());
     }
