@@ -27,6 +27,11 @@ impl Context {
         Self { global, interrupt }
     }
 
+    /// Whether this windlass may write what a newer one wrote last.
+    pub(crate) fn allow_downgrade(&self) -> bool {
+        self.global.allow_windlass_downgrade
+    }
+
     /// The cluster that the user names: the argument, or `--name`, or `WINDLASS_CLUSTER_NAME`.
     pub(crate) fn named_cluster(&self, argument: Option<&str>) -> Result<Option<String>, Refusal> {
         match (argument, self.global.name.as_deref()) {

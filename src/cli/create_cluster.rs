@@ -16,7 +16,7 @@ use super::update;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
 use crate::state::store::Address;
-use crate::state::{ClusterState, s3};
+use crate::state::{ClusterState, StateError, s3};
 
 /// `windlass create cluster`.
 #[derive(Debug, ClapArgs)]
@@ -82,14 +82,26 @@ pub(super) async fn write(
     manifests: &Manifests,
 ) -> anyhow::Result<()> {
     // Before the lease, so that no lock is left in what isn't ours.
-    state.check_free().await?;
+    is_written(state, manifests).await?;
     holding(context, state, "create cluster", OnInterrupt::Drop, async {
-        state.check_free().await?;
+        let written = is_written(state, manifests).await?;
         state.ensure_secrets(SystemTime::now()).await?;
-        state.create(manifests).await?;
+        if !written {
+            state.create(manifests).await?;
+        }
         Ok(())
     })
     .await
+}
+
+/// Whether the same command has written all this already, and was killed after that. Fails when there is another
+/// cluster of that name.
+async fn is_written(state: &ClusterState, manifests: &Manifests) -> Result<bool, StateError> {
+    match state.check_free().await {
+        Ok(()) => Ok(false),
+        Err(StateError::Exists { .. }) if state.read().await?.says(manifests) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {

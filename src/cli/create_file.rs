@@ -12,7 +12,7 @@ use super::replace::cluster_of;
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::spec::{Manifests, to_yaml};
-use crate::state::ClusterState;
+use crate::state::{ClusterState, lease};
 
 /// `windlass create -f`.
 #[derive(Debug, ClapArgs)]
@@ -79,7 +79,12 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
     let state = ClusterState::new(context.store().await?, name);
     let read = state.read().await?;
     for group in &documents.instance_groups {
-        if read.instance_groups.iter().any(|known| known.value.name() == group.name()) {
+        // One that says the same was written by this very command, before it was killed.
+        if read
+            .instance_groups
+            .iter()
+            .any(|known| known.value.name() == group.name() && known.value != *group)
+        {
             let refusal = Refusal::new(format!("there is an instance group `{}` already", group.name()));
             return Err(refusal.hint("change it with `windlass replace -f` or `windlass edit ig`").into());
         }
@@ -94,6 +99,11 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         let groups = change.instance_groups.iter().map(to_yaml);
         let credentials = change.ssh_credentials.iter().map(to_yaml);
         output::print(&groups.chain(credentials).collect::<Vec<_>>().join("---\n"))?;
+        return Ok(Exit::Done);
+    }
+    if change.is_nothing_new_in(&read) {
+        lease::clear_away(&state).await?;
+        output::say("Nothing to create: the state says the same already.");
         return Ok(Exit::Done);
     }
     change.write(context, &state, "create -f", &read).await?;

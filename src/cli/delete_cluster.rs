@@ -13,7 +13,7 @@ use crate::cloud::{self, Identities, Observed};
 use crate::model::Desired;
 use crate::pki::kubeconfig;
 use crate::plan::Plan;
-use crate::state::ClusterState;
+use crate::state::{ClusterState, StateError};
 
 /// `windlass delete cluster`.
 #[derive(Debug, ClapArgs)]
@@ -55,8 +55,14 @@ async fn clients(context: &Context, args: &Args, state: &ClusterState) -> anyhow
     if let Some(region) = &args.region {
         return Ok(context.clients(Some(region)).await);
     }
-    let cluster = state.read().await?.complete()?;
-    Ok(context.clients(Some(&cluster.region)).await)
+    match state.read().await {
+        // The `Cluster` goes after all that is in AWS: what is left is in the state.
+        Err(StateError::Missing { .. }) if state.is_a_remnant().await? => {
+            output::say(&format!("There is no cluster {state} any more, but parts of its state."));
+            Ok(context.clients(None).await)
+        }
+        read => Ok(context.clients(Some(&read?.region()?)).await),
+    }
 }
 
 /// Deletes what is in AWS, then the state: as long as anything is left, the state says that there is a cluster.

@@ -17,7 +17,7 @@ use super::output;
 use crate::spec::set::{set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
 use crate::spec::yaml::{self, Source};
-use crate::state::{ClusterState, Specification, StateError};
+use crate::state::{ClusterState, Specification, StateError, lease};
 
 /// `windlass edit`.
 #[derive(Debug, ClapArgs)]
@@ -114,6 +114,7 @@ async fn edit<T: Editable>(
         Some(with_fields(read, document.clone(), fields)?)
     };
     let Some(edited) = edited.filter(|edited| edited != document) else {
+        lease::clear_away(state).await?;
         output::say("Edit cancelled, no changes made.");
         return Ok(Exit::Done);
     };

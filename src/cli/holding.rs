@@ -25,7 +25,11 @@ pub(crate) async fn holding<T>(
     on_interrupt: OnInterrupt,
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
+    // A command's whole work is large.
+    let work = Box::pin(work);
     let stopping = context.interrupt.stopping();
+    // Before the lease, so that no lock is left in what a newer windlass has made.
+    state.check_writer(context.allow_downgrade()).await?;
     let lease = Lease::acquire(state, Holder::this_process(command)).await?;
     let interrupted = async {
         match on_interrupt {
@@ -33,8 +37,12 @@ pub(crate) async fn holding<T>(
             OnInterrupt::Wait => std::future::pending().await,
         }
     };
+    let marked_work = async {
+        state.mark_writer().await?;
+        work.await
+    };
     let done = tokio::select! {
-        done = work => done,
+        done = marked_work => done,
         lost = lease.lost() => Err(lost.into()),
         () = interrupted => Err(Refusal::new("interrupted").exit(Exit::Interrupted).into()),
     };

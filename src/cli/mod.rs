@@ -82,6 +82,9 @@ struct Global {
     /// Where clusters are kept: s3://BUCKET[/PREFIX] or file:///FOLDER [env: WINDLASS_STATE_STORE]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     state: Option<String>,
+    /// Change what a newer windlass changed last
+    #[arg(long, global = true, help_heading = "Global options")]
+    allow_windlass_downgrade: bool,
     /// Say more about what is being done; twice for every call
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Global options")]
     verbose: u8,

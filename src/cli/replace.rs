@@ -11,7 +11,7 @@ use super::output;
 use crate::spec::Manifests;
 use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object};
 use crate::spec::yaml::Documents;
-use crate::state::{ClusterState, Specification, StateError};
+use crate::state::{ClusterState, Specification, StateError, lease};
 
 /// `windlass replace -f`.
 #[derive(Debug, ClapArgs)]
@@ -46,6 +46,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     };
     change.check(&read).map_err(|problems| documents.locate(problems))?;
     if change.is_nothing_new_in(&read) {
+        lease::clear_away(&state).await?;
         output::say("Nothing to replace: the state says the same already.");
         return Ok(Exit::Done);
     }

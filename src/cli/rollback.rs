@@ -7,7 +7,7 @@ use super::context::Context;
 use super::diagnostic::Exit;
 use super::{output, update};
 use crate::spec::v1alpha2::Object;
-use crate::state::Stored;
+use crate::state::{Stored, lease};
 
 /// `windlass rollback`.
 #[derive(Debug, ClapArgs)]
@@ -33,6 +33,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ssh_credentials: revision.ssh_credentials,
     };
     if change.is_nothing_new_in(&read) {
+        lease::clear_away(&state).await?;
         output::say(&format!("The specification is that of revision {} already.", args.revision));
     } else {
         change.check(&read)?;

@@ -14,7 +14,7 @@ use crate::cloud::{self, Identities};
 use crate::kube::endpoint;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, Secrets};
+use crate::state::{ClusterState, Secrets, lease};
 
 /// How long the administrator's certificate is good for after `create cluster --yes`, as `--admin` has it.
 const ADMIN_LIFETIME: Duration = Duration::from_hours(18);
@@ -90,7 +90,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if let Some(secrets) = wish::stored(&state).await? {
         let grounds = wish::Grounds::gather(context, &state).await?;
         let wish = grounds.decide(Some(&secrets))?;
-        if wish.plan.is_empty() {
+        if wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
+            lease::clear_away(&state).await?;
             print(&wish.plan, args.output)?;
             return finish(context, &args, &grounds, &secrets, true).await;
         }
@@ -146,6 +147,8 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
         }
         state.mark_applied(revision).await?;
         output::say(&format!("Done: {} steps in {:.0} s.", summary.done, summary.took.as_secs_f64()));
+    } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
+        state.mark_applied(revision).await?;
     }
     finish(context, args, &grounds, &secrets, wish.plan.is_empty()).await
 }

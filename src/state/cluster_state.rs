@@ -5,18 +5,15 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::format::FORMAT;
 use super::layout;
 use super::store::{Condition, Object, Store, StoreError, Version};
 use crate::spec::create::Manifests;
 use crate::spec::problem::Problems;
 use crate::spec::v1alpha2::{self, Cluster, InstanceGroup, SshCredential};
 use crate::spec::yaml::{self, Source};
-
-/// The version of the state's format that this windlass writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
 
 /// Why the state of a cluster could not be used.
 #[derive(Debug, Error)]
@@ -54,6 +51,14 @@ pub enum StateError {
         cluster: String,
         /// The version found.
         found: u32,
+        /// Who wrote it.
+        written_by: String,
+    },
+    /// A newer windlass wrote it last.
+    #[error("windlass {written_by} wrote the state of `{cluster}` last; this one is {}", env!("CARGO_PKG_VERSION"))]
+    Downgrade {
+        /// The cluster's name.
+        cluster: String,
         /// Who wrote it.
         written_by: String,
     },
@@ -116,6 +121,10 @@ impl StateError {
                     .to_owned()
             }
             Self::Newer { written_by, .. } => format!("use windlass {written_by} or newer"),
+            Self::Downgrade { written_by, .. } => format!(
+                "use windlass {written_by} or newer; or, if the older one shall go on from here, add \
+                 --allow-windlass-downgrade"
+            ),
             Self::Specification { cluster, .. } => format!("mend it: windlass edit cluster {cluster}"),
             Self::NoInstanceGroup { cluster, .. } => {
                 format!("see which there are: windlass get instancegroups --name {cluster}")
@@ -163,6 +172,27 @@ impl Specification {
         documents_to_yaml(&cluster, &groups, &credentials)
     }
 
+    /// Whether it is what a new cluster of these manifests would be.
+    pub fn says(&self, manifests: &Manifests) -> bool {
+        let (cluster, groups, credentials) = self.documents();
+        let Manifests { cluster: wanted, instance_groups, ssh_credential } = manifests;
+        let in_order = |groups: &[InstanceGroup]| {
+            let mut groups = groups.to_vec();
+            groups.sort_by(|one, other| v1alpha2::Object::name(one).cmp(v1alpha2::Object::name(other)));
+            groups
+        };
+        cluster == *wanted
+            && in_order(&groups) == in_order(instance_groups)
+            && credentials.iter().eq(ssh_credential)
+    }
+
+    /// The region, also of a specification of which an interrupted deletion has left only the cluster.
+    pub fn region(&self) -> Result<String, StateError> {
+        let mut subnets = self.cluster.value.spec.subnets.iter().flatten();
+        let region = subnets.find_map(|subnet| crate::spec::subnets::region(subnet.zone.as_deref()?));
+        region.map_or_else(|| Ok(self.complete()?.region), |region| Ok(region.to_owned()))
+    }
+
     /// The complete specification, checked.
     pub fn complete(&self) -> Result<crate::spec::cluster::Cluster, StateError> {
         let (cluster, groups, credentials) = self.documents();
@@ -181,14 +211,6 @@ pub(super) fn documents_to_yaml(
 ) -> String {
     let documents = std::iter::once(yaml::to_yaml(cluster)).chain(groups.iter().map(yaml::to_yaml));
     documents.chain(credentials.iter().map(yaml::to_yaml)).collect::<Vec<_>>().join("---\n")
-}
-
-/// The format's marker.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Format {
-    version: u32,
-    written_by: String,
 }
 
 /// One cluster's part of a store.
@@ -357,33 +379,6 @@ impl ClusterState {
             }
         }
         Ok(())
-    }
-
-    async fn mark_format(&self) -> Result<(), StateError> {
-        let key = layout::format(&self.name);
-        let marker = Format { version: FORMAT, written_by: env!("CARGO_PKG_VERSION").to_owned() };
-        let text = serde_json::to_string(&marker)
-            .map_err(|error| StateError::Malformed { key: key.clone(), reason: error.to_string() })?;
-        match self.store.put(&key, text.into_bytes(), Condition::Absent).await {
-            // Another version of the same format: its marker does as well.
-            Err(error) if error.is_changed() => Ok(()),
-            other => other.map(drop).map_err(self.failed()),
-        }
-    }
-
-    fn check_format(&self, marker: Option<&Object>) -> Result<(), StateError> {
-        let Some(marker) = marker else { return Ok(()) };
-        let key = layout::format(&self.name);
-        let format: Format = serde_json::from_slice(&marker.bytes)
-            .map_err(|error| StateError::Malformed { key, reason: error.to_string() })?;
-        if format.version <= FORMAT {
-            return Ok(());
-        }
-        Err(StateError::Newer {
-            cluster: self.name.clone(),
-            found: format.version,
-            written_by: format.written_by,
-        })
     }
 
     /// Why there is no cluster: there is none, or it is kops's.

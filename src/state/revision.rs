@@ -127,6 +127,18 @@ impl ClusterState {
         self.store().put(&key, bytes, condition).await.map(drop).map_err(self.failed())
     }
 
+    /// The last revision, where it says the same as a specification and yet isn't marked as applied: whoever carried
+    /// it out was killed on the way, perhaps after its last step.
+    pub async fn unfinished(&self, specification: &Specification) -> Result<Option<u64>, StateError> {
+        let (numbers, applied) = futures::future::try_join(self.revision_numbers(), self.applied()).await?;
+        match numbers.last() {
+            Some(last) if applied.is_none_or(|applied| applied < *last) => {
+                Ok(self.revision(*last).await?.says(specification).then_some(*last))
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// The number of the revision that AWS was last brought to, if there is one.
     pub async fn applied(&self) -> Result<Option<u64>, StateError> {
         let key = layout::applied(self.name());
@@ -136,8 +148,12 @@ impl ClusterState {
 
     /// A revision. Fails when there is none of that number.
     pub async fn revision(&self, number: u64) -> Result<Revision, StateError> {
-        let key = layout::revision(self.name(), number);
-        match self.store().get(&key).await.map_err(self.failed())? {
+        let keys = [layout::format(self.name()), layout::revision(self.name(), number)];
+        let mut found = self.store().get_all(&keys).await.map_err(self.failed())?;
+        let revision = found.pop().flatten();
+        self.check_format(found.pop().flatten().as_ref())?;
+        let [_, key] = keys;
+        match revision {
             Some(found) => parse(&key, &found),
             None => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
         }
@@ -156,6 +172,8 @@ impl ClusterState {
 
     /// All revisions, oldest first.
     pub async fn revisions(&self) -> Result<Vec<Revision>, StateError> {
+        let marker = self.store().get(&layout::format(self.name())).await.map_err(self.failed())?;
+        self.check_format(marker.as_ref())?;
         let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
         let found = self.store().get_all(&keys).await.map_err(self.failed())?;
         keys.iter().zip(found).filter_map(|(key, found)| Some(parse(key, &found?))).collect()
@@ -218,12 +236,14 @@ mod tests {
         let first = state.record(&specification, intent(json!({"steps": [1, 2]}))).await.unwrap();
         let second = state.record(&specification, intent(json!({"steps": []}))).await.unwrap();
         assert_eq!((first, second), (1, 2));
+        assert_eq!(state.unfinished(&specification).await.unwrap(), Some(2));
         state.mark_applied(second).await.unwrap();
         state.mark_applied(first).await.unwrap();
         assert_eq!(state.applied().await.unwrap(), Some(2), "the pointer went back");
         let all = state.revisions().await.unwrap();
         assert_eq!(all.iter().map(Revision::steps).collect::<Vec<_>>(), [2, 0]);
         assert!(all.iter().all(|revision| revision.says(&specification)));
+        assert_eq!(state.unfinished(&specification).await.unwrap(), None);
         let error = state.revision(3).await.unwrap_err();
         assert_eq!(error.to_string(), "the cluster `demo.example.com` has no revision 3");
     }

@@ -9,6 +9,7 @@
 mod cli;
 mod commands;
 mod layers;
+mod locked;
 mod operate;
 mod permissions;
 mod scenarios;
