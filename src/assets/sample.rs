@@ -24,7 +24,7 @@ pub(crate) fn cluster() -> Cluster {
             zone: "us-east-1a".to_owned(),
             cidr: "172.20.32.0/19".parse().unwrap(),
         }],
-        api: Api { access: Vec::new(), elastic_ip: true, additional_sans: Vec::new(), port: 443 },
+        api: Api { access: Vec::new(), elastic_ip: true, dns: None, additional_sans: Vec::new(), port: 443 },
         ssh_access: Vec::new(),
         container_registry: false,
         ssh_key: SshKey::None,

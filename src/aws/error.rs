@@ -288,8 +288,19 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "TargetGroupNotFound" => Class::NotFound,
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" => Class::Unavailable,
         "ValidationError" if message.contains("not found") => Class::NotFound,
+        "InvalidChangeBatch" => class_of_change_batch(message),
         _ => class_by_form(code, status),
     }
+}
+
+/// Route 53 has one code for everything that is wrong with a batch of changes; what may be otherwise when the record
+/// sets have been read again is told by its words.
+fn class_of_change_batch(message: &str) -> Class {
+    if message.contains("already exists") {
+        return Class::AlreadyExists;
+    }
+    let is_stale = message.contains("but it was not found") || message.contains("do not match the current");
+    if is_stale { Class::Conflict } else { Class::Invalid }
 }
 
 /// The class by how EC2 composes its codes (`InvalidVpcID.NotFound`, `InvalidKeyPair.Duplicate`,
@@ -334,6 +345,18 @@ mod tests {
         let message = "AutoScalingGroup name not found - null";
         assert_eq!(class_of_answer("ValidationError", message, 400), Class::NotFound);
         assert_eq!(class_of_answer("ValidationError", "1 validation error detected", 400), Class::Invalid);
+    }
+
+    #[test]
+    fn route_53_says_only_in_its_message_what_is_wrong_with_a_batch() {
+        let class = |what: &str| {
+            let message = format!("[Tried to change resource record set [name='a.', type='A'] but {what}]");
+            class_of_answer("InvalidChangeBatch", &message, 400)
+        };
+        assert_eq!(class("it already exists"), Class::AlreadyExists);
+        assert_eq!(class("it was not found"), Class::Conflict);
+        assert_eq!(class("the values provided do not match the current values"), Class::Conflict);
+        assert_eq!(class("FATAL problem: InvalidCharacterString"), Class::Invalid);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType, ProcessorInfo};
 use thiserror::Error;
 
+use super::hosted_zone::{self, HostedZone, HostedZoneError};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
 use super::{AwsError, Clients, During};
 use crate::spec::cluster::{Cluster, InstanceGroup};
@@ -20,6 +21,8 @@ pub struct Facts {
     pub region: String,
     /// The image of each instance group, by the group's name.
     pub images: BTreeMap<String, Image>,
+    /// The hosted zone, where the specification names one.
+    pub hosted_zone: Option<HostedZone>,
 }
 
 /// An image.
@@ -42,6 +45,9 @@ pub enum FactsError {
     /// AWS answered without what it always says.
     #[error("AWS's answer about {0} lacks what it must say")]
     Answer(&'static str),
+    /// The hosted zone can't be used, or the API's name in it.
+    #[error(transparent)]
+    HostedZone(#[from] HostedZoneError),
     /// A zone isn't one, or not usable.
     #[error("`{zone}` is not an availability zone of {region} that can be used")]
     Zone {
@@ -125,6 +131,7 @@ impl FactsError {
         match self {
             Self::Aws(error) => error.hint(),
             Self::Answer(_) => None,
+            Self::HostedZone(error) => error.hint(),
             Self::Zone { usable, .. } => Some(format!("zones that can be used: {}", usable.join(", "))),
             Self::MachineType { region, .. } => {
                 Some(format!("`aws ec2 describe-instance-types --region {region}` lists those that are"))
@@ -155,8 +162,12 @@ impl FactsError {
 
 /// Finds out what the specification's plan needs to know.
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
-    let (identity, (), machines) =
-        futures::try_join!(caller(clients), check_zones(cluster, clients), machine_types(cluster, clients))?;
+    let (identity, (), machines, hosted_zone) = futures::try_join!(
+        caller(clients),
+        check_zones(cluster, clients),
+        machine_types(cluster, clients),
+        hosted_zone(cluster, clients),
+    )?;
     let (partition, account) = identity;
     let mut images = BTreeMap::new();
     for (image, groups) in groups_by_image(cluster) {
@@ -166,7 +177,7 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
             images.insert(group.name.clone(), choose(cluster, group, architecture, &candidates)?);
         }
     }
-    Ok(Facts { account, partition, region: cluster.region.clone(), images })
+    Ok(Facts { account, partition, region: cluster.region.clone(), images, hosted_zone })
 }
 
 /// EC2's word and ours for an architecture.
@@ -189,6 +200,12 @@ async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
     let account = answer.account().ok_or(FactsError::Answer("the credentials"))?;
     let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
     Ok((partition.to_owned(), account.to_owned()))
+}
+
+/// The hosted zone that the specification names, in which the API's name is free or the cluster's.
+async fn hosted_zone(cluster: &Cluster, clients: &Clients) -> Result<Option<HostedZone>, FactsError> {
+    let Some(api) = &cluster.api.dns else { return Ok(None) };
+    Ok(Some(hosted_zone::find(clients, api, &cluster.name).await?))
 }
 
 async fn check_zones(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError> {

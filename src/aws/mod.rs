@@ -7,6 +7,7 @@
 pub mod clients;
 pub mod error;
 pub mod facts;
+pub mod hosted_zone;
 pub mod retry;
 pub mod tags;
 

@@ -20,6 +20,13 @@ pub const MANAGED: &str = "windlass.dev/cluster";
 /// is removed from the specification is removed from AWS, and a tag that somebody else put there stays.
 pub const CLOUD_LABELS: &str = "windlass.dev/cloud-labels";
 
+/// On the API's Elastic IP: the id of the hosted zone that has a name for it. Record sets have no tags, so that this is
+/// how they are found again, whatever the specification says by then.
+pub const HOSTED_ZONE: &str = "windlass.dev/hosted-zone";
+
+/// On the API's Elastic IP: the name that the hosted zone has for it.
+pub const API_NAME: &str = "windlass.dev/api-name";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 

@@ -51,14 +51,14 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Where AWS says that the API is reached.
+/// Where AWS says that the API is reached, under the name that a hosted zone has for it.
 async fn server_of(context: &Context, cluster: &Cluster) -> anyhow::Result<String> {
     let clients = context.clients(Some(&cluster.region)).await;
     let address = Box::pin(endpoint::address(&clients, cluster)).await?.ok_or_else(|| {
         Refusal::new(format!("the API of `{}` has no address yet", cluster.name))
             .hint("`windlass update cluster --yes` makes it")
     })?;
-    Ok(endpoint::server(address, cluster.api.port))
+    Ok(endpoint::kubeconfig_server(cluster, address))
 }
 
 /// Writes a cluster into the kubeconfig and makes it the current one; with a lifetime, an administrator's certificate

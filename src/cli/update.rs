@@ -165,7 +165,7 @@ async fn finish(
     if args.create_kube_config {
         match endpoint::address(&grounds.clients, cluster).await? {
             Some(address) => {
-                let server = endpoint::server(address, cluster.api.port);
+                let server = endpoint::kubeconfig_server(cluster, address);
                 export_kubeconfig::write(None, &cluster.name, server, secrets, Some(args.admin))?;
             }
             None => output::say("The kubeconfig was not written: the API has no address yet."),

@@ -1,14 +1,15 @@
 //! What acts on resources are given, and what they give: clients and ids in, identities out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
 use super::Resource;
 use super::auto_scaling_group::TemplateVersion;
+use super::elastic_ip::ElasticIp;
 use super::error::CloudError;
 use super::launch_template::LaunchTemplate;
 use super::reference::{Described, Kind, Reference, ResourceId};
-use crate::aws::Clients;
+use crate::aws::{Clients, tags};
 use crate::state::Store;
 
 /// What every act needs.
@@ -160,6 +161,8 @@ impl Observed {
 pub struct Names {
     by_id: BTreeMap<(Kind, String), String>,
     latest_versions: BTreeMap<String, (i64, String)>,
+    by_address: BTreeMap<String, String>,
+    record_sets: BTreeSet<(String, String)>,
 }
 
 impl Names {
@@ -172,6 +175,12 @@ impl Names {
                 (&found.resource, found.identity.version)
             {
                 names.latest_versions.insert(id.name.clone(), (version, template.version_digest()));
+            }
+            if let Resource::ElasticIp(ElasticIp { name: _, tags }) = &found.resource {
+                let address = found.identity.address.iter().cloned();
+                names.by_address.extend(address.map(|address| (address, id.name.clone())));
+                let tag = |key| tags.get(key).cloned();
+                names.record_sets.extend(tag(tags::HOSTED_ZONE).zip(tag(tags::API_NAME)));
             }
         }
         names
@@ -200,6 +209,16 @@ impl Names {
     /// AWS's ids of all resources of a kind.
     pub fn ids_of(&self, kind: Kind) -> Vec<String> {
         self.by_id.keys().filter(|(known, _)| *known == kind).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// A reference to the Elastic IP that has this address; to the address itself where it isn't ours.
+    pub fn elastic_ip(&self, address: &str) -> Reference<ElasticIp> {
+        Reference::to(self.by_address.get(address).map_or(address, String::as_str))
+    }
+
+    /// Where record sets may be: hosted zones' ids and names in them, out of the tags of Elastic IPs.
+    pub fn record_sets(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.record_sets.iter().map(|(zone, name)| (zone.as_str(), name.as_str()))
     }
 
     /// What a version number of a template means.

@@ -36,6 +36,14 @@ pub enum CloudError {
         /// What the tag says.
         found: Option<String>,
     },
+    /// A name in a hosted zone is somebody else's.
+    #[error("`{resource}` exists and isn't this cluster's: {}", found.join(", "))]
+    ForeignRecords {
+        /// The record set.
+        resource: ResourceId,
+        /// What is there, such as `A 192.0.2.1`.
+        found: Vec<String>,
+    },
     /// Waiting for AWS ended without what was waited for.
     #[error(transparent)]
     Wait(#[from] WaitError),
@@ -88,6 +96,7 @@ impl CloudError {
             Self::Missing(_)
             | Self::Answer { .. }
             | Self::Foreign { .. }
+            | Self::ForeignRecords { .. }
             | Self::Wait(_)
             | Self::Store(_) => Remedy::GiveUp,
         }

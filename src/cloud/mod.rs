@@ -25,6 +25,7 @@ pub mod key_pair;
 pub mod launch_template;
 mod launch_template_data;
 mod observe;
+pub mod record_set;
 pub mod reference;
 pub mod role;
 pub mod route_table;
@@ -47,6 +48,7 @@ use self::internet_gateway::InternetGateway;
 use self::key_pair::KeyPair;
 use self::launch_template::LaunchTemplate;
 pub use self::observe::{observe, observe_kind};
+use self::record_set::RecordSet;
 pub use self::reference::{Kind, Reference, ResourceId};
 use self::role::Role;
 use self::route_table::RouteTable;
@@ -74,6 +76,7 @@ pub enum Resource {
     KeyPair(KeyPair),
     Volume(Volume),
     ElasticIp(ElasticIp),
+    RecordSet(RecordSet),
     StateObject(StateObject),
     LaunchTemplate(LaunchTemplate),
     AutoScalingGroup(AutoScalingGroup),
@@ -95,6 +98,7 @@ macro_rules! for_each_kind {
             Resource::KeyPair($it) => $act,
             Resource::Volume($it) => $act,
             Resource::ElasticIp($it) => $act,
+            Resource::RecordSet($it) => $act,
             Resource::StateObject($it) => $act,
             Resource::LaunchTemplate($it) => $act,
             Resource::AutoScalingGroup($it) => $act,
@@ -123,6 +127,7 @@ impl Resource {
             Self::KeyPair(_) => Kind::KeyPair,
             Self::Volume(_) => Kind::Volume,
             Self::ElasticIp(_) => Kind::ElasticIp,
+            Self::RecordSet(_) => Kind::RecordSet,
             Self::StateObject(_) => Kind::StateObject,
             Self::LaunchTemplate(_) => Kind::LaunchTemplate,
             Self::AutoScalingGroup(_) => Kind::AutoScalingGroup,
@@ -178,6 +183,7 @@ impl Kind {
             Self::KeyPair => KeyPair::effect(path),
             Self::Volume => Volume::effect(path),
             Self::ElasticIp => ElasticIp::effect(path),
+            Self::RecordSet => RecordSet::effect(path),
             Self::StateObject => StateObject::effect(path),
             Self::LaunchTemplate => LaunchTemplate::effect(path),
             Self::AutoScalingGroup => AutoScalingGroup::effect(path),
@@ -223,6 +229,7 @@ pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> 
         KeyPair,
         Volume,
         ElasticIp,
+        RecordSet,
         StateObject,
         AutoScalingGroup
     );
@@ -246,6 +253,7 @@ pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudErr
         Resource::KeyPair(it) => it.delete(context, &id).await,
         Resource::Volume(_) => Volume::delete(identity, context, &id).await,
         Resource::ElasticIp(_) => ElasticIp::delete(identity, context, &id).await,
+        Resource::RecordSet(it) => it.delete(context, &id).await,
         Resource::StateObject(it) => it.delete(context, &id).await,
         Resource::LaunchTemplate(_) => LaunchTemplate::delete(identity, context, &id).await,
         Resource::AutoScalingGroup(it) => it.delete(context, &id).await,

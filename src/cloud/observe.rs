@@ -11,6 +11,7 @@ use super::instance_profile::InstanceProfile;
 use super::internet_gateway::InternetGateway;
 use super::key_pair::KeyPair;
 use super::launch_template::LaunchTemplate;
+use super::record_set::RecordSet;
 use super::reference::Kind;
 use super::role::Role;
 use super::route_table::RouteTable;
@@ -25,7 +26,7 @@ use super::vpc::Vpc;
 /// do, because AWS's ids turn into names only once what they name is known. Each round is made at once.
 const ROUNDS: [&[Kind]; 4] = [
     &[Kind::Vpc, Kind::Role, Kind::KeyPair, Kind::Volume, Kind::ElasticIp, Kind::StateObject],
-    &[Kind::InternetGateway, Kind::Subnet, Kind::SecurityGroup, Kind::InstanceProfile],
+    &[Kind::InternetGateway, Kind::Subnet, Kind::SecurityGroup, Kind::InstanceProfile, Kind::RecordSet],
     &[Kind::AddressReservation, Kind::RouteTable, Kind::SecurityGroupRules, Kind::LaunchTemplate],
     &[Kind::AutoScalingGroup],
 ];
@@ -63,6 +64,7 @@ pub async fn observe_kind(
         Kind::KeyPair => KeyPair::observe(context, names).await,
         Kind::Volume => Volume::observe(context, names).await,
         Kind::ElasticIp => ElasticIp::observe(context, names).await,
+        Kind::RecordSet => RecordSet::observe(context, names).await,
         Kind::StateObject => StateObject::observe(context, names).await,
         Kind::LaunchTemplate => LaunchTemplate::observe(context, names).await,
         Kind::AutoScalingGroup => AutoScalingGroup::observe(context, names).await,

@@ -34,6 +34,8 @@ pub enum Kind {
     Volume,
     /// An Elastic IP.
     ElasticIp,
+    /// A name in a hosted zone.
+    RecordSet,
     /// An object of the state that instances read.
     StateObject,
     /// A launch template.
@@ -44,7 +46,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Vpc,
         Self::InternetGateway,
         Self::Subnet,
@@ -57,6 +59,7 @@ impl Kind {
         Self::KeyPair,
         Self::Volume,
         Self::ElasticIp,
+        Self::RecordSet,
         Self::StateObject,
         Self::LaunchTemplate,
         Self::AutoScalingGroup,
@@ -77,6 +80,7 @@ impl Kind {
             Self::KeyPair => "key-pair",
             Self::Volume => "volume",
             Self::ElasticIp => "elastic-ip",
+            Self::RecordSet => "record-set",
             Self::StateObject => "state-object",
             Self::LaunchTemplate => "launch-template",
             Self::AutoScalingGroup => "auto-scaling-group",

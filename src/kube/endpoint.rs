@@ -27,11 +27,24 @@ pub async fn address(clients: &Clients, cluster: &Cluster) -> Result<Option<Ipv4
     Ok(address.and_then(|address| address.parse().ok()))
 }
 
-/// The server's URL in a kubeconfig.
+/// The server's URL, by its address.
 pub fn server(address: Ipv4Addr, port: u16) -> String {
+    url(&address.to_string(), port)
+}
+
+/// The server's URL in a kubeconfig: by the API's name where a hosted zone has one, else by its address. Windlass itself
+/// goes by the address: it knows it from EC2, also before every resolver knows the name.
+pub fn kubeconfig_server(cluster: &Cluster, address: Ipv4Addr) -> String {
+    match &cluster.api.dns {
+        Some(api) => url(&api.name, cluster.api.port),
+        None => server(address, cluster.api.port),
+    }
+}
+
+fn url(host: &str, port: u16) -> String {
     match port {
-        443 => format!("https://{address}"),
-        port => format!("https://{address}:{port}"),
+        443 => format!("https://{host}"),
+        port => format!("https://{host}:{port}"),
     }
 }
 

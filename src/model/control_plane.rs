@@ -3,10 +3,12 @@
 use windlass_bootstrap::tags as shared;
 
 use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name, subnets};
-use crate::aws::tags::Tags;
+use crate::aws::hosted_zone;
+use crate::aws::tags::{self, Tags};
 use crate::cloud::address_reservation::AddressReservation;
 use crate::cloud::auto_scaling_group::Maintenance;
 use crate::cloud::elastic_ip::ElasticIp;
+use crate::cloud::record_set::RecordSet;
 use crate::cloud::volume::Volume;
 use crate::cloud::{Reference, Resource};
 use crate::spec::cluster::{self, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
@@ -45,9 +47,23 @@ pub(super) fn add(
     }
     if cluster.api.elastic_ip {
         let name = format!("api.{}", cluster.name);
-        desired.add(Resource::ElasticIp(ElasticIp { tags: masters_own(cluster, group, &name), name }));
+        let mut tags = masters_own(cluster, group, &name);
+        if let Some(record) = record_set(inputs, &name) {
+            tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
+            tags.insert(tags::API_NAME.to_owned(), record.domain.clone());
+            desired.add(Resource::RecordSet(record));
+        }
+        desired.add(Resource::ElasticIp(ElasticIp { name, tags }));
     }
     nodes::add_group(inputs, group, node_config_sha256, Some(TERMINATE_FIRST), desired)
+}
+
+/// The API's name in a hosted zone, if it has one.
+fn record_set(inputs: &Inputs<'_>, elastic_ip: &str) -> Option<RecordSet> {
+    let Inputs { cluster, facts, .. } = inputs;
+    let (api, zone) = (cluster.api.dns.as_ref()?, facts.hosted_zone.as_ref()?);
+    let owner = hosted_zone::owner(&cluster.name, &cluster.region);
+    Some(RecordSet::to_address(&zone.id, &api.name, Reference::to(elastic_ip), owner))
 }
 
 /// The tags of what moves with a master.

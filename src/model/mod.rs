@@ -6,7 +6,7 @@
 //! | `access` | security groups and their rules, the SSH key |
 //! | `identity` | roles and what they may do, instance profiles |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
-//! | `control_plane` | each master's volume, private address, Elastic IP and group of one |
+//! | `control_plane` | each master's volume, private address, Elastic IP with its name, and group of one |
 //! | `nodes` | the groups of nodes |
 
 mod access;

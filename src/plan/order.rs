@@ -54,6 +54,12 @@ fn edges(
     {
         after.entry(held.clone()).or_default().extend(groups.iter().cloned());
     }
+    // The tags of an Elastic IP say where its record set is: that must be gone before they say something else.
+    let records: Vec<&ResourceId> =
+        actions.keys().filter(|id| id.kind == Kind::RecordSet && is_deleted(id)).collect();
+    for address in actions.keys().filter(|id| id.kind == Kind::ElasticIp) {
+        after.entry(address.clone()).or_default().extend(records.iter().map(|id| (*id).clone()));
+    }
     for (id, action) in actions {
         if let (false, Some(wanted)) = (*action == Action::Delete, desired.0.get(id)) {
             let needed = wanted.references().into_iter();

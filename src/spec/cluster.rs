@@ -75,8 +75,10 @@ pub struct Subnet {
 pub struct Api {
     /// Who may reach it.
     pub access: Vec<AccessSource>,
-    /// `spec.api.elasticIP`: the single master's address is an Elastic IP.
+    /// The single master's address is an Elastic IP: with `spec.api.elasticIP` and with `spec.api.dns`.
     pub elastic_ip: bool,
+    /// `spec.api.dns`: a hosted zone has a name for that address.
+    pub dns: Option<ApiName>,
     /// Names and addresses for the serving certificate besides windlass's own.
     pub additional_sans: Vec<String>,
     /// The secure port: 443.
@@ -100,6 +102,42 @@ impl fmt::Display for AccessSource {
             Self::PrefixList(id) => id.fmt(formatter),
         }
     }
+}
+
+/// The API's name in a hosted zone of Route 53.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiName {
+    /// `spec.masterPublicName`, else `api.<cluster>`.
+    pub name: String,
+    /// `spec.dnsZone`: the hosted zone, by its name or its id.
+    pub zone: DnsZone,
+}
+
+/// How a hosted zone is named in a specification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DnsZone {
+    /// Such as `example.com`.
+    Name(String),
+    /// Such as `Z0123456789ABCDEFGHIJ`.
+    Id(String),
+}
+
+impl DnsZone {
+    /// Reads a zone as kops does: what has a dot is a name. Route 53 writes ids with `/hostedzone/` before them, and
+    /// names with a dot behind them; both mean the same without.
+    pub fn read(text: &str) -> Self {
+        match text.trim_end_matches('.') {
+            name if name.contains('.') => Self::Name(name.to_owned()),
+            _ => Self::Id(text.trim_start_matches("/hostedzone/").to_owned()),
+        }
+    }
+}
+
+/// Whether a name is in a zone. The zone's own name is not: the records of the zone itself are there.
+pub fn is_in_zone(name: &str, zone: &str) -> bool {
+    name.strip_suffix(zone).is_some_and(|host| host.len() > 1 && host.ends_with('.'))
 }
 
 /// Which SSH key instances get.

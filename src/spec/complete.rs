@@ -8,8 +8,8 @@ use windlass_bootstrap::tags::INSTANCE_GROUP;
 
 use super::check::check;
 use super::cluster::{
-    AccessSource, Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, SshKey,
-    Subnet, Volume,
+    AccessSource, Api, ApiName, Cluster, DnsZone, EtcdCluster, EtcdMember, InstanceGroup, Network,
+    NetworkPlugin, SshKey, Subnet, Volume,
 };
 use super::default::fill;
 use super::problem::{Problem, Problems};
@@ -77,7 +77,7 @@ fn convert(
         kubernetes_version: spec.kubernetes_version.clone()?,
         network: network(spec)?,
         subnets,
-        api: api(spec)?,
+        api: api(cluster)?,
         ssh_access: sources(spec.ssh_access.as_ref()?)?,
         ssh_key: ssh_key(spec, credentials),
         container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
@@ -113,15 +113,24 @@ fn subnet(subnet: &v1alpha2::SubnetSpec) -> Option<Subnet> {
     })
 }
 
-fn api(spec: &v1alpha2::ClusterSpec) -> Option<Api> {
+fn api(cluster: &v1alpha2::Cluster) -> Option<Api> {
+    let spec = &cluster.spec;
     let api = spec.api.as_ref()?;
+    let name = || Some(ApiName { name: api_name(cluster), zone: DnsZone::read(spec.dns_zone.as_ref()?) });
     let names = spec.additional_sans.iter().flatten().chain(&spec.master_public_name);
     Some(Api {
         access: sources(spec.kubernetes_api_access.as_ref()?)?,
-        elastic_ip: api.elastic_ip.is_some(),
+        elastic_ip: api.elastic_ip.is_some() || api.dns.is_some(),
+        dns: api.dns.as_ref().and_then(|_| name()),
         additional_sans: names.cloned().collect(),
         port: API_PORT,
     })
+}
+
+/// The name of the API in a hosted zone. The agent's certificates have the one that is there by default anyway.
+pub(super) fn api_name(cluster: &v1alpha2::Cluster) -> String {
+    let public = cluster.spec.master_public_name.clone();
+    public.unwrap_or_else(|| format!("api.{}", cluster.name()))
 }
 
 /// A key pair that exists goes first, as in kops; an empty name asks for no key at all.

@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | `spec.authorization` | `alwaysAllow` | `rbac` |
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
-//! | `spec.api` | a DNS name or a load balancer | `elasticIP`, as long as there is one master |
-//! | `spec.topology.dns.type` | `Public` | `None` |
+//! | `spec.api` | a DNS name or a load balancer | `dns` where `dnsZone` is written, else `elasticIP`, as long as there is one master |
+//! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` is written, else `None` |
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
 //!
@@ -20,8 +20,8 @@ use ipnet::Ipv4Net;
 
 use super::subnets::{self, FIRST_MASTER};
 use super::v1alpha2::{
-    AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsSpec, DnsType, ElasticIpSpec, EtcdClusterSpec,
-    EtcdMemberSpec, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, InstanceManager,
+    AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsAccessSpec, DnsSpec, DnsType, ElasticIpSpec,
+    EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, InstanceManager,
     InstanceMetadataSpec, RbacSpec, SubnetSpec, SubnetType, TopologySpec,
 };
 use super::versions;
@@ -141,13 +141,17 @@ fn hand_out(subnets: &mut [SubnetSpec], which: &[usize], mut blocks: impl Iterat
 }
 
 fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
+    let named = spec.dns_zone.is_some() || spec.api.as_ref().is_some_and(|api| api.dns.is_some());
     let dns =
         spec.topology.get_or_insert_with(TopologySpec::default).dns.get_or_insert_with(DnsSpec::default);
-    dns.r#type.get_or_insert(DnsType::None);
+    let kind = *dns.r#type.get_or_insert(if named { DnsType::Public } else { DnsType::None });
     let api = spec.api.get_or_insert_with(AccessSpec::default);
     let masters = groups.iter().filter(|group| is_master(group)).count();
-    if api.dns.is_none() && api.load_balancer.is_none() && masters == 1 {
-        api.elastic_ip.get_or_insert(ElasticIpSpec {});
+    if api.dns.is_none() && api.load_balancer.is_none() && api.elastic_ip.is_none() && masters == 1 {
+        match (named, kind) {
+            (true, DnsType::Public | DnsType::Private) => api.dns = Some(DnsAccessSpec {}),
+            _ => api.elastic_ip = Some(ElasticIpSpec {}),
+        }
     }
     spec.kubernetes_api_access.get_or_insert_with(|| API_ACCESS.map(str::to_owned).to_vec());
     spec.ssh_access.get_or_insert_default();

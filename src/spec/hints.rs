@@ -6,7 +6,6 @@ const HINTS: &[(&str, &str)] = &[
     ("spec.additionalNetworkCIDRs", "leave it out, and cut the subnets from spec.networkCIDR"),
     ("spec.additionalPolicies", "leave it out, and attach a policy to the role that windlass makes"),
     ("spec.addons", "leave it out, and apply the manifests with kubectl when the cluster is up"),
-    ("spec.api.dns", "write `elasticIP: {}`"),
     ("spec.api.loadBalancer", "write `elasticIP: {}`"),
     ("spec.authentication", "leave it out: users prove who they are with certificates"),
     ("spec.authorization.alwaysAllow", "leave it out: requests are authorized by RBAC"),

@@ -74,6 +74,36 @@ mod with_region {
         );
     }
 
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn the_kubeconfig_has_the_api_s_name_where_a_hosted_zone_has_it() {
+        let world = World::new().await;
+        let clients = Clients::for_endpoint("us-east-1", &world.url()).await;
+        let zone = clients.route53.create_hosted_zone().name("example.com").caller_reference("once");
+        let zone = zone.send().await.unwrap().hosted_zone.unwrap();
+        world.create(&["--dns-zone", "example.com", "--yes"]);
+        let kubeconfig = || std::fs::read_to_string(world.home.path().join(".kube/config")).unwrap();
+        let server = format!("server: \"https://api.{NAME}\"\n");
+        assert!(kubeconfig().contains(&server), "{}", kubeconfig());
+        std::fs::remove_file(world.home.path().join(".kube/config")).unwrap();
+        let exported = world.windlass(&["export", "kubeconfig"]);
+        assert!(exported.status.success(), "{exported:?}");
+        assert!(kubeconfig().contains(&server), "{}", kubeconfig());
+        // Windlass itself goes by the address: nobody has heard of the name, and it is the address that is asked.
+        let validated = world.windlass(&["validate", "cluster"]);
+        let said = String::from_utf8_lossy(&[validated.stdout, validated.stderr].concat()).into_owned();
+        assert!(
+            !said.contains(&format!("https://api.{NAME}")) && said.contains("the API at https://"),
+            "{said}"
+        );
+
+        let deleted = world.windlass(&["delete", "cluster", NAME, "--yes"]);
+        assert!(deleted.status.success(), "{deleted:?}");
+        let left =
+            clients.route53.list_resource_record_sets().hosted_zone_id(zone.id()).send().await.unwrap();
+        assert_eq!(left.resource_record_sets().len(), 2, "the zone's own: {left:?}");
+    }
+
     struct World {
         region: Region,
         _process: Process,

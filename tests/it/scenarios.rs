@@ -8,6 +8,7 @@ use snapbox::{Assert, Data};
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
 use windlass::aws::facts::{Facts, Image};
+use windlass::aws::hosted_zone::HostedZone;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{Observed, Resource};
 use windlass::model::{self, Desired, Inputs, Keys};
@@ -81,6 +82,11 @@ fn facts(cluster: &Cluster) -> Facts {
         partition: "aws".to_owned(),
         region: cluster.region.clone(),
         images: cluster.instance_groups.iter().map(|group| (group.name.clone(), image.clone())).collect(),
+        hosted_zone: cluster
+            .api
+            .dns
+            .as_ref()
+            .map(|_| HostedZone { id: "Z0123456789ABCDEFGHIJ".to_owned(), name: "example.com".to_owned() }),
     }
 }
 

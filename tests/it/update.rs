@@ -1,5 +1,7 @@
 //! Updating and deleting a cluster, on the emulated region.
 
+mod api_name;
+
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::Mutex;

@@ -6,6 +6,7 @@
 mod access;
 mod change;
 mod cluster;
+mod dns;
 mod etcd;
 mod instance_group;
 mod network;
@@ -27,6 +28,7 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], credentials: &[
     cluster::check(cluster, groups, &mut report);
     network::check(&cluster.spec, &mut report);
     access::check(&cluster.spec, groups, &mut report);
+    dns::check(cluster, &mut report);
     etcd::check(&cluster.spec, groups, &mut report);
     instance_group::check_all(cluster, groups, &mut problems);
     for credential in credentials {

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod defects;
+mod dns;
 mod explain;
 mod many;
 mod mutations;

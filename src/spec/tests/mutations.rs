@@ -198,7 +198,11 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a zone of another region", "zone: us-east-1b", "zone: eu-west-1b"),
     ("a region that is not the zone's", "region: us-east-1", "region: eu-west-1"),
     ("a private subnet", "type: Public\n    zone: us-east-1b", "type: Private\n    zone: us-east-1b"),
-    ("names in Route 53", "type: None", "type: Public"),
+    ("names without a zone", "type: None", "type: Public"),
+    ("names that only the VPC sees", "type: None", "type: Private\n  dnsZone: example.com"),
+    ("a zone without names", "type: None", "type: None\n  dnsZone: example.com"),
+    ("a zone beside an Elastic IP", "type: None", "type: Public\n  dnsZone: example.com"),
+    ("the API by a name that nobody publishes", "    elasticIP: {}", "    dns: {}"),
     ("an existing VPC", "  networkCIDR:", "  networkID: vpc-0123\n  networkCIDR:"),
     (
         "a group of another cluster",

@@ -5,7 +5,8 @@ use super::{LoadBalancerType, Quantity};
 wire! {
     /// How the API is reached from outside: one of its fields is set.
     pub struct AccessSpec {
-        /// By a DNS name that leads to the masters.
+        /// By a DNS name in the zone `dnsZone`: `masterPublicName`, else `api.<cluster>`. It leads to an Elastic IP
+        /// that moves with the only master.
         dns: DnsAccessSpec,
         /// By a Network Load Balancer.
         load_balancer: LoadBalancerSpec,

@@ -85,7 +85,8 @@ wire! {
         /// The name of a key pair that exists in EC2; without it, the cluster's `SSHCredential` is imported, if
         /// there is one.
         ssh_key_name: String,
-        /// The API's public DNS name.
+        /// The API's public DNS name: it stands in the API server's certificate and, with `api.dns`, in the zone
+        /// `dnsZone`.
         master_public_name: String,
         /// The API's DNS name inside the VPC. Windlass's nodes use the master's stable private address.
         master_internal_name: String,

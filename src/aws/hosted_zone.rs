@@ -1,0 +1,260 @@
+//! Hosted zones of Route 53, and whose the record sets of a name are.
+//!
+//! Record sets have no tags. What windlass makes is a pair of the same name, made and deleted in one batch: the
+//! address, and a TXT record that says which cluster it belongs to. A name at which there is anything and not that
+//! TXT record is somebody else's, and nothing of it is touched.
+
+use aws_sdk_route53::types::{
+    HostedZone as Described, HostedZoneConfig, ResourceRecord, ResourceRecordSet, RrType,
+};
+use thiserror::Error;
+
+use super::{AwsError, Class, Clients, During};
+use crate::spec::cluster::{ApiName, DnsZone, is_in_zone};
+
+/// Record sets in one answer. A name has about a dozen types at most; more than one of a type is somebody else's.
+const PAGE: i32 = 50;
+
+/// A public hosted zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostedZone {
+    /// Such as `Z0123456789ABCDEFGHIJ`.
+    pub id: String,
+    /// Such as `example.com`.
+    pub name: String,
+}
+
+/// Why the API's name can't be in the hosted zone.
+#[derive(Debug, Error)]
+pub enum HostedZoneError {
+    /// A call failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// There is none.
+    #[error("the account has no public hosted zone `{written}`")]
+    Missing {
+        /// As written.
+        written: String,
+    },
+    /// There is one that only VPCs see.
+    #[error("the hosted zone `{written}` is private, and private zones are not supported yet")]
+    Private {
+        /// As written.
+        written: String,
+    },
+    /// There are several of that name.
+    #[error("there are {} public hosted zones `{written}`: {}", ids.len(), ids.join(", "))]
+    Several {
+        /// As written.
+        written: String,
+        /// Their ids.
+        ids: Vec<String>,
+    },
+    /// The name belongs elsewhere.
+    #[error("the API's name `{name}` is not in the hosted zone `{}` ({})", zone.name, zone.id)]
+    Elsewhere {
+        /// The API's name.
+        name: String,
+        /// The zone.
+        zone: HostedZone,
+    },
+    /// Somebody else has made records of that name.
+    #[error(
+        "`{name}` is taken in the hosted zone `{}` ({}): {} that this cluster didn't make", zone.name, zone.id,
+        found.join(", ")
+    )]
+    Taken {
+        /// The API's name.
+        name: String,
+        /// The zone.
+        zone: HostedZone,
+        /// The record sets, as `A 192.0.2.1`.
+        found: Vec<String>,
+    },
+}
+
+impl HostedZoneError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::Missing { .. } => Some(
+                "`aws route53 list-hosted-zones` shows those that there are; or leave `dnsZone` and `api.dns` out: the \
+                 API is then reached at its Elastic IP"
+                    .to_owned(),
+            ),
+            Self::Private { .. } => Some(
+                "name a public zone; or leave `dnsZone` and `api.dns` out: the API is then reached at its Elastic IP"
+                    .to_owned(),
+            ),
+            Self::Several { ids, .. } => {
+                Some(format!("write the id of the one that is meant, such as `dnsZone: {}`", ids.first()?))
+            }
+            Self::Elsewhere { .. } => {
+                Some("name the zone that holds it, or set `masterPublicName` to a name in this zone".to_owned())
+            }
+            Self::Taken { .. } => Some(
+                "delete them if nobody needs them, or set `masterPublicName` to another name of the zone; nothing was \
+                 changed"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// Finds the hosted zone that a specification names. Fails unless it is the only public one, the API's name is in it,
+/// and that name is free or the cluster's own.
+pub async fn find(clients: &Clients, api: &ApiName, cluster: &str) -> Result<HostedZone, HostedZoneError> {
+    let zone = match &api.zone {
+        DnsZone::Name(name) => by_name(clients, name).await?,
+        DnsZone::Id(id) => by_id(clients, id).await?,
+    };
+    if !is_in_zone(&api.name, &zone.name) {
+        return Err(HostedZoneError::Elsewhere { name: api.name.clone(), zone });
+    }
+    let there = Records::read(clients, &zone.id, &api.name).await?;
+    if there.is_foreign_to(&owner(cluster, &clients.region)) {
+        return Err(HostedZoneError::Taken { name: api.name.clone(), zone, found: there.described() });
+    }
+    Ok(zone)
+}
+
+async fn by_name(clients: &Clients, name: &str) -> Result<HostedZone, HostedZoneError> {
+    let call = clients.route53.list_hosted_zones_by_name().dns_name(name);
+    let answer = call.send().await.during("route53", "ListHostedZonesByName", name)?;
+    // What is listed begins with the name, and goes on with those behind it.
+    let (private, public): (Vec<&Described>, Vec<&Described>) = answer
+        .hosted_zones()
+        .iter()
+        .filter(|zone| plain(zone.name()) == name)
+        .partition(|zone| is_private(zone));
+    let written = name.to_owned();
+    match public.as_slice() {
+        [zone] => Ok(described(zone)),
+        [] if private.is_empty() => Err(HostedZoneError::Missing { written }),
+        [] => Err(HostedZoneError::Private { written }),
+        several => {
+            let ids = several.iter().map(|zone| described(zone).id).collect();
+            Err(HostedZoneError::Several { written, ids })
+        }
+    }
+}
+
+async fn by_id(clients: &Clients, id: &str) -> Result<HostedZone, HostedZoneError> {
+    let call = clients.route53.get_hosted_zone().id(id);
+    let written = id.to_owned();
+    let zone = match call.send().await.during("route53", "GetHostedZone", id) {
+        Ok(answer) => answer.hosted_zone,
+        Err(error) if error.class == Class::NotFound => None,
+        Err(error) => return Err(error.into()),
+    };
+    match zone {
+        None => Err(HostedZoneError::Missing { written }),
+        Some(zone) if is_private(&zone) => Err(HostedZoneError::Private { written }),
+        Some(zone) => Ok(described(&zone)),
+    }
+}
+
+fn is_private(zone: &Described) -> bool {
+    zone.config().is_some_and(HostedZoneConfig::private_zone)
+}
+
+fn described(zone: &Described) -> HostedZone {
+    HostedZone {
+        id: zone.id().trim_start_matches("/hostedzone/").to_owned(),
+        name: plain(zone.name()).to_owned(),
+    }
+}
+
+/// A name as people write it: Route 53 puts the root's dot behind it.
+fn plain(name: &str) -> &str {
+    name.trim_end_matches('.')
+}
+
+/// The text of the TXT record that marks a name as a cluster's: of the field's form, which begins with `heritage=`.
+pub fn owner(cluster: &str, region: &str) -> String {
+    format!("\"heritage=windlass,windlass.dev/cluster={cluster},windlass.dev/region={region}\"")
+}
+
+/// The record sets of one name in a hosted zone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Records(pub Vec<ResourceRecordSet>);
+
+impl Records {
+    /// Reads them.
+    pub async fn read(clients: &Clients, zone: &str, name: &str) -> Result<Self, AwsError> {
+        let call = clients.route53.list_resource_record_sets().hosted_zone_id(zone).start_record_name(name);
+        let call = call.max_items(PAGE);
+        let answer = call.send().await.during("route53", "ListResourceRecordSets", name)?;
+        let of_name = answer.resource_record_sets.into_iter().filter(|set| plain(set.name()) == name);
+        Ok(Self(of_name.collect()))
+    }
+
+    /// Whether there is anything, and no TXT record that says this owner.
+    pub fn is_foreign_to(&self, owner: &str) -> bool {
+        !self.0.is_empty() && !self.is_owned_by(owner)
+    }
+
+    /// Whether the TXT record is there that says this owner, and nothing else.
+    pub fn is_owned_by(&self, owner: &str) -> bool {
+        self.of_type(&RrType::Txt).any(|set| values(set) == [owner])
+    }
+
+    /// The record sets of a type: more than one only where they are weighted, or chosen by place.
+    pub fn of_type(&self, kind: &RrType) -> impl Iterator<Item = &ResourceRecordSet> {
+        self.0.iter().filter(move |set| set.r#type() == kind)
+    }
+
+    /// As people read them, such as `A 192.0.2.1`.
+    pub fn described(&self) -> Vec<String> {
+        let describe = |set: &ResourceRecordSet| format!("{} {}", set.r#type().as_str(), shown(set));
+        self.0.iter().map(describe).collect()
+    }
+}
+
+/// The values of a record set, as people read them: an alias's is the name it stands for.
+pub fn shown(set: &ResourceRecordSet) -> String {
+    match set.alias_target() {
+        Some(target) => format!("alias of {}", plain(target.dns_name())),
+        None => values(set).join(" "),
+    }
+}
+
+/// The values of a record set.
+pub fn values(set: &ResourceRecordSet) -> Vec<&str> {
+    set.resource_records().iter().map(ResourceRecord::value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(kind: RrType, texts: &[&str]) -> ResourceRecordSet {
+        let record = |text: &&str| ResourceRecord::builder().value(*text).build().unwrap();
+        let records = texts.iter().map(record).collect();
+        let set = ResourceRecordSet::builder().name("api.demo.example.com.").r#type(kind);
+        set.set_resource_records(Some(records)).build().unwrap()
+    }
+
+    #[test]
+    fn a_name_is_free_or_marked_as_one_cluster_s_or_somebody_else_s() {
+        let ours = owner("demo.example.com", "us-east-1");
+        let address = || set(RrType::A, &["192.0.2.1"]);
+        let marked = Records(vec![address(), set(RrType::Txt, &[&ours])]);
+        assert!(!Records::default().is_foreign_to(&ours));
+        assert!(!marked.is_foreign_to(&ours));
+        assert!(marked.is_foreign_to(&owner("demo.example.com", "eu-west-1")));
+        assert!(marked.is_foreign_to(&owner("other.example.com", "us-east-1")));
+        for foreign in
+            [vec![address()], vec![set(RrType::Txt, &["\"x\""])], vec![set(RrType::Txt, &[&ours, "\"x\""])]]
+        {
+            assert!(Records(foreign.clone()).is_foreign_to(&ours), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn a_mark_fits_into_one_text_of_255_characters() {
+        let cluster = format!("{}.example.com", "a".repeat(63));
+        assert!(owner(&cluster, "ap-southeast-1").len() <= 255 + 2);
+    }
+}

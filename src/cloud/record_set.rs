@@ -1,0 +1,198 @@
+//! The API's name in a hosted zone: an A record that leads to the Elastic IP, and the TXT record that says whose it is.
+//!
+//! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
+//! there and deletes what was read, value for value, so that it fails where somebody else was faster.
+
+use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
+
+use super::Resource;
+use super::context::{Context, Found, Identity, Names};
+use super::elastic_ip::ElasticIp;
+use super::error::{CloudError, field};
+use super::fields::{Effect, Fields};
+use super::reference::{Described, Kind, Reference, ResourceId};
+use crate::aws::During;
+use crate::aws::error::AwsError;
+use crate::aws::hosted_zone::{self, Records};
+
+/// How long resolvers may keep the answer, in seconds: as long as nobody minds waiting when the address changes.
+const TTL: i64 = 60;
+
+/// A name in a hosted zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSet {
+    /// `<hosted zone's id>/<domain>`: the same domain in another zone is another record set.
+    pub name: String,
+    /// The hosted zone's id.
+    pub zone: String,
+    /// Such as `api.demo.example.com`.
+    pub domain: String,
+    /// What it leads to; absent in what is observed where somebody removed the A record.
+    pub address: Option<Reference<ElasticIp>>,
+    /// How long resolvers may keep it, in seconds.
+    pub ttl: Option<i64>,
+    /// The text of the TXT record.
+    pub owner: String,
+}
+
+impl Described for RecordSet {
+    const KIND: Kind = Kind::RecordSet;
+}
+
+impl RecordSet {
+    /// The name of an Elastic IP.
+    pub fn to_address(zone: &str, domain: &str, address: Reference<ElasticIp>, owner: String) -> Self {
+        let address = Some(address);
+        let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
+        Self { name, zone, domain, address, ttl: Some(TTL), owner }
+    }
+
+    pub(super) fn fields(&self) -> Fields {
+        let Self { name: _, zone, domain, address, ttl, owner } = self;
+        let fields = Fields::default().one("hostedZone", zone).one("name", domain);
+        fields.maybe("elasticIp", address.as_ref()).maybe("ttl", *ttl).one("owner", owner)
+    }
+
+    pub(super) fn references(&self) -> Vec<ResourceId> {
+        let Self { name: _, zone: _, domain: _, address, ttl: _, owner: _ } = self;
+        address.iter().map(Reference::id).collect()
+    }
+
+    pub(super) fn effect(_path: &str) -> Effect {
+        Effect::InPlace
+    }
+
+    /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.
+    pub(super) async fn create(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let there = self.read(context).await?;
+        if there.is_foreign_to(&self.owner) {
+            return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
+        }
+        let wanted = [self.address_record(context, id)?, self.owner_record(id)?];
+        let owned = self.owned(&there);
+        let gone = owned.iter().filter(|set| !wanted.contains(set)).map(|set| (ChangeAction::Delete, set));
+        let new = wanted.iter().filter(|set| !owned.contains(set)).map(|set| (ChangeAction::Create, set));
+        self.change(gone.chain(new), context, id).await?;
+        Ok(Identity::new(&self.name))
+    }
+
+    pub(super) async fn update(
+        &self,
+        _from: &Self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        self.create(context, id).await.map(|_| ())
+    }
+
+    /// Deletes what is the cluster's by now, and nothing else of the same name.
+    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+        let there = self.read(context).await?;
+        if !there.is_owned_by(&self.owner) {
+            return Ok(());
+        }
+        let owned = self.owned(&there);
+        self.change(owned.iter().map(|set| (ChangeAction::Delete, set)), context, id).await
+    }
+
+    /// Looks where the Elastic IP's tags say. A hosted zone that is gone has taken its record sets with it.
+    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let owner = hosted_zone::owner(context.cluster, &context.clients.region);
+        let mut found = Vec::new();
+        for (zone, domain) in names.record_sets() {
+            match Records::read(context.clients, zone, domain).await {
+                Ok(there) if there.is_owned_by(&owner) => {
+                    let seen = Self::seen(zone, domain, &there, names, &owner);
+                    let identity = Identity::new(&seen.name);
+                    found.push(Found::new(seen.name.clone(), Resource::RecordSet(seen), identity));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(found)
+    }
+
+    fn seen(zone: &str, domain: &str, there: &Records, names: &Names, owner: &str) -> Self {
+        let addresses: Vec<&ResourceRecordSet> = there.of_type(&RrType::A).collect();
+        let leads_to = |set: &&ResourceRecordSet| hosted_zone::shown(set);
+        let shown = addresses.iter().map(leads_to).collect::<Vec<_>>().join(" ");
+        Self {
+            name: format!("{zone}/{domain}"),
+            zone: zone.to_owned(),
+            domain: domain.to_owned(),
+            address: (!addresses.is_empty()).then(|| names.elastic_ip(&shown)),
+            ttl: addresses.first().and_then(|set| set.ttl()),
+            owner: owner.to_owned(),
+        }
+    }
+
+    async fn read(&self, context: &Context<'_>) -> Result<Records, AwsError> {
+        Records::read(context.clients, &self.zone, &self.domain).await
+    }
+
+    /// Of a name that is the cluster's, what is its own: the addresses and the TXT record. Nothing of a name that isn't.
+    fn owned(&self, there: &Records) -> Vec<ResourceRecordSet> {
+        if !there.is_owned_by(&self.owner) {
+            return Vec::new();
+        }
+        let is_mark = |set: &&ResourceRecordSet| hosted_zone::values(set) == [self.owner.as_str()];
+        there.of_type(&RrType::A).chain(there.of_type(&RrType::Txt).filter(is_mark)).cloned().collect()
+    }
+
+    fn address_record(
+        &self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<ResourceRecordSet, CloudError> {
+        let elastic_ip = field(self.address.as_ref(), id, "what it leads to")?.id();
+        let address = context.ids.identity(&elastic_ip)?.address;
+        self.record(RrType::A, &field(address, &elastic_ip, "its address")?, id)
+    }
+
+    fn owner_record(&self, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
+        self.record(RrType::Txt, &self.owner, id)
+    }
+
+    fn record(&self, kind: RrType, value: &str, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
+        let record =
+            ResourceRecord::builder().value(value).build().map_err(|error| incomplete(&error, id))?;
+        // As Route 53 writes names, so that what is there and what shall be compare.
+        let set = ResourceRecordSet::builder().name(format!("{}.", self.domain)).r#type(kind);
+        set.ttl(TTL).resource_records(record).build().map_err(|error| incomplete(&error, id))
+    }
+
+    /// Makes all changes at once; none is none.
+    async fn change<'a>(
+        &self,
+        changes: impl Iterator<Item = (ChangeAction, &'a ResourceRecordSet)>,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let change = |(action, set): (ChangeAction, &ResourceRecordSet)| {
+            Change::builder().action(action).resource_record_set(set.clone()).build()
+        };
+        let changes: Result<Vec<Change>, _> = changes.map(change).collect();
+        let changes = changes.map_err(|error| incomplete(&error, id))?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let batch = ChangeBatch::builder().comment(format!("windlass: {}", context.cluster));
+        let batch = batch.set_changes(Some(changes)).build().map_err(|error| incomplete(&error, id))?;
+        let call = context.clients.route53.change_resource_record_sets();
+        let call = call.hosted_zone_id(&self.zone).change_batch(batch);
+        call.send().await.during("route53", "ChangeResourceRecordSets", id)?;
+        Ok(())
+    }
+}
+
+/// A request that the SDK doesn't take.
+fn incomplete(error: &aws_sdk_route53::error::BuildError, id: &ResourceId) -> CloudError {
+    AwsError::unexpected("route53", "ChangeResourceRecordSets", id, error.to_string()).into()
+}

@@ -1,0 +1,119 @@
+//! The API's name in a hosted zone: what is written, and what it means.
+
+use super::complete;
+use crate::spec::cluster::{Api, ApiName, DnsZone, is_in_zone};
+use crate::spec::{CreateOptions, create, to_yaml};
+
+const GOOD: &str = include_str!("good.yaml");
+
+/// The good specification with other texts in some places.
+fn changed(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(GOOD.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from}");
+        text.replacen(from, to, 1)
+    })
+}
+
+/// What it says then about the API.
+fn api(changes: &[(&str, &str)]) -> Api {
+    complete(&changed(changes)).unwrap_or_else(|problems| panic!("{problems}")).api
+}
+
+fn named(name: &str, zone: DnsZone) -> ApiName {
+    ApiName { name: name.to_owned(), zone }
+}
+
+const UNTYPED: (&str, &str) = ("  topology:\n    dns:\n      type: None\n", "");
+const UNNAMED: (&str, &str) = ("  masterPublicName: api.demo.example.com\n", "");
+
+#[test]
+fn without_a_zone_the_api_has_an_address_and_no_name() {
+    let api = api(&[]);
+    assert_eq!((api.elastic_ip, api.dns), (true, None));
+}
+
+#[test]
+fn a_zone_gives_the_api_a_name_for_its_elastic_ip() {
+    let expected = named("api.demo.example.com", DnsZone::Name("example.com".to_owned()));
+    for ways in ["    dns: {}\n  dnsZone: example.com", "    dns: {}\n  dnsZone: example.com."] {
+        let api = api(&[UNTYPED, UNNAMED, ("    elasticIP: {}", ways)]);
+        assert_eq!((api.elastic_ip, api.dns), (true, Some(expected.clone())), "{ways}");
+    }
+    let only_a_zone = api(&[UNTYPED, UNNAMED, ("  api:\n    elasticIP: {}", "  dnsZone: example.com")]);
+    assert_eq!((only_a_zone.elastic_ip, only_a_zone.dns), (true, Some(expected)));
+}
+
+#[test]
+fn a_zone_may_be_an_id_and_the_name_another_one() {
+    for id in ["Z0123456789ABC", "/hostedzone/Z0123456789ABC"] {
+        let dns = format!("    dns: {{}}\n  dnsZone: {id}");
+        let api = api(&[
+            UNTYPED,
+            ("PublicName: api.demo.example.com", "PublicName: k8s.example.org"),
+            ("    elasticIP: {}", &dns),
+        ]);
+        assert_eq!(api.dns.unwrap(), named("k8s.example.org", DnsZone::Id("Z0123456789ABC".to_owned())));
+        assert!(api.additional_sans.contains(&"k8s.example.org".to_owned()));
+    }
+}
+
+#[test]
+fn a_zone_that_can_t_hold_the_name_is_told_at_its_place() {
+    let told = |zone: &str| {
+        let ways = format!("    dns: {{}}{zone}");
+        let problems = complete(&changed(&[UNTYPED, ("    elasticIP: {}", &ways)])).unwrap_err().0;
+        assert!(problems.iter().all(|problem| problem.hint.is_some()), "{problems:?}");
+        problems
+            .into_iter()
+            .map(|problem| format!("{}: {}", problem.path, problem.message))
+            .collect::<Vec<_>>()
+    };
+    let of_zone = |message: &str| vec![format!("spec.dnsZone: {message}")];
+    assert_eq!(told(""), of_zone("this field is missing"));
+    for zone in ["example.org", "api.demo.example.com", "ample.com"] {
+        let expected = format!("the API's name `api.demo.example.com` is not in the zone `{zone}`");
+        assert_eq!(told(&format!("\n  dnsZone: {zone}")), of_zone(&expected));
+    }
+    for zone in ["z0123", "example", "/hostedzone/"] {
+        let expected = format!("`{zone}` is neither the name nor the id of a hosted zone");
+        assert_eq!(told(&format!("\n  dnsZone: {zone}")), of_zone(&expected));
+    }
+    assert_eq!(told("\n  dnsZone: Example.com"), of_zone("`Example.com` is not a DNS name"));
+}
+
+#[test]
+fn a_name_that_only_ends_in_the_same_letters_is_in_another_zone() {
+    assert!(is_in_zone("api.demo.example.com", "example.com"));
+    for zone in ["ample.com", "api.demo.example.com", "example.org", "x.api.demo.example.com"] {
+        assert!(!is_in_zone("api.demo.example.com", zone), "{zone}");
+    }
+    assert!(!is_in_zone(".example.com", "example.com"));
+}
+
+#[test]
+fn create_cluster_writes_names_as_kops_does() {
+    let options = |dns: Option<&str>, zone: Option<&str>| CreateOptions {
+        name: "demo.example.com".to_owned(),
+        zones: vec!["us-east-1a".to_owned()],
+        dns: dns.map(str::to_owned),
+        dns_zone: zone.map(str::to_owned),
+        ..CreateOptions::default()
+    };
+    let zone = Some("example.com");
+    let told = |dns, zone| {
+        let manifests = create(&options(dns, zone)).unwrap();
+        let written = to_yaml(&manifests.cluster.spec.api).replace('\n', " ");
+        let completed = manifests.complete();
+        let completed = completed.map(|cluster| cluster.api.dns.map(|api| api.name));
+        (written.trim().to_owned(), completed.map_err(|problems| problems.0[0].path.clone()))
+    };
+    let name = Ok(Some("api.demo.example.com".to_owned()));
+    assert_eq!(told(None, zone), ("dns: {}".to_owned(), name.clone()));
+    assert_eq!(told(Some("public"), zone), ("dns: {}".to_owned(), name));
+    assert_eq!(told(None, None), ("elasticIP: {}".to_owned(), Ok(None)));
+    assert_eq!(told(Some("none"), None), ("elasticIP: {}".to_owned(), Ok(None)));
+    let refused = |path: &str| Err(path.to_owned());
+    assert_eq!(told(Some("public"), None).1, refused("spec.dnsZone"));
+    assert_eq!(told(Some("private"), zone).1, refused("spec.topology.dns.type"));
+    assert_eq!(told(Some("none"), zone).1, refused("spec.topology.dns.type"));
+}
