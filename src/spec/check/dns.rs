@@ -23,8 +23,9 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
             report.push(Problem::at("spec.topology.dns.type", message).hint(hint));
         }
         (_, None) => {
-            report
-                .missing(ZONE, "write the name or the id of the hosted zone that is to hold the API's name");
+            let hint = "write the name or the id of the hosted zone for the API's name; for none, `None` as \
+                        `topology.dns.type` and no `api.dns`";
+            report.missing(ZONE, hint);
         }
         (_, Some(written)) => {
             zone(cluster, written, report);
