@@ -19,7 +19,7 @@ use crate::step::{Done, Step, StepError};
 use crate::volume::VolumeStep;
 use crate::{
     addons, address, api, bootstrap_token, cni, etcd, filesystem, image, join, kernel, kubelet, manifests,
-    proxy, secrets,
+    proxy, registry_credentials, secrets,
 };
 
 const IDENTITY: Step = Step::new("ensure_identity", Duration::from_mins(2));
@@ -38,6 +38,7 @@ const CERTIFICATES: Step = Step::new("ensure_certificates", Duration::from_mins(
 const ETCD: Step = Step::new("ensure_etcd_start", Duration::from_mins(5));
 const STATIC_PODS: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
 const KUBELET: Step = Step::new("ensure_kubelet", Duration::from_mins(3));
+const REGISTRY_CREDENTIALS: Step = Step::new("ensure_registry_credentials", Duration::from_mins(5));
 const BOOTSTRAP_KUBECONFIG: Step = Step::new("ensure_bootstrap_kubeconfig", Duration::from_hours(1));
 const CERTIFICATE: Step =
     Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).poll(Duration::from_millis(250));
@@ -226,6 +227,7 @@ impl Agent {
             .run(report, async || cni::ensure(host, &instance.config.network).map(Done::changed_if))
             .await?;
         tasks.start_network(host, instance);
+        tasks.start_registry_credentials(host, instance);
         NODE.run(report, async || {
             api::check_node_ready(client, &instance.identity.id).await.map(Done::unchanged)
         })
@@ -234,6 +236,7 @@ impl Agent {
 
     async fn boot_node(&self, instance: &Arc<Instance>) -> Result<Tasks, StepError> {
         let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
+        self.ensure_registry_credentials(instance).await?;
         BOOTSTRAP_KUBECONFIG
             .run(report, async || {
                 join::ensure_bootstrap_kubeconfig(host, store, config).await.map(Done::changed_if)
@@ -260,11 +263,24 @@ impl Agent {
 
     async fn ensure_secrets(&self, instance: &Instance) -> Result<Secrets, StepError> {
         let (host, cluster) = (&self.host, &instance.config.cluster);
-        SECRETS
+        let secrets = SECRETS
             .run(&self.reporter, async || {
                 let secrets = secrets::fetch(&instance.store, cluster).await?;
                 let changed = secrets::ensure(host, &secrets).await?;
                 Ok::<_, secrets::SecretsError>(Done { value: secrets, changed })
+            })
+            .await?;
+        // After the secrets, because both make the tmpfs.
+        self.ensure_registry_credentials(instance).await?;
+        Ok(secrets)
+    }
+
+    /// Before the kubelet, which looks for them when it starts and then only every five minutes.
+    async fn ensure_registry_credentials(&self, instance: &Instance) -> Result<(), StepError> {
+        let (store, cluster) = (&instance.store, &instance.config.cluster);
+        REGISTRY_CREDENTIALS
+            .run(&self.reporter, async || {
+                registry_credentials::ensure(&self.host, store, cluster).await.map(Done::changed_if)
             })
             .await
     }

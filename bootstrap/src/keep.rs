@@ -1,5 +1,5 @@
 //! What goes on after the boot, for as long as the instance lives: on masters approvals, Nodes, the bootstrap token and
-//! certificates; on every instance the pod network's configuration.
+//! certificates; on every instance the pod network's configuration and the credentials for image registries.
 //!
 //! Each is a task of its own that begins again after an error, and makes its connection anew now and then, because a
 //! connection keeps the certificate it was made with.
@@ -21,6 +21,7 @@ use crate::cni;
 use crate::config::{ControlPlaneConfig, Role};
 use crate::host::Host;
 use crate::nodes::{NodeKeeper, NodesError};
+use crate::registry_credentials;
 use crate::retry::chain;
 use crate::secrets::{self, SecretsError};
 
@@ -30,6 +31,8 @@ const CONNECTION: Duration = Duration::from_hours(6);
 const AFTER_ERROR: Duration = Duration::from_secs(3);
 /// How often certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_hours(1);
+/// How often the credentials for image registries are looked for.
+const REGISTRY_CREDENTIALS: Duration = Duration::from_mins(5);
 /// How often the pod network's configuration is looked at.
 const NETWORK: Duration = Duration::from_secs(10);
 
@@ -73,6 +76,11 @@ impl Tasks {
         self.0.spawn(renew_certificates(host.clone(), instance.clone(), addresses));
     }
 
+    /// The credentials for image registries, which a user may change at any time.
+    pub fn start_registry_credentials(&mut self, host: &Host, instance: &Arc<Instance>) {
+        self.0.spawn(keep_registry_credentials(host.clone(), instance.clone()));
+    }
+
     /// The pod network's configuration, which follows flannel.
     pub fn start_network(&mut self, host: &Host, instance: &Arc<Instance>) {
         self.0.spawn(keep_network(host.clone(), instance.clone()));
@@ -84,6 +92,14 @@ async fn settle<E: Error + 'static>(task: &str, result: Result<(), E>) {
     if let Err(error) = result {
         tracing::warn!(task, error = chain(&error), "begins again");
         tokio::time::sleep(AFTER_ERROR).await;
+    }
+}
+
+async fn keep_registry_credentials(host: Host, instance: Arc<Instance>) {
+    loop {
+        tokio::time::sleep(REGISTRY_CREDENTIALS).await;
+        let done = registry_credentials::ensure(&host, &instance.store, &instance.config.cluster).await;
+        settle("registry credentials", done.map(drop)).await;
     }
 }
 

@@ -43,6 +43,11 @@ pub fn bootstrap_token(cluster: &str) -> String {
     format!("{cluster}/nodes/bootstrap-token.json")
 }
 
+/// The credentials with which kubelets pull images, in the form of docker's `config.json`.
+pub fn docker_config(cluster: &str) -> String {
+    format!("{cluster}/nodes/docker-config.json")
+}
+
 /// An instance's boot report: [`crate::report::Status`] as JSON.
 pub fn status(cluster: &str, instance_id: &str) -> String {
     format!("{cluster}/status/{instance_id}.json")

@@ -44,6 +44,7 @@ pub mod manifests;
 pub mod nodes;
 pub mod notify;
 pub mod proxy;
+pub mod registry_credentials;
 pub mod report;
 pub mod reporter;
 pub mod retry;

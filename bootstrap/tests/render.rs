@@ -85,6 +85,27 @@ async fn secrets_are_below_the_tmpfs_and_nowhere_else() {
 }
 
 #[tokio::test]
+async fn credentials_for_registries_reach_the_kubelet_of_every_instance_through_tmpfs() {
+    const SECRET: &str = "YWRhOnMzY3JldA==";
+    for config in [master_config(), node_config()] {
+        let machine = Machine::start(&config).await;
+        machine.hold_docker_config(&format!(
+            r#"{{"auths": {{"registry.example.com": {{"auth": "{SECRET}"}}}}}}"#
+        ));
+        let output = machine.run();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!String::from_utf8_lossy(&output.stderr).contains(SECRET));
+        let link = machine.root().join("var/lib/kubelet/config.json");
+        assert!(std::fs::read_to_string(&link).unwrap().contains(SECRET), "the kubelet finds nothing");
+        for (path, contents) in machine.everything() {
+            let is_link = std::fs::symlink_metadata(machine.root().join(&path)).unwrap().is_symlink();
+            let holds = !is_link && String::from_utf8_lossy(&contents).contains(SECRET);
+            assert!(!holds || path.starts_with("srv/kubernetes/"), "{path} holds the credentials");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_image_of_another_version_is_refused_in_the_report() {
     let mut config = node_config();
     config.kubernetes_version = "1.37.0".into();

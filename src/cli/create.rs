@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{create_cluster, create_file, create_ssh_public_key};
+use super::{create_cluster, create_file, create_secret, create_ssh_public_key};
 
 /// `windlass create`.
 #[derive(Debug, ClapArgs)]
@@ -20,6 +20,8 @@ pub(crate) struct Args {
 enum What {
     /// Write a new cluster's specification to the state
     Cluster(Box<create_cluster::Args>),
+    /// Give a cluster a secret
+    Secret(create_secret::Args),
     /// Add the SSH key with which one may log in to instances
     #[command(name = "sshpublickey")]
     SshPublicKey(create_ssh_public_key::Args),
@@ -29,6 +31,7 @@ enum What {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         Some(What::Cluster(cluster)) => create_cluster::run(context, *cluster).await,
+        Some(What::Secret(args)) => create_secret::run(context, args).await,
         Some(What::SshPublicKey(args)) => create_ssh_public_key::run(context, args).await,
         None => create_file::run(context, args.file).await,
     }

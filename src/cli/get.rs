@@ -4,7 +4,9 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{get_clusters, get_instance_groups, get_instances, get_revision, get_ssh_public_keys};
+use super::{
+    get_clusters, get_instance_groups, get_instances, get_revision, get_secrets, get_ssh_public_keys,
+};
 
 /// `windlass get`.
 #[derive(Debug, ClapArgs)]
@@ -26,6 +28,9 @@ enum What {
     Instances(get_instances::Args),
     /// Show what was applied at one time: specification, plan, node configurations, add-ons
     Revision(get_revision::Args),
+    /// List a cluster's secrets: which there are, never what they say
+    #[command(visible_alias = "secret")]
+    Secrets(get_secrets::Args),
     /// List a cluster's SSH keys, with their fingerprints
     #[command(name = "sshpublickeys", visible_aliases = ["sshpublickey", "ssh"])]
     SshPublicKeys(get_ssh_public_keys::Args),
@@ -38,6 +43,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         What::InstanceGroups(args) => get_instance_groups::run(context, args).await,
         What::Instances(args) => get_instances::run(context, args).await,
         What::Revision(args) => get_revision::run(context, args).await,
+        What::Secrets(args) => get_secrets::run(context, args).await,
         What::SshPublicKeys(args) => get_ssh_public_keys::run(context, args).await,
     }
 }

@@ -15,8 +15,10 @@ mod create;
 mod create_cluster;
 mod create_cluster_flags;
 mod create_file;
+mod create_secret;
 mod create_ssh_public_key;
 mod delete_cluster;
+mod delete_secret;
 mod delete_ssh_public_key;
 mod diagnostic;
 mod diff;
@@ -30,6 +32,7 @@ mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
 mod get_revision;
+mod get_secrets;
 mod get_ssh_public_keys;
 mod history;
 mod holding;
@@ -187,6 +190,9 @@ struct Delete {
 enum DeleteWhat {
     /// Show everything that belongs to a cluster, and delete it with --yes
     Cluster(delete_cluster::Args),
+    /// Delete a secret that was given to a cluster
+    #[command(visible_alias = "secrets")]
+    Secret(delete_secret::Args),
     /// Delete an SSH key from a cluster
     #[command(name = "sshpublickey", visible_alias = "sshpublickeys")]
     SshPublicKey(delete_ssh_public_key::Args),
@@ -258,6 +264,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Delete(Delete { what: DeleteWhat::Cluster(args) }) => {
             delete_cluster::run(context, args).await
         }
+        Command::Delete(Delete { what: DeleteWhat::Secret(args) }) => delete_secret::run(context, args).await,
         Command::Delete(Delete { what: DeleteWhat::SshPublicKey(args) }) => {
             delete_ssh_public_key::run(context, args).await
         }

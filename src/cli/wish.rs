@@ -18,6 +18,7 @@ use crate::cloud::{self, Identities, Observed, Resource};
 use crate::model::{self, Desired, Inputs, Keys};
 use crate::pki::keyset::KEYSETS;
 use crate::plan::Plan;
+use crate::spec::check_change;
 use crate::spec::cluster::Cluster;
 use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
@@ -67,6 +68,7 @@ impl Grounds {
     pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
         let specification = state.read().await?;
         let cluster = specification.complete()?;
+        check_reachable(state, &specification).await?;
         let bucket = state.store().bucket().ok_or_else(|| {
             Refusal::new(format!("instances can't read the state store {}", state.store().url()))
                 .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
@@ -101,6 +103,18 @@ impl Grounds {
         let plan = Plan::update(&desired, &self.observed)?;
         Ok(Wish { desired, plan })
     }
+}
+
+/// The specification may have been changed several times since it was last applied, or by hand: what is refused in one
+/// step is refused in several.
+async fn check_reachable(state: &ClusterState, specification: &Specification) -> anyhow::Result<()> {
+    let Some(number) = state.applied().await? else { return Ok(()) };
+    let revision = state.revision(number).await?;
+    let (cluster, groups, _) = specification.documents();
+    let applied = (&revision.cluster, revision.instance_groups.as_slice());
+    check_change(applied, (&cluster, &groups)).with_context(|| {
+        format!("what was applied to `{}` as revision {number} can't become what is asked for", state.name())
+    })
 }
 
 /// Finds everything that is there of a cluster.

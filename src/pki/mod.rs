@@ -4,7 +4,9 @@
 //! they are used: masters issue theirs on the machine; [`client`] makes the operator's, for hours.
 
 pub mod client;
+pub mod docker_config;
 pub mod encryption;
+pub mod encryption_configuration;
 pub mod keyset;
 pub mod kubeconfig;
 pub mod ssh;

@@ -34,6 +34,16 @@ impl FileStore {
         blocking(move || read(&path)).await
     }
 
+    pub(super) async fn written_at(&self, key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
+        let path = self.folder.join(key);
+        blocking(move || match std::fs::metadata(&path).and_then(|metadata| metadata.modified()) {
+            Ok(time) => Ok(jiff::Timestamp::try_from(time).ok()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(source) => Err(failed("look at", &path, source)),
+        })
+        .await
+    }
+
     pub(super) async fn put(
         &self,
         key: &str,

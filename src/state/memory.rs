@@ -13,6 +13,7 @@ pub struct MemoryStore(Mutex<Contents>);
 struct Contents {
     writes: u64,
     objects: BTreeMap<String, Object>,
+    times: BTreeMap<String, jiff::Timestamp>,
 }
 
 impl MemoryStore {
@@ -22,6 +23,11 @@ impl MemoryStore {
 
     pub(super) fn get(&self, key: &str) -> Option<Object> {
         self.contents().objects.get(key).cloned()
+    }
+
+    pub(super) fn written_at(&self, key: &str) -> Option<jiff::Timestamp> {
+        let contents = self.contents();
+        contents.objects.get(key).and_then(|_| contents.times.get(key).copied())
     }
 
     pub(super) fn put(
@@ -40,6 +46,7 @@ impl MemoryStore {
         }
         contents.writes += 1;
         let version = Version(contents.writes.to_string());
+        contents.times.insert(key.to_owned(), jiff::Timestamp::now());
         contents.objects.insert(key.to_owned(), Object { bytes, version: version.clone() });
         Ok(version)
     }

@@ -145,6 +145,20 @@ impl S3Store {
         Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
     }
 
+    pub(super) async fn written_at(&self, key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
+        let answer = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
+        let answer = match answer.during("s3", "HeadObject", self.place(key)) {
+            Ok(answer) => answer,
+            // An answer to HEAD has no body, so S3's usual code isn't in it.
+            Err(error) if is_missing_key(&error) || error.code.as_deref() == Some("NotFound") => {
+                return Ok(None);
+            }
+            Err(error) => return Err(self.failed("look at", key)(error)),
+        };
+        let seconds = answer.last_modified().map(aws_smithy_types::DateTime::secs);
+        Ok(seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()))
+    }
+
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix));
         let mut pages = request.into_paginator().send();

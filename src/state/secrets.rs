@@ -140,7 +140,7 @@ impl ClusterState {
         }
     }
 
-    fn unusable(&self, source: StoreError) -> SecretsError {
+    pub(super) fn unusable(&self, source: StoreError) -> SecretsError {
         SecretsError::Store { cluster: self.name().to_owned(), source }
     }
 }

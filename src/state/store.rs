@@ -262,6 +262,19 @@ impl Store {
         stream::iter(reads).buffered(READS).try_collect().await
     }
 
+    /// When an object was last written; `None` when there is none.
+    pub async fn written(&self, key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
+        check(key)?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(store.written_at(key)).await,
+            Kind::File(store) => store.written_at(key).await,
+            Kind::Memory(store) => Ok(store.written_at(key)),
+            // No simulation asks for the time.
+            #[cfg(test)]
+            Kind::Simulated(store) => Ok(store.get(key).await?.map(|_| jiff::Timestamp::UNIX_EPOCH)),
+        }
+    }
+
     /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't,
     /// and with [`StoreError::LeaseLost`] when the writer's lease is lost. Finding exactly these bytes counts as having
     /// written them: the reply to an earlier attempt may have been lost. Whoever must know that it was them, and nobody

@@ -205,3 +205,179 @@ fn a_template_that_lacks_a_value_fails_by_file_line_column_and_name() {
     refused(user.run("toolbox template --template none.yaml"), 1, &["none.yaml"]);
     refused(user.run("toolbox template --template t.yaml --set a"), 1, &["path=value", "hint: "]);
 }
+
+const DOCKER_CONFIG: &str = r#"{"auths": {"registry.example.com": {"auth": "YWRhOnMzY3JldA=="}}}"#;
+const OTHER_DOCKER_CONFIG: &str = r#"{"auths": {"registry.example.com": {"auth": "Ym9iOnMzY3JldA=="}}}"#;
+
+#[test]
+fn credentials_for_registries_are_where_nodes_may_read_them_and_never_shown() {
+    let user = user();
+    let file = user.file("config.json", DOCKER_CONFIG);
+    let held = user.path("state/demo.example.com/nodes/docker-config.json");
+    let created = user.run(&format!("create secret dockerconfig -f {file} -vv")).code(0);
+    assert!(!stderr(&created).contains("YWRhOnMzY3JldA"), "{}", stderr(&created));
+    assert_eq!(std::fs::read_to_string(&held).unwrap(), DOCKER_CONFIG);
+    assert!(stderr(&user.run(&format!("create secret dockerconfig -f {file}")).code(0)).contains("already"));
+    let other = user.file("other.json", OTHER_DOCKER_CONFIG);
+    let again = user.run(&format!("create secret dockerconfig -f {other}"));
+    refused(again, 1, &["has a secret `dockerconfig` already", "--force"]);
+    assert_eq!(std::fs::read_to_string(&held).unwrap(), DOCKER_CONFIG);
+    user.run(&format!("create secret dockerconfig -f {other} --force")).code(0);
+    assert_eq!(std::fs::read_to_string(&held).unwrap(), OTHER_DOCKER_CONFIG);
+    assert_eq!(stdout(&user.run("delete secret dockerconfig").code(0)), "secret/dockerconfig\n");
+    assert!(held.exists());
+    user.run("delete secret dockerconfig --yes").code(0);
+    assert!(!held.exists());
+    refused(user.run("delete secret dockerconfig --yes"), 1, &["has no secret `dockerconfig`"]);
+}
+
+#[test]
+fn secrets_are_listed_by_name_kind_and_time_without_what_they_say() {
+    let user = user();
+    let file = user.file("config.json", DOCKER_CONFIG);
+    user.run(&format!("create secret dockerconfig -f {file}")).code(0);
+    let table = stdout(&user.run("get secrets").code(0));
+    let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "KIND", "SINCE"]);
+    let named: Vec<(&str, &str)> = lines[1..].iter().map(|line| (line[0], line[1])).collect();
+    assert_eq!(
+        named,
+        [
+            ("dockerconfig", "DockerConfig"),
+            ("encryptionconfig", "EncryptionConfiguration"),
+            ("etcd-ca", "Keyset"),
+            ("front-proxy-ca", "Keyset"),
+            ("kubernetes-ca", "Keyset"),
+            ("service-account", "Keyset"),
+        ]
+    );
+    assert!(lines[1..].iter().all(|line| line[2].starts_with("20") && line[2].ends_with('Z')), "{table}");
+    for format in ["yaml", "json"] {
+        let text = stdout(&user.run(&format!("get secrets -o {format}")).code(0));
+        assert!(text.contains("dockerconfig") && text.contains("since"), "{text}");
+        assert!(!text.contains("PRIVATE") && !text.contains("YWRhOnMzY3JldA"), "{text}");
+    }
+    refused(user.run("get secrets nope"), 1, &["has no secret `nope`"]);
+}
+
+/// The name and the bytes of a key, encoded.
+type Key = (&'static str, &'static str);
+
+const FIRST: Key = ("first", "//////////////////////////////////////////8=");
+const SECOND: Key = ("second", "f39/f39/f39/f39/f39/f39/f39/f39/f39/f39/f38=");
+
+fn encryption_configuration(keys: &[Key]) -> String {
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|(name, secret)| format!("      - name: {name}\n        secret: {secret}\n"))
+        .collect();
+    let keys = keys.concat();
+    format!(
+        "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources:\n- resources: [secrets]\n  \
+         providers:\n  - secretbox:\n      keys:\n{keys}  - identity: {{}}\n"
+    )
+}
+
+#[test]
+fn an_encryption_configuration_must_read_what_is_written_today() {
+    let user = user();
+    let held = user.path("state/demo.example.com/control-plane/encryption-configuration.json");
+    let made = std::fs::read_to_string(&held).unwrap();
+    let first = user.file("first.yaml", &encryption_configuration(&[FIRST]));
+    let create =
+        |file: &str, flags: &str| user.run(&format!("create secret encryptionconfig -f {file} {flags}"));
+    refused(
+        create(&first, ""),
+        1,
+        &["secretbox key `key1`", "could not be read any more", "--keep-old-keys"],
+    );
+    assert_eq!(std::fs::read_to_string(&held).unwrap(), made);
+    let kept = create(&first, "--keep-old-keys").code(0);
+    assert!(stderr(&kept).contains("kubectl replace -f -") && !stderr(&kept).contains(FIRST.1));
+    let both = std::fs::read_to_string(&held).unwrap();
+    let generated: serde_json::Value = serde_json::from_str(&made).unwrap();
+    let secret =
+        generated["resources"][0]["providers"][0]["secretbox"]["keys"][0]["secret"].as_str().unwrap();
+    assert!(both.contains(FIRST.1) && both.contains(secret));
+    // Everything is written with the user's key now, so that the old one may go.
+    create(&first, "").code(0);
+    let alone = std::fs::read_to_string(&held).unwrap();
+    assert!(alone.contains(FIRST.1) && !alone.contains(secret));
+    assert!(stderr(&create(&first, "").code(0)).contains("already"));
+    let second = user.file("second.yaml", &encryption_configuration(&[SECOND]));
+    refused(create(&second, ""), 1, &["secretbox key `first`"]);
+    let rotated = user.file("rotated.yaml", &encryption_configuration(&[SECOND, FIRST]));
+    create(&rotated, "").code(0);
+    create(&second, "").code(0);
+    create(&first, "--force").code(0);
+}
+
+#[test]
+fn a_secret_that_can_not_be_honoured_is_refused_by_name_and_nothing_of_it_is_shown() {
+    let user = user();
+    let before = user.state();
+    let file = user.file("secret.txt", "c2VjcmV0: [c2VjcmV0");
+    for (line, words) in [
+        (
+            format!("create secret ciliumpassword -f {file}"),
+            vec!["Cilium's IPsec", "doesn't support Cilium yet"],
+        ),
+        (format!("create secret weavepassword -f {file}"), vec!["Weave"]),
+        (format!("create secret sshpublickey admin -i {file}"), vec!["windlass create sshpublickey -i FILE"]),
+        (format!("create secret nope -f {file}"), vec!["no secret of the kind `nope`", "dockerconfig"]),
+        (format!("create secret dockerconfig -f {file}"), vec!["secret.txt", "line 1, column 1 is not JSON"]),
+        (format!("create secret encryptionconfig -f {file}"), vec!["secret.txt", "not YAML"]),
+        ("create secret dockerconfig -f none.json".to_owned(), vec!["none.json"]),
+        (
+            format!("create secret dockerconfig nope.example.com --name demo.example.com -f {file}"),
+            vec!["error"],
+        ),
+        ("delete secret encryptionconfig --yes".to_owned(), vec!["nothing that it encrypts"]),
+        ("delete secret etcd-ca --yes".to_owned(), vec!["keyset `etcd-ca`"]),
+        ("delete secret nope --yes".to_owned(), vec!["no secret of the kind `nope`"]),
+    ] {
+        let assert = user.run(&line);
+        assert!(!stderr(&assert).contains("c2VjcmV0"), "{line}: {}", stderr(&assert));
+        refused(assert, 1, &words);
+        assert_eq!(user.state(), before, "{line}");
+    }
+    let other = User::new().with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    let file = other.file("config.json", DOCKER_CONFIG);
+    refused(other.run(&format!("create secret dockerconfig -f {file}")), 1, &["there is no cluster"]);
+    assert!(other.state().is_empty());
+}
+
+/// Writes down what the specification says as a revision, and that AWS was brought to it.
+fn mark_applied(user: &User) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let state = windlass::state::ClusterState::new(
+        windlass::state::Store::file(user.path("state")),
+        "demo.example.com",
+    );
+    runtime.block_on(async {
+        let specification = state.read().await.unwrap();
+        let number =
+            state.record(&specification, windlass::state::revision::Intent::default()).await.unwrap();
+        state.mark_applied(number).await.unwrap();
+    });
+}
+
+#[test]
+fn neither_a_rollback_nor_a_state_changed_by_hand_takes_a_cluster_to_an_older_minor_version() {
+    let user = User::new().with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    user.run("create cluster --zones us-east-1a --kubernetes-version 1.35.4").code(0);
+    mark_applied(&user);
+    user.run("upgrade cluster --kubernetes-version 1.36.1 --yes").code(0);
+    let before = user.state();
+    refused(
+        user.run("rollback 1 --yes"),
+        1,
+        &["`1.36.1` can't be changed to `1.35.4`", "older minor version"],
+    );
+    assert_eq!(user.state(), before);
+    mark_applied(&user);
+    let path = user.path("state/demo.example.com/cluster.yaml");
+    let yaml = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, yaml.replace("1.36.1", "1.35.4")).unwrap();
+    refused(user.run("update cluster"), 1, &["as revision 2 can't become", "older minor version"]);
+}

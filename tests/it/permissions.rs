@@ -124,6 +124,20 @@ mod with_region {
             assert_eq!(reading(&node, key).await, "ok", "{key}");
             assert_eq!(reading(&master, key).await, "ok", "{key}");
         }
+        let credentials = format!("{CLUSTER}/nodes/docker-config.json");
+        assert_eq!(reading(&node, &credentials).await, "NoSuchKey", "nothing there is told from forbidden");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.json");
+        std::fs::write(&file, r#"{"auths": {"registry.example.com": {"auth": "YWRhOnMzY3JldA=="}}}"#)
+            .unwrap();
+        cloud.windlass(&["create", "secret", "dockerconfig", "-f", file.to_str().unwrap()]);
+        for client in [&node, &master] {
+            assert_eq!(reading(client, &credentials).await, "ok", "{credentials}");
+        }
+        assert_eq!(writing(&node, &credentials).await, "AccessDenied", "{credentials}");
+        cloud.windlass(&["get", "secrets"]);
+        cloud.windlass(&["delete", "secret", "dockerconfig", "--yes"]);
+        assert_eq!(reading(&node, &credentials).await, "NoSuchKey");
         let secrets = cloud.keys("control-plane/").await;
         for name in SIGNING_KEYS {
             let key = format!("{CLUSTER}/control-plane/keysets/{name}.json");

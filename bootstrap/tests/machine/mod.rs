@@ -82,6 +82,11 @@ impl Machine {
         write(&self.state(&keys::bootstrap_token(CLUSTER)), &serde_json::to_vec(&token).unwrap());
     }
 
+    /// Gives the cluster credentials for image registries.
+    pub(crate) fn hold_docker_config(&self, text: &str) {
+        write(&self.state(&keys::docker_config(CLUSTER)), text.as_bytes());
+    }
+
     pub(crate) fn tamper_with_node_config(&self) {
         write(&self.state(&self.node_config_key), b"{}");
     }

@@ -1,0 +1,43 @@
+//! `windlass get secrets`: which there are, and since when; never what they say.
+
+use clap::Args as ClapArgs;
+
+use super::context::Context;
+use super::diagnostic::{Exit, Refusal};
+use super::output::{self, Format, Table};
+
+/// `windlass get secrets`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The names of the secrets; all if left out
+    secrets: Vec<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs `windlass get secrets`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let state = context.cluster_state(None).await?;
+    Box::pin(state.read()).await?;
+    let mut held = state.held_secrets().await?;
+    if let Some(name) = args.secrets.iter().find(|name| !held.iter().any(|secret| secret.name == **name)) {
+        let refusal = Refusal::new(format!("the cluster `{}` has no secret `{name}`", state.name()));
+        return Err(refusal
+            .hint(format!("see which there are: windlass get secrets --name {}", state.name()))
+            .into());
+    }
+    held.retain(|secret| args.secrets.is_empty() || args.secrets.iter().any(|name| name == secret.name));
+    match args.output {
+        Format::Table => {
+            let mut table = Table::new(["NAME", "KIND", "SINCE"]);
+            for secret in &held {
+                let since = secret.since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                table.row([secret.name.to_owned(), secret.kind.to_owned(), since]);
+            }
+            output::print(&table.render())?;
+        }
+        format => output::print_documents(&held, format)?,
+    }
+    Ok(Exit::Done)
+}
