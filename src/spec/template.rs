@@ -3,7 +3,6 @@
 //! What comes out is YAML, not HTML, so nothing is escaped. A value that a template prints and nobody gave is an error
 //! that names it.
 
-use serde::Serialize;
 use serde_json::{Map, Value};
 use tera::{ErrorKind, Kwargs, State, Tera};
 use thiserror::Error;
@@ -13,6 +12,10 @@ use super::yaml::{self, Source};
 
 /// How many values that nobody gave are filled in with nothing before giving up.
 const MOST_MISSING: usize = 1000;
+
+/// How often a template is filled to see whether it always comes out the same: two keys are in the same order by chance
+/// once in 2¹⁶ times.
+const ORDERS: usize = 16;
 
 /// Why a template could not be filled.
 #[derive(Debug, Error)]
@@ -54,6 +57,9 @@ pub enum TemplateError {
         /// The value that nobody gave, if that is what is wrong.
         missing: Option<String>,
     },
+    /// It comes out otherwise in every run.
+    #[error("{0} does not come out the same every time: it goes over a map, whose keys have no order")]
+    Unordered(String),
     /// What came out isn't YAML.
     #[error("what came out of {template} is not YAML: {reason}")]
     Output {
@@ -75,6 +81,9 @@ impl TemplateError {
             Self::Template { missing: Some(missing), .. } => Some(format!(
                 "give it a value with --values or --set {missing}=…, or write `{{{{ {missing} | default(value=\"…\") }}}}`"
             )),
+            Self::Unordered(_) => Some(
+                "write `{% for pair in map | pairs %}` with `{{ pair[0] }}` and `{{ pair[1] }}`: they come sorted".into(),
+            ),
             Self::Output { .. } => Some("leave --format-yaml away to see it".into()),
             Self::Path(_) | Self::Template { .. } => None,
         }
@@ -205,10 +214,19 @@ pub fn render(
 ) -> Result<Vec<String>, TemplateError> {
     let mut tera = Tera::new();
     tera.autoescape_on(Vec::<&str>::new());
+    tera.register_filter("keys", |map: &tera::Map, _: Kwargs, _: &State| -> Vec<tera::Value> {
+        sorted(map).into_iter().map(|[key, _]| key).collect()
+    });
+    tera.register_filter("values", |map: &tera::Map, _: Kwargs, _: &State| -> Vec<tera::Value> {
+        sorted(map).into_iter().map(|[_, value]| value).collect()
+    });
+    tera.register_filter("pairs", |map: &tera::Map, _: Kwargs, _: &State| -> Vec<tera::Value> {
+        sorted(map).into_iter().map(|pair| tera::Value::from(pair.to_vec())).collect()
+    });
     tera.register_filter("quote", |value: &tera::Value, _: Kwargs, _: &State| quote(value));
-    tera.register_filter("to_json", |value: &tera::Value, _: Kwargs, _: &State| json(value));
+    tera.register_filter("to_json", |value: &tera::Value, _: Kwargs, _: &State| plain(value).to_string());
     tera.register_filter("to_yaml", |value: &tera::Value, _: Kwargs, _: &State| {
-        yaml::to_yaml(value).trim_end().to_owned()
+        yaml::to_yaml(&plain(value)).trim_end().to_owned()
     });
     let sources: Vec<&Source> = snippets.iter().chain(templates).collect();
     for (index, source) in sources.iter().enumerate() {
@@ -235,7 +253,7 @@ fn fill(
     loop {
         let context = tera::Context::from_serialize(&values.0).map_err(|error| failure(&error, sources))?;
         let error = match tera.render(&template.name, &context) {
-            Ok(text) => return Ok(text),
+            Ok(text) => return check_order(tera, template, &values, sources, text),
             Err(error) => failure(&error, sources),
         };
         let TemplateError::Template { missing: Some(path), .. } = &error else { return Err(error) };
@@ -250,13 +268,41 @@ fn fill(
     }
 }
 
-/// A value as a JSON text, which YAML reads as that very text.
-fn quote(value: &tera::Value) -> String {
-    json(&value.to_string())
+/// The same input must come to the same output, and Tera goes over a map in any order. Each context has an order of its
+/// own, so that a few of them show it.
+fn check_order(
+    tera: &Tera,
+    template: &Source,
+    values: &Values,
+    sources: &[&Source],
+    text: String,
+) -> Result<String, TemplateError> {
+    for _ in 0..ORDERS {
+        let again = tera::Context::from_serialize(&values.0)
+            .and_then(|context| tera.render(&template.name, &context))
+            .map_err(|error| failure(&error, sources))?;
+        if again != text {
+            return Err(TemplateError::Unordered(template.name.clone()));
+        }
+    }
+    Ok(text)
 }
 
-fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_default()
+/// The keys and values of a map by its keys, where Tera's own filters have any order.
+fn sorted(map: &tera::Map) -> Vec<[tera::Value; 2]> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by(|one, other| one.0.cmp(other.0));
+    entries.into_iter().map(|(key, value)| [tera::Value::from(key.clone()), value.clone()]).collect()
+}
+
+/// A value without Tera's order of keys, which is any.
+fn plain(value: &tera::Value) -> Value {
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+/// A value as a JSON text, which YAML reads as that very text.
+fn quote(value: &tera::Value) -> String {
+    Value::from(value.to_string()).to_string()
 }
 
 /// Brings Tera's report into the form that compilers have: `file:line:column: what is wrong`, then the lines.
@@ -419,6 +465,17 @@ mod tests {
         let error = render(&template, &[], &values("list: [{a: 1}]"), Missing::IsEmpty).unwrap_err();
         assert!(error.to_string().contains("Field `b` is not defined"), "{error}");
         assert!(error.hint().unwrap().contains("{{ item.b | default("));
+    }
+
+    #[test]
+    fn what_would_come_out_otherwise_in_every_run_is_refused() {
+        let values = values("labels: {b: 1, a: 2, c: 3}");
+        let sorted = "{% for pair in labels | pairs %}{{ pair[0] }}={{ pair[1] }} {% endfor %}\
+                      {{ labels | keys | join(sep=\"\") }}{{ labels | values | join(sep=\"\") }}";
+        assert_eq!(filled(sorted, &values).unwrap(), "a=2 b=1 c=3 abc213");
+        let error = filled("{% for key, value in labels %}{{ key }}{% endfor %}", &values).unwrap_err();
+        assert!(error.to_string().starts_with("t.yaml does not come out the same"), "{error}");
+        assert!(error.hint().unwrap().contains("map | pairs"));
     }
 
     #[test]
