@@ -8,6 +8,7 @@
 
 mod cli;
 mod commands;
+mod kills;
 mod layers;
 mod locked;
 mod operate;

@@ -63,13 +63,24 @@ impl Region {
         self.control("faults", &json!([{"service": service, "latencyMs": milliseconds, "times": null}]));
     }
 
+    /// Asks the control API, such as `GET journal`; returns the answer.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let answer = self.send(method, path, body);
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str(body).unwrap()
+    }
+
     /// Posts to the control API; returns the answer.
     fn control(&self, path: &str, body: &Value) -> String {
+        self.send("POST", path, body)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> String {
         let address = self.url.strip_prefix("http://").unwrap();
         let body = body.to_string();
         let mut stream = TcpStream::connect(address).unwrap();
         let headers = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {}", body.len());
-        write!(stream, "POST /_region/{path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
+        write!(stream, "{method} /_region/{path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
