@@ -2,7 +2,7 @@
 //!
 //! - [`layout`]: every key, in one file.
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
-//! - [`cluster_state`]: one cluster's part of it, typed; [`format`]: which windlass may write it.
+//! - [`cluster_state`]: one cluster's part of it, typed; [`mod@format`]: which windlass may write it.
 //! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one.
 //! - [`revision`]: what was applied.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.

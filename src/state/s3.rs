@@ -1,6 +1,6 @@
 //! A store in an S3 bucket.
 //!
-//! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; [`super::requests`] makes of them what
+//! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; `requests` makes of them what
 //! a store does.
 
 use std::time::Duration;
