@@ -4,6 +4,7 @@
 //! `kubectl`, which the image holds, does the applying: it knows the order of kinds, waits for definitions, and its
 //! field ownership is what users expect.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::api::ADMIN_KUBECONFIG;
@@ -66,6 +67,12 @@ pub async fn ensure(
         changed |= file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
         files.push(path);
     }
+    apply(host, &files).await.map_err(AddonError::Apply)?;
+    Ok(changed)
+}
+
+/// Applies files of manifests, in their order. What can be applied is, whatever is wrong with the rest.
+pub async fn apply(host: &Host, files: &[PathBuf]) -> Result<(), CommandError> {
     let mut apply = Command::new("/usr/local/bin/kubectl")
         .argument(format!("--kubeconfig={}", host.path(ADMIN_KUBECONFIG).display()))
         .arguments([
@@ -79,9 +86,9 @@ pub async fn ensure(
     for file in files {
         apply = apply.argument(format!("--filename={}", file.display()));
     }
-    let output = host.run(apply).await.map_err(AddonError::Apply)?;
+    let output = host.run(apply).await?;
     tracing::debug!(output = output.stdout, "applied");
-    Ok(changed)
+    Ok(())
 }
 
 #[cfg(test)]

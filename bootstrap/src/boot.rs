@@ -211,6 +211,7 @@ impl Agent {
         });
         futures::try_join!(marker, token, addons)?;
         tasks.start_renewals(host, instance, addresses);
+        tasks.start_additional_objects(host, report, instance);
         self.ensure_ready(instance, &client, &mut tasks).await?;
         Ok(tasks)
     }

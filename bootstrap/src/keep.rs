@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
+use crate::additional_objects;
 use crate::api::{self, ApiError};
 use crate::approve::{ApproveError, Approver};
 use crate::boot::Instance;
@@ -20,8 +21,11 @@ use crate::certificates::{self, Addresses, CertificateError};
 use crate::cni;
 use crate::config::{ControlPlaneConfig, Role};
 use crate::host::Host;
+use crate::keys;
 use crate::nodes::{NodeKeeper, NodesError};
 use crate::registry_credentials;
+use crate::report::BootState;
+use crate::reporter::Reporter;
 use crate::retry::chain;
 use crate::secrets::{self, SecretsError};
 
@@ -79,6 +83,11 @@ impl Tasks {
     /// The credentials for image registries, which a user may change at any time.
     pub fn start_registry_credentials(&mut self, host: &Host, instance: &Arc<Instance>) {
         self.0.spawn(keep_registry_credentials(host.clone(), instance.clone()));
+    }
+
+    /// The objects that the user keeps beside the specification.
+    pub fn start_additional_objects(&mut self, host: &Host, reporter: &Reporter, instance: &Arc<Instance>) {
+        self.0.spawn(keep_additional_objects(host.clone(), reporter.clone(), instance.clone()));
     }
 
     /// The pod network's configuration, which follows flannel.
@@ -171,5 +180,49 @@ async fn keep_network(host: Host, instance: Arc<Instance>) {
     loop {
         tokio::time::sleep(NETWORK).await;
         settle("pod network", cni::ensure(&host, &instance.config.network).map(drop)).await;
+    }
+}
+
+async fn keep_additional_objects(host: Host, reporter: Reporter, instance: Arc<Instance>) {
+    let (store, cluster) = (&instance.store, &instance.config.cluster);
+    let mut applied = None;
+    let mut reported = None;
+    loop {
+        let outcome = additional_objects::ensure(&host, store, cluster, &mut applied).await;
+        let problem = outcome.as_ref().err().map(|error| chain(error));
+        if let Ok(true) = outcome {
+            tracing::info!("the additional objects are applied");
+        }
+        // While the boot is under way, the report is the boot's.
+        if problem != reported && reporter.status().state == BootState::Ready {
+            if let Some(problem) = &problem {
+                tracing::warn!(task = additional_objects::STEP, error = problem, "is tried again");
+            }
+            if report_additional_objects(&reporter, &instance, problem.as_deref()).await {
+                reported = problem;
+            }
+        }
+        tokio::time::sleep(additional_objects::INTERVAL).await;
+    }
+}
+
+/// Writes into the instance's report what is wrong with the additional objects, or that nothing is any more. Returns
+/// whether it could be written.
+async fn report_additional_objects(reporter: &Reporter, instance: &Instance, problem: Option<&str>) -> bool {
+    let mut status = reporter.status();
+    if let Some(problem) = problem {
+        status.state = BootState::Failed;
+        additional_objects::STEP.clone_into(&mut status.step);
+        status.reason = Some(problem.lines().collect::<Vec<_>>().join(" "));
+        status.since = Timestamp::now();
+    }
+    let key = keys::status(&instance.config.cluster, &instance.identity.id);
+    let Ok(bytes) = serde_json::to_vec_pretty(&status) else { return true };
+    match instance.store.put(&key, bytes).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "the report could not be written to the state");
+            false
+        }
     }
 }

@@ -20,6 +20,12 @@ pub fn addon(cluster: &str, name: &str, sha256: &str) -> String {
     format!("{cluster}/control-plane/addons/{name}/{sha256}.yaml")
 }
 
+/// The objects that the user keeps beside the specification: JSON, one after the other, in the order in which they are
+/// to be applied. They may be secret. Unlike a configuration it is not named by its digest: masters follow it.
+pub fn additional_objects(cluster: &str) -> String {
+    format!("{cluster}/control-plane/additional-objects.json")
+}
+
 /// A keyset with its private keys: [`crate::keyset::Keyset`] as JSON. Names: `kubernetes-ca`, `etcd-ca`,
 /// `front-proxy-ca`, `service-account`.
 pub fn keyset(cluster: &str, name: &str) -> String {

@@ -13,9 +13,10 @@
 //! | [`volume`], [`filesystem`], [`address`] | what moves with a master |
 //! | [`secrets`], [`certificates`] | keys, which are on tmpfs only |
 //! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
-//! | [`api`], [`addons`], [`bootstrap_token`], [`approve`], [`nodes`], [`keep`] | what is done through the API, and what goes on afterwards |
+//! | [`api`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`nodes`], [`keep`] | what is done through the API, and what goes on afterwards |
 //! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
+pub mod additional_objects;
 pub mod addons;
 pub mod address;
 pub mod api;

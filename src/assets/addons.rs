@@ -5,13 +5,17 @@
 //! They are Tera templates in `manifests/addons`. Every text that is filled in goes through the `quote` filter, so that
 //! no value of the specification can become anything but a string.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tera::{Context, Kwargs, State, Tera};
 use windlass_bootstrap::config::Role;
+use windlass_bootstrap::manifests::RBAC;
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{Cluster, NetworkPlugin};
+use crate::spec::yaml::{self, Source};
+use crate::spec::{AdditionalObject, Problem, Problems};
 
 /// An add-on, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,31 @@ pub fn render(cluster: &Cluster) -> Result<Vec<Addon>, Error> {
     }
     addons.push(coredns(cluster)?);
     Ok(addons)
+}
+
+/// Refuses additional objects that windlass applies itself: each would undo the other's changes.
+pub fn check_additional(cluster: &Cluster, objects: &[AdditionalObject]) -> Result<(), Problems> {
+    if objects.is_empty() {
+        return Ok(());
+    }
+    let failed = |error: &dyn std::fmt::Display| Problems(vec![Problem::at("", error.to_string())]);
+    let mut taken = BTreeMap::new();
+    let rendered = render(cluster).map_err(|error| failed(&error))?;
+    let rbac = Addon { name: "node RBAC".to_owned(), manifest: RBAC.to_owned() };
+    for addon in rendered.into_iter().chain([rbac]) {
+        let source = Source { name: addon.name.clone(), text: addon.manifest };
+        let own = yaml::read(vec![source])?.additional_objects;
+        taken.extend(own.into_iter().map(|object| (object.key().clone(), addon.name.clone())));
+    }
+    let mut problems = Problems::new();
+    for object in objects {
+        if let Some(addon) = taken.get(object.key()) {
+            let message = format!("{} is windlass's own, of its add-on {addon}", object.key());
+            let problem = Problem::at("metadata.name", message).hint("choose another name, or leave it out");
+            problems.push(problem.of(&object.key().id()));
+        }
+    }
+    problems.or(())
 }
 
 fn coredns(cluster: &Cluster) -> Result<Addon, Error> {

@@ -6,8 +6,10 @@ use similar::TextDiff;
 use super::context::Context;
 use super::diagnostic::Refusal;
 use super::holding::{OnInterrupt, holding};
+use crate::assets::addons;
+use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object, SshCredential};
-use crate::spec::{Problems, check_change, complete};
+use crate::spec::{AdditionalObject, ObjectKey, Problems, check_change, complete};
 use crate::state::{ClusterState, Specification, Stored};
 
 /// Documents that replace those of the same name, or are added.
@@ -17,12 +19,16 @@ pub(crate) struct Change {
     pub(crate) removed_groups: Vec<String>,
     /// The names of SSH keys that go.
     pub(crate) removed_ssh_credentials: Vec<String>,
+    /// Which additional objects go.
+    pub(crate) removed_objects: Vec<ObjectKey>,
     /// The cluster.
     pub(crate) cluster: Option<Cluster>,
     /// Instance groups.
     pub(crate) instance_groups: Vec<InstanceGroup>,
     /// SSH keys.
     pub(crate) ssh_credentials: Vec<SshCredential>,
+    /// Additional objects.
+    pub(crate) additional_objects: Vec<AdditionalObject>,
 }
 
 impl Change {
@@ -33,9 +39,14 @@ impl Change {
         }
         self.removed_groups.is_empty()
             && self.removed_ssh_credentials.is_empty()
+            && self.removed_objects.is_empty()
             && self.cluster.as_ref().is_none_or(|cluster| *cluster == read.cluster.value)
             && all_there(&self.instance_groups, &read.instance_groups)
             && all_there(&self.ssh_credentials, &read.ssh_credentials)
+            && self
+                .additional_objects
+                .iter()
+                .all(|new| read.additional_objects.iter().any(|old| old.value == *new))
     }
 
     /// Checks the specification as it will be, and that a cluster that runs survives the step there.
@@ -46,7 +57,8 @@ impl Change {
         groups.retain(|group| !self.removed_groups.iter().any(|name| name == group.name()));
         let mut credentials = overlay(&old_credentials, &self.ssh_credentials);
         credentials.retain(|key| !self.removed_ssh_credentials.iter().any(|name| name == key.name()));
-        complete(cluster, &groups, &credentials)?;
+        let complete = complete(cluster, &groups, &credentials)?;
+        addons::check_additional(&complete, &self.additional_objects)?;
         check_change((&old_cluster, &old_groups), (cluster, &groups))
     }
 
@@ -69,6 +81,10 @@ impl Change {
     }
 
     async fn put(&self, state: &ClusterState, read: &Specification) -> anyhow::Result<()> {
+        for object in &self.additional_objects {
+            let found = read.additional_objects.iter().find(|stored| stored.value.key() == object.key());
+            state.put_additional_object(object, found.map(|found| &found.version)).await?;
+        }
         for credential in &self.ssh_credentials {
             state.put_ssh_credential(credential, version(&read.ssh_credentials, credential)).await?;
         }
@@ -88,13 +104,19 @@ impl Change {
                 state.delete_ssh_credential(stored.value.name(), &stored.version).await?;
             }
         }
+        for stored in &read.additional_objects {
+            if self.removed_objects.contains(stored.value.key()) {
+                state.delete_additional_object(stored.value.key(), &stored.version).await?;
+            }
+        }
         Ok(())
     }
 }
 
 /// The refusal of a change that was made from something older, with what changed since.
 pub(crate) fn changed_meanwhile(state: &ClusterState, read: &Specification, now: &Specification) -> Refusal {
-    let (read, now) = (read.to_yaml(), now.to_yaml());
+    let (before, after) = masked_pair(&read.objects(), &now.objects());
+    let (read, now) = (read.to_yaml_with(&before), now.to_yaml_with(&after));
     let diff = TextDiff::from_lines(&read, &now);
     let diff = diff.unified_diff().header("as it was read", "as it is now").to_string();
     Refusal::new(format!("{state} has been changed by somebody else meanwhile; nothing was written:\n{diff}"))

@@ -9,6 +9,7 @@ use super::diagnostic::{Exit, Refusal};
 use super::files::Files;
 use super::output;
 use super::replace::cluster_of;
+use crate::assets::addons;
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::spec::{Manifests, to_yaml};
@@ -35,8 +36,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if documents.clusters.is_empty() {
         return add(context, documents, args.dry_run).await;
     }
-    documents.complete()?;
-    let manifests = manifests(documents)?;
+    let manifests = whole(documents)?;
     if args.dry_run {
         output::print(&manifests.to_yaml())?;
         return Ok(Exit::Done);
@@ -48,6 +48,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     for group in &manifests.instance_groups {
         output::say(&format!("Created instancegroup/{}", group.name()));
     }
+    for object in &manifests.additional_objects {
+        output::say(&format!("Created {}", object.key().resource()));
+    }
     let flags = context.flags_to_repeat();
     output::say(&format!(
         "\nTo bring this cluster to AWS: windlass update cluster --name {name}{flags} --yes"
@@ -55,22 +58,20 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn manifests(documents: Documents) -> Result<Manifests, Refusal> {
-    let Documents { clusters, instance_groups, ssh_credentials, other, .. } = documents;
-    if let Some(other) = other.first() {
-        let kind = other["kind"].as_str().unwrap_or("document");
-        return Err(Refusal::new(format!(
-            "a {kind} among the documents: additional objects are not supported yet"
-        ))
-        .hint("apply it with kubectl once the cluster runs"));
-    }
+/// What documents that hold a whole cluster say, checked.
+pub(super) fn whole(documents: Documents) -> anyhow::Result<Manifests> {
+    let complete = documents.complete()?;
+    addons::check_additional(&complete, &documents.additional_objects)
+        .map_err(|problems| documents.locate(problems))?;
+    let Documents { clusters, instance_groups, ssh_credentials, additional_objects, .. } = documents;
     if ssh_credentials.len() > 1 {
-        return Err(Refusal::new("there are several SSHCredentials")
-            .hint("keep one: EC2 puts one key on an instance"));
+        let refusal = Refusal::new("there are several SSHCredentials");
+        return Err(refusal.hint("keep one: EC2 puts one key on an instance").into());
     }
     let cluster =
         clusters.into_iter().next().ok_or_else(|| Refusal::new("there is no Cluster in the files"))?;
-    Ok(Manifests { cluster, instance_groups, ssh_credential: ssh_credentials.into_iter().next() })
+    let ssh_credential = ssh_credentials.into_iter().next();
+    Ok(Manifests { cluster, instance_groups, ssh_credential, additional_objects })
 }
 
 /// Adds to a cluster that is there.
@@ -89,7 +90,16 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
             return Err(refusal.hint("change it with `windlass replace -f` or `windlass edit ig`").into());
         }
     }
+    if let Some(object) = documents
+        .additional_objects
+        .iter()
+        .find(|object| read.objects().iter().any(|it| it.key() == object.key()))
+    {
+        let refusal = Refusal::new(format!("there is a {} already", object.key()));
+        return Err(refusal.hint("change it with `windlass replace -f`").into());
+    }
     let change = Change {
+        additional_objects: documents.additional_objects.clone(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
         ..Change::default()
@@ -98,7 +108,8 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
     if dry_run {
         let groups = change.instance_groups.iter().map(to_yaml);
         let credentials = change.ssh_credentials.iter().map(to_yaml);
-        output::print(&groups.chain(credentials).collect::<Vec<_>>().join("---\n"))?;
+        let objects = change.additional_objects.iter().map(to_yaml);
+        output::print(&groups.chain(credentials).chain(objects).collect::<Vec<_>>().join("---\n"))?;
         return Ok(Exit::Done);
     }
     if change.is_nothing_new_in(&read) {
@@ -109,6 +120,9 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
     change.write(context, &state, "create -f", &read).await?;
     for group in &change.instance_groups {
         output::say(&format!("Created instancegroup/{}", group.name()));
+    }
+    for object in &change.additional_objects {
+        output::say(&format!("Created {}", object.key().resource()));
     }
     Ok(Exit::Done)
 }

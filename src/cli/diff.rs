@@ -6,6 +6,7 @@ use similar::TextDiff;
 use super::context::Context;
 use super::diagnostic::Exit;
 use super::output;
+use crate::spec::additional::masked_pair;
 
 /// `windlass diff`.
 #[derive(Debug, ClapArgs)]
@@ -23,12 +24,14 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     let old = state.revision(args.from).await?;
-    let old = old.to_yaml();
-    let (name, new) = if let Some(number) = args.to {
+    let (name, (old, new)) = if let Some(number) = args.to {
         let new = state.revision(number).await?;
-        (format!("revision {number}"), new.to_yaml())
+        let (before, after) = masked_pair(&old.additional_objects, &new.additional_objects);
+        (format!("revision {number}"), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
     } else {
-        ("present specification".to_owned(), state.read().await?.to_yaml())
+        let new = state.read().await?;
+        let (before, after) = masked_pair(&old.additional_objects, &new.objects());
+        ("present specification".to_owned(), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
     };
     if old == new {
         output::say("They say the same.");

@@ -43,6 +43,6 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let contents = if args.contents { Some(state.contents(&revision).await?) } else { None };
-    output::print_documents(&[Whole { revision: &revision, contents }], args.output)?;
+    output::print_documents(&[Whole { revision: &revision.masked(), contents }], args.output)?;
     Ok(Exit::Done)
 }

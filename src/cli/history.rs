@@ -27,7 +27,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     match args.output {
         Format::Table => output::print(&table(&revisions, applied).render())?,
-        format => output::print_documents(&revisions, format)?,
+        format => {
+            let shown: Vec<Revision> = revisions.into_iter().map(Revision::masked).collect();
+            output::print_documents(&shown, format)?;
+        }
     }
     Ok(Exit::Done)
 }

@@ -4,11 +4,10 @@ use clap::Args as ClapArgs;
 
 use super::change::Change;
 use super::context::Context;
-use super::create_cluster;
 use super::diagnostic::{Exit, Refusal};
 use super::files::Files;
 use super::output;
-use crate::spec::Manifests;
+use super::{create_cluster, create_file};
 use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object};
 use crate::spec::yaml::Documents;
 use crate::state::{ClusterState, Specification, StateError, lease};
@@ -39,6 +38,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     };
     check_known(&documents, &read, args.force)?;
     let change = Change {
+        additional_objects: documents.additional_objects.clone(),
         cluster: documents.clusters.first().cloned(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
@@ -56,6 +56,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         .iter()
         .map(|cluster| format!("cluster/{}", cluster.name()))
         .chain(change.instance_groups.iter().map(|group| format!("instancegroup/{}", group.name())))
+        .chain(change.additional_objects.iter().map(|object| object.key().resource()))
     {
         output::say(&format!("Replaced {line}"));
     }
@@ -63,12 +64,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn create(context: &Context, state: &ClusterState, documents: Documents) -> anyhow::Result<Exit> {
-    documents.complete()?;
-    let Documents { clusters, instance_groups, ssh_credentials, .. } = documents;
-    let cluster =
-        clusters.into_iter().next().ok_or_else(|| Refusal::new("there is no Cluster in the files"))?;
-    let ssh_credential = ssh_credentials.into_iter().next();
-    create_cluster::write(context, state, &Manifests { cluster, instance_groups, ssh_credential }).await?;
+    create_cluster::write(context, state, &create_file::whole(documents)?).await?;
     output::say(&format!("Created cluster/{}", state.name()));
     Ok(Exit::Done)
 }
@@ -81,22 +77,24 @@ fn check_known(documents: &Documents, read: &Specification, force: bool) -> Resu
         .instance_groups
         .iter()
         .find(|group| !read.instance_groups.iter().any(|known| known.value.name() == group.name()));
-    match unknown {
-        None => Ok(()),
-        Some(group) => Err(Refusal::new(format!("there is no instance group `{}` to replace", group.name()))
+    let unknown_object = documents
+        .additional_objects
+        .iter()
+        .find(|object| !read.additional_objects.iter().any(|known| known.value.key() == object.key()));
+    match (unknown, unknown_object) {
+        (None, None) => Ok(()),
+        (None, Some(object)) => Err(Refusal::new(format!("there is no {} to replace", object.key()))
             .hint("create it with --force, or with `windlass create -f`")),
+        (Some(group), _) => {
+            Err(Refusal::new(format!("there is no instance group `{}` to replace", group.name()))
+                .hint("create it with --force, or with `windlass create -f`"))
+        }
     }
 }
 
 /// The one cluster that documents are about: the Cluster among them, or the one that groups and SSH keys name in
 /// their label, or the one of the command line.
 pub(super) fn cluster_of(context: &Context, documents: &Documents) -> anyhow::Result<String> {
-    if let Some(other) = documents.other.first() {
-        let kind = other["kind"].as_str().unwrap_or("document");
-        let refusal =
-            Refusal::new(format!("a {kind} among the documents: additional objects are not supported yet"));
-        return Err(refusal.hint("apply it with kubectl").into());
-    }
     let label = |metadata: &Metadata| metadata.labels.as_ref()?.get(CLUSTER_LABEL).cloned();
     let mut names: Vec<String> = documents.clusters.iter().map(|cluster| cluster.name().to_owned()).collect();
     names.extend(documents.instance_groups.iter().filter_map(|group| label(&group.metadata)));

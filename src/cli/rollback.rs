@@ -28,9 +28,17 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let change = Change {
         removed_groups: unwanted(&read.instance_groups, &revision.instance_groups),
         removed_ssh_credentials: unwanted(&read.ssh_credentials, &revision.ssh_credentials),
+        removed_objects: read
+            .additional_objects
+            .iter()
+            .map(|stored| stored.value.key())
+            .filter(|key| !revision.additional_objects.iter().any(|object| object.key() == *key))
+            .cloned()
+            .collect(),
         cluster: Some(revision.cluster),
         instance_groups: revision.instance_groups,
         ssh_credentials: revision.ssh_credentials,
+        additional_objects: revision.additional_objects,
     };
     if change.is_nothing_new_in(&read) {
         lease::clear_away(&state).await?;

@@ -83,6 +83,7 @@ impl Grounds {
             futures::try_join!(facts, observed)?
         };
         let addons = addons::render(&cluster)?;
+        addons::check_additional(&cluster, &specification.objects())?;
         Ok(Self { specification, cluster, clients, observed, facts, state: location, addons })
     }
 
@@ -98,6 +99,7 @@ impl Grounds {
             state: &self.state,
             keys: &keys,
             addons: &self.addons,
+            additional_objects: &self.specification.objects(),
         };
         let desired = model::build(&inputs)?;
         let plan = Plan::update(&desired, &self.observed)?;

@@ -12,6 +12,7 @@
 //!   `update`;
 //! - `observe`: all of the cluster's, in a number of calls that does not grow with the cluster.
 
+pub mod additional_objects;
 pub mod address_reservation;
 pub mod auto_scaling_group;
 pub mod context;
@@ -37,6 +38,7 @@ mod tagging;
 pub mod volume;
 pub mod vpc;
 
+use self::additional_objects::AdditionalObjects;
 use self::address_reservation::AddressReservation;
 use self::auto_scaling_group::AutoScalingGroup;
 pub use self::context::{Context, Found, Identities, Identity, Observed};
@@ -78,6 +80,7 @@ pub enum Resource {
     ElasticIp(ElasticIp),
     RecordSet(RecordSet),
     StateObject(StateObject),
+    AdditionalObjects(AdditionalObjects),
     LaunchTemplate(LaunchTemplate),
     AutoScalingGroup(AutoScalingGroup),
 }
@@ -100,6 +103,7 @@ macro_rules! for_each_kind {
             Resource::ElasticIp($it) => $act,
             Resource::RecordSet($it) => $act,
             Resource::StateObject($it) => $act,
+            Resource::AdditionalObjects($it) => $act,
             Resource::LaunchTemplate($it) => $act,
             Resource::AutoScalingGroup($it) => $act,
         }
@@ -129,6 +133,7 @@ impl Resource {
             Self::ElasticIp(_) => Kind::ElasticIp,
             Self::RecordSet(_) => Kind::RecordSet,
             Self::StateObject(_) => Kind::StateObject,
+            Self::AdditionalObjects(_) => Kind::AdditionalObjects,
             Self::LaunchTemplate(_) => Kind::LaunchTemplate,
             Self::AutoScalingGroup(_) => Kind::AutoScalingGroup,
         }
@@ -152,6 +157,9 @@ impl Resource {
             }
             // What is named by its content, or kept for ever, is right wherever it is.
             (Self::StateObject(_), Self::StateObject(_)) => Vec::new(),
+            (Self::AdditionalObjects(wanted), Self::AdditionalObjects(observed)) => {
+                wanted.changes_from(observed)
+            }
             _ => self.fields().changes_from(&observed.fields()),
         }
     }
@@ -185,6 +193,7 @@ impl Kind {
             Self::ElasticIp => ElasticIp::effect(path),
             Self::RecordSet => RecordSet::effect(path),
             Self::StateObject => StateObject::effect(path),
+            Self::AdditionalObjects => AdditionalObjects::effect(path),
             Self::LaunchTemplate => LaunchTemplate::effect(path),
             Self::AutoScalingGroup => AutoScalingGroup::effect(path),
         }
@@ -231,6 +240,7 @@ pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> 
         ElasticIp,
         RecordSet,
         StateObject,
+        AdditionalObjects,
         AutoScalingGroup
     );
     Ok(identity.clone())
@@ -255,6 +265,7 @@ pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudErr
         Resource::ElasticIp(_) => ElasticIp::delete(identity, context, &id).await,
         Resource::RecordSet(it) => it.delete(context, &id).await,
         Resource::StateObject(it) => it.delete(context, &id).await,
+        Resource::AdditionalObjects(it) => it.delete(identity, context, &id).await,
         Resource::LaunchTemplate(_) => LaunchTemplate::delete(identity, context, &id).await,
         Resource::AutoScalingGroup(it) => it.delete(context, &id).await,
     };

@@ -2,6 +2,7 @@
 
 use futures::future::try_join_all;
 
+use super::additional_objects::AdditionalObjects;
 use super::address_reservation::AddressReservation;
 use super::auto_scaling_group::AutoScalingGroup;
 use super::context::{Context, Found, Names, Observed};
@@ -25,7 +26,15 @@ use super::vpc::Vpc;
 /// The kinds in the order in which they can be read: a kind that refers to others comes in a later round than they
 /// do, because AWS's ids turn into names only once what they name is known. Each round is made at once.
 const ROUNDS: [&[Kind]; 4] = [
-    &[Kind::Vpc, Kind::Role, Kind::KeyPair, Kind::Volume, Kind::ElasticIp, Kind::StateObject],
+    &[
+        Kind::Vpc,
+        Kind::Role,
+        Kind::KeyPair,
+        Kind::Volume,
+        Kind::ElasticIp,
+        Kind::StateObject,
+        Kind::AdditionalObjects,
+    ],
     &[Kind::InternetGateway, Kind::Subnet, Kind::SecurityGroup, Kind::InstanceProfile, Kind::RecordSet],
     &[Kind::AddressReservation, Kind::RouteTable, Kind::SecurityGroupRules, Kind::LaunchTemplate],
     &[Kind::AutoScalingGroup],
@@ -66,6 +75,7 @@ pub async fn observe_kind(
         Kind::ElasticIp => ElasticIp::observe(context, names).await,
         Kind::RecordSet => RecordSet::observe(context, names).await,
         Kind::StateObject => StateObject::observe(context, names).await,
+        Kind::AdditionalObjects => AdditionalObjects::observe(context, names).await,
         Kind::LaunchTemplate => LaunchTemplate::observe(context, names).await,
         Kind::AutoScalingGroup => AutoScalingGroup::observe(context, names).await,
     }

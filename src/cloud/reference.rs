@@ -38,6 +38,8 @@ pub enum Kind {
     RecordSet,
     /// An object of the state that instances read.
     StateObject,
+    /// The objects that masters apply besides windlass's own add-ons.
+    AdditionalObjects,
     /// A launch template.
     LaunchTemplate,
     /// An Auto Scaling group.
@@ -61,6 +63,7 @@ impl Kind {
         Self::ElasticIp,
         Self::RecordSet,
         Self::StateObject,
+        Self::AdditionalObjects,
         Self::LaunchTemplate,
         Self::AutoScalingGroup,
     ];
@@ -82,6 +85,7 @@ impl Kind {
             Self::ElasticIp => "elastic-ip",
             Self::RecordSet => "record-set",
             Self::StateObject => "state-object",
+            Self::AdditionalObjects => "additional-objects",
             Self::LaunchTemplate => "launch-template",
             Self::AutoScalingGroup => "auto-scaling-group",
         }

@@ -29,6 +29,7 @@ use crate::aws::facts::Facts;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
 use crate::cloud::{Resource, ResourceId};
+use crate::spec::AdditionalObject;
 use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
 
 /// Everything that the wish is made of.
@@ -44,6 +45,8 @@ pub struct Inputs<'a> {
     pub keys: &'a Keys,
     /// What masters install, in this order.
     pub addons: &'a [Addon],
+    /// What the user wants applied besides.
+    pub additional_objects: &'a [AdditionalObject],
 }
 
 /// The cluster's keys, as far as other resources depend on them.

@@ -7,6 +7,7 @@ use windlass_bootstrap::keys;
 
 use super::{Desired, Inputs, ModelError};
 use crate::assets::node_config;
+use crate::cloud::additional_objects::AdditionalObjects;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{Reference, Resource, digest};
 
@@ -19,6 +20,7 @@ pub(super) fn add(
     for object in &inputs.keys.objects {
         desired.add(Resource::StateObject(object.clone()));
     }
+    add_additional_objects(inputs, desired);
     let mut addons = Vec::new();
     let mut addon_objects = BTreeSet::new();
     for addon in inputs.addons {
@@ -53,6 +55,16 @@ pub(super) fn add(
         configurations.insert(group.name.clone(), sha256);
     }
     Ok(configurations)
+}
+
+fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) {
+    let mut objects = inputs.additional_objects.to_vec();
+    if objects.is_empty() {
+        return;
+    }
+    objects.sort_by(|one, other| (one.rank(), one.key()).cmp(&(other.rank(), other.key())));
+    let name = keys::additional_objects(&inputs.cluster.name);
+    desired.add(Resource::AdditionalObjects(AdditionalObjects { name, objects }));
 }
 
 /// The bytes whose digest names the configuration.

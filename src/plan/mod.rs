@@ -152,7 +152,8 @@ impl Plan {
     /// Plans the end of a cluster: everything that was found, volumes too. Objects of the state aren't steps; the
     /// state goes as a whole, when nothing is left that could read it.
     pub fn deletion(observed: &Observed) -> Self {
-        let doomed = observed.0.keys().filter(|id| id.kind != Kind::StateObject);
+        let in_state = |kind| matches!(kind, Kind::StateObject | Kind::AdditionalObjects);
+        let doomed = observed.0.keys().filter(|id| !in_state(id.kind));
         let actions = doomed.map(|id| (id.clone(), Action::Delete)).collect();
         Self { steps: order::steps(actions, &Desired::default(), observed), kept: Vec::new() }
     }

@@ -10,6 +10,7 @@ mod network;
 use std::collections::BTreeMap;
 
 pub(super) use self::groups::member_names;
+use super::additional::AdditionalObject;
 use super::default;
 use super::problem::{Problem, Problems};
 use super::set;
@@ -177,6 +178,8 @@ pub struct Manifests {
     pub instance_groups: Vec<InstanceGroup>,
     /// Its SSH key, if there is one.
     pub ssh_credential: Option<SshCredential>,
+    /// Kubernetes objects that are applied to it.
+    pub additional_objects: Vec<AdditionalObject>,
 }
 
 impl Manifests {
@@ -184,7 +187,8 @@ impl Manifests {
     pub fn to_yaml(&self) -> String {
         let groups = self.instance_groups.iter().map(super::to_yaml);
         let documents = std::iter::once(super::to_yaml(&self.cluster)).chain(groups);
-        documents.chain(self.ssh_credential.iter().map(super::to_yaml)).collect::<Vec<_>>().join("---\n")
+        let documents = documents.chain(self.ssh_credential.iter().map(super::to_yaml));
+        documents.chain(self.additional_objects.iter().map(super::to_yaml)).collect::<Vec<_>>().join("---\n")
     }
 
     /// The completed specification. Fails with what windlass can't build yet, and with what is wrong.
@@ -208,7 +212,7 @@ pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
     let instance_groups = groups.map(|group| groups::finish(options, spec, group)).collect();
     overrides(options, &mut cluster)?;
     let ssh_credential = options.ssh_public_key.as_deref().map(|key| ssh_credential(&options.name, key));
-    Ok(Manifests { cluster, instance_groups, ssh_credential })
+    Ok(Manifests { cluster, instance_groups, ssh_credential, additional_objects: Vec::new() })
 }
 
 /// What follows from existing subnets where it isn't said: the zones, and the VPC.

@@ -8,6 +8,7 @@
 //! - [`cluster`]: the complete specification, which everything downstream reads: no `Option` that only means "not
 //!   said".
 
+pub mod additional;
 mod check;
 pub mod cluster;
 mod complete;
@@ -27,6 +28,7 @@ pub mod v1alpha2;
 pub mod versions;
 pub mod yaml;
 
+pub use additional::{AdditionalObject, ObjectKey};
 pub use check::check_change;
 pub use complete::complete;
 pub use create::{CreateOptions, Manifests, create};

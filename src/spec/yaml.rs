@@ -5,6 +5,7 @@
 //! meaning.
 
 mod decode;
+mod kubernetes;
 mod tree;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use serde::de::DeserializeOwned;
 use self::decode::Decoder;
 pub(crate) use self::decode::join;
 use self::tree::{Content, File, Node};
+use super::additional::AdditionalObject;
 use super::problem::{Location, ObjectId, Problem, Problems};
 use super::shape::{self, nearest};
 use super::v1alpha2::{API_VERSION, Cluster, InstanceGroup, Object, SshCredential};
@@ -52,7 +54,7 @@ pub struct Documents {
     /// The SSH keys.
     pub ssh_credentials: Vec<SshCredential>,
     /// Documents of other API groups: additional objects.
-    pub other: Vec<serde_json::Value>,
+    pub additional_objects: Vec<AdditionalObject>,
     files: Vec<File>,
     /// Of every document the file it is in, and its tree.
     places: HashMap<ObjectId, (usize, Node)>,
@@ -80,19 +82,24 @@ impl Documents {
         if node.is_null() {
             return;
         }
-        let Some(object) = identify(file, &node, problems) else { return };
+        let Some(mut object) = identify(file, &node, problems) else { return };
         match object.kind.as_str() {
             Cluster::KIND => self.clusters.extend(decode(file, &node, &object, problems)),
             InstanceGroup::KIND => self.instance_groups.extend(decode(file, &node, &object, problems)),
             SshCredential::KIND => self.ssh_credentials.extend(decode(file, &node, &object, problems)),
-            _ => self.other.push(decode::anything(&node)),
+            _ => {
+                let Some(found) = additional(file, &node, problems) else { return };
+                object = found.key().id();
+                self.additional_objects.push(found);
+            }
         }
         if let Some((first, earlier)) = self.places.get(&object) {
             let first = self.files.get(*first).unwrap_or(file).locate(earlier.span.clone());
             let location = Some(Box::new(file.locate(node.span.clone())));
             let message = format!("{} {} stands here a second time", object.kind, object.name);
             let hint = format!("the first is at {}:{}", first.source, first.line);
-            problems.push(Problem { location, ..Problem::at("", message) }.hint(hint));
+            let secret = object.kind == "Secret";
+            problems.push(Problem { location, secret, ..Problem::at("", message) }.hint(hint));
         }
         self.places.entry(object).or_insert((index, node));
     }
@@ -158,7 +165,8 @@ fn identify(file: &File, node: &Node, problems: &mut Problems) -> Option<ObjectI
     let text = |key: &str| node.get(key).and_then(Node::text).unwrap_or_default();
     let span = |key: &str| node.get(key).map_or(top.clone(), |value| value.span.clone());
     let (version, kind) = (text("apiVersion"), text("kind"));
-    let ours = version.starts_with("kops.k8s.io/") || shape::of_kind(kind).is_some();
+    let ours =
+        version.starts_with("kops.k8s.io/") || (shape::of_kind(kind).is_some() && !is_foreign(version));
     if version.is_empty() || (ours && version != API_VERSION) {
         let message = match version {
             "" => "the document does not say its API version".to_owned(),
@@ -180,6 +188,26 @@ fn identify(file: &File, node: &Node, problems: &mut Problems) -> Option<ObjectI
     }
     let name = node.get("metadata").and_then(|metadata| metadata.get("name")).and_then(Node::text);
     Some(ObjectId { kind: kind.to_owned(), name: name.unwrap_or_default().to_owned() })
+}
+
+/// Whether an API version is clearly one of somebody else's, who may call a kind as kops does.
+fn is_foreign(version: &str) -> bool {
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    group.contains('.') && nearest(group, std::iter::once("kops.k8s.io")).is_none()
+}
+
+/// A document of any other kind.
+fn additional(file: &File, node: &Node, problems: &mut Problems) -> Option<AdditionalObject> {
+    match AdditionalObject::new(kubernetes::value(node)) {
+        Ok(object) => Some(object),
+        Err(wrong) => {
+            problems.extend(wrong.0.into_iter().map(|problem| {
+                let location = Some(Box::new(file.locate(find(node, &problem.path))));
+                Problem { location, ..problem }
+            }));
+            None
+        }
+    }
 }
 
 fn decode<T: Object + DeserializeOwned>(

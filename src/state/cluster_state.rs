@@ -10,6 +10,7 @@ use thiserror::Error;
 use super::format::FORMAT;
 use super::layout;
 use super::store::{Condition, Object, Store, StoreError, Version};
+use crate::spec::additional::{AdditionalObject, ObjectKey};
 use crate::spec::create::Manifests;
 use crate::spec::problem::Problems;
 use crate::spec::v1alpha2::{self, Cluster, InstanceGroup, SshCredential};
@@ -155,21 +156,34 @@ pub struct Specification {
     pub instance_groups: Vec<Stored<InstanceGroup>>,
     /// Its SSH keys, by name.
     pub ssh_credentials: Vec<Stored<SshCredential>>,
+    /// Its additional objects, by key.
+    pub additional_objects: Vec<Stored<AdditionalObject>>,
+}
+
+fn values<T: Clone>(stored: &[Stored<T>]) -> Vec<T> {
+    stored.iter().map(|stored| stored.value.clone()).collect()
 }
 
 impl Specification {
     /// The documents, without their versions.
     pub fn documents(&self) -> (Cluster, Vec<InstanceGroup>, Vec<SshCredential>) {
-        fn values<T: Clone>(stored: &[Stored<T>]) -> Vec<T> {
-            stored.iter().map(|stored| stored.value.clone()).collect()
-        }
         (self.cluster.value.clone(), values(&self.instance_groups), values(&self.ssh_credentials))
+    }
+
+    /// The additional objects, without their versions.
+    pub fn objects(&self) -> Vec<AdditionalObject> {
+        values(&self.additional_objects)
     }
 
     /// All of it as YAML documents, the cluster first: what `create -f` takes.
     pub fn to_yaml(&self) -> String {
+        self.to_yaml_with(&self.objects())
+    }
+
+    /// The same with these additional objects in the place of its own, whose secrets are not for everybody.
+    pub fn to_yaml_with(&self, objects: &[AdditionalObject]) -> String {
         let (cluster, groups, credentials) = self.documents();
-        documents_to_yaml(&cluster, &groups, &credentials)
+        documents_to_yaml(&cluster, &groups, &credentials, objects)
     }
 
     /// Whether it is what a new cluster of these manifests would be.
@@ -208,9 +222,11 @@ pub(super) fn documents_to_yaml(
     cluster: &Cluster,
     groups: &[InstanceGroup],
     credentials: &[SshCredential],
+    objects: &[AdditionalObject],
 ) -> String {
     let documents = std::iter::once(yaml::to_yaml(cluster)).chain(groups.iter().map(yaml::to_yaml));
-    documents.chain(credentials.iter().map(yaml::to_yaml)).collect::<Vec<_>>().join("---\n")
+    let documents = documents.chain(credentials.iter().map(yaml::to_yaml));
+    documents.chain(objects.iter().map(yaml::to_yaml)).collect::<Vec<_>>().join("---\n")
 }
 
 /// One cluster's part of a store.
@@ -238,24 +254,29 @@ impl ClusterState {
 
     /// Reads what the user wants. Fails when there is no such cluster.
     pub async fn read(&self) -> Result<Specification, StateError> {
-        let (groups, credentials) =
-            (layout::instance_groups_prefix(&self.name), layout::ssh_credentials_prefix(&self.name));
+        let [groups, credentials, objects] = self.prefixes();
         let fixed = [layout::format(&self.name), layout::cluster(&self.name)];
-        let read = futures::future::try_join3(
+        let read = futures::future::try_join4(
             self.store.get_all(&fixed),
             self.store.list(&groups),
             self.store.list(&credentials),
+            self.store.list(&objects),
         );
-        let (mut fixed, groups, credentials) = read.await.map_err(self.failed())?;
+        let (mut fixed, groups, credentials, objects) = read.await.map_err(self.failed())?;
         let cluster = fixed.pop().flatten();
         self.check_format(fixed.pop().flatten().as_ref())?;
         let Some(cluster) = cluster else { return Err(self.missing().await?) };
-        let (groups, credentials) =
-            futures::future::try_join(self.documents(groups), self.documents(credentials)).await?;
+        let (groups, credentials, objects) = futures::future::try_join3(
+            self.documents(groups),
+            self.documents(credentials),
+            self.documents(objects),
+        )
+        .await?;
         Ok(Specification {
             cluster: self.parse(&layout::cluster(&self.name), &cluster, |found| found.clusters)?,
             instance_groups: self.parse_all(&groups, |found| found.instance_groups)?,
             ssh_credentials: self.parse_all(&credentials, |found| found.ssh_credentials)?,
+            additional_objects: self.parse_all(&objects, |found| found.additional_objects)?,
         })
     }
 
@@ -277,7 +298,7 @@ impl ClusterState {
     /// attempt has left is written over.
     pub async fn create(&self, manifests: &Manifests) -> Result<(), StateError> {
         self.check_free().await?;
-        let Manifests { cluster, instance_groups, ssh_credential } = manifests;
+        let Manifests { cluster, instance_groups, ssh_credential, additional_objects } = manifests;
         self.mark_format().await?;
         let mut wanted = Vec::new();
         for group in instance_groups {
@@ -289,6 +310,10 @@ impl ClusterState {
         if let Some(credential) = ssh_credential {
             let name = v1alpha2::Object::name(credential);
             wanted.push((layout::ssh_credential(&self.name, name), yaml::to_yaml(credential)));
+        }
+        for object in additional_objects {
+            let key = layout::additional_object(&self.name, object.key());
+            wanted.push((key, yaml::to_yaml(object)));
         }
         self.forget_all_but(&wanted).await?;
         for (key, text) in wanted {
@@ -344,6 +369,21 @@ impl ClusterState {
         self.store.delete(&layout::ssh_credential(&self.name, name), read).await.map_err(self.failed())
     }
 
+    /// Replaces an additional object, if it is still the version that was read; `None` adds one.
+    pub async fn put_additional_object(
+        &self,
+        object: &AdditionalObject,
+        read: Option<&Version>,
+    ) -> Result<Version, StateError> {
+        let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
+        self.put(&layout::additional_object(&self.name, object.key()), yaml::to_yaml(object), condition).await
+    }
+
+    /// Deletes an additional object, if it is still the version that was read.
+    pub async fn delete_additional_object(&self, key: &ObjectKey, read: &Version) -> Result<(), StateError> {
+        self.store.delete(&layout::additional_object(&self.name, key), read).await.map_err(self.failed())
+    }
+
     /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes after all else: what an
     /// interrupted attempt leaves is seen as a cluster, and is deleted like one. The lease goes last.
     pub async fn purge(&self) -> Result<(), StateError> {
@@ -365,10 +405,18 @@ impl ClusterState {
         self.store.put(key, text.into_bytes(), condition).await.map_err(self.failed())
     }
 
+    /// Where the documents are that stand beside the `Cluster`.
+    fn prefixes(&self) -> [String; 3] {
+        [
+            layout::instance_groups_prefix(&self.name),
+            layout::ssh_credentials_prefix(&self.name),
+            layout::additional_objects_prefix(&self.name),
+        ]
+    }
+
     /// What an interrupted attempt has left, and this one doesn't want.
     async fn forget_all_but(&self, wanted: &[(String, String)]) -> Result<(), StateError> {
-        for prefix in [layout::instance_groups_prefix(&self.name), layout::ssh_credentials_prefix(&self.name)]
-        {
+        for prefix in self.prefixes() {
             for key in self.store.list(&prefix).await.map_err(self.failed())? {
                 if wanted.iter().any(|(wanted, _)| *wanted == key) {
                     continue;

@@ -6,11 +6,14 @@
 //! <cluster>/cluster.yaml                  what the user wants; its presence makes the cluster exist
 //! <cluster>/instancegroups/<name>.yaml
 //! <cluster>/sshcredentials/<name>.yaml
+//! <cluster>/objects/<group>/<kind>/<namespace>/<name>.yaml
 //! <cluster>/lock                          the lease
 //! <cluster>/applied                       the revision that AWS was last brought to
 //! <cluster>/revisions/<n>/…               what was applied; immutable
 //! <cluster>/public/…  nodes/…  control-plane/…  status/…  backups/…
 //! ```
+
+use crate::spec::ObjectKey;
 
 /// Everything of a cluster is below this.
 pub fn cluster_prefix(cluster: &str) -> String {
@@ -48,6 +51,20 @@ pub fn ssh_credentials_prefix(cluster: &str) -> String {
 /// An `SSHCredential`.
 pub fn ssh_credential(cluster: &str, name: &str) -> String {
     format!("{cluster}/sshcredentials/{name}.yaml")
+}
+
+/// Where the additional objects are.
+pub fn additional_objects_prefix(cluster: &str) -> String {
+    format!("{cluster}/objects/")
+}
+
+/// An additional object. Its group is `core` where it has no name, its namespace `_` where it is none or `default`: no
+/// group and no namespace can be called so.
+pub fn additional_object(cluster: &str, key: &ObjectKey) -> String {
+    let ObjectKey { group, kind, namespace, name } = key;
+    let group = if group.is_empty() { "core" } else { group };
+    let namespace = namespace.as_deref().unwrap_or("_");
+    format!("{cluster}/objects/{group}/{kind}/{namespace}/{name}.yaml")
 }
 
 /// The lease: who works on the cluster.

@@ -18,6 +18,7 @@ use super::cluster_state::{ClusterState, Specification, StateError, documents_to
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, Object};
+use crate::spec::AdditionalObject;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
 
 /// The version of the format of a revision.
@@ -47,6 +48,9 @@ pub struct Revision {
     /// The keys of the node configurations and add-ons that instances were given, sorted.
     #[serde(default)]
     pub objects: Vec<String>,
+    /// Its additional objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional_objects: Vec<AdditionalObject>,
     /// The plan that was carried out; it holds no secrets.
     pub plan: Value,
 }
@@ -72,15 +76,25 @@ impl Revision {
         self.plan["steps"].as_array().map_or(0, Vec::len)
     }
 
-    /// The specification as YAML documents, the cluster first.
-    pub fn to_yaml(&self) -> String {
-        documents_to_yaml(&self.cluster, &self.instance_groups, &self.ssh_credentials)
+    /// The specification as YAML documents, the cluster first, with these additional objects in the place of its own,
+    /// whose secrets are not for everybody.
+    pub fn to_yaml_with(&self, objects: &[AdditionalObject]) -> String {
+        documents_to_yaml(&self.cluster, &self.instance_groups, &self.ssh_credentials, objects)
+    }
+
+    /// The revision with stars for what is secret in its additional objects, for showing it.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        self.additional_objects =
+            self.additional_objects.iter().map(|object| object.masked(None, "")).collect();
+        self
     }
 
     /// Whether it says the same as a specification.
     pub fn says(&self, specification: &Specification) -> bool {
         let (cluster, groups, credentials) = specification.documents();
         (&self.cluster, &self.instance_groups, &self.ssh_credentials) == (&cluster, &groups, &credentials)
+            && self.additional_objects == specification.objects()
     }
 }
 
@@ -99,6 +113,7 @@ impl ClusterState {
             cluster,
             instance_groups,
             ssh_credentials,
+            additional_objects: specification.objects(),
             objects: intent.objects,
             plan: intent.plan,
         };

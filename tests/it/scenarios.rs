@@ -67,8 +67,15 @@ fn desired(scenario: &Path) -> Desired {
     let state = StateLocation { url: "s3://clusters/teams/a".to_owned(), region: "eu-central-1".to_owned() };
     let addons = addons::render(&cluster).unwrap();
     let keys = keys(&cluster);
-    model::build(&Inputs { cluster: &cluster, facts: &facts, state: &state, keys: &keys, addons: &addons })
-        .unwrap()
+    model::build(&Inputs {
+        cluster: &cluster,
+        facts: &facts,
+        state: &state,
+        keys: &keys,
+        addons: &addons,
+        additional_objects: &[],
+    })
+    .unwrap()
 }
 
 fn facts(cluster: &Cluster) -> Facts {

@@ -77,7 +77,14 @@ impl World {
         let state = StateLocation { url: "s3://clusters".to_owned(), region: "us-east-1".to_owned() };
         let addons = addons::render(cluster).unwrap();
         let keys = keys();
-        let inputs = Inputs { cluster, facts: &facts, state: &state, keys: &keys, addons: &addons };
+        let inputs = Inputs {
+            cluster,
+            facts: &facts,
+            state: &state,
+            keys: &keys,
+            addons: &addons,
+            additional_objects: &[],
+        };
         model::build(&inputs).unwrap()
     }
 

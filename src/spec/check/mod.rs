@@ -14,7 +14,7 @@ mod text;
 
 pub(super) use access::{access, public_key};
 pub(super) use instance_group::{GROUP_LABEL, MOST_INSTANCES};
-pub(super) use text::{dns_name, net};
+pub(super) use text::{dns_label, dns_name, net};
 
 pub use change::check_change;
 
