@@ -186,7 +186,7 @@ async fn keep_network(host: Host, instance: Arc<Instance>) {
 async fn keep_additional_objects(host: Host, reporter: Reporter, instance: Arc<Instance>) {
     let (store, cluster) = (&instance.store, &instance.config.cluster);
     let mut applied = None;
-    let mut reported = None;
+    let mut told = None;
     loop {
         let outcome = additional_objects::ensure(&host, store, cluster, &mut applied).await;
         let problem = outcome.as_ref().err().map(|error| chain(error));
@@ -194,12 +194,12 @@ async fn keep_additional_objects(host: Host, reporter: Reporter, instance: Arc<I
             tracing::info!("the additional objects are applied");
         }
         // While the boot is under way, the report is the boot's.
-        if problem != reported && reporter.status().state == BootState::Ready {
+        if problem != told && reporter.status().state == BootState::Ready {
             if let Some(problem) = &problem {
                 tracing::warn!(task = additional_objects::STEP, error = problem, "is tried again");
             }
             if report_additional_objects(&reporter, &instance, problem.as_deref()).await {
-                reported = problem;
+                told = problem;
             }
         }
         tokio::time::sleep(additional_objects::INTERVAL).await;

@@ -1,10 +1,10 @@
-//! `windlass create`: a cluster from flags, or anything from files.
+//! `windlass create`: a cluster or a group from flags, or anything from files.
 
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{create_cluster, create_file, create_secret, create_ssh_public_key};
+use super::{create_cluster, create_file, create_instance_group, create_secret, create_ssh_public_key};
 
 /// `windlass create`.
 #[derive(Debug, ClapArgs)]
@@ -20,6 +20,9 @@ pub(crate) struct Args {
 enum What {
     /// Write a new cluster's specification to the state
     Cluster(Box<create_cluster::Args>),
+    /// Add an instance group to a cluster's specification
+    #[command(name = "instancegroup", visible_aliases = ["instancegroups", "ig"])]
+    InstanceGroup(create_instance_group::Args),
     /// Give a cluster a secret
     Secret(create_secret::Args),
     /// Add the SSH key with which one may log in to instances
@@ -31,6 +34,7 @@ enum What {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         Some(What::Cluster(cluster)) => create_cluster::run(context, *cluster).await,
+        Some(What::InstanceGroup(args)) => create_instance_group::run(context, args).await,
         Some(What::Secret(args)) => create_secret::run(context, args).await,
         Some(What::SshPublicKey(args)) => create_ssh_public_key::run(context, args).await,
         None => create_file::run(context, args.file).await,

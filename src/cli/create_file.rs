@@ -12,7 +12,7 @@ use super::replace::cluster_of;
 use crate::assets::addons;
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
-use crate::spec::{Manifests, to_yaml};
+use crate::spec::{AdditionalObject, Manifests, to_yaml};
 use crate::state::{ClusterState, lease};
 
 /// `windlass create -f`.
@@ -108,7 +108,7 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
     if dry_run {
         let groups = change.instance_groups.iter().map(to_yaml);
         let credentials = change.ssh_credentials.iter().map(to_yaml);
-        let objects = change.additional_objects.iter().map(to_yaml);
+        let objects = change.additional_objects.iter().map(AdditionalObject::to_yaml);
         output::print(&groups.chain(credentials).chain(objects).collect::<Vec<_>>().join("---\n"))?;
         return Ok(Exit::Done);
     }

@@ -28,6 +28,13 @@ pub(crate) struct Args {
     region: Option<String>,
 }
 
+impl Args {
+    /// What `delete -f` goes on with.
+    pub(super) fn of(cluster: String, yes: bool) -> Self {
+        Self { cluster: Some(cluster), yes, region: None }
+    }
+}
+
 /// Runs `windlass delete cluster`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;

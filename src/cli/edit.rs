@@ -76,8 +76,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 /// A document that can be edited: how it is found among documents, and what changes with it.
-trait Editable: Object + Clone + PartialEq {
+pub(super) trait Editable: Object + Clone + PartialEq {
+    /// The documents of this kind.
     fn pick(documents: &yaml::Documents) -> Vec<Self>;
+    /// What putting the document into the specification means.
     fn change(self) -> Change;
 }
 
@@ -109,7 +111,7 @@ async fn edit<T: Editable>(
     fields: &Fields,
 ) -> anyhow::Result<Exit> {
     let edited = if fields.set.is_empty() && fields.unset.is_empty() {
-        in_editor(context, read, document)?
+        in_editor(context, read, document, false)?
     } else {
         Some(with_fields(read, document.clone(), fields)?)
     };
@@ -144,11 +146,22 @@ fn with_fields<T: Editable>(read: &Specification, mut document: T, fields: &Fiel
     Ok(document)
 }
 
-/// Opens the editor until what comes out of it is good. `None` when the user gave up.
+/// Opens the editor on a document that isn't there yet. `None` when the user emptied it.
+pub(super) fn compose<T: Editable>(
+    context: &Context,
+    read: &Specification,
+    document: &T,
+) -> anyhow::Result<Option<T>> {
+    in_editor(context, read, document, true)
+}
+
+/// Opens the editor until what comes out of it is good. `None` when the user gave up; unless the document is new, a
+/// text without a change says so.
 fn in_editor<T: Editable>(
     context: &Context,
     read: &Specification,
     document: &T,
+    new: bool,
 ) -> anyhow::Result<Option<T>> {
     // Ctrl-C in an editor is the editor's.
     let _editing = context.interrupt.ignore();
@@ -156,9 +169,10 @@ fn in_editor<T: Editable>(
     let mut shown = original.clone();
     let mut problems: Option<String> = None;
     loop {
-        let answer = open_editor(&format!("{}{shown}", header(problems.as_deref())))?;
+        let first = if new { HEADER_OF_NEW } else { HEADER };
+        let answer = open_editor(&format!("{}{shown}", header(first, problems.as_deref())))?;
         let edited = without_header(&answer);
-        if edited.trim().is_empty() || edited.trim() == original.trim() {
+        if edited.trim().is_empty() || (!new && edited.trim() == original.trim()) {
             return Ok(None);
         }
         if let Some(problems) = problems.as_ref().filter(|_| edited.trim() == shown.trim()) {
@@ -192,10 +206,14 @@ const HEADER: &str = "\
 # Lines at the top that begin with # are left out. An empty file, or one without a change, cancels the edit.
 ";
 
-fn header(problems: Option<&str>) -> String {
+const HEADER_OF_NEW: &str = "\
+# This is about to be created. Lines at the top that begin with # are left out. An empty file cancels.
+";
+
+fn header(first: &str, problems: Option<&str>) -> String {
     let lines = problems.unwrap_or_default().lines().map(|line| format!("# {line}\n"));
     let problems: String = lines.collect();
-    if problems.is_empty() { HEADER.to_owned() } else { format!("{HEADER}#\n{problems}#\n") }
+    if problems.is_empty() { first.to_owned() } else { format!("{first}#\n{problems}#\n") }
 }
 
 fn without_header(text: &str) -> String {
@@ -218,7 +236,7 @@ fn editor() -> OsString {
 }
 
 /// Keeps what the user wrote where they find it again.
-fn keep(text: &str) -> Option<String> {
+pub(super) fn keep(text: &str) -> Option<String> {
     let path = env::temp_dir().join(format!("windlass-edit-{}.yaml", std::process::id()));
     fs_err::write(&path, text).ok()?;
     Some(path.display().to_string())
@@ -231,7 +249,7 @@ mod tests {
     #[test]
     fn what_stands_above_the_document_is_left_out_again() {
         let text = "apiVersion: x\n# a comment of the user\nkind: y\n";
-        let shown = format!("{}{text}", header(Some("spec.x: wrong\n\n  hint: do")));
+        let shown = format!("{}{text}", header(HEADER, Some("spec.x: wrong\n\n  hint: do")));
         assert!(shown.contains("# spec.x: wrong\n# \n#   hint: do\n"), "{shown}");
         assert_eq!(without_header(&shown), text);
     }

@@ -11,7 +11,7 @@ use crate::spec::yaml::{self, Documents, Source};
 #[derive(Debug, ClapArgs)]
 #[group(skip)]
 pub(crate) struct Files {
-    /// A file with clusters, instance groups and SSH keys; - for standard input
+    /// A file with clusters, instance groups, SSH keys and Kubernetes objects; - for standard input
     #[arg(short = 'f', long = "filename", value_name = "FILE", value_delimiter = ',')]
     pub(crate) filenames: Vec<String>,
 }

@@ -5,18 +5,23 @@ use clap::{Args as ClapArgs, Subcommand};
 use super::context::Context;
 use super::diagnostic::Exit;
 use super::{
-    get_clusters, get_instance_groups, get_instances, get_revision, get_secrets, get_ssh_public_keys,
+    get_all, get_clusters, get_instance_groups, get_instances, get_revision, get_secrets, get_ssh_public_keys,
 };
 
 /// `windlass get`.
 #[derive(Debug, ClapArgs)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    all: get_all::Args,
     #[command(subcommand)]
-    what: What,
+    what: Option<What>,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Show everything that the specification of a cluster consists of
+    All(get_all::Args),
     /// List clusters
     #[command(visible_alias = "cluster")]
     Clusters(get_clusters::Args),
@@ -38,7 +43,9 @@ enum What {
 
 /// Runs `windlass get`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    match args.what {
+    let Some(what) = args.what else { return get_all::run(context, args.all).await };
+    match what {
+        What::All(args) => get_all::run(context, args).await,
         What::Clusters(args) => get_clusters::run(context, args).await,
         What::InstanceGroups(args) => get_instance_groups::run(context, args).await,
         What::Instances(args) => get_instances::run(context, args).await,

@@ -57,7 +57,8 @@ fn cluster(found: &Specification, full: bool) -> Cluster {
     if full { default::fill(&cluster, &groups).0 } else { cluster }
 }
 
-fn table(clusters: &[Cluster]) -> Table<3> {
+/// The table that kops prints.
+pub(super) fn table(clusters: &[Cluster]) -> Table<3> {
     let mut table = Table::new(["NAME", "CLOUD", "ZONES"]);
     for cluster in clusters {
         let subnets = cluster.spec.subnets.as_deref().unwrap_or_default();

@@ -46,7 +46,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn table(cluster: &Cluster, groups: &[InstanceGroup]) -> Table<6> {
+/// The table that kops prints.
+pub(super) fn table(cluster: &Cluster, groups: &[InstanceGroup]) -> Table<6> {
     let mut table = Table::new(["NAME", "ROLE", "MACHINETYPE", "MIN", "MAX", "ZONES"]);
     let (cluster, groups) = default::fill(cluster, groups);
     let subnets = cluster.spec.subnets.unwrap_or_default();

@@ -15,9 +15,13 @@ mod create;
 mod create_cluster;
 mod create_cluster_flags;
 mod create_file;
+mod create_instance_group;
 mod create_secret;
 mod create_ssh_public_key;
+mod delete;
 mod delete_cluster;
+mod delete_file;
+mod delete_instance_group;
 mod delete_secret;
 mod delete_ssh_public_key;
 mod diagnostic;
@@ -28,6 +32,7 @@ mod explain;
 mod export_kubeconfig;
 mod files;
 mod get;
+mod get_all;
 mod get_clusters;
 mod get_instance_groups;
 mod get_instances;
@@ -95,9 +100,9 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a cluster, or whatever a file says
+    /// Create a cluster, an instance group, or whatever a file says
     Create(create::Args),
-    /// List clusters, instance groups, instances
+    /// List clusters, instance groups, instances; without a word everything of a cluster's specification
     Get(get::Args),
     /// Change a cluster or an instance group in an editor, or with --set
     Edit(edit::Args),
@@ -111,8 +116,8 @@ enum Command {
     Validate(Validate),
     /// Write out credentials
     Export(Export),
-    /// Delete a cluster
-    Delete(Delete),
+    /// Delete a cluster, an instance group, or whatever a file says
+    Delete(delete::Args),
     /// List what was applied to a cluster, by whom, and when
     History(history::Args),
     /// Show how the specification differs from that of an earlier revision
@@ -180,24 +185,6 @@ enum ExportWhat {
     Kubeconfig(export_kubeconfig::Args),
 }
 
-#[derive(Debug, Args)]
-struct Delete {
-    #[command(subcommand)]
-    what: DeleteWhat,
-}
-
-#[derive(Debug, Subcommand)]
-enum DeleteWhat {
-    /// Show everything that belongs to a cluster, and delete it with --yes
-    Cluster(delete_cluster::Args),
-    /// Delete a secret that was given to a cluster
-    #[command(visible_alias = "secrets")]
-    Secret(delete_secret::Args),
-    /// Delete an SSH key from a cluster
-    #[command(name = "sshpublickey", visible_alias = "sshpublickeys")]
-    SshPublicKey(delete_ssh_public_key::Args),
-}
-
 /// Runs the command line, prints what went wrong, and returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match parse(arguments) {
@@ -261,13 +248,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Export(Export { what: ExportWhat::Kubeconfig(args) }) => {
             export_kubeconfig::run(context, args).await
         }
-        Command::Delete(Delete { what: DeleteWhat::Cluster(args) }) => {
-            delete_cluster::run(context, args).await
-        }
-        Command::Delete(Delete { what: DeleteWhat::Secret(args) }) => delete_secret::run(context, args).await,
-        Command::Delete(Delete { what: DeleteWhat::SshPublicKey(args) }) => {
-            delete_ssh_public_key::run(context, args).await
-        }
+        Command::Delete(args) => delete::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,
         Command::Rollback(args) => Box::pin(rollback::run(context, args)).await,

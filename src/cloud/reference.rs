@@ -48,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Vpc,
         Self::InternetGateway,
         Self::Subnet,

@@ -120,6 +120,11 @@ impl AdditionalObject {
         &self.value
     }
 
+    /// The object as YAML, which windlass and kubectl read back as this very object.
+    pub fn to_yaml(&self) -> String {
+        super::yaml::kubernetes::to_yaml(&self.value)
+    }
+
     /// The place in which it is applied: what others need goes first, what may get in the way of others last.
     pub fn rank(&self) -> u8 {
         match self.key.kind.as_str() {

@@ -188,7 +188,10 @@ impl Manifests {
         let groups = self.instance_groups.iter().map(super::to_yaml);
         let documents = std::iter::once(super::to_yaml(&self.cluster)).chain(groups);
         let documents = documents.chain(self.ssh_credential.iter().map(super::to_yaml));
-        documents.chain(self.additional_objects.iter().map(super::to_yaml)).collect::<Vec<_>>().join("---\n")
+        documents
+            .chain(self.additional_objects.iter().map(AdditionalObject::to_yaml))
+            .collect::<Vec<_>>()
+            .join("---\n")
     }
 
     /// The completed specification. Fails with what windlass can't build yet, and with what is wrong.

@@ -5,7 +5,7 @@
 //! meaning.
 
 mod decode;
-mod kubernetes;
+pub(super) mod kubernetes;
 mod tree;
 
 use std::collections::HashMap;
@@ -83,15 +83,18 @@ impl Documents {
             return;
         }
         let Some(mut object) = identify(file, &node, problems) else { return };
+        let ours = node.get("apiVersion").and_then(Node::text) == Some(API_VERSION);
         match object.kind.as_str() {
-            Cluster::KIND => self.clusters.extend(decode(file, &node, &object, problems)),
-            InstanceGroup::KIND => self.instance_groups.extend(decode(file, &node, &object, problems)),
-            SshCredential::KIND => self.ssh_credentials.extend(decode(file, &node, &object, problems)),
-            _ => {
+            _ if !ours => {
                 let Some(found) = additional(file, &node, problems) else { return };
                 object = found.key().id();
                 self.additional_objects.push(found);
             }
+            Cluster::KIND => self.clusters.extend(decode(file, &node, &object, problems)),
+            InstanceGroup::KIND => self.instance_groups.extend(decode(file, &node, &object, problems)),
+            SshCredential::KIND => self.ssh_credentials.extend(decode(file, &node, &object, problems)),
+            // There is no other kind of ours: it has been refused.
+            _ => {}
         }
         if let Some((first, earlier)) = self.places.get(&object) {
             let first = self.files.get(*first).unwrap_or(file).locate(earlier.span.clone());

@@ -189,7 +189,7 @@ impl Specification {
     /// Whether it is what a new cluster of these manifests would be.
     pub fn says(&self, manifests: &Manifests) -> bool {
         let (cluster, groups, credentials) = self.documents();
-        let Manifests { cluster: wanted, instance_groups, ssh_credential } = manifests;
+        let Manifests { cluster: wanted, instance_groups, ssh_credential, additional_objects } = manifests;
         let in_order = |groups: &[InstanceGroup]| {
             let mut groups = groups.to_vec();
             groups.sort_by(|one, other| v1alpha2::Object::name(one).cmp(v1alpha2::Object::name(other)));
@@ -198,6 +198,10 @@ impl Specification {
         cluster == *wanted
             && in_order(&groups) == in_order(instance_groups)
             && credentials.iter().eq(ssh_credential)
+            && self.additional_objects.len() == additional_objects.len()
+            && additional_objects
+                .iter()
+                .all(|wanted| self.additional_objects.iter().any(|it| it.value == *wanted))
     }
 
     /// The region, also of a specification of which an interrupted deletion has left only the cluster.
@@ -226,7 +230,7 @@ pub(super) fn documents_to_yaml(
 ) -> String {
     let documents = std::iter::once(yaml::to_yaml(cluster)).chain(groups.iter().map(yaml::to_yaml));
     let documents = documents.chain(credentials.iter().map(yaml::to_yaml));
-    documents.chain(objects.iter().map(yaml::to_yaml)).collect::<Vec<_>>().join("---\n")
+    documents.chain(objects.iter().map(AdditionalObject::to_yaml)).collect::<Vec<_>>().join("---\n")
 }
 
 /// One cluster's part of a store.
@@ -313,7 +317,7 @@ impl ClusterState {
         }
         for object in additional_objects {
             let key = layout::additional_object(&self.name, object.key());
-            wanted.push((key, yaml::to_yaml(object)));
+            wanted.push((key, object.to_yaml()));
         }
         self.forget_all_but(&wanted).await?;
         for (key, text) in wanted {
@@ -376,7 +380,7 @@ impl ClusterState {
         read: Option<&Version>,
     ) -> Result<Version, StateError> {
         let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
-        self.put(&layout::additional_object(&self.name, object.key()), yaml::to_yaml(object), condition).await
+        self.put(&layout::additional_object(&self.name, object.key()), object.to_yaml(), condition).await
     }
 
     /// Deletes an additional object, if it is still the version that was read.

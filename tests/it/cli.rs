@@ -47,7 +47,17 @@ impl User {
         self.run_with(line, &[])
     }
 
+    /// With text on standard input.
+    pub(crate) fn run_with_input(&self, line: &str, input: &str) -> OutputAssert {
+        self.command(line).stdin(input.to_owned()).assert()
+    }
+
     pub(crate) fn run_with(&self, line: &str, more: &[(&str, &str)]) -> OutputAssert {
+        let command = self.command(line);
+        more.iter().fold(command, |command, (name, value)| command.env(name, value)).assert()
+    }
+
+    fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"))
             .env_clear()
             .env("HOME", self.folder.path())
@@ -60,10 +70,7 @@ impl User {
         for (name, value) in &self.environment {
             command = command.env(name, value);
         }
-        for (name, value) in more {
-            command = command.env(name, value);
-        }
-        command.assert()
+        command
     }
 
     pub(crate) fn create(&self) {

@@ -11,6 +11,7 @@ mod commands;
 mod kills;
 mod layers;
 mod locked;
+mod objects;
 mod operate;
 mod permissions;
 mod scenarios;

@@ -1,9 +1,9 @@
-//! A document of another kind as Kubernetes's own tools read it.
+//! A document of another kind as Kubernetes's own tools read it, and written so that they, too, read it as it is meant.
 //!
 //! They read plain words as YAML 1.1 does (`sigs.k8s.io/yaml` over go-yaml 2): `on` is true and `0644` is octal. Who
 //! moves a file from kubectl to windlass must get the same object.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use super::tree::{Content, Entry, Node};
 
@@ -58,6 +58,9 @@ fn integer(text: &str) -> Option<Number> {
     if negative { 0_i64.checked_sub_unsigned(magnitude).map(Number::from) } else { Some(magnitude.into()) }
 }
 
+/// Beyond it, not every whole number is a float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// A decimal fraction. A whole one is written without a point, as Go writes it.
 fn float(text: &str) -> Option<Number> {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
@@ -70,12 +73,114 @@ fn float(text: &str) -> Option<Number> {
         return None;
     }
     let value: f64 = text.parse().ok()?;
-    /// Beyond it, not every whole number is a float.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < EXACT {
         return format!("{value:.0}").parse::<i64>().ok().map(Number::from);
     }
     Number::from_f64(value)
+}
+
+/// An object as YAML. Whatever could be taken for something else than a text is in quotes.
+pub(in crate::spec) fn to_yaml(value: &Value) -> String {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => fields_at(0, fields),
+        Value::Array(items) if !items.is_empty() => items_at(0, items),
+        scalar => inline(scalar, STEP) + "\n",
+    }
+}
+
+fn fields_at(indent: usize, fields: &Map<String, Value>) -> String {
+    let lines = fields.iter().map(|(key, value)| {
+        let key = format!("{:indent$}{}:", "", quoted_unless_plain(key));
+        match value {
+            Value::Object(fields) if !fields.is_empty() => key + "\n" + &fields_at(indent + STEP, fields),
+            Value::Array(items) if !items.is_empty() => key + "\n" + &items_at(indent, items),
+            scalar => key + " " + &inline(scalar, indent + STEP) + "\n",
+        }
+    });
+    lines.collect()
+}
+
+fn items_at(indent: usize, items: &[Value]) -> String {
+    let lines = items.iter().map(|item| {
+        let dash = format!("{:indent$}- ", "");
+        // The dash takes the place of the first line's indentation.
+        match item {
+            Value::Object(fields) if !fields.is_empty() => {
+                dash + &fields_at(indent + STEP, fields)[indent + STEP..]
+            }
+            Value::Array(items) if !items.is_empty() => {
+                dash + &items_at(indent + STEP, items)[indent + STEP..]
+            }
+            scalar => dash + &inline(scalar, indent + STEP) + "\n",
+        }
+    });
+    lines.collect()
+}
+
+/// How far what belongs to something is indented.
+const STEP: usize = 2;
+
+/// A value that stands behind its key: lines of a text stand below it.
+fn inline(value: &Value, indent: usize) -> String {
+    match value {
+        Value::String(text) => block(text, indent).unwrap_or_else(|| quoted_unless_plain(text)),
+        Value::Object(_) => "{}".to_owned(),
+        Value::Array(_) => "[]".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// A text of several lines as it is, where that is the same.
+fn block(text: &str, indent: usize) -> Option<String> {
+    let body = text.trim_end_matches('\n');
+    let odd = |line: &str| line.starts_with('\t') || (!line.is_empty() && line.trim().is_empty());
+    let plain = |c: char| c == '\n' || c == '\t' || is_printable(c);
+    if !text.contains('\n')
+        || text.starts_with(['\n', ' '])
+        || !text.chars().all(plain)
+        || text.lines().any(odd)
+    {
+        return None;
+    }
+    let chomping = match text.len() - body.len() {
+        0 => "|-",
+        1 => "|",
+        _ => "|+",
+    };
+    let lines = text
+        .lines()
+        .map(|line| if line.is_empty() { "\n".to_owned() } else { format!("\n{:indent$}{line}", "") });
+    Some(format!("{chomping}{}", lines.collect::<String>()))
+}
+
+fn is_printable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+fn quoted_unless_plain(text: &str) -> String {
+    if is_plain(text) {
+        return text.to_owned();
+    }
+    // JSON's quotes are YAML's; what isn't printable must be escaped besides.
+    let escape = |c: char| match c {
+        c if is_printable(c) || c.is_ascii_control() && c != '\u{7f}' => c.to_string(),
+        c => format!("\\u{:04x}", u32::from(c)),
+    };
+    Value::from(text).to_string().chars().map(escape).collect()
+}
+
+/// Whether nobody takes a text for anything else when it stands without quotes.
+fn is_plain(text: &str) -> bool {
+    let first =
+        text.chars().next().is_some_and(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.'));
+    let known = |c: char| c.is_ascii_alphanumeric() || "_-./@+=,:()$ ".contains(c);
+    let number_like = !text.contains(|c: char| c.is_ascii_alphabetic());
+    first
+        && text.chars().all(known)
+        && !number_like
+        && !text.contains(": ")
+        && !text.ends_with([':', ' '])
+        && matches!(plain(text), Value::String(_))
 }
 
 #[cfg(test)]
@@ -85,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::spec::AdditionalObject;
-    use crate::spec::yaml::{Source, read, to_yaml};
+    use crate::spec::yaml::{Source, read};
 
     #[test]
     fn plain_words_mean_what_kubectl_takes_them_for() {
@@ -134,7 +239,7 @@ mod tests {
     }
 
     fn read_back(object: &AdditionalObject) -> Option<AdditionalObject> {
-        let source = Source { name: "-".to_owned(), text: to_yaml(object) };
+        let source = Source { name: "-".to_owned(), text: object.to_yaml() };
         read(vec![source]).ok()?.additional_objects.pop()
     }
 
@@ -205,9 +310,39 @@ mod tests {
                 read_back(&object(text)).as_ref(),
                 Some(&object(text)),
                 "{text:?}:\n{}",
-                to_yaml(&object(text))
+                object(text).to_yaml()
             );
         }
+    }
+
+    #[test]
+    fn an_object_is_written_as_people_write_it() {
+        let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "labels": {}},
+            "spec": {"replicas": 2, "script": "set -e\necho yes\n", "containers": [
+                {"name": "web", "args": ["--a", "yes", ["x: y"], []], "on": null}]}});
+        let text = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  labels: {}
+  name: web
+spec:
+  containers:
+  - args:
+    - \"--a\"
+    - \"yes\"
+    - - \"x: y\"
+    - []
+    name: web
+    \"on\": null
+  replicas: 2
+  script: |
+    set -e
+    echo yes
+";
+        let object = AdditionalObject::new(value).unwrap();
+        assert_eq!(object.to_yaml(), text);
+        assert_eq!(read_back(&object), Some(object));
     }
 
     proptest! {

@@ -415,7 +415,7 @@ fn number_in(text: &str, word: &str) -> i64 {
 /// The smallest cluster that can be read back.
 fn smallest() -> Manifests {
     let (cluster, group) = (Cluster::named(CLUSTER), InstanceGroup::named("all"));
-    Manifests { cluster, instance_groups: vec![group], ssh_credential: None }
+    Manifests { cluster, instance_groups: vec![group], ssh_credential: None, additional_objects: Vec::new() }
 }
 
 /// Runs schedules; a failure says the seed of its own.

@@ -1,0 +1,8 @@
+/^    loadBalancer:/,/^      type:/c\    elasticIP: {}
+/^  - cpuRequest: 100m/,/^    name: events/d
+/^  - cpuRequest:/{N;s/.*\n    /  - /}
+/^    manager:/,/^      backupRetentionDays:/d
+/^    memoryRequest:/d
+s/^    cilium:/    flannel: {}/
+/^      enableNodePort:/d
+/^  image:/d
