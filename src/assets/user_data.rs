@@ -9,6 +9,8 @@ pub struct StateLocation {
     pub url: String,
     /// The bucket's region.
     pub region: String,
+    /// The ARN of the KMS key that the bucket encrypts with, where instances need the permission to use it.
+    pub kms_key: Option<String>,
 }
 
 impl StateLocation {

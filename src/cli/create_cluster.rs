@@ -15,6 +15,7 @@ use super::output::{self, Format};
 use super::update;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
+use crate::state::bucket_encryption::KmsKey;
 use crate::state::store::Address;
 use crate::state::{ClusterState, StateError, s3};
 
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Make the bucket of the state, versioned, encrypted and closed to the public, if there is none
     #[arg(long)]
     create_state_store: bool,
+    /// The KMS key that the bucket of the state encrypts with, by its ARN; S3's own if left out
+    #[arg(long, value_name = "ARN", requires = "create_state_store")]
+    state_store_kms_key: Option<KmsKey>,
     /// Print the specification and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -54,7 +58,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let region = completed.with_context(|| format!("`{name}` can't be created"))?.region;
     if args.create_state_store {
-        create_store(context, &region).await?;
+        create_store(context, &region, args.state_store_kms_key.as_ref()).await?;
     }
     let state = ClusterState::new(context.store().await?, name.clone());
     write(context, &state, &manifests).await?;
@@ -123,11 +127,11 @@ fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {
     }
 }
 
-async fn create_store(context: &Context, region: &str) -> anyhow::Result<()> {
+async fn create_store(context: &Context, region: &str, key: Option<&KmsKey>) -> anyhow::Result<()> {
     let url = context.state_url()?;
     let Address::S3 { bucket, .. } = Address::parse(&url)? else { return Ok(()) };
     let clients = context.clients(Some(region)).await;
-    let created = s3::create_bucket(&clients, &bucket).await;
+    let created = s3::create_bucket(&clients, &bucket, key).await;
     if created.with_context(|| format!("could not make the state store {url}"))? {
         output::say(&format!(
             "Made the bucket {bucket} in {region}: versioned, encrypted, closed to the public."

@@ -73,7 +73,9 @@ impl Grounds {
             Refusal::new(format!("instances can't read the state store {}", state.store().url()))
                 .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
         })?;
-        let location = StateLocation { url: state.store().url(), region: bucket.region().to_owned() };
+        let kms_key = bucket.kms_key().await?.map(|key| key.to_string());
+        let location =
+            StateLocation { url: state.store().url(), region: bucket.region().to_owned(), kms_key };
         let clients = context.clients(Some(&cluster.region)).await;
         let (facts, observed) = {
             let facts = async {

@@ -25,6 +25,7 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         if inputs.cluster.container_registry {
             statements.extend(read_registries(inputs));
         }
+        statements.extend(use_key(inputs));
         desired.add(Resource::Role(IamRole {
             name: name.clone(),
             trust: trust(&inputs.facts.partition),
@@ -97,6 +98,20 @@ impl State {
             "Condition": {"StringLikeIfExists": {"s3:prefix": prefixes}},
         })
     }
+}
+
+/// What a bucket needs that encrypts with a key of its owner's: to read is to decrypt, to write is to generate a data
+/// key (S3 User Guide, "Using server-side encryption with AWS KMS keys"). Only by way of S3.
+fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
+    let key = inputs.state.kms_key.as_ref()?;
+    let suffix = if inputs.facts.partition == "aws-cn" { "amazonaws.com.cn" } else { "amazonaws.com" };
+    Some(json!({
+        "Sid": "UseStateKey",
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": key,
+        "Condition": {"StringEquals": {"kms:ViaService": format!("s3.{}.{suffix}", inputs.state.region)}},
+    }))
 }
 
 fn nodes(state: &State) -> Vec<Value> {

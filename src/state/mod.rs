@@ -10,6 +10,7 @@
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
 //! lease adds to that, and what it doesn't, stands in [`lease`].
 
+pub mod bucket_encryption;
 mod clock;
 pub mod cluster_state;
 mod fence;

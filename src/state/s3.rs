@@ -10,14 +10,14 @@ use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, Delete, ObjectIdentifier,
-    PublicAccessBlockConfiguration, ServerSideEncryption, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, VersioningConfiguration,
+    PublicAccessBlockConfiguration, VersioningConfiguration,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use serde_json::json;
 use thiserror::Error;
 
+use super::bucket_encryption::{self, KmsKey};
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
 use crate::aws::{AwsError, Class, Clients, During};
@@ -136,6 +136,11 @@ impl S3Store {
     fn failed(&self, act: &'static str, key: &str) -> impl FnOnce(AwsError) -> StoreError {
         let key = self.place(key);
         move |source| StoreError::Aws { act, key, source }
+    }
+
+    /// The key that the bucket encrypts with, where instances need the permission to use it.
+    pub async fn kms_key(&self) -> Result<Option<KmsKey>, StoreError> {
+        bucket_encryption::read(&self.client, &self.bucket).await.map_err(self.failed("look at", ""))
     }
 
     async fn is_versioned(&self) -> Result<bool, StoreError> {
@@ -359,7 +364,11 @@ fn region_in(error: &SdkError<HeadBucketError, HttpResponse>) -> Option<String> 
 
 /// Makes a bucket fit for a state: versioned, encrypted, closed to the public, and to anything but TLS. One that is
 /// there already, and ours, is brought to the same. Returns whether it was made.
-pub async fn create_bucket(clients: &Clients, bucket: &str) -> Result<bool, StoreError> {
+pub async fn create_bucket(
+    clients: &Clients,
+    bucket: &str,
+    key: Option<&KmsKey>,
+) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Aws { act: "create", key: format!("s3://{bucket}"), source };
     let created = match region_of(clients, bucket).await.map_err(failed)? {
         Some(_) => false,
@@ -368,6 +377,10 @@ pub async fn create_bucket(clients: &Clients, bucket: &str) -> Result<bool, Stor
     let region = region_of(clients, bucket).await.map_err(failed)?.unwrap_or_else(|| clients.region.clone());
     let clients = clients.in_region(&region);
     secure(&clients, bucket).await.map_err(failed)?;
+    // A bucket that was there keeps the encryption that it has, unless another is asked for.
+    if created || key.is_some() {
+        bucket_encryption::write(&clients.s3, bucket, key).await.map_err(failed)?;
+    }
     Ok(created)
 }
 
@@ -405,26 +418,12 @@ async fn secure(clients: &Clients, bucket: &str) -> Result<(), AwsError> {
     let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let request = s3.put_bucket_versioning().bucket(bucket).versioning_configuration(versions);
     request.send().await.during("s3", "PutBucketVersioning", bucket)?;
-    let request = s3.put_bucket_encryption().bucket(bucket);
-    let request = request.server_side_encryption_configuration(encryption(bucket)?);
-    request.send().await.during("s3", "PutBucketEncryption", bucket)?;
     // Where the endpoint itself isn't TLS, the policy would lock out the one who writes it.
     if !clients.endpoint_is_plain_http {
         let request = s3.put_bucket_policy().bucket(bucket).policy(tls_only(&clients.region, bucket));
         request.send().await.during("s3", "PutBucketPolicy", bucket)?;
     }
     Ok(())
-}
-
-fn encryption(bucket: &str) -> Result<ServerSideEncryptionConfiguration, AwsError> {
-    let wrong = |error: aws_smithy_types::error::operation::BuildError| {
-        AwsError::unexpected("s3", "PutBucketEncryption", bucket, error.to_string())
-    };
-    let by_default = ServerSideEncryptionByDefault::builder().sse_algorithm(ServerSideEncryption::Aes256);
-    let rule = ServerSideEncryptionRule::builder()
-        .apply_server_side_encryption_by_default(by_default.build().map_err(wrong)?)
-        .build();
-    ServerSideEncryptionConfiguration::builder().rules(rule).build().map_err(wrong)
 }
 
 /// The policy that refuses whatever doesn't come over TLS.

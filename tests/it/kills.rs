@@ -62,7 +62,7 @@ mod with_region {
             let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIBiiE2GyAdsj0f9vQsSYwdJCjSJIbl5DGMLmQIGKnF7 me";
             std::fs::write(world.path("key"), key).unwrap();
             world.runtime.block_on(async {
-                create_bucket(&world.region.clients().await, BUCKET).await.unwrap();
+                create_bucket(&world.region.clients().await, BUCKET, None).await.unwrap();
             });
             world
         }
@@ -153,7 +153,12 @@ mod with_region {
             cluster.spec.channel = Some("alpha".to_owned());
             groups.retain(|group| group.metadata.name.as_deref() == Some("nodes-us-east-1a"));
             groups[0].spec.max_size = Some(3);
-            let manifests = Manifests { cluster, instance_groups: groups, ssh_credential: None };
+            let manifests = Manifests {
+                cluster,
+                instance_groups: groups,
+                ssh_credential: None,
+                additional_objects: Vec::new(),
+            };
             std::fs::write(self.path("changed"), manifests.to_yaml()).unwrap();
             assert!(!to_yaml(&manifests.cluster).is_empty());
         }

@@ -64,7 +64,9 @@ fn desired(scenario: &Path) -> Desired {
     let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
     let cluster = documents.complete().unwrap();
     let facts = facts(&cluster);
-    let state = StateLocation { url: "s3://clusters/teams/a".to_owned(), region: "eu-central-1".to_owned() };
+    let kms_key = std::fs::read_to_string(scenario.join("kms-key")).ok().map(|key| key.trim().to_owned());
+    let (url, region) = ("s3://clusters/teams/a".to_owned(), "eu-central-1".to_owned());
+    let state = StateLocation { url, region, kms_key };
     let addons = addons::render(&cluster).unwrap();
     let keys = keys(&cluster);
     model::build(&Inputs {

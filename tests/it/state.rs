@@ -137,6 +137,7 @@ async fn a_store_in_a_folder_keeps_its_objects_to_its_owner() {
 }
 
 mod with_region {
+    use windlass::state::bucket_encryption::KmsKey;
     use windlass::state::s3::create_bucket;
 
     use super::*;
@@ -147,7 +148,7 @@ mod with_region {
     async fn a_store_in_a_bucket_behaves() {
         let region = Region::start();
         let clients = region.clients().await;
-        assert!(create_bucket(&clients, "clusters").await.unwrap());
+        assert!(create_bucket(&clients, "clusters", None).await.unwrap());
         behaves(&Store::open("s3://clusters", &clients).await.unwrap()).await;
         let below = Store::open("s3://clusters/team/a", &clients).await.unwrap();
         behaves(&below).await;
@@ -159,7 +160,7 @@ mod with_region {
     async fn a_purged_bucket_keeps_no_earlier_version() {
         let region = Region::start();
         let clients = region.clients().await;
-        create_bucket(&clients, "clusters").await.unwrap();
+        create_bucket(&clients, "clusters", None).await.unwrap();
         let store = Store::open("s3://clusters", &clients).await.unwrap();
         a_purged_prefix_is_empty_and_its_neighbour_is_not(&store).await;
         let left = clients.s3.list_object_versions().bucket("clusters").send().await.unwrap();
@@ -184,11 +185,34 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "needs the emulated region"]
+    async fn a_bucket_keeps_its_encryption_and_gets_the_key_that_is_asked_for() {
+        let region = Region::start();
+        let clients = region.clients().await;
+        let key: KmsKey = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd".parse().unwrap();
+        assert!(create_bucket(&clients, "clusters", Some(&key)).await.unwrap());
+        let store = Store::open("s3://clusters", &clients).await.unwrap();
+        assert_eq!(store.bucket().unwrap().kms_key().await.unwrap(), Some(key.clone()));
+        behaves(&store).await;
+        assert!(!create_bucket(&clients, "clusters", None).await.unwrap());
+        assert_eq!(
+            store.bucket().unwrap().kms_key().await.unwrap(),
+            Some(key.clone()),
+            "the key was taken away"
+        );
+        create_bucket(&clients, "plain", None).await.unwrap();
+        let plain = Store::open("s3://plain", &clients).await.unwrap();
+        assert_eq!(plain.bucket().unwrap().kms_key().await.unwrap(), None);
+        create_bucket(&clients, "plain", Some(&key)).await.unwrap();
+        assert_eq!(plain.bucket().unwrap().kms_key().await.unwrap(), Some(key));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
     async fn a_created_bucket_is_versioned_encrypted_and_closed() {
         let region = Region::start();
         let clients = region.clients().await;
-        assert!(create_bucket(&clients, "clusters").await.unwrap());
-        assert!(!create_bucket(&clients, "clusters").await.unwrap(), "made twice");
+        assert!(create_bucket(&clients, "clusters", None).await.unwrap());
+        assert!(!create_bucket(&clients, "clusters", None).await.unwrap(), "made twice");
         let s3 = &clients.s3;
         let encryption = s3.get_bucket_encryption().bucket("clusters").send().await.unwrap();
         assert_eq!(encryption.server_side_encryption_configuration().unwrap().rules().len(), 1);
