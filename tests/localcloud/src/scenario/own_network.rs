@@ -12,6 +12,18 @@ use crate::LocalCloud;
 /// How many machines the cluster has: the master and two nodes.
 const MACHINES: usize = 3;
 
+/// What is written beside the specification.
+const OBJECTS: &str = "\
+apiVersion: v1
+kind: Namespace
+metadata: {name: brought}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: brought, namespace: brought}
+data: {word: WORD}
+";
+
 /// What an operator brings.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkPlugin<'a> {
@@ -38,6 +50,7 @@ pub async fn run(
     life.stage("validate cluster: not yet", Life::validate_says_what_is_missing).await?;
     life.stage("bring a network", async |life| life.bring(plugin).await).await?;
     life.stage("validate cluster: green", Life::validate).await?;
+    life.stage("additional objects reach the cluster", Life::add_objects).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
     life.stage("delete cluster", Life::delete).await?;
@@ -83,6 +96,32 @@ impl Life<'_> {
             self.configure(machine, plugin.configure).await?;
         }
         Ok(())
+    }
+
+    /// Writes an object beside the specification, changes it, and waits each time until the cluster has it.
+    async fn add_objects(&mut self) -> Result<()> {
+        for (command, word) in [("create", "first"), ("replace", "second")] {
+            let file = self.options.folder.join("objects.yaml");
+            fs_err::write(&file, OBJECTS.replace("WORD", word))?;
+            let file = file.display().to_string();
+            self.windlass(&[command, "-f", &file, "--name", CLUSTER, "--state", STATE]).await?;
+            self.windlass(&["update", "cluster", "--name", CLUSTER, "--state", STATE, "--yes"]).await?;
+            self.object_says(word).await?;
+        }
+        Ok(())
+    }
+
+    async fn object_says(&self, word: &str) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let arguments = ["get", "configmap", "brought", "-n", "brought", "-o", "jsonpath={.data.word}"];
+        loop {
+            let said = self.kubectl(&arguments).await;
+            if said.as_deref().is_ok_and(|said| said == word) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "the additional object doesn't say {word}: {said:?}");
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 
     /// Runs a script on a machine until it succeeds.
