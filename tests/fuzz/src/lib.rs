@@ -13,10 +13,8 @@ pub mod tags;
 #[path = "../../../src/spec/mod.rs"]
 pub mod spec;
 
-use serde_json::Value;
-
 use spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
-use spec::{Documents, Problems, Source};
+use spec::{AdditionalObject, Documents, Problems, Source};
 
 /// A specification without a mistake.
 pub const GOOD: &str = include_str!("../../../src/spec/tests/good.yaml");
@@ -47,11 +45,12 @@ pub fn shown<T>(result: Result<T, Problems>) -> Option<T> {
 }
 
 /// What a text holds, without where it stands.
-pub type Parts = (Vec<Cluster>, Vec<InstanceGroup>, Vec<SshCredential>, Vec<Value>);
+pub type Parts = (Vec<Cluster>, Vec<InstanceGroup>, Vec<SshCredential>, Vec<AdditionalObject>);
 
 /// What documents hold.
 pub fn parts(documents: Documents) -> Parts {
-    (documents.clusters, documents.instance_groups, documents.ssh_credentials, documents.other)
+    let Documents { clusters, instance_groups, ssh_credentials, additional_objects, .. } = documents;
+    (clusters, instance_groups, ssh_credentials, additional_objects)
 }
 
 /// The documents as windlass writes them.
@@ -59,8 +58,8 @@ pub fn written(parts: &Parts) -> String {
     let clusters = parts.0.iter().map(spec::to_yaml);
     let groups = parts.1.iter().map(spec::to_yaml);
     let credentials = parts.2.iter().map(spec::to_yaml);
-    let other = parts.3.iter().map(spec::to_yaml);
-    clusters.chain(groups).chain(credentials).chain(other).map(|yaml| format!("---\n{yaml}")).collect()
+    let objects = parts.3.iter().map(AdditionalObject::to_yaml);
+    clusters.chain(groups).chain(credentials).chain(objects).map(|yaml| format!("---\n{yaml}")).collect()
 }
 
 /// What windlass writes, it reads again, and it is the same.
