@@ -106,7 +106,8 @@ fn subnets(spec: &mut ClusterSpec) {
 /// As in kops: with only public or only private subnets, the range is cut into as many equal blocks as there are
 /// subnets, rounded up to 1, 2, 4 or 8. With utility subnets, one more block is taken; the first is cut again, into 8
 /// or what the utility subnets need, and they get those; the others get the blocks behind it. Blocks that overlap a
-/// range that is written down are not given away.
+/// range that is written down are not given away; where too few are left, the range is cut finer. All subnets get a
+/// block or none does, so that filling in what is filled in already changes nothing.
 pub fn assign_ranges(network: Ipv4Net, subnets: &mut [SubnetSpec]) {
     let small = |kind: Option<SubnetType>| matches!(kind, Some(SubnetType::Utility | SubnetType::DualStack));
     let (little, big): (Vec<usize>, Vec<usize>) = (0..subnets.len())
@@ -117,18 +118,34 @@ pub fn assign_ranges(network: Ipv4Net, subnets: &mut [SubnetSpec]) {
     }
     let taken: Vec<Ipv4Net> =
         subnets.iter().filter_map(|subnet| subnet.cidr.as_deref()?.parse().ok()).collect();
-    let free = |block: &Ipv4Net| !taken.iter().any(|range| subnets::overlap(*range, *block));
-    let wanted = big.len() + usize::from(!little.is_empty());
     let inside = taken.iter().filter(|range| network.contains(*range)).count();
-    let bits = subnets::bits_for(wanted + inside);
-    let Some(blocks) = subnets::split(network, bits) else { return };
-    let mut blocks = blocks.into_iter().filter(free);
-    if !little.is_empty() {
-        let reserved = blocks.next();
-        let pieces = reserved.and_then(|block| subnets::split(block, subnets::bits_for(little.len()).max(3)));
-        hand_out(subnets, &little, pieces.unwrap_or_default().into_iter());
-    }
-    hand_out(subnets, &big, blocks);
+    let coarsest = subnets::bits_for(big.len() + usize::from(!little.is_empty()) + inside);
+    let mut cuts = (coarsest..=coarsest.saturating_add(FINER_CUTS))
+        .filter_map(|bits| cut(network, bits, &taken, (little.len(), big.len())));
+    let Some((pieces, blocks)) = cuts.next() else { return };
+    hand_out(subnets, &little, pieces.into_iter());
+    hand_out(subnets, &big, blocks.into_iter());
+}
+
+/// How often the range is cut in halves once more, where written ranges are in the way.
+const FINER_CUTS: u8 = 3;
+
+/// A range cut into 2^`bits` blocks: pieces of the first free block for so many little subnets, if there are any, and
+/// the free blocks behind it for so many others. `None` when they don't suffice.
+fn cut(
+    network: Ipv4Net,
+    bits: u8,
+    taken: &[Ipv4Net],
+    (little, big): (usize, usize),
+) -> Option<(Vec<Ipv4Net>, Vec<Ipv4Net>)> {
+    let free = |block: &Ipv4Net| !taken.iter().any(|range| subnets::overlap(*range, *block));
+    let mut blocks = subnets::split(network, bits)?.into_iter().filter(free);
+    let pieces = match little {
+        0 => Vec::new(),
+        little => subnets::split(blocks.next()?, subnets::bits_for(little).max(3))?,
+    };
+    let blocks: Vec<Ipv4Net> = blocks.take(big).collect();
+    (blocks.len() >= big).then_some((pieces, blocks))
 }
 
 /// Blocks go to subnets in the order of their zones.

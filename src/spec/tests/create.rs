@@ -1,6 +1,8 @@
 use snapbox::{assert_data_eq, file};
 
 use crate::spec::create::{DIFFERENCES, ExistingNetwork, ExistingSubnet};
+use crate::spec::default::assign_ranges;
+use crate::spec::v1alpha2::SubnetSpec;
 use crate::spec::{CreateOptions, create, to_yaml};
 
 fn demo() -> CreateOptions {
@@ -104,6 +106,27 @@ fn masters_that_share_zones_are_numbered() {
         .map(|group| (group.metadata.name.as_deref().unwrap_or_default(), group.spec.min_size))
         .collect();
     assert_eq!(nodes, [("nodes-us-test-1a", Some(2)), ("nodes-us-test-1b", Some(1))]);
+}
+
+#[test]
+fn where_written_ranges_are_in_the_way_all_other_subnets_get_one_or_none_does() {
+    let ranges = |network: &str, written: &[&str], more: usize| {
+        let subnet = |cidr: Option<String>| SubnetSpec { cidr, ..SubnetSpec::default() };
+        let written = written.iter().map(|cidr| subnet(Some((*cidr).to_owned())));
+        let mut subnets: Vec<SubnetSpec> = written.chain((0..more).map(|_| subnet(None))).collect();
+        let network = network.parse().unwrap();
+        assign_ranges(network, &mut subnets);
+        let once = subnets.clone();
+        assign_ranges(network, &mut subnets);
+        assert_eq!(subnets, once, "a second time gave others");
+        subnets.into_iter().filter_map(|subnet| subnet.cidr).collect::<Vec<_>>()
+    };
+    // Two written ranges that lie in three of the four blocks: one is left, so the blocks are halved.
+    let written = ["10.0.0.0/17", "10.0.128.0/20"];
+    let all = ["10.0.0.0/17", "10.0.128.0/20", "10.0.160.0/19", "10.0.192.0/19"];
+    assert_eq!(ranges("10.0.0.0/16", &written, 2), all);
+    let full = ["10.0.0.0/17", "10.0.128.0/17"];
+    assert_eq!(ranges("10.0.0.0/16", &full, 1), full);
 }
 
 /// Names and ranges of the subnets that flags make.
