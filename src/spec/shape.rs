@@ -145,7 +145,9 @@ fn integer(schema: &Value) -> Shape {
 }
 
 fn object(schema: &Value, root: &Value) -> Shape {
-    if schema["additionalProperties"].is_object() {
+    // `true` where a mapping's values may be anything.
+    let values = &schema["additionalProperties"];
+    if values.is_object() || values == &Value::Bool(true) {
         return Shape::Map(Arc::new(compile(&schema["additionalProperties"], root)));
     }
     let mut fields = BTreeMap::new();

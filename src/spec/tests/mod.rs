@@ -5,6 +5,7 @@ mod create;
 mod defects;
 mod dns;
 mod explain;
+mod kops;
 mod many;
 mod mutations;
 mod properties;

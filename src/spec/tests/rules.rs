@@ -148,7 +148,7 @@ fn of_groups() -> Vec<Broken> {
         ("a mount without a path", json!({"volumeMounts": [{"device": "/dev/sdb"}]}), "spec.volumeMounts"),
         ("a profile that is none", json!({"iam": {"profile": "x"}}), "spec.iam"),
         ("a sysctl without a value", json!({"sysctlParameters": ["a"]}), "spec.sysctlParameters"),
-        ("gVisor", json!({"gvisor": {"enabled": true}}), "spec.gvisor.enabled"),
+        ("gVisor", json!({"containerd": {"gvisor": {"enabled": true}}}), "spec.containerd.gvisor.enabled"),
         (
             "a load balancer without a name",
             json!({"externalLoadBalancers": [{}]}),

@@ -72,7 +72,8 @@ wire! {
     pub struct IamSpec {
         /// kops's old, wide policies. Windlass has none.
         legacy: bool,
-        /// Whether instances may read the account's ECR registries.
+        /// Whether instances may pull from ECR: from the account's own registries, and from others that let this account
+        /// in. The kubelet gets its credentials with the instance's role.
         allow_container_registry: bool,
         /// The ARN of a permissions boundary for the roles.
         permissions_boundary: String,
@@ -107,33 +108,10 @@ wire! {
         kopeio: KopeioAuthenticationSpec,
         /// By AWS identities.
         aws: AwsAuthenticationSpec,
-        /// By an OpenID Connect provider.
-        #[serde(rename = "oidc")]
-        oidc: OidcAuthenticationSpec,
     }
 
     /// kopeio's webhook.
     pub struct KopeioAuthenticationSpec {}
-
-    /// An OpenID Connect provider.
-    pub struct OidcAuthenticationSpec {
-        /// The audience that tokens must be for.
-        #[serde(rename = "clientID")]
-        client_id: String,
-        /// Claims that hold a user's groups.
-        groups_claims: Vec<String>,
-        /// A prefix for groups.
-        groups_prefix: String,
-        /// The provider's URL.
-        #[serde(rename = "issuerURL")]
-        issuer_url: String,
-        /// Claims that tokens must carry.
-        required_claims: std::collections::BTreeMap<String, String>,
-        /// The claim that holds the user's name.
-        username_claim: String,
-        /// A prefix for users' names.
-        username_prefix: String,
-    }
 
     /// The AWS IAM Authenticator.
     pub struct AwsAuthenticationSpec {

@@ -58,6 +58,8 @@ wire! {
         /// A cache on every node.
         #[serde(rename = "nodeLocalDNS")]
         node_local_dns: NodeLocalDnsSpec,
+        /// Annotations of its pods.
+        pod_annotations: BTreeMap<String, String>,
     }
 
     /// A DNS cache on every node.
@@ -112,7 +114,8 @@ wire! {
 
     /// The AWS Node Termination Handler.
     pub struct NodeTerminationHandlerSpec {
-        /// Whether to delete the daemon set's pods when draining.
+        /// Whether events for instances that are no Nodes are taken from the queue.
+        #[serde(rename = "deleteSQSMsgIfNodeNotFound")]
         delete_sqs_msg_if_node_not_found: bool,
         /// Whether it runs.
         enabled: bool,
@@ -139,8 +142,12 @@ wire! {
         pod_termination_grace_period: i32,
         /// Whether it taints nodes.
         taint_node: bool,
+        /// Whether Nodes that shut down get the out-of-service taint.
+        enable_out_of_service_taint: bool,
         /// Its request for memory.
         memory_request: Quantity,
+        /// Its limit of memory.
+        memory_limit: Quantity,
         /// Its request for CPU.
         cpu_request: Quantity,
         /// Its version.
@@ -283,6 +290,8 @@ wire! {
         watch_namespace: String,
         /// `dns-controller`, `external-dns` or `none`.
         provider: String,
+        /// Its priority class.
+        priority_class_name: String,
     }
 
     /// The integration with AWS.
@@ -297,6 +306,43 @@ wire! {
         node_instance_prefix: String,
         /// For GCE.
         gce_service_account: String,
+        /// For GCE.
+        gce_use_startup_script: bool,
+        /// For GCE.
+        #[serde(rename = "gcpPDCSIDriver")]
+        gcp_pd_csi_driver: serde_json::Value,
+        /// For Azure.
+        azure: serde_json::Value,
+        /// For OpenStack.
+        openstack: serde_json::Value,
+        /// For Spot by NetApp.
+        spotinst_product: String,
+        /// For Spot by NetApp.
+        spotinst_orientation: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereUsername")]
+        v_sphere_username: String,
+        /// For vSphere.
+        #[serde(rename = "vSpherePassword")]
+        v_sphere_password: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereServer")]
+        v_sphere_server: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereDatacenter")]
+        v_sphere_datacenter: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereResourcePool")]
+        v_sphere_resource_pool: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereDatastore")]
+        v_sphere_datastore: String,
+        /// For vSphere.
+        #[serde(rename = "vSphereCoreDNSServer")]
+        v_sphere_core_dns_server: String,
+        /// Whether Nodes are called by their address. Windlass's are called by their instance's id.
+        #[serde(rename = "useIPBasedNodeNames")]
+        use_ip_based_node_names: bool,
         /// Whether load balancers' security groups are left out of the nodes'.
         disable_security_group_ingress: bool,
         /// An existing security group for Classic Load Balancers.
@@ -325,7 +371,11 @@ wire! {
         host_network: bool,
         /// Annotations of its pods.
         pod_annotations: BTreeMap<String, String>,
-        /// How much it logs.
-        log_level: i32,
+        /// How many requests it makes to the API in a burst.
+        #[serde(rename = "kubeAPIBurst")]
+        kube_api_burst: i32,
+        /// How many requests it makes to the API in a second.
+        #[serde(rename = "kubeAPIQPS")]
+        kube_api_qps: Quantity,
     }
 }

@@ -22,6 +22,8 @@ wire! {
         kubernetes_version: String,
         /// The cloud: `aws`.
         cloud_provider: String,
+        /// For GCE.
+        project: String,
         /// Where kops keeps the cluster's configuration. Windlass keeps it in the state store.
         config_base: String,
         /// Where kops keeps the specification. Windlass keeps it in the state store.
@@ -32,6 +34,14 @@ wire! {
         secret_store: String,
         /// The container runtime: `containerd`.
         container_runtime: String,
+        /// Docker, which Kubernetes no longer runs.
+        docker: serde_json::Value,
+        /// kops's gossip, which windlass does not need.
+        gossip_config: serde_json::Value,
+        /// kops's gossip, which windlass does not need.
+        dns_controller_gossip_config: serde_json::Value,
+        /// kops's node authorizer. Windlass's masters approve by what EC2 says.
+        node_authorization: serde_json::Value,
         /// Whether instances update their own packages: `automatic` or `external`.
         update_policy: String,
 
@@ -49,9 +59,11 @@ wire! {
         subnets: Vec<SubnetSpec>,
         /// Whether instances have public addresses, and how names are published.
         topology: TopologySpec,
-        /// The Route 53 zone for the cluster's names: its name or its id.
+        /// The Route 53 zone for the cluster's names: its name or its id. When left out, the one that holds the API's
+        /// name.
         dns_zone: String,
-        /// The range of addresses from which pods and services are cut; traffic that leaves it is masqueraded.
+        /// The range of addresses from which pods and services are cut. Traffic of pods that leaves it is masqueraded, so
+        /// it has no address of the VPC in it.
         #[serde(rename = "nonMasqueradeCIDR")]
         non_masquerade_cidr: String,
         /// Pods' addresses, cut into one /24 for each node. They can't be changed once the cluster runs.
@@ -85,8 +97,8 @@ wire! {
         /// The name of a key pair that exists in EC2; without it, the cluster's `SSHCredential` is imported, if
         /// there is one.
         ssh_key_name: String,
-        /// The API's public DNS name: it stands in the API server's certificate and, with `api.dns`, in the zone
-        /// `dnsZone`.
+        /// The API's public DNS name: it stands in the API server's certificate and, with `api.dns`, in a hosted zone:
+        /// that of `dnsZone`, or else the one that holds the name.
         master_public_name: String,
         /// The API's DNS name inside the VPC. Windlass's nodes use the master's stable private address.
         master_internal_name: String,
@@ -126,8 +138,6 @@ wire! {
         kubelet: KubeletSpec,
         /// The masters' kubelet, beyond `kubelet`.
         master_kubelet: KubeletSpec,
-        /// The masters' kubelet, by its newer name.
-        control_plane_kubelet: KubeletSpec,
         /// containerd.
         containerd: ContainerdSpec,
         /// The cluster's DNS.
@@ -233,7 +243,7 @@ wire! {
     /// Bastion hosts.
     pub struct BastionSpec {
         /// The bastion's DNS name.
-        public_name: String,
+        bastion_public_name: String,
         /// Deprecated: for Classic Load Balancers only.
         idle_timeout_seconds: i64,
         /// The bastion's load balancer.
@@ -344,8 +354,8 @@ wire! {
         max_size: i64,
         /// Whether an instance joins the pool only when its first boot is through.
         enable_lifecycle_hook: bool,
-        /// How long the first boot may take.
-        lifecycle_hook_timeout: super::Duration,
+        /// How long the first boot may take, in seconds.
+        lifecycle_hook_timeout: i32,
         /// Images that are pulled in the first boot.
         additional_images: Vec<String>,
     }

@@ -77,7 +77,7 @@ wire! {
         /// For how many days backups are kept.
         backup_retention_days: u32,
         /// How often members look for each other.
-        discovery_poll_interval: String,
+        discovery_poll_interval: Duration,
         /// Where metrics are served.
         #[serde(rename = "listenMetricsURLs")]
         listen_metrics_urls: Vec<String>,
@@ -94,5 +94,7 @@ wire! {
         name: String,
         /// Its value.
         value: String,
+        /// Where the value comes from instead.
+        value_from: serde_json::Value,
     }
 }

@@ -116,8 +116,6 @@ wire! {
         max_instance_lifetime: Duration,
         /// For GCE only.
         gcp_provisioning_model: String,
-        /// gVisor as a second container runtime.
-        gvisor: GvisorSpec,
     }
 
     /// The instance metadata service.
@@ -230,11 +228,6 @@ wire! {
         accelerator_type: String,
     }
 
-    /// gVisor.
-    pub struct GvisorSpec {
-        /// Whether it is there.
-        enabled: bool,
-    }
 }
 
 /// What instances are for.

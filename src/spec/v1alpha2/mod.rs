@@ -134,6 +134,20 @@ wire! {
         resource_version: String,
         /// Set by a Kubernetes API server; kept as it is.
         uid: String,
+        /// Set by a Kubernetes API server.
+        generate_name: String,
+        /// Set by a Kubernetes API server.
+        self_link: String,
+        /// Set by a Kubernetes API server.
+        deletion_timestamp: String,
+        /// Set by a Kubernetes API server.
+        deletion_grace_period_seconds: i64,
+        /// Set by a Kubernetes API server.
+        owner_references: Vec<serde_json::Value>,
+        /// Set by a Kubernetes API server.
+        finalizers: Vec<String>,
+        /// Set by a Kubernetes API server.
+        managed_fields: Vec<serde_json::Value>,
     }
 
     /// A public key.

@@ -25,6 +25,20 @@ wire! {
         cilium: CiliumSpec,
         /// kindnet.
         kindnet: KindnetSpec,
+        /// Canal.
+        canal: serde_json::Value,
+        /// Romana, which kops no longer installs.
+        romana: serde_json::Value,
+        /// Weave, which kops no longer installs.
+        weave: serde_json::Value,
+        /// Lyft's VPC plug-in, which kops no longer installs.
+        lyftvpc: serde_json::Value,
+        /// kopeio's plug-in, which kops no longer installs.
+        kopeio: serde_json::Value,
+        /// Deprecated: routes by the cloud provider.
+        classic: serde_json::Value,
+        /// For GCE only.
+        gce: serde_json::Value,
     }
 
     /// flannel.
@@ -51,7 +65,11 @@ wire! {
     pub struct KubenetSpec {}
 
     /// kube-router.
-    pub struct KubeRouterSpec {}
+    pub struct KubeRouterSpec {
+        /// Whether network policies are enforced by nftables.
+        #[serde(rename = "useNFTablesForNetpol")]
+        use_nf_tables_for_netpol: bool,
+    }
 
     /// The Amazon VPC plug-in: pods have addresses of the VPC.
     pub struct AmazonVpcSpec {
@@ -60,7 +78,7 @@ wire! {
         /// Its init container's image.
         init_image_name: String,
         /// Its network policy agent's image.
-        network_policy_agent_image_name: String,
+        network_policy_agent_image: String,
         /// Its environment.
         env: Vec<EnvVarSpec>,
     }
@@ -100,6 +118,8 @@ wire! {
         ipv6_auto_detection_method: String,
         /// Which iptables is used: `Auto`, `Legacy` or `NFT`.
         iptables_backend: String,
+        /// Whether nftables is used: `Auto`, `Enabled` or `Disabled`.
+        nftables_mode: String,
         /// How much is logged.
         log_severity_screen: String,
         /// The largest packet.
@@ -279,8 +299,6 @@ wire! {
         logstash_probe_timer: u32,
         /// Deprecated: `masquerade`.
         disable_masquerade: bool,
-        /// Whether traffic that leaves the cluster has the Node's address.
-        masquerade: bool,
         /// Deprecated: it has no effect.
         nat46_range: String,
         /// Deprecated: it has no effect.
@@ -332,6 +350,9 @@ wire! {
         /// Whether services are translated in sockets of the host only.
         #[serde(rename = "bpfLBSockHostNSOnly")]
         bpf_lb_sock_host_ns_only: bool,
+        /// Whether services are translated in sockets.
+        #[serde(rename = "bpfLBSock")]
+        bpf_lb_sock: bool,
         /// Whether tables have their full size from the start.
         #[serde(rename = "preallocateBPFMaps")]
         preallocate_bpf_maps: bool,
@@ -348,8 +369,6 @@ wire! {
         to_fqdns_enable_poller: bool,
         /// Who chooses pods' addresses: `kubernetes`, `crd` or `eni`.
         ipam: String,
-        /// Whether rules of iptables are written.
-        install_iptables_rules: bool,
         /// Deprecated: `installIptablesRules`.
         #[serde(rename = "IPTablesRulesNoinstall")]
         ip_tables_rules_noinstall: bool,
@@ -367,6 +386,15 @@ wire! {
         enable_unreachable_routes: bool,
         /// Whether near endpoints go first.
         enable_service_topology: bool,
+        /// Whether policies apply to the host, too.
+        enable_host_firewall: bool,
+        /// Further settings of its ConfigMap.
+        extra_config: BTreeMap<String, String>,
+        /// Which metrics are served.
+        metrics: Vec<String>,
+        /// Deprecated: it has no effect.
+        #[serde(rename = "disableCNPStatusUpdates")]
+        disable_cnp_status_updates: bool,
         /// Its ingress controller.
         ingress: CiliumIngressSpec,
         /// Its Gateway API controller.
@@ -400,8 +428,6 @@ wire! {
         default_load_balancer_mode: String,
         /// The shared load balancer's service.
         shared_load_balancer_service_name: String,
-        /// Whether it listens on Nodes.
-        host_network: bool,
     }
 
     /// Cilium's Gateway API controller.

@@ -221,6 +221,14 @@ wire! {
         /// `--event-ttl`: how long events are kept.
         #[serde(rename = "eventTTL")]
         event_ttl: Duration,
+        /// `--etcd-compaction-interval`: how often etcd is compacted.
+        compaction_interval: Duration,
+        /// `--delete-collection-workers`: how many workers delete a collection.
+        delete_collection_workers: i64,
+        /// `--storage-initialization-timeout`: how long it waits for etcd before it serves.
+        storage_initialization_timeout: Duration,
+        /// `--strict-transport-security-directives`: what its answers say to browsers.
+        strict_transport_security_directives: Vec<String>,
         /// Deprecated: Kubernetes no longer has audit sinks.
         audit_dynamic_configuration: bool,
         /// `--profiling`: whether it can be profiled.

@@ -19,8 +19,6 @@ wire! {
         packages: PackagesSpec,
         /// Mirrors, by registry.
         registry_mirrors: BTreeMap<String, Vec<String>>,
-        /// Credentials for mirrors.
-        registry_mirror_auths: Vec<RegistryMirrorAuthSpec>,
         /// Where its data is.
         root: String,
         /// Whether the image's is left alone.
@@ -32,16 +30,23 @@ wire! {
         /// NVIDIA's runtime.
         #[serde(rename = "nvidiaGPU")]
         nvidia_gpu: NvidiaGpuSpec,
+        /// gVisor.
+        gvisor: GvisorSpec,
+        /// Whether `crictl` is installed.
+        install_cri_ctl: bool,
+        /// Whether `nerdctl` is installed.
+        install_nerd_ctl: bool,
+        /// The image of pods' sandboxes, instead of the machine image's.
+        sandbox_image: String,
+        /// Whether mirrors are read with credentials for ECR.
+        #[serde(rename = "useECRCredentialsForMirrors")]
+        use_ecr_credentials_for_mirrors: bool,
         /// runc.
         runc: RuncSpec,
         /// Whether SELinux is on.
         selinux_enabled: bool,
-        /// Deprecated: `nri`.
-        nri_enabled: bool,
         /// Node Resource Interface plug-ins.
         nri: NriSpec,
-        /// Whether registries are spoken to in HTTP/2.
-        use_http2: bool,
     }
 
     /// Where a package comes from.
@@ -56,22 +61,12 @@ wire! {
         url_arm64: String,
     }
 
-    /// Credentials for a mirror.
-    pub struct RegistryMirrorAuthSpec {
-        /// The registry.
-        name: String,
-        /// The user.
-        username: String,
-        /// The password.
-        password: String,
-        /// User and password in one, in base64.
-        auth: String,
-    }
-
     /// NVIDIA's runtime.
     pub struct NvidiaGpuSpec {
         /// The driver's package.
         package: String,
+        /// The image that installs it.
+        image: String,
         /// Whether it is installed where there is a GPU.
         enabled: bool,
         /// Metrics of GPUs.
@@ -82,6 +77,14 @@ wire! {
     pub struct DcgmExporterSpec {
         /// Whether they are served.
         enabled: bool,
+    }
+
+    /// gVisor.
+    pub struct GvisorSpec {
+        /// Whether it is installed.
+        enabled: bool,
+        /// How it intercepts system calls: `systrap`, `kvm` or `ptrace`.
+        platform: String,
     }
 
     /// runc.

@@ -45,8 +45,6 @@ wire! {
         attach_detach_reconcile_sync_period: Duration,
         /// `--disable-attach-detach-reconcile-sync`: whether volumes are never compared with the cloud's.
         disable_attach_detach_reconcile_sync: bool,
-        /// `--disable-force-detach-on-timeout`: whether volumes are never detached by force.
-        disable_force_detach_on_timeout: bool,
         /// `--terminated-pod-gc-threshold`: how many ended pods are kept.
         #[serde(rename = "terminatedPodGCThreshold")]
         terminated_pod_gc_threshold: i32,
@@ -76,6 +74,9 @@ wire! {
         horizontal_pod_autoscaler_use_rest_clients: bool,
         /// Deprecated: `--cluster-signing-duration`.
         experimental_cluster_signing_duration: Duration,
+        /// `--cluster-signing-duration`: how long certificates are valid that it signs.
+        #[serde(rename = "ClusterSigningDuration")]
+        cluster_signing_duration: Duration,
         /// `--feature-gates`: features that are switched on or off.
         feature_gates: BTreeMap<String, String>,
         /// `--tls-cert-file`: the serving certificate.
@@ -98,6 +99,10 @@ wire! {
         concurrent_deployment_syncs: i32,
         /// `--concurrent-endpoint-syncs`: how many endpoints are worked on at once.
         concurrent_endpoint_syncs: i32,
+        /// `--endpoint-updates-batch-period`: how long changes of endpoints are gathered.
+        endpoint_updates_batch_period: Duration,
+        /// `--endpointslice-updates-batch-period`: how long changes of endpoint slices are gathered.
+        endpoint_slice_updates_batch_period: Duration,
         /// `--concurrent-namespace-syncs`: how many namespaces are worked on at once.
         concurrent_namespace_syncs: i32,
         /// `--concurrent-replicaset-syncs`: how many replica sets are worked on at once.
@@ -146,6 +151,8 @@ wire! {
         log_level: i32,
         /// Its image.
         image: String,
+        /// For Azure.
+        azure_node_manager_image: String,
         /// `--cloud-provider`: `aws`.
         cloud_provider: String,
         /// `--cluster-name`: the cluster's name.
@@ -176,8 +183,6 @@ wire! {
         node_status_update_frequency: Duration,
         /// `--concurrent-node-syncs`: how many Nodes are worked on at once.
         concurrent_node_syncs: i32,
-        /// `--feature-gates`: features that are switched on or off.
-        feature_gates: BTreeMap<String, String>,
     }
 
     /// Flags of kube-scheduler.
@@ -222,10 +227,6 @@ wire! {
         tls_cert_file: String,
         /// `--tls-private-key-file`: the serving certificate's key.
         tls_private_key_file: String,
-        /// `--tls-cipher-suites`: the cipher suites for TLS 1.2.
-        tls_cipher_suites: Vec<String>,
-        /// `--tls-min-version`: the oldest version of TLS.
-        tls_min_version: String,
         /// The pod's request for CPU.
         cpu_request: Quantity,
         /// The pod's limit of CPU.

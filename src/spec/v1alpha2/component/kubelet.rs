@@ -200,6 +200,18 @@ wire! {
         event_qps: i32,
         /// How many events are sent in a burst.
         event_burst: i32,
+        /// How many events are sent in a second, by its newer name.
+        #[serde(rename = "eventRecordQPS")]
+        event_record_qps: i32,
+        /// How many requests are made to the API in a second.
+        #[serde(rename = "kubeAPIQPS")]
+        kube_api_qps: i32,
+        /// How long a Node counts as alive without a sign of life, in seconds.
+        node_lease_duration_seconds: i32,
+        /// How long a container that crashes again and again waits at most.
+        crash_loop_back_off_max_container_restart_period: Duration,
+        /// Deprecated.
+        experimental_allocatable_ignore_eviction: bool,
         /// How large a container's log may be, such as `10Mi`.
         container_log_max_size: String,
         /// How many logs of a container are kept.
