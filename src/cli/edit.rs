@@ -14,7 +14,7 @@ use super::change::Change;
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::output;
-use crate::spec::set::{set, unset};
+use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
 use crate::spec::yaml::{self, Source};
 use crate::state::{ClusterState, Specification, StateError, lease};
@@ -136,11 +136,11 @@ async fn edit<T: Editable>(
 }
 
 fn with_fields<T: Editable>(read: &Specification, mut document: T, fields: &Fields) -> anyhow::Result<T> {
-    for assignment in &fields.set {
-        set(&mut document, assignment)?;
+    for assignment in fields.set.iter().flat_map(|flag| assignments(flag)) {
+        set(&mut document, &assignment)?;
     }
-    for path in &fields.unset {
-        unset(&mut document, path)?;
+    for path in fields.unset.iter().flat_map(|flag| paths(flag)) {
+        unset(&mut document, &path)?;
     }
     document.clone().change().check(read)?;
     Ok(document)

@@ -3,6 +3,8 @@
 //! A path names a field by the names it has in a file: `spec.networkCIDR`, `spec.subnets[0].zone`,
 //! `spec.etcdClusters[*].version`, `spec.cloudLabels["example.com/team"]`. A leading `cluster.` is allowed, as in
 //! kops. The value is read the way a file would be, with commas between the items of a list.
+//!
+//! One flag may hold several, with commas between them, as in kops; `"…"` around one of them keeps its commas.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -93,6 +95,76 @@ pub fn set<T: Object>(document: &mut T, assignment: &str) -> Result<(), SetError
 /// Removes a field, an item of a list, or an entry of a map. What is not there already is no error.
 pub fn unset<T: Object>(document: &mut T, path: &str) -> Result<(), SetError> {
     change(document, path, &Change::Unset)
+}
+
+/// The assignments in the value of one `--set`: `a=1,b=2` are two. What follows a comma and doesn't begin with a
+/// field's path and `=` goes on with the list before it, as in `spec.sshAccess=10.0.0.0/8,::/0`.
+pub fn assignments(flag: &str) -> Vec<String> {
+    let begins = |part: &str| {
+        part.split_once('=').is_some_and(|(path, _)| ROOTS.iter().any(|root| path.trim().starts_with(root)))
+    };
+    let mut found: Vec<String> = Vec::new();
+    for (part, quoted) in parts(flag) {
+        match found.last_mut().filter(|_| !quoted && !begins(&part)) {
+            Some(list) => {
+                list.push(',');
+                list.push_str(&part);
+            }
+            None => found.push(part),
+        }
+    }
+    found
+}
+
+/// The paths in the value of one `--unset`: `a,b` are two.
+pub fn paths(flag: &str) -> Vec<String> {
+    parts(flag).into_iter().map(|(part, _)| part).collect()
+}
+
+/// What paths begin with.
+const ROOTS: [&str; 3] = ["spec.", "metadata.", "cluster.spec."];
+
+/// What stands between commas, and whether it was in quotes. Commas in brackets, as in `spec.cloudLabels["a,b"]`,
+/// separate nothing.
+fn parts(flag: &str) -> Vec<(String, bool)> {
+    let mut parts = Vec::new();
+    let mut rest = flag;
+    loop {
+        let (part, quoted, length) = quoted_part(rest).unwrap_or_else(|| plain_part(rest));
+        parts.push((part, quoted));
+        match rest[length..].strip_prefix(',') {
+            Some(behind) => rest = behind,
+            None => return parts,
+        }
+    }
+}
+
+/// A part in quotes, in which `""` is a quote, and the bytes that it takes.
+fn quoted_part(text: &str) -> Option<(String, bool, usize)> {
+    let body = text.strip_prefix('"')?;
+    let mut from = 0;
+    loop {
+        let end = from + body[from..].find('"')?;
+        let behind = &body[end + 1..];
+        if behind.is_empty() || behind.starts_with(',') {
+            return Some((body[..end].replace("\"\"", "\""), true, end + 2));
+        }
+        from = end + 1 + usize::from(behind.starts_with('"'));
+    }
+}
+
+fn plain_part(text: &str) -> (String, bool, usize) {
+    let mut depth = 0_usize;
+    let end = text.char_indices().find(|(_, character)| {
+        match character {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        *character == ',' && depth == 0
+    });
+    let end = end.map_or(text.len(), |(index, _)| index);
+    (text[..end].to_owned(), false, end)
 }
 
 enum Change<'a> {

@@ -1,4 +1,4 @@
-use crate::spec::set::{set, unset};
+use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup};
 use crate::spec::{CreateOptions, create};
 
@@ -40,6 +40,42 @@ fn items_are_set_added_and_set_all_at_once() {
     assert_eq!(after("spec.subnets[1].zone=us-east-1c", "/spec/subnets/1/zone"), "us-east-1c");
     assert_eq!(after("spec.subnets[2].zone=us-east-1c", "/spec/subnets/2/zone"), "us-east-1c");
     assert_eq!(after("spec.subnets[*].type=Private", "/spec/subnets/1/type"), "Private");
+}
+
+#[test]
+fn one_flag_may_hold_several_assignments_or_paths() {
+    let several = |flag: &str| assignments(flag).join(" ; ");
+    assert_eq!(several("spec.a=1,spec.b=2"), "spec.a=1 ; spec.b=2");
+    assert_eq!(
+        several("cluster.spec.a=1, spec.b=2,metadata.c=3"),
+        "cluster.spec.a=1 ;  spec.b=2 ; metadata.c=3"
+    );
+    assert_eq!(
+        several("spec.sshAccess=10.0.0.0/8,::/0,spec.b=2"),
+        "spec.sshAccess=10.0.0.0/8,::/0 ; spec.b=2"
+    );
+    assert_eq!(several("spec.cloudLabels[\"a,b\"]=c=d,e=f"), "spec.cloudLabels[\"a,b\"]=c=d,e=f");
+    assert_eq!(several("\"spec.a=x,spec.b=y\",spec.c=\"z\""), "spec.a=x,spec.b=y ; spec.c=\"z\"");
+    assert_eq!(several("\"spec.a=\"\"q\"\"\""), "spec.a=\"q\"");
+    assert_eq!(several("spec.a"), "spec.a");
+    assert_eq!(several(""), "");
+    assert_eq!(paths("spec.a,spec.b[0],spec.c[\"x,y\"]"), ["spec.a", "spec.b[0]", "spec.c[\"x,y\"]"]);
+}
+
+#[test]
+fn flags_with_several_assignments_or_paths_make_all_of_them() {
+    let zones = vec!["us-east-1a".to_owned()];
+    let options = CreateOptions {
+        name: "demo.example.com".to_owned(),
+        zones,
+        set: vec!["spec.kubernetesVersion=1.35.7,spec.sshAccess=10.0.0.0/8,::/0".to_owned()],
+        unset: vec!["spec.channel,spec.cloudProvider".to_owned()],
+        ..CreateOptions::default()
+    };
+    let spec = create(&options).unwrap().cluster.spec;
+    assert_eq!(spec.kubernetes_version.as_deref(), Some("1.35.7"));
+    assert_eq!(spec.ssh_access.unwrap(), ["10.0.0.0/8", "::/0"]);
+    assert_eq!((spec.channel, spec.cloud_provider), (None, None));
 }
 
 #[test]
