@@ -36,6 +36,12 @@ pub enum HostedZoneError {
         /// As written.
         written: String,
     },
+    /// None holds the API's name.
+    #[error("no public hosted zone of the account holds the API's name `{name}`")]
+    NoneHolds {
+        /// The API's name.
+        name: String,
+    },
     /// There is one that only VPCs see.
     #[error("the hosted zone `{written}` is private, and private zones are not supported yet")]
     Private {
@@ -83,6 +89,13 @@ impl HostedZoneError {
                  API is then reached at its Elastic IP"
                     .to_owned(),
             ),
+            Self::NoneHolds { name } => {
+                let parent = parent(name).unwrap_or(name);
+                Some(format!(
+                    "create one, such as `{parent}`; or set `masterPublicName` to a name in a zone that there is; or \
+                     write `api: {{elasticIP: {{}}}}` instead of `dns`, for no name at all"
+                ))
+            }
             Self::Private { .. } => Some(
                 "name a public zone; or leave `dnsZone` and `api.dns` out: the API is then reached at its Elastic IP"
                     .to_owned(),
@@ -108,6 +121,7 @@ pub async fn find(clients: &Clients, api: &ApiName, cluster: &str) -> Result<Hos
     let zone = match &api.zone {
         DnsZone::Name(name) => by_name(clients, name).await?,
         DnsZone::Id(id) => by_id(clients, id).await?,
+        DnsZone::Nearest => nearest(clients, &api.name).await?,
     };
     if !is_in_zone(&api.name, &zone.name) {
         return Err(HostedZoneError::Elsewhere { name: api.name.clone(), zone });
@@ -117,6 +131,27 @@ pub async fn find(clients: &Clients, api: &ApiName, cluster: &str) -> Result<Hos
         return Err(HostedZoneError::Taken { name: api.name.clone(), zone, found: there.described() });
     }
     Ok(zone)
+}
+
+/// The public zone with the longest name that a name is in, as kops finds it where `dnsZone` is left out. Zones that
+/// only VPCs see don't count.
+async fn nearest(clients: &Clients, name: &str) -> Result<HostedZone, HostedZoneError> {
+    for zone in ancestors(name) {
+        match by_name(clients, zone).await {
+            Err(HostedZoneError::Missing { .. } | HostedZoneError::Private { .. }) => {}
+            found => return found,
+        }
+    }
+    Err(HostedZoneError::NoneHolds { name: name.to_owned() })
+}
+
+/// The names of the zones that may hold a name, the longest first: `demo.example.com`, `example.com`, `com`.
+fn ancestors(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(parent(name), |zone| parent(zone))
+}
+
+fn parent(name: &str) -> Option<&str> {
+    name.split_once('.').map(|(_, parent)| parent)
 }
 
 async fn by_name(clients: &Clients, name: &str) -> Result<HostedZone, HostedZoneError> {
@@ -250,6 +285,14 @@ mod tests {
         {
             assert!(Records(foreign.clone()).is_foreign_to(&ours), "{foreign:?}");
         }
+    }
+
+    #[test]
+    fn the_nearest_zone_is_looked_for_from_the_longest_name_on() {
+        let zones: Vec<&str> = ancestors("api.demo.example.com").collect();
+        assert_eq!(zones, ["demo.example.com", "example.com", "com"]);
+        let hint = HostedZoneError::NoneHolds { name: "api.demo.example.com".to_owned() }.hint().unwrap();
+        assert!(hint.contains("such as `demo.example.com`"), "{hint}");
     }
 
     #[test]

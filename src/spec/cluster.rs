@@ -47,6 +47,8 @@ pub struct Cluster {
 pub struct Network {
     /// The VPC's.
     pub cidr: Ipv4Net,
+    /// Where traffic keeps the addresses of the pods that send it; pods' and services' ranges are cut from it.
+    pub non_masquerade_cidr: Ipv4Net,
     /// Pods'.
     pub pod_cidr: Ipv4Net,
     /// Services'.
@@ -110,7 +112,7 @@ impl fmt::Display for AccessSource {
 pub struct ApiName {
     /// `spec.masterPublicName`, else `api.<cluster>`.
     pub name: String,
-    /// `spec.dnsZone`: the hosted zone, by its name or its id.
+    /// `spec.dnsZone`: the hosted zone, by its name or its id, or else the one that holds the name.
     pub zone: DnsZone,
 }
 
@@ -122,6 +124,8 @@ pub enum DnsZone {
     Name(String),
     /// Such as `Z0123456789ABCDEFGHIJ`.
     Id(String),
+    /// Not at all: the public one with the longest name that the API's name is in.
+    Nearest,
 }
 
 impl DnsZone {

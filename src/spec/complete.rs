@@ -98,6 +98,7 @@ fn network(spec: &v1alpha2::ClusterSpec) -> Option<Network> {
     let service_cidr = spec.service_cluster_ip_range.as_ref()?.parse().ok()?;
     Some(Network {
         cidr: spec.network_cidr.as_ref()?.parse().ok()?,
+        non_masquerade_cidr: spec.non_masquerade_cidr.as_ref()?.parse().ok()?,
         pod_cidr: spec.pod_cidr.as_ref()?.parse().ok()?,
         service_cidr,
         dns_address: subnets::nth(service_cidr, DNS)?,
@@ -116,12 +117,13 @@ fn subnet(subnet: &v1alpha2::SubnetSpec) -> Option<Subnet> {
 fn api(cluster: &v1alpha2::Cluster) -> Option<Api> {
     let spec = &cluster.spec;
     let api = spec.api.as_ref()?;
-    let name = || Some(ApiName { name: api_name(cluster), zone: DnsZone::read(spec.dns_zone.as_ref()?) });
+    let zone = || spec.dns_zone.as_deref().map_or(DnsZone::Nearest, DnsZone::read);
+    let name = || ApiName { name: api_name(cluster), zone: zone() };
     let names = spec.additional_sans.iter().flatten().chain(&spec.master_public_name);
     Some(Api {
         access: sources(spec.kubernetes_api_access.as_ref()?)?,
         elastic_ip: api.elastic_ip.is_some() || api.dns.is_some(),
-        dns: api.dns.as_ref().and_then(|_| name()),
+        dns: api.dns.as_ref().map(|_| name()),
         additional_sans: names.cloned().collect(),
         port: API_PORT,
     })
@@ -130,7 +132,7 @@ fn api(cluster: &v1alpha2::Cluster) -> Option<Api> {
 /// The name of the API in a hosted zone. The agent's certificates have the one that is there by default anyway.
 pub(super) fn api_name(cluster: &v1alpha2::Cluster) -> String {
     let public = cluster.spec.master_public_name.clone();
-    public.unwrap_or_else(|| format!("api.{}", cluster.name()))
+    public.unwrap_or_else(|| super::default::api_name(cluster.name()))
 }
 
 /// A key pair that exists goes first, as in kops; an empty name asks for no key at all.

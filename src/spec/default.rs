@@ -6,8 +6,8 @@
 //! |---|---|---|
 //! | `spec.authorization` | `alwaysAllow` | `rbac` |
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
-//! | `spec.api` | a DNS name or a load balancer | `dns` where `dnsZone` is written, else `elasticIP`, as long as there is one master |
-//! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` is written, else `None` |
+//! | `spec.api` | a DNS name or a load balancer | `dns` where `dnsZone` or `topology.dns.type: Public` is written, else `elasticIP`, as long as there is one master |
+//! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` or `api.dns` is written, else `None` |
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
 //!
@@ -52,6 +52,11 @@ pub const GP3_THROUGHPUT: u32 = 125;
 pub fn image(kubernetes_version: &str) -> String {
     let version = kubernetes_version.strip_prefix('v').unwrap_or(kubernetes_version);
     format!("self/windlass-{version}-debian-13-*")
+}
+
+/// The API's name in a hosted zone, where `masterPublicName` is left out.
+pub fn api_name(cluster: &str) -> String {
+    format!("api.{cluster}")
 }
 
 /// The specification with nothing left unsaid; the order of groups is kept.
@@ -103,23 +108,27 @@ fn subnets(spec: &mut ClusterSpec) {
 
 /// Cuts the VPC's range and gives a block to each subnet that has none.
 ///
-/// As in kops: with only public or only private subnets, the range is cut into as many equal blocks as there are
-/// subnets, rounded up to 1, 2, 4 or 8. With utility subnets, one more block is taken; the first is cut again, into 8
-/// or what the utility subnets need, and they get those; the others get the blocks behind it. Blocks that overlap a
+/// As in kops: the range is cut into as many equal blocks as there are subnets, rounded up to 1, 2, 4 or 8. With utility
+/// subnets, one more block is taken; the first is cut again, into 8 or what the utility subnets need, and they get
+/// those; the others get the blocks behind it. A private subnet with an IPv6 range counts, but has no IPv4 range, and
+/// so gets no block. Blocks that overlap a
 /// range that is written down are not given away; where too few are left, the range is cut finer. All subnets get a
 /// block or none does, so that filling in what is filled in already changes nothing.
 pub fn assign_ranges(network: Ipv4Net, subnets: &mut [SubnetSpec]) {
-    let small = |kind: Option<SubnetType>| matches!(kind, Some(SubnetType::Utility | SubnetType::DualStack));
+    let ipv6_only = |subnet: &SubnetSpec| {
+        subnet.ipv6_cidr.is_some() && subnet.r#type == Some(SubnetType::Private) && subnet.cidr.is_none()
+    };
+    let without = subnets.iter().filter(|subnet| ipv6_only(subnet)).count();
     let (little, big): (Vec<usize>, Vec<usize>) = (0..subnets.len())
-        .filter(|index| subnets[*index].cidr.is_none())
-        .partition(|index| small(subnets[*index].r#type));
+        .filter(|index| subnets[*index].cidr.is_none() && !ipv6_only(&subnets[*index]))
+        .partition(|index| subnets[*index].r#type == Some(SubnetType::Utility));
     if little.is_empty() && big.is_empty() {
         return;
     }
     let taken: Vec<Ipv4Net> =
         subnets.iter().filter_map(|subnet| subnet.cidr.as_deref()?.parse().ok()).collect();
     let inside = taken.iter().filter(|range| network.contains(*range)).count();
-    let coarsest = subnets::bits_for(big.len() + usize::from(!little.is_empty()) + inside);
+    let coarsest = subnets::bits_for(big.len() + without + usize::from(!little.is_empty()) + inside);
     let mut cuts = (coarsest..=coarsest.saturating_add(FINER_CUTS))
         .filter_map(|bits| cut(network, bits, &taken, (little.len(), big.len())));
     let Some((pieces, blocks)) = cuts.next() else { return };
@@ -158,7 +167,10 @@ fn hand_out(subnets: &mut [SubnetSpec], which: &[usize], mut blocks: impl Iterat
 }
 
 fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
-    let named = spec.dns_zone.is_some() || spec.api.as_ref().is_some_and(|api| api.dns.is_some());
+    let asked = spec.topology.as_ref().and_then(|topology| topology.dns.as_ref()?.r#type);
+    let published = asked.is_some_and(|kind| kind != DnsType::None);
+    let named =
+        spec.dns_zone.is_some() || published || spec.api.as_ref().is_some_and(|api| api.dns.is_some());
     let dns =
         spec.topology.get_or_insert_with(TopologySpec::default).dns.get_or_insert_with(DnsSpec::default);
     let kind = *dns.r#type.get_or_insert(if named { DnsType::Public } else { DnsType::None });

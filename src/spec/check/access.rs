@@ -3,7 +3,10 @@
 use super::{Report, text};
 use crate::spec::cluster::AccessSource;
 use crate::spec::problem::Problem;
-use crate::spec::v1alpha2::{ClusterSpec, InstanceGroup, InstanceGroupRole, SshCredential};
+use crate::spec::v1alpha2::{
+    CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
+};
+use crate::spec::yaml::join;
 
 pub(super) fn check(spec: &ClusterSpec, groups: &[InstanceGroup], report: &mut Report<'_>) {
     sources("spec.kubernetesApiAccess", spec.kubernetes_api_access.as_deref(), report);
@@ -75,11 +78,22 @@ fn authorization(spec: &ClusterSpec, report: &mut Report<'_>) {
     }
 }
 
+/// What a document's label says of the cluster that it belongs to is true; none says nothing.
+pub(super) fn belongs(cluster: &Cluster, metadata: &Metadata, what: &str, report: &mut Report<'_>) {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CLUSTER_LABEL));
+    if let Some(label) = label.filter(|label| *label != cluster.name()) {
+        let message = format!("{what} belongs to `{label}`, not to `{}`", cluster.name());
+        let hint = format!("write `{}`, or leave the label out", cluster.name());
+        report.push(Problem::at(join("metadata.labels", CLUSTER_LABEL), message).hint(hint));
+    }
+}
+
 /// Kinds of keys that EC2 imports.
 const KEY_KINDS: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
 
-pub(super) fn check_credential(credential: &SshCredential, report: &mut Report<'_>) {
+pub(super) fn check_credential(cluster: &Cluster, credential: &SshCredential, report: &mut Report<'_>) {
     const PATH: &str = "spec.publicKey";
+    belongs(cluster, &credential.metadata, "the key", report);
     report.read("metadata.name", credential.metadata.name.as_deref(), text::dns_label);
     let Some(key) = credential.spec.public_key.as_deref() else {
         return report.missing(PATH, "write a key in OpenSSH's form");

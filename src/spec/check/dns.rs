@@ -22,10 +22,12 @@ pub(super) fn check(cluster: &Cluster, report: &mut Report<'_>) {
             let hint = "write `Public`, with `dnsZone` and `api: {dns: {}}`; or leave both out";
             report.push(Problem::at("spec.topology.dns.type", message).hint(hint));
         }
-        (_, None) => {
-            let hint = "write the name or the id of the hosted zone for the API's name; for none, `None` as \
-                        `topology.dns.type` and no `api.dns`";
-            report.missing(ZONE, hint);
+        // The zone is the one that holds the API's name: which that is, AWS alone knows.
+        (_, None) if named => {}
+        (kind, None) => {
+            let message = format!("`{kind:?}` publishes the API's name, and `api` asks for no name");
+            let hint = "write `api: {dns: {}}`, which has an Elastic IP too, or `None`";
+            report.push(Problem::at("spec.topology.dns.type", message).hint(hint));
         }
         (_, Some(written)) => {
             zone(cluster, written, report);
@@ -54,6 +56,7 @@ fn zone(cluster: &Cluster, written: &str, report: &mut Report<'_>) {
                 report.push(Problem::at(ZONE, message).hint(hint));
             }
         }
+        DnsZone::Nearest => {}
         DnsZone::Id(id) => {
             let letters = id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
             if id.is_empty() || id.len() > LONGEST_ID || !letters {

@@ -6,8 +6,7 @@ use super::etcd::VolumeFields;
 use super::{Report, text};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
-    CLUSTER_LABEL, Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object,
-    SubnetType,
+    Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
 };
 use crate::spec::yaml::join;
 
@@ -40,11 +39,7 @@ fn identity(cluster: &Cluster, group: &InstanceGroup, report: &mut Report<'_>) {
     } else {
         report.read(PATH, Some(group.name()), text::dns_label);
     }
-    let label = group.metadata.labels.as_ref().and_then(|labels| labels.get(CLUSTER_LABEL));
-    if let Some(label) = label.filter(|label| *label != cluster.name()) {
-        let message = format!("the group belongs to `{label}`, not to `{}`", cluster.name());
-        report.push(Problem::at(join("metadata.labels", CLUSTER_LABEL), message));
-    }
+    super::access::belongs(cluster, &group.metadata, "the group", report);
     if group.spec.role.is_none() {
         report.missing("spec.role", "write `Master` or `Node`");
     }
@@ -154,8 +149,13 @@ fn node_labels(group: &InstanceGroup, report: &mut Report<'_>) {
         let path = join("spec.nodeLabels", key);
         report.read(&path, Some(key), text::label_key);
         report.read(&path, Some(value), text::label_value);
-        let own = key == GROUP_LABEL && value == group.name();
-        if !own && !kubelet_may_set(key) {
+        if key == GROUP_LABEL {
+            if value != group.name() {
+                let message = format!("the group is called `{}`, and not `{value}`", group.name());
+                let hint = format!("write `{}`, or leave the label out", group.name());
+                report.push(Problem::at(path, message).hint(hint));
+            }
+        } else if !kubelet_may_set(key) {
             let message = format!("a kubelet may not label its Node with `{key}`");
             report.push(Problem::at(path, message).hint("use a label in a domain of your own"));
         }

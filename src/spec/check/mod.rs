@@ -32,7 +32,7 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], credentials: &[
     etcd::check(&cluster.spec, groups, &mut report);
     instance_group::check_all(cluster, groups, &mut problems);
     for credential in credentials {
-        access::check_credential(credential, &mut Report::of(credential, &mut problems));
+        access::check_credential(cluster, credential, &mut Report::of(credential, &mut problems));
     }
     if let Some(second) = credentials.get(1) {
         let message = "a cluster has one SSH key";

@@ -11,7 +11,8 @@ use crate::spec::v1alpha2::{ClusterSpec, SubnetSpec};
 
 pub(super) fn check(spec: &ClusterSpec, report: &mut Report<'_>) {
     let ranges = Ranges::read(spec, report);
-    ranges.check(report);
+    let flannel = spec.networking.as_ref().is_some_and(|networking| networking.flannel.is_some());
+    ranges.check(flannel, report);
     let subnets = spec.subnets.as_deref().unwrap_or_default();
     if subnets.is_empty() {
         report.missing("spec.subnets", "write at least one subnet with a name and a zone");
@@ -58,12 +59,13 @@ impl Ranges {
         self.network.iter().chain(&self.additional).any(|vpc| vpc.contains(&range))
     }
 
-    fn check(&self, report: &mut Report<'_>) {
+    fn check(&self, flannel: bool, report: &mut Report<'_>) {
         if let Some(network) = self.network.filter(|network| !PREFIXES.contains(&network.prefix_len())) {
             let message = format!("`{network}` is not a range that a VPC can have");
             report.push(Problem::at(NETWORK, message).hint("a VPC's prefix is from /16 to /28"));
         }
         self.apart(report);
+        self.internal_is_apart(flannel, report);
         for (path, range) in [(PODS, self.pods), (SERVICES, self.services)] {
             if let (Some(range), Some(internal)) = (range, self.internal)
                 && !internal.contains(&range)
@@ -79,6 +81,24 @@ impl Ranges {
         if let Some(services) = self.services.filter(|range| !(12..=28).contains(&range.prefix_len())) {
             let message = format!("`{services}` is not a range that services can have");
             report.push(Problem::at(SERVICES, message).hint("its prefix is from /12 to /28"));
+        }
+    }
+
+    /// What pods send into the internal range keeps their own addresses, which a VPC doesn't know.
+    fn internal_is_apart(&self, flannel: bool, report: &mut Report<'_>) {
+        let Some(internal) = self.internal.filter(|_| flannel) else { return };
+        let overlaps = |range: &&Ipv4Net| subnets::overlap(**range, internal);
+        // Where pods or services are in the way themselves, that is told.
+        let told = |range: &Ipv4Net| {
+            [self.pods, self.services].into_iter().flatten().any(|own| subnets::overlap(own, *range))
+        };
+        for range in self.network.iter().chain(&self.additional).filter(overlaps) {
+            if !told(range) {
+                let message = format!("`{internal}` overlaps the VPC's range `{range}`");
+                let hint = "pods would send into the VPC with addresses that it drops: write a range for pods and \
+                            services alone, and podCIDR and serviceClusterIPRange as they are if the cluster runs";
+                report.push(Problem::at(INTERNAL, message).hint(hint));
+            }
         }
     }
 

@@ -69,7 +69,6 @@ fn a_zone_that_can_t_hold_the_name_is_told_at_its_place() {
             .collect::<Vec<_>>()
     };
     let of_zone = |message: &str| vec![format!("spec.dnsZone: {message}")];
-    assert_eq!(told(""), of_zone("this field is missing"));
     for zone in ["example.org", "api.demo.example.com", "ample.com"] {
         let expected = format!("the API's name `api.demo.example.com` is not in the zone `{zone}`");
         assert_eq!(told(&format!("\n  dnsZone: {zone}")), of_zone(&expected));
@@ -79,6 +78,29 @@ fn a_zone_that_can_t_hold_the_name_is_told_at_its_place() {
         assert_eq!(told(&format!("\n  dnsZone: {zone}")), of_zone(&expected));
     }
     assert_eq!(told("\n  dnsZone: Example.com"), of_zone("`Example.com` is not a DNS name"));
+}
+
+#[test]
+fn without_a_zone_the_one_that_holds_the_name_is_meant() {
+    let nearest = |name: &str| (true, Some(named(name, DnsZone::Nearest)));
+    for changes in [
+        [UNTYPED, ("    elasticIP: {}", "    dns: {}")],
+        [("      type: None", "      type: Public"), ("    elasticIP: {}", "    dns: {}")],
+        [("      type: None", "      type: Public"), ("  api:\n    elasticIP: {}\n", "")],
+    ] {
+        let found = api(&changes);
+        assert_eq!((found.elastic_ip, found.dns), nearest("api.demo.example.com"), "{changes:?}");
+    }
+    let other = ("PublicName: api.demo.example.com", "PublicName: k8s.example.org");
+    let found = api(&[UNTYPED, other, ("    elasticIP: {}", "    dns: {}")]);
+    assert_eq!((found.elastic_ip, found.dns), nearest("k8s.example.org"));
+    assert!(found.additional_sans.contains(&"k8s.example.org".to_owned()));
+    // An address and a name for the certificate: nothing is published.
+    let found = api(&[]);
+    assert_eq!((found.elastic_ip, found.dns), (true, None));
+    let problems = complete(&changed(&[("      type: None", "      type: Public")])).unwrap_err().0;
+    assert_eq!(problems[0].path, "spec.topology.dns.type");
+    assert_eq!(problems[0].message, "`Public` publishes the API's name, and `api` asks for no name");
 }
 
 #[test]
@@ -113,7 +135,11 @@ fn create_cluster_writes_names_as_kops_does() {
     assert_eq!(told(None, None), ("elasticIP: {}".to_owned(), Ok(None)));
     assert_eq!(told(Some("none"), None), ("elasticIP: {}".to_owned(), Ok(None)));
     let refused = |path: &str| Err(path.to_owned());
-    assert_eq!(told(Some("public"), None).1, refused("spec.dnsZone"));
+    assert_eq!(told(Some("public"), None), told(None, zone));
+    let public_name = |dns, zone| create(&options(dns, zone)).unwrap().cluster.spec.master_public_name;
+    assert_eq!(public_name(None, zone).as_deref(), Some("api.demo.example.com"));
+    assert_eq!(public_name(Some("public"), None).as_deref(), Some("api.demo.example.com"));
+    assert_eq!(public_name(None, None), None);
     assert_eq!(told(Some("private"), zone).1, refused("spec.topology.dns.type"));
     assert_eq!(told(Some("none"), zone).1, refused("spec.topology.dns.type"));
 }

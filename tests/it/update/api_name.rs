@@ -96,6 +96,28 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn without_a_written_zone_the_name_is_in_the_public_zone_that_is_nearest_to_it() {
+        let mut world = World::new().await;
+        world.cluster.api.dns = Some(named(DnsZone::Nearest));
+        let FactsError::HostedZone(error) = refusal(&world).await else { panic!("another refusal") };
+        assert_eq!(
+            error.to_string(),
+            format!("no public hosted zone of the account holds the API's name `{API}`")
+        );
+        let far = zone(&world, "example.com", "one").await;
+        let near = zone(&world, "demo.example.com", "two").await;
+        zone(&world, "xdemo.example.com", "three").await;
+        world.update().await.succeeded();
+        assert_eq!(records(&world, &near).await, ours(&world).await);
+        assert_eq!(records(&world, &far).await, Vec::<String>::new());
+        let twin = zone(&world, "demo.example.com", "four").await;
+        let FactsError::HostedZone(error) = refusal(&world).await else { panic!("another refusal") };
+        let told = error.to_string();
+        assert!(told.contains(&near) && told.contains(&twin), "{told}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn without_a_zone_route_53_is_never_asked() {
         let world = World::new().await;
         world.update().await.succeeded();
