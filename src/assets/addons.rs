@@ -79,6 +79,12 @@ pub fn check_additional(cluster: &Cluster, objects: &[AdditionalObject]) -> Resu
     }
     let mut problems = Problems::new();
     for object in objects {
+        if object.key().group == "kubescheduler.config.k8s.io" {
+            let message =
+                format!("an additional object of the kind `{}` is not supported yet", object.key().kind);
+            let hint = "leave it out: it is a file of kube-scheduler's, and no object that an API knows";
+            problems.push(Problem::at("kind", message).hint(hint).of(&object.key().id()));
+        }
         if let Some(addon) = taken.get(object.key()) {
             let message = format!("{} is windlass's own, of its add-on {addon}", object.key());
             let problem = Problem::at("metadata.name", message).hint("choose another name, or leave it out");
@@ -109,7 +115,7 @@ fn coredns(cluster: &Cluster) -> Result<Addon, Error> {
 fn flannel(cluster: &Cluster) -> Result<Addon, Error> {
     let mut context = Context::new();
     context.insert("image", &image("flannel")?);
-    context.insert("pod_cidr", &cluster.network.pod_cidr.to_string());
+    context.insert("network", &cluster.network.non_masquerade_cidr.to_string());
     context.insert("api_address", &api_address(cluster)?.to_string());
     context.insert("api_port", &cluster.api.port.to_string());
     fill("flannel", include_str!("../../manifests/addons/flannel.yaml.tera"), &context)
@@ -169,6 +175,29 @@ mod tests {
     fn a_cluster_that_brings_its_own_network_gets_no_flannel() {
         let addons = render(&Cluster { plugin: NetworkPlugin::External, ..cluster() }).unwrap();
         assert_eq!(addons.iter().map(|addon| addon.name.as_str()).collect::<Vec<_>>(), ["coredns"]);
+    }
+
+    #[test]
+    fn what_pods_send_into_the_non_masquerade_range_keeps_their_addresses() {
+        let mut cluster = cluster();
+        cluster.network.non_masquerade_cidr = "10.0.0.0/8".parse().unwrap();
+        cluster.network.pod_cidr = "10.128.0.0/9".parse().unwrap();
+        let manifest = flannel(&cluster).unwrap().manifest;
+        assert!(manifest.contains("\"Network\": \"10.0.0.0/8\""), "{manifest}");
+    }
+
+    #[test]
+    fn a_configuration_of_the_scheduler_is_refused_as_an_object() {
+        let object = AdditionalObject::new(serde_json::json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "metadata": {"name": "scheduler"},
+        }));
+        let problems = check_additional(&cluster(), &[object.unwrap()]).unwrap_err().0;
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.path, "kind");
+        let said = "an additional object of the kind `KubeSchedulerConfiguration` is not supported yet";
+        assert_eq!(problem.message, said);
     }
 
     #[test]

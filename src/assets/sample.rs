@@ -14,6 +14,7 @@ pub(crate) fn cluster() -> Cluster {
         kubernetes_version: "1.36.3".to_owned(),
         network: Network {
             cidr: "172.20.0.0/16".parse().unwrap(),
+            non_masquerade_cidr: "100.64.0.0/10".parse().unwrap(),
             pod_cidr: "100.96.0.0/11".parse().unwrap(),
             service_cidr: "100.64.0.0/13".parse().unwrap(),
             dns_address: "100.64.0.10".parse().unwrap(),
