@@ -111,6 +111,10 @@ pub struct KubeletConfig {
     pub taints: Vec<String>,
     /// Limit of pods on the node; the kubelet's own default when absent.
     pub max_pods: Option<u32>,
+    /// Whether the kubelet gets credentials for ECR's registries with the instance's role. Absent means no, as in
+    /// documents that were written before there was such a field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ecr_credentials: bool,
 }
 
 /// What only masters are told.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Command, CommandError};
 use crate::config::{NodeConfig, Role};
+use crate::ecr;
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::instance::Identity;
@@ -38,6 +39,12 @@ pub enum KubeletError {
     /// An argument that can't be passed through the unit's environment.
     #[error("`{0}` can't be an argument of the kubelet: it has blanks or quotes")]
     Argument(String),
+    /// The specification wants credentials for ECR, and the image has nothing that gets them.
+    #[error(
+        "the specification allows container registries (iam.allowContainerRegistry), and this image has no {0}: make the \
+         image anew with this windlass's template"
+    )]
+    NoProvider(String),
     /// The authorities that it trusts.
     #[error("the kubelet's authorities can't be written")]
     Authorities(#[source] crate::secrets::SecretsError),
@@ -100,6 +107,7 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result
     let environment = environment(&arguments(config, identity))?;
     let mut changed =
         file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)?;
+    changed |= ecr::ensure(host, config)?;
     changed |=
         file::ensure(&host.path(ENVIRONMENT), environment, file::PRIVATE).map_err(KubeletError::File)?;
     Ok(changed)
@@ -183,6 +191,7 @@ fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
             arguments.push(format!("--bootstrap-kubeconfig={BOOTSTRAP_KUBECONFIG}"));
         }
     }
+    arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =
         config.kubelet.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     if !labels.is_empty() {

@@ -29,6 +29,7 @@ pub mod cni;
 pub mod command;
 pub mod config;
 pub mod ec2;
+mod ecr;
 pub mod etcd;
 pub mod file;
 pub mod filesystem;

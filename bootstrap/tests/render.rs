@@ -106,6 +106,46 @@ async fn credentials_for_registries_reach_the_kubelet_of_every_instance_through_
 }
 
 #[tokio::test]
+async fn where_registries_are_allowed_the_kubelet_gets_credentials_for_them_from_the_image_s_program() {
+    for mut config in [master_config(), node_config()] {
+        config.kubelet.ecr_credentials = true;
+        let machine = Machine::start(&config).await;
+        let output = machine.run();
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && talk.contains("this image has no /usr/local/lib/windlass/"),
+            "{talk}"
+        );
+        let machine = Machine::start(&config).await;
+        machine.hold_ecr_provider();
+        let output = machine.run();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let files = machine.everything();
+        let environment = String::from_utf8_lossy(&files["run/windlass/kubelet.env"]);
+        let flag = |name: &str| {
+            let mut words = environment.split(['"', ' ', '\n']);
+            words.find_map(|word| word.strip_prefix(name)?.strip_prefix('=')).unwrap().to_owned()
+        };
+        let folder = flag("--image-credential-provider-bin-dir");
+        let written = flag("--image-credential-provider-config");
+        let written: serde_json::Value =
+            serde_json::from_slice(&files[written.trim_start_matches('/')]).unwrap();
+        let provider = &written["providers"][0];
+        let program = format!("{folder}/{}", provider["name"].as_str().unwrap());
+        assert!(files.contains_key(program.trim_start_matches('/')), "the kubelet would not find {program}");
+        let registries = provider["matchImages"].as_array().unwrap();
+        assert!(registries.contains(&serde_json::json!("*.dkr.ecr.*.amazonaws.com")), "{registries:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_registries_are_not_allowed_the_kubelet_asks_nobody() {
+    let machine = Machine::start(&node_config()).await;
+    assert!(machine.run().status.success());
+    assert!(!machine.files().contains("credential-provider"));
+}
+
+#[tokio::test]
 async fn an_image_of_another_version_is_refused_in_the_report() {
     let mut config = node_config();
     config.kubernetes_version = "1.37.0".into();

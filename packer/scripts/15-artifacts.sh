@@ -8,6 +8,7 @@ wanted() {
   echo "kubelet $(versions .kubernetes) $architecture"
   echo "kubectl $(versions .kubernetes) $architecture"
   echo "cni-plugins $(versions .cni) $architecture"
+  echo "ecr-credential-provider $(versions .credentialProvider) $architecture"
   if [ "${CONTAINERD_SOURCE:-upstream}" = upstream ]; then
     echo "containerd $(versions .containerd) $architecture"
     echo "runc $(versions .runc) $architecture"

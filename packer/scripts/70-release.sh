@@ -6,7 +6,8 @@ set -euo pipefail
 binaries() {
   local file
   for file in /usr/local/bin/kubelet /usr/local/bin/kubectl /usr/local/bin/windlass-bootstrap \
-    "$(command -v containerd)" "$(command -v containerd-shim-runc-v2)" "$(command -v ctr)" "$(command -v runc)" /opt/cni/bin/*; do
+    "$(command -v containerd)" "$(command -v containerd-shim-runc-v2)" "$(command -v ctr)" "$(command -v runc)" /opt/cni/bin/* \
+    /usr/local/lib/windlass/credential-providers/*; do
     [ ! -x "$file" ] || [ -d "$file" ] || sha256sum "$file"
   done | jq --raw-input --slurp 'split("\n") | map(select(. != "") | split("  ") | { (.[1]): .[0] }) | add'
 }
@@ -30,6 +31,7 @@ jq --null-input \
   --arg containerdVersion "$(containerd --version | awk '{ print $3 }' | sed -E 's/^v//; s/~.*//')" \
   --arg runcVersion "$(runc --version | awk 'NR == 1 { print $3 }' | sed -E 's/\+.*//')" \
   --arg cniVersion "$(versions .cni)" \
+  --arg credentialProviderVersion "$(versions .credentialProvider)" \
   --arg agentVersion "$agent" \
   --arg debian "$debian" \
   --arg architecture "$architecture" \

@@ -62,6 +62,14 @@ check_versions() {
   said "$wanted" kubelet --version
   said "$wanted" kubectl version --client
   said "v$(versions .cni)" /opt/cni/bin/bridge --version
+  check_credential_provider
+}
+
+# It tells no version. Asked nothing, it says that the kubelet's question is missing, and asks nobody.
+check_credential_provider() {
+  local provider=/usr/local/lib/windlass/credential-providers/ecr-credential-provider answer
+  answer=$("$provider" get-credentials < /dev/null 2>&1 || true)
+  grep -qF version/kind <<< "$answer" || finding "$provider doesn't speak with kubelets: $answer"
 }
 
 # said VERSION COMMAND…: what the command prints has the version in it, as a word of its own.

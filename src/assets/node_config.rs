@@ -65,6 +65,7 @@ pub fn node_config(
             labels: group.node_labels.clone(),
             taints: group.taints.clone(),
             max_pods: group.max_pods,
+            ecr_credentials: cluster.container_registry,
         },
         images: images(cluster, group, &NODE_IMAGES)?,
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the

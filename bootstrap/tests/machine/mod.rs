@@ -87,6 +87,12 @@ impl Machine {
         write(&self.state(&keys::docker_config(CLUSTER)), text.as_bytes());
     }
 
+    /// Gives its image the program that gets credentials for ECR.
+    pub(crate) fn hold_ecr_provider(&self) {
+        let program = "usr/local/lib/windlass/credential-providers/ecr-credential-provider";
+        write(&self.root().join(program), b"#!/bin/sh\n");
+    }
+
     pub(crate) fn tamper_with_node_config(&self) {
         write(&self.state(&self.node_config_key), b"{}");
     }
@@ -272,6 +278,7 @@ pub(crate) fn node_config() -> NodeConfig {
             labels: [("windlass.dev/instance-group".to_owned(), "nodes".to_owned())].into(),
             taints: vec![],
             max_pods: Some(110),
+            ecr_credentials: false,
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         disable_source_dest_check: false,
@@ -291,6 +298,7 @@ pub(crate) fn master_config() -> NodeConfig {
             labels: BTreeMap::new(),
             taints: vec!["node-role.kubernetes.io/control-plane=:NoSchedule".into()],
             max_pods: None,
+            ecr_credentials: false,
         },
         control_plane: Some(ControlPlaneConfig {
             etcd: EtcdConfig {

@@ -18,6 +18,12 @@ for argument; do
   previous=$argument
 done
 """
+# Builds a program that says that it is Kubernetes of the right version.
+FAKE_GO = f"""#!/bin/sh
+while [ $# -gt 0 ]; do [ "$1" != -o ] || output=$2; shift; done
+printf '#!/bin/sh\\necho Kubernetes v{KUBERNETES}\\n' > "$output"
+/bin/chmod 755 "$output"
+"""
 TOOLS = "awk bash cat cut dirname env find flock grep head ln mkdir mktemp mv nproc realpath rm sed sha256sum sort tail touch uname xargs"
 
 
@@ -84,6 +90,21 @@ class Build(unittest.TestCase):
         folder = Path(result.stdout.strip())
         self.assertEqual(sorted(path.name for path in folder.iterdir()), sorted(names))
         self.assertEqual((folder / "kubelet").resolve(), given / "kubelet")
+
+    def test_what_an_earlier_build_of_the_same_module_gave_is_not_built_again(self):
+        first, second = self.scratch / "first", self.scratch / "second"
+        for name in [line.split()[0] for line in self.table()]:
+            if name != "kube-proxy":
+                for given in (first, second):
+                    self.program(given, name, f"#!/bin/sh\necho '{self.version_line(name)}'\n")
+        self.program(self.path, "go", FAKE_GO)
+        built = self.build(KUBE_BIN_DIR=str(first), WINDLASS_KUBERNETES_SOURCE="build")
+        self.assertEqual((built.returncode, built.stderr), (0, "tests/kubernetes: building kube-proxy\n"))
+        (self.path / "go").unlink()
+        again = self.build(KUBE_BIN_DIR=str(second), WINDLASS_KUBERNETES_SOURCE="build")
+        self.assertEqual((again.returncode, again.stderr), (0, ""))
+        self.assertNotEqual(built.stdout, again.stdout)
+        self.assertTrue((Path(again.stdout.strip()) / "kube-proxy").samefile(Path(built.stdout.strip()) / "kube-proxy"))
 
     def version_line(self, name):
         own = {
