@@ -9,6 +9,7 @@ use super::hosted_zone::{self, HostedZone, HostedZoneError};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
 use super::{AwsError, Clients, During};
 use crate::spec::cluster::{Cluster, InstanceGroup};
+use crate::spec::shape::nearest;
 
 /// What was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,20 @@ pub enum FactsError {
     /// The hosted zone can't be used, or the API's name in it.
     #[error(transparent)]
     HostedZone(#[from] HostedZoneError),
+    /// There is no such region.
+    #[error("AWS has no region `{region}`")]
+    NoRegion {
+        /// As written.
+        region: String,
+        /// The nearest name of one.
+        near: Option<String>,
+    },
+    /// The account doesn't use the region.
+    #[error("the account has not turned the region `{region}` on")]
+    RegionOff {
+        /// The region.
+        region: String,
+    },
     /// A zone isn't one, or not usable.
     #[error("`{zone}` is not an availability zone of {region} that can be used")]
     Zone {
@@ -132,6 +147,13 @@ impl FactsError {
             Self::Aws(error) => error.hint(),
             Self::Answer(_) => None,
             Self::HostedZone(error) => error.hint(),
+            Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
+            Self::NoRegion { near: None, .. } => {
+                Some("`aws ec2 describe-regions --query Regions[].RegionName` lists them".to_owned())
+            }
+            Self::RegionOff { region } => Some(format!(
+                "`aws account enable-region --region-name {region}` does, or name zones of another"
+            )),
             Self::Zone { usable, .. } => Some(format!("zones that can be used: {}", usable.join(", "))),
             Self::MachineType { region, .. } => {
                 Some(format!("`aws ec2 describe-instance-types --region {region}` lists those that are"))
@@ -208,7 +230,25 @@ async fn hosted_zone(cluster: &Cluster, clients: &Clients) -> Result<Option<Host
     Ok(Some(hosted_zone::find(clients, api, &cluster.name).await?))
 }
 
-async fn check_zones(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError> {
+/// Checks that a region is one, and that the account has turned it on. The clients are of any region that is.
+pub async fn check_region(region: &str, clients: &Clients) -> Result<(), FactsError> {
+    let call = clients.ec2.describe_regions().all_regions(true);
+    let answer = call.send().await.during("ec2", "DescribeRegions", region)?;
+    let regions = answer.regions();
+    match regions.iter().find(|known| known.region_name() == Some(region)) {
+        Some(known) if known.opt_in_status() == Some("not-opted-in") => {
+            Err(FactsError::RegionOff { region: region.to_owned() })
+        }
+        Some(_) => Ok(()),
+        None => {
+            let near = nearest(region, regions.iter().filter_map(|known| known.region_name()));
+            Err(FactsError::NoRegion { region: region.to_owned(), near: near.map(str::to_owned) })
+        }
+    }
+}
+
+/// Checks that the subnets' zones are of the region and can be used.
+pub async fn check_zones(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError> {
     let call = clients.ec2.describe_availability_zones();
     let answer = call.send().await.during("ec2", "DescribeAvailabilityZones", &cluster.region)?;
     let usable: Vec<String> = answer

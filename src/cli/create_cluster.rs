@@ -1,5 +1,5 @@
-//! `windlass create cluster`: from flags to a specification in the state. AWS is not touched, unless `--yes` goes on to
-//! `update cluster`.
+//! `windlass create cluster`: from flags to a specification in the state. AWS is asked whether there are the zones, and
+//! is not changed, unless `--yes` goes on to `update cluster`.
 
 use std::time::SystemTime;
 
@@ -13,6 +13,8 @@ use super::existing_network;
 use super::holding::{OnInterrupt, holding};
 use super::output::{self, Format};
 use super::update;
+use crate::aws::facts;
+use crate::spec::cluster::Cluster;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
 use crate::state::bucket_encryption::KmsKey;
@@ -56,7 +58,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    let region = completed.with_context(|| format!("`{name}` can't be created"))?.region;
+    let cluster = completed.with_context(|| format!("`{name}` can't be created"))?;
+    check_zones(context, &cluster).await?;
+    let region = cluster.region;
     if args.create_state_store {
         create_store(context, &region, args.state_store_kms_key.as_ref()).await?;
     }
@@ -67,6 +71,15 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     output::say(&suggestions(&manifests, &context.flags_to_repeat()));
     Ok(Exit::Done)
+}
+
+/// Asks AWS whether there are the zones of a cluster that will be made there. A state in a folder is for trying things
+/// out, without AWS.
+async fn check_zones(context: &Context, cluster: &Cluster) -> anyhow::Result<()> {
+    let Address::S3 { .. } = Address::parse(&context.state_url()?)? else { return Ok(()) };
+    let refused = || format!("`{}` can't be created", cluster.name);
+    facts::check_region(&cluster.region, &context.clients(None).await).await.with_context(refused)?;
+    facts::check_zones(cluster, &context.clients(Some(&cluster.region)).await).await.with_context(refused)
 }
 
 /// Looks up the VPC and the subnets that the flags name; AWS is not asked where they name none.

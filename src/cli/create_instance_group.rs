@@ -8,7 +8,8 @@ use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::edit::{self, Editable as _};
 use super::output::{self, Format};
-use crate::spec::set::{set, unset};
+use crate::spec::create::group_label;
+use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, InstanceGroup, InstanceGroupRole, Object, SubnetSpec, SubnetType,
 };
@@ -126,16 +127,17 @@ fn group(args: &Args, read: &Specification) -> anyhow::Result<InstanceGroup> {
     let mut group = InstanceGroup::named(&args.group);
     let label = (CLUSTER_LABEL.to_owned(), read.cluster.value.name().to_owned());
     group.metadata.labels = Some(BTreeMap::from([label]));
+    group.spec.node_labels = Some(group_label(&args.group));
     group.spec.role = Some(args.role.of_specification());
     group.spec.machine_type = Some(args.role.machine_type().to_owned());
     group.spec.min_size = Some(args.role.size());
     group.spec.max_size = Some(args.role.size());
     group.spec.subnets = Some(subnets(args, read)?);
-    for assignment in &args.set {
-        set(&mut group, assignment)?;
+    for assignment in args.set.iter().flat_map(|flag| assignments(flag)) {
+        set(&mut group, &assignment)?;
     }
-    for path in &args.unset {
-        unset(&mut group, path)?;
+    for path in args.unset.iter().flat_map(|flag| paths(flag)) {
+        unset(&mut group, &path)?;
     }
     Ok(group)
 }

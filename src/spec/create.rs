@@ -9,6 +9,7 @@ mod network;
 
 use std::collections::BTreeMap;
 
+pub use self::groups::group_label;
 pub(super) use self::groups::member_names;
 use super::additional::AdditionalObject;
 use super::default;
@@ -33,13 +34,11 @@ pub const DIFFERENCES: &[(&str, &str)] = &[
     ("spec.etcdClusters[].manager", "left out: the agent does etcd-manager's work"),
     ("spec.etcdClusters[].memoryRequest", "left out: windlass's static pods have requests of their own"),
     ("spec.configBase", "left out: the specification is in the state store, and nowhere else"),
-    ("spec.iam.allowContainerRegistry", "left out: images are baked into the machine image"),
     (
         "spec.image of groups",
         "left out unless asked: the newest of the account's own images follows the version",
     ),
     ("spec.networking", "`flannel` unless asked, until windlass installs cilium"),
-    ("spec.nodeLabels of groups", "left out: windlass labels every Node with its group by itself"),
 ];
 
 /// What `create cluster` was asked for: kops's flags for AWS, with kops's names. A list that is empty was not given.
@@ -245,7 +244,8 @@ fn identity(options: &CreateOptions, spec: &mut ClusterSpec) {
         always_allow: always_allow.then_some(AlwaysAllowSpec {}),
         rbac: (!always_allow).then_some(RbacSpec {}),
     });
-    spec.iam = Some(IamSpec { legacy: Some(false), ..IamSpec::default() });
+    spec.iam =
+        Some(IamSpec { allow_container_registry: Some(true), legacy: Some(false), ..IamSpec::default() });
     spec.kubelet = Some(KubeletSpec { anonymous_auth: Some(false), ..KubeletSpec::default() });
     feature_gates(options, spec);
     discovery(options, spec);
@@ -288,7 +288,9 @@ fn api(options: &CreateOptions, masters: usize, spec: &mut ClusterSpec) {
     let access = given(&options.admin_access).unwrap_or_else(everybody);
     spec.ssh_access = Some(given(&options.ssh_access).unwrap_or_else(|| access.clone()));
     spec.kubernetes_api_access = Some(access);
-    spec.master_public_name.clone_from(&options.api_public_name);
+    let public_dns = network::dns(options) == DnsType::Public;
+    let default_name = || public_dns.then(|| default::api_name(&options.name));
+    spec.master_public_name = options.api_public_name.clone().or_else(default_name);
     let asked = options.api_loadbalancer_type.is_some() || options.api_ssl_certificate.is_some();
     let public = !network::is_private(options);
     let named = network::dns(options) != DnsType::None;
@@ -318,11 +320,11 @@ fn overrides(options: &CreateOptions, cluster: &mut Cluster) -> Result<(), Probl
         let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         Problem { hint: error.hint(), ..Problem::at(flag, format!("{error}{source}")) }
     };
-    for path in &options.unset {
-        set::unset(cluster, path).unwrap_or_else(|error| problems.push(refuse("--unset", &error)));
+    for path in options.unset.iter().flat_map(|flag| set::paths(flag)) {
+        set::unset(cluster, &path).unwrap_or_else(|error| problems.push(refuse("--unset", &error)));
     }
-    for assignment in &options.set {
-        set::set(cluster, assignment).unwrap_or_else(|error| problems.push(refuse("--set", &error)));
+    for assignment in options.set.iter().flat_map(|flag| set::assignments(flag)) {
+        set::set(cluster, &assignment).unwrap_or_else(|error| problems.push(refuse("--set", &error)));
     }
     problems.or(())
 }

@@ -293,7 +293,7 @@ fn a_file_replaces_what_is_there_and_creates_only_with_force() {
     assert!(stderr(&user.run(&format!("replace -f {same}")).code(0)).contains("Nothing to replace"));
     let larger = user.file("larger.yaml", &yaml.replace("maxSize: 1", "maxSize: 4"));
     user.run(&format!("replace -f {larger}")).code(0);
-    let new = user.file("new.yaml", &yaml.replace("name: nodes-us-east-1a", "name: spare"));
+    let new = user.file("new.yaml", &yaml.replace("nodes-us-east-1a", "spare"));
     refused(user.run(&format!("replace -f {new}")), 1, &["no instance group `spare`", "--force"]);
     user.run(&format!("replace -f {new} --force")).code(0);
     let groups = stdout(&user.run("get ig --name demo.example.com").code(0));
@@ -488,6 +488,50 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    fn zones_that_the_region_does_not_have_are_refused_before_anything_is_written() {
+        let region = Region::start();
+        let user = user(&region);
+        let create = |zones: &str| {
+            user.run(&format!("create cluster --name demo.example.com --zones {zones} --create-state-store"))
+        };
+        refused(
+            create("us-east-1z"),
+            1,
+            &["`us-east-1z` is not an availability zone of us-east-1", "us-east-1a"],
+        );
+        refused(
+            create("us-east-9z"),
+            1,
+            &["AWS has no region `us-east-9`", "did you mean a zone of `us-east-"],
+        );
+        // Not even the bucket was made.
+        refused(user.run("get clusters"), 1, &["clusters"]);
+        create("us-east-1a").code(0);
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn an_administrator_s_certificate_is_made_only_where_it_is_asked_for() {
+        let region = Region::start();
+        region.register_image("1.36.3");
+        let user = user(&region);
+        let line = "create cluster --name demo.example.com --zones us-east-1a --kubernetes-version 1.36.3";
+        user.run(&format!("{line} --create-state-store")).code(0);
+        let kubeconfig = || std::fs::read_to_string(user.path(".kube/config")).unwrap();
+        let said = stderr(&user.run("update cluster demo.example.com --yes").code(0));
+        assert!(said.contains("`windlass export kubeconfig demo.example.com --admin` makes one"), "{said}");
+        assert!(kubeconfig().contains("demo.example.com") && !kubeconfig().contains("client-key"));
+        let said = stderr(&user.run("update cluster demo.example.com --yes --admin=1h").code(0));
+        assert!(!said.contains("without a credential"), "{said}");
+        let with_credential = kubeconfig();
+        assert!(with_credential.contains("client-key-data"));
+        // The one that is there stays.
+        user.run("update cluster demo.example.com --yes").code(0);
+        assert_eq!(kubeconfig(), with_credential);
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
     fn what_was_applied_is_listed_compared_and_gone_back_to() {
         let region = Region::start();
         region.register_image("1.36.3");
@@ -495,8 +539,17 @@ mod with_region {
         let line = "create cluster --name demo.example.com --zones us-east-1a --kubernetes-version 1.36.3";
         user.run(&format!("{line} --create-state-store")).code(0);
         refused(user.run("history demo.example.com"), 1, &["nothing of `demo.example.com` has been applied"]);
+        refused(
+            user.run("diff --name demo.example.com"),
+            1,
+            &["nothing of `demo.example.com` has been applied"],
+        );
         user.run("update cluster demo.example.com --yes").code(0);
+        user.run("diff --name demo.example.com --detailed-exitcode").code(0).stdout_eq("");
         user.run("edit cluster demo.example.com --set spec.cloudLabels.team=blue").code(0);
+        let diff = stdout(&user.run("diff --name demo.example.com --detailed-exitcode").code(2));
+        assert!(diff.starts_with("--- revision 1, applied\n+++ present specification\n"), "{diff}");
+        assert!(diff.contains("+  cloudLabels:\n+    team: blue\n"), "{diff}");
         user.run("update cluster demo.example.com --yes").code(0);
         let diff = stdout(&user.run("diff 1 2 --name demo.example.com --detailed-exitcode").code(2));
         assert!(diff.contains("+  cloudLabels:\n+    team: blue\n"), "{diff}");

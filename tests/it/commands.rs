@@ -158,7 +158,7 @@ fn write_templates(user: &User) {
     let nodes = name(nodes)
         .replace("maxSize: 1", "maxSize: {{ group.size }}")
         .replace("minSize: 1", "minSize: {{ group.size }}")
-        .replace("name: nodes-us-east-1a", "name: {{ group.name }}");
+        .replace("nodes-us-east-1a", "{{ group.name }}");
     user.file("snippets/nodes.yaml", &nodes);
     let groups = "{% for group in groups %}---\n{% include \"nodes.yaml\" %}\n{% endfor %}";
     user.file("templates/3-nodes.yaml", groups);

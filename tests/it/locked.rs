@@ -52,7 +52,7 @@ fn while_the_lock_is_held_the_specification_is_read_and_not_written() {
     assert!(run("create cluster --name demo.example.com --zones us-east-1a").status.success());
     let group = run("get ig nodes-us-east-1a --name demo.example.com -o yaml").stdout;
     let group = String::from_utf8(group).unwrap();
-    std::fs::write(home.path().join("new"), group.replace("name: nodes-us-east-1a", "name: new")).unwrap();
+    std::fs::write(home.path().join("new"), group.replace("nodes-us-east-1a", "new")).unwrap();
     std::fs::write(home.path().join("more"), group.replace("maxSize: 1", "maxSize: 2")).unwrap();
     let state = ClusterState::new(Store::file(home.path().join("state")), NAME);
     let (runtime, lease) = hold(&state);

@@ -245,7 +245,8 @@ fn a_group_is_created_with_the_numbers_of_kops() {
         dry,
         "apiVersion: kops.k8s.io/v1alpha2\nkind: InstanceGroup\nmetadata:\n  name: spare\n  labels:\n    \
          kops.k8s.io/cluster: demo.example.com\nspec:\n  role: Node\n  minSize: 2\n  maxSize: 2\n  \
-         machineType: t3.medium\n  subnets:\n  - us-east-1b\n"
+         machineType: t3.medium\n  subnets:\n  - us-east-1b\n  nodeLabels:\n    \
+         kops.k8s.io/instancegroup: spare\n"
     );
     assert_eq!(user.state(), before);
     for (line, words) in [

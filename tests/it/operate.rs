@@ -29,6 +29,13 @@ mod with_region {
         let said = String::from_utf8(validated.stderr).unwrap();
         assert_eq!(said.matches("hint: `windlass update cluster`").count(), 1, "{said}");
 
+        let begun = std::time::Instant::now();
+        let waiting = world.windlass(&["validate", "cluster", "--wait", "10m", "--count", "2"]);
+        assert_eq!(waiting.status.code(), Some(2), "{waiting:?}");
+        let said = String::from_utf8(waiting.stderr).unwrap();
+        assert!(said.contains("nothing of `demo.example.com` has been applied yet"), "{said}");
+        assert!(begun.elapsed().as_secs() < 60, "it waited {:?}", begun.elapsed());
+
         let instances = world.windlass(&["get", "instances", "-o", "json"]);
         assert_eq!(instances.status.code(), Some(0), "{instances:?}");
         assert_eq!(serde_json::from_slice::<Value>(&instances.stdout).unwrap(), json!([]));

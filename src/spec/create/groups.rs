@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::network::{further, is_private};
 use super::{CreateOptions, group};
+use crate::spec::check::GROUP_LABEL;
 use crate::spec::default;
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole,
-    InstanceManager, MixedInstancesPolicySpec, SubnetType,
+    InstanceManager, MixedInstancesPolicySpec, Object, SubnetType,
 };
 
 /// One group for each master, over the control plane's zones in turn: `control-plane-<zone>`, with a number behind
@@ -124,10 +125,16 @@ fn machine(machine: &Machine<'_>, group: &mut InstanceGroup) {
     spec.additional_security_groups = list(machine.security_groups);
 }
 
+/// The label with its group's name that kops writes into every group.
+pub fn group_label(group: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(GROUP_LABEL.to_owned(), group.to_owned())])
+}
+
 /// What every group has in common.
 pub(super) fn finish(options: &CreateOptions, spec: &ClusterSpec, mut group: InstanceGroup) -> InstanceGroup {
     let label = (CLUSTER_LABEL.to_owned(), options.name.clone());
     group.metadata.labels = Some(BTreeMap::from([label]));
+    group.spec.node_labels = Some(group_label(group.name()));
     group.spec.machine_type.get_or_insert_with(|| default::MACHINE_TYPE.to_owned());
     group.spec.image = group.spec.image.or_else(|| options.image.clone());
     group.spec.associate_public_ip = options.associate_public_ip;

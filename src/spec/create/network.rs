@@ -4,17 +4,16 @@ use super::{CreateOptions, ExistingSubnet};
 use crate::spec::default;
 use crate::spec::v1alpha2::{
     AmazonVpcSpec, BastionSpec, CalicoSpec, CiliumSpec, CloudControllerManagerSpec, ClusterSpec, CniSpec,
-    DnsSpec, DnsType, ExternalSpec, FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec,
-    SubnetSpec, SubnetType, TopologySpec,
+    DnsSpec, DnsType, FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec, SubnetSpec,
+    SubnetType, TopologySpec,
 };
 
 /// What `--networking` can be.
-pub(super) const NETWORKING: [&str; 14] = [
+pub(super) const NETWORKING: [&str; 13] = [
     "flannel",
     "flannel-vxlan",
     "flannel-udp",
     "cni",
-    "external",
     "kubenet",
     "calico",
     "kube-router",
@@ -48,29 +47,35 @@ pub(super) fn network(options: &CreateOptions, spec: &mut ClusterSpec) {
     let ranges = options.existing_network.as_ref().map_or(&options.network_cidr, |network| &network.ranges);
     let range = ranges.first().map_or(default::NETWORK_CIDR, String::as_str);
     let mut subnets = subnets(options);
+    if options.ipv6 {
+        for (index, subnet) in subnets.iter_mut().enumerate() {
+            subnet.ipv6_cidr = Some(format!("/64#{index:x}"));
+        }
+    }
     if let Ok(range) = range.parse() {
         default::assign_ranges(range, &mut subnets);
     }
     let further: Vec<String> = ranges.iter().skip(1).cloned().collect();
     spec.network_cidr = Some(range.to_owned());
     spec.additional_network_cidrs = (!further.is_empty()).then_some(further);
-    let internal = if options.ipv6 { "::/0" } else { default::NON_MASQUERADE_CIDR };
-    spec.non_masquerade_cidr = Some(internal.to_owned());
-    if options.ipv6 {
-        spec.cloud_controller_manager = Some(CloudControllerManagerSpec::default());
-        for (index, subnet) in subnets.iter_mut().enumerate() {
-            subnet.ipv6_cidr = Some(format!("/64#{index:x}"));
-        }
-    }
+    spec.cloud_controller_manager = options.ipv6.then(CloudControllerManagerSpec::default);
     spec.subnets = Some(subnets);
     topology(options, spec);
     plugin(options, spec);
+    let amazonvpc = spec.networking.as_ref().is_some_and(|networking| networking.amazonvpc.is_some());
+    let internal = match (options.ipv6, amazonvpc) {
+        (true, _) => "::/0",
+        // Its pods have addresses of the VPC.
+        (false, true) => range,
+        (false, false) => default::NON_MASQUERADE_CIDR,
+    };
+    spec.non_masquerade_cidr = Some(internal.to_owned());
 }
 
 fn topology(options: &CreateOptions, spec: &mut ClusterSpec) {
     let dns = dns(options);
     let name = (options.bastion && dns != DnsType::None).then(|| format!("bastion.{}", options.name));
-    let bastion = name.map(|name| BastionSpec { public_name: Some(name), ..BastionSpec::default() });
+    let bastion = name.map(|name| BastionSpec { bastion_public_name: Some(name), ..BastionSpec::default() });
     spec.topology =
         Some(TopologySpec { bastion, dns: Some(DnsSpec { r#type: Some(dns) }), ..TopologySpec::default() });
 }
@@ -141,10 +146,9 @@ fn plugin(options: &CreateOptions, spec: &mut ClusterSpec) {
     match name.as_str() {
         "flannel-udp" => networking.flannel = Some(flannel("udp")),
         "cni" => networking.cni = Some(CniSpec::default()),
-        "external" => networking.external = Some(ExternalSpec {}),
         "kubenet" => networking.kubenet = Some(KubenetSpec {}),
         "calico" => networking.calico = Some(CalicoSpec::default()),
-        "kube-router" => networking.kuberouter = Some(KubeRouterSpec {}),
+        "kube-router" => networking.kuberouter = Some(KubeRouterSpec::default()),
         "amazonvpc" | "amazon-vpc-routed-eni" => networking.amazonvpc = Some(AmazonVpcSpec::default()),
         "kindnet" => networking.kindnet = Some(KindnetSpec::default()),
         "cilium" | "cilium-etcd" | "cilium-eni" => networking.cilium = Some(cilium(&name)),

@@ -129,6 +129,61 @@ fn where_written_ranges_are_in_the_way_all_other_subnets_get_one_or_none_does() 
     assert_eq!(ranges("10.0.0.0/16", &full, 1), full);
 }
 
+#[test]
+fn an_ipv6_cluster_has_kops_s_ranges() {
+    let options = CreateOptions {
+        name: "six.example.com".to_owned(),
+        zones: texts(&["us-test-1a", "us-test-1b", "us-test-1c"]),
+        network_cidr: texts(&["172.20.0.0/16"]),
+        ipv6: true,
+        ..CreateOptions::default()
+    };
+    // The private subnets have no IPv4 range, and yet their blocks stay free.
+    let expected = [
+        ("dualstack-us-test-1a", "172.20.32.0/19"),
+        ("dualstack-us-test-1b", "172.20.64.0/19"),
+        ("dualstack-us-test-1c", "172.20.96.0/19"),
+        ("utility-us-test-1a", "172.20.0.0/22"),
+        ("utility-us-test-1b", "172.20.4.0/22"),
+        ("utility-us-test-1c", "172.20.8.0/22"),
+    ];
+    assert_eq!(subnets(&options), expected.map(|(name, cidr)| (name.to_owned(), cidr.to_owned())));
+    let spec = create(&options).unwrap().cluster.spec;
+    let sixes: Vec<_> = spec.subnets.into_iter().flatten().filter_map(|subnet| subnet.ipv6_cidr).collect();
+    assert_eq!(sixes, (0..9).map(|index| format!("/64#{index}")).collect::<Vec<_>>());
+    assert_eq!(spec.non_masquerade_cidr.as_deref(), Some("::/0"));
+}
+
+#[test]
+fn pods_of_amazonvpc_are_in_the_range_of_the_vpc() {
+    let options = |networking: &str| CreateOptions {
+        networking: Some(networking.to_owned()),
+        network_cidr: texts(&["10.9.0.0/16"]),
+        ..demo()
+    };
+    let internal = |networking: &str| create(&options(networking)).unwrap().cluster.spec.non_masquerade_cidr;
+    assert_eq!(internal("amazonvpc").as_deref(), Some("10.9.0.0/16"));
+    assert_eq!(internal("flannel").as_deref(), Some("100.64.0.0/10"));
+}
+
+#[test]
+fn a_network_that_nobody_names_is_refused() {
+    let told = written(&CreateOptions { networking: Some("external".to_owned()), ..demo() });
+    assert!(told.starts_with("--networking: `external` is not known\n"), "{told}");
+}
+
+#[test]
+fn every_group_says_its_name_in_kops_s_label() {
+    let manifests = create(&demo()).unwrap();
+    assert!(manifests.instance_groups.len() > 2);
+    for group in manifests.instance_groups {
+        let labels = group.spec.node_labels.unwrap_or_default();
+        let label = labels.get("kops.k8s.io/instancegroup");
+        assert_eq!(label, group.metadata.name.as_ref());
+    }
+    assert_eq!(manifests.cluster.spec.iam.unwrap().allow_container_registry, Some(true));
+}
+
 /// Names and ranges of the subnets that flags make.
 fn subnets(options: &CreateOptions) -> Vec<(String, String)> {
     let manifests = create(options).unwrap_or_else(|problems| panic!("{problems}"));
