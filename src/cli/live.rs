@@ -10,7 +10,7 @@ use crate::health::Unanswered;
 use crate::kube::{self, Kubernetes, endpoint};
 use crate::pki::client;
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, SecretsError, Store};
+use crate::state::{ClusterState, SecretsError, StateError, Store};
 
 /// How long the certificate is good that a command makes for itself: longer than any command runs.
 const LIFETIME: Duration = Duration::from_hours(12);
@@ -32,6 +32,11 @@ impl Live {
         let cluster = state.read().await?.complete()?;
         let clients = context.clients(Some(&cluster.region)).await;
         Ok(Self { cluster, clients, state })
+    }
+
+    /// Whether it was ever begun to bring the cluster to AWS.
+    pub(crate) async fn was_begun(&self) -> Result<bool, StateError> {
+        self.state.was_begun().await
     }
 
     /// The state.

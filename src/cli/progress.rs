@@ -86,7 +86,8 @@ pub(crate) fn shortfall(summary: &Summary) -> String {
     text
 }
 
-fn steps(count: usize) -> String {
+/// So many steps, in words.
+pub(crate) fn steps(count: usize) -> String {
     if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }
 
@@ -107,5 +108,13 @@ fn past(step: &Step) -> &'static str {
         "update" => "changed ",
         "replace" => "replaced",
         _ => "deleted ",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn one_step_is_one_step() {
+        assert_eq!([0, 1, 2].map(super::steps), ["0 steps", "1 step", "2 steps"]);
     }
 }

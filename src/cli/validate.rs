@@ -13,7 +13,7 @@ use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::live::Live;
 use super::output::{self, Format, Table};
-use crate::health::{Check, NodeLine, Observer, Outcome, Report, Unanswered, evaluate};
+use crate::health::{Check, Kind, NodeLine, Observer, Outcome, Report, Unanswered, evaluate};
 use crate::kube::Kubernetes;
 use crate::spec::cluster::Cluster;
 use crate::spec::to_yaml;
@@ -47,8 +47,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Err(refusal.hint("add --wait 10m").into());
     }
     let live = Live::open(context, args.cluster.as_deref()).await?;
-    let progress = args.wait.map(|_| Progress::new());
-    let report = watch(&live, &args, progress).await?;
+    // What nobody has begun to make doesn't come by waiting.
+    let begun = live.was_begun().await?;
+    let wait = args.wait.filter(|_| begun);
+    let progress = wait.map(|_| Progress::new());
+    let report = watch(&live, &args, wait.unwrap_or_default(), progress).await?;
     match args.output {
         Format::Table => output::print(&table(&live.cluster, &report))?,
         Format::Yaml => output::print(&to_yaml(&Document::new(&live.cluster, &report)))?,
@@ -60,15 +63,25 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     for hint in hints(&report) {
         output::say(&format!("hint: {hint}"));
     }
-    if let Some(wait) = args.wait {
+    if !begun {
+        output::say(&format!(
+            "nothing of `{}` has been applied yet, so that there is nothing to wait for",
+            live.cluster.name
+        ));
+    } else if let Some(wait) = wait {
         output::say(&format!("the cluster is not healthy after {}", humantime::format_duration(wait)));
     }
     Ok(Exit::Pending)
 }
 
 /// Looks until the cluster has been healthy often enough or the time is up, and returns what was seen last.
-async fn watch(live: &Live, args: &Args, mut progress: Option<Progress>) -> anyhow::Result<Report> {
-    let deadline = Instant::now() + args.wait.unwrap_or_default();
+async fn watch(
+    live: &Live,
+    args: &Args,
+    wait: Duration,
+    mut progress: Option<Progress>,
+) -> anyhow::Result<Report> {
+    let deadline = Instant::now() + wait;
     let time_left = || deadline.saturating_duration_since(Instant::now());
     let mut observer = Observer::new(live.clients.clone(), live.store().clone());
     let mut api = live.connect().await?;
@@ -117,7 +130,7 @@ async fn watch(live: &Live, args: &Args, mut progress: Option<Progress>) -> anyh
 struct Progress {
     begun: Instant,
     bar: Option<ProgressBar>,
-    said: BTreeMap<(&'static str, String), String>,
+    said: Problems,
 }
 
 impl Progress {
@@ -130,12 +143,13 @@ impl Progress {
     }
 
     fn show(&mut self, report: &Report) {
-        let problems: BTreeMap<_, _> = report
+        let problems: Problems = report
             .problems()
-            .map(|check| ((check.kind.name(), check.name.clone()), why(check).to_owned()))
+            .map(|check| ((check.kind.name(), check.name.clone()), Said::of(check)))
             .collect();
         if let Some(bar) = &self.bar {
-            let first = problems.values().next().map(|why| format!(", first: {why}")).unwrap_or_default();
+            let first = problems.values().next().map(|said| format!(", first: {}", said.why));
+            let first = first.unwrap_or_default();
             let all = report.checks.len();
             bar.set_message(format!("{} of {all} checks pass{first}", all - problems.len().min(all)));
         } else {
@@ -163,13 +177,34 @@ impl Drop for Progress {
     }
 }
 
-type Problems = BTreeMap<(&'static str, String), String>;
+type Problems = BTreeMap<(&'static str, String), Said>;
+
+/// What is told of a check while it is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Said {
+    why: String,
+    /// What makes it news: nodes and pods on their way pass through states that concern nobody who waits, so that one
+    /// of them is told once, and again only when it fails. How far a machine's boot is, is told step by step.
+    news: String,
+}
+
+impl Said {
+    fn of(check: &Check) -> Self {
+        let why = why(check).to_owned();
+        let on_its_way =
+            matches!((check.kind, &check.outcome), (Kind::Node | Kind::Pod, Outcome::Wait { .. }));
+        Self { news: if on_its_way { String::new() } else { why.clone() }, why }
+    }
+}
 
 /// What to tell of two looks: what is newly or otherwise in the way, and what isn't any more.
 fn changes(before: &Problems, now: &Problems) -> Vec<String> {
-    let new = now.iter().filter(|(check, why)| before.get(*check) != Some(*why));
+    let told = |check| before.get(check).map(|said: &Said| &said.news);
+    let new = now.iter().filter(|(check, said)| told(*check) != Some(&said.news));
     let gone = before.keys().filter(|check| !now.contains_key(*check));
-    new.map(|(_, why)| why.clone()).chain(gone.map(|(kind, name)| format!("{kind} {name} is fine"))).collect()
+    new.map(|(_, said)| said.why.clone())
+        .chain(gone.map(|(kind, name)| format!("{kind} {name} is fine")))
+        .collect()
 }
 
 fn why(check: &Check) -> &str {
@@ -278,7 +313,6 @@ mod tests {
 
     use super::*;
     use crate::assets::sample;
-    use crate::health::Kind;
 
     #[test]
     fn a_healthy_cluster_is_shown_as_kops_shows_it() {
@@ -330,14 +364,33 @@ mod tests {
 
     #[test]
     fn a_look_tells_only_what_is_new() {
+        let said = |why: &str| Said { why: why.to_owned(), news: why.to_owned() };
         let problems = |of: &[(&'static str, &str, &str)]| -> Problems {
-            of.iter().map(|(kind, name, why)| ((*kind, (*name).to_owned()), (*why).to_owned())).collect()
+            of.iter().map(|(kind, name, why)| ((*kind, (*name).to_owned()), said(why))).collect()
         };
         let before =
             problems(&[("Node", "a", "not ready"), ("Node", "b", "not ready"), ("Pod", "c", "pending")]);
         let now = problems(&[("Node", "a", "not ready"), ("Pod", "c", "crashes")]);
         assert_eq!(changes(&before, &now), ["crashes", "Node b is fine"]);
         assert!(changes(&now, &now).is_empty());
+    }
+
+    #[test]
+    fn a_pod_on_its_way_is_told_once_and_again_when_it_fails() {
+        let pod = |outcome| Check { kind: Kind::Pod, outcome, ..waiting() };
+        let wait = |why: &str| Outcome::Wait { why: why.to_owned() };
+        let fail = |why: &str| Outcome::Fail { why: why.to_owned(), hint: None };
+        let seen = |check: Check| Problems::from([(("Pod", "dns".to_owned()), Said::of(&check))]);
+        let looks = ["", "pending", "pulls", "crashes", "crashes"].map(|why| match why {
+            "" => Problems::new(),
+            "crashes" => seen(pod(fail(why))),
+            why => seen(pod(wait(why))),
+        });
+        let told: Vec<_> = looks.windows(2).flat_map(|pair| changes(&pair[0], &pair[1])).collect();
+        assert_eq!(told, ["pending", "crashes"]);
+        // A boot's steps are what the reader waits for.
+        let booting = |why: &str| seen(Check { outcome: wait(why), ..waiting() });
+        assert_eq!(changes(&booting("at a"), &booting("at b")), ["at b"]);
     }
 
     fn report(problems: &[Check]) -> Report {

@@ -336,11 +336,40 @@ fn readiness(node: &Node, master: bool) -> Outcome {
     let subject = format!("node \"{}\" of role \"{}\" is not ready", node.name, role_name(master));
     match &node.ready {
         Ready::Yes => Outcome::Pass,
-        Ready::No(why) => Outcome::Wait { why: format!("{subject}: {why}") },
+        Ready::No(why) => Outcome::Wait { why: format!("{subject}: {}", not_ready(why)) },
         Ready::Unknown(why) => Outcome::Fail {
             why: format!("{subject}: {why}"),
             hint: Some(format!("`kubectl describe node {}` shows since when, and its events", node.name)),
         },
+    }
+}
+
+/// What a kubelet says of itself while it starts, by some words of it, and what that means for who waits.
+const STARTING: [(&str, &str); 8] = [
+    ("network not ready", NO_NETWORK),
+    ("cni plugin not initialized", NO_NETWORK),
+    ("CSINode", "its kubelet starts"),
+    ("runtime status check may not have completed", "its kubelet starts"),
+    ("pleg has yet to be successful", "its kubelet starts"),
+    ("nodes have not yet been read", "its kubelet starts"),
+    ("cannot construct node object", "its kubelet starts"),
+    ("node is shutting down", "it shuts down"),
+];
+const NO_NETWORK: &str = "its pods have no network yet";
+
+/// A kubelet's list of its own conditions in the reader's words. What isn't known to pass is told as it is.
+fn not_ready(why: &str) -> String {
+    let list = why.strip_prefix("KubeletNotReady: ").unwrap_or(why);
+    let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list);
+    let (known, others): (Vec<_>, Vec<_>) = list
+        .split(", ")
+        .map(|part| (part, STARTING.iter().find(|(words, _)| part.contains(words))))
+        .partition(|(_, known)| known.is_some());
+    let first = STARTING.iter().find(|row| known.iter().any(|(_, known)| *known == Some(*row)));
+    match first {
+        Some((_, meaning)) if others.is_empty() => (*meaning).to_owned(),
+        _ if others.is_empty() => why.to_owned(),
+        _ => others.iter().map(|(part, _)| *part).collect::<Vec<_>>().join(", "),
     }
 }
 

@@ -95,10 +95,10 @@ fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
     let defects: [Defect; 9] = [
         (
             "not ready",
-            |s| view(s).nodes[1].ready = Ready::No("KubeletNotReady: cni".into()),
+            |s| view(s).nodes[1].ready = Ready::No("KubeletNotReady: no disk".into()),
             Kind::Node,
             "wait",
-            "of role \"node\" is not ready: KubeletNotReady: cni",
+            "of role \"node\" is not ready: no disk",
         ),
         (
             "unheard of",
@@ -138,6 +138,31 @@ fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
         ("orphan", |s| dns(s).node = Some("i-gone".into()), Kind::Pod, "wait", "on a node that is gone"),
     ];
     expect_each_to_be_said(&defects);
+}
+
+#[test]
+fn what_a_starting_kubelet_says_of_itself_is_told_in_the_reader_s_words() {
+    let network = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+                   message:Network plugin returns error: cni plugin not initialized";
+    let started = "container runtime status check may not have completed yet";
+    for (said, told) in [
+        (format!("KubeletNotReady: {network}"), "its pods have no network yet"),
+        (
+            format!("KubeletNotReady: [{started}, {network}, CSINode is not yet initialized]"),
+            "its pods have no network yet",
+        ),
+        (format!("KubeletNotReady: [{started}, CSINode is not yet initialized]"), "its kubelet starts"),
+        (
+            "KubeletNotReady: nodes have not yet been read at least once, cannot construct node object"
+                .to_owned(),
+            "its kubelet starts",
+        ),
+        (format!("KubeletNotReady: [{started}, container runtime is down]"), "container runtime is down"),
+        ("SomethingElse: a, b".to_owned(), "SomethingElse: a, b"),
+        (String::new(), ""),
+    ] {
+        assert_eq!(not_ready(&said), told, "{said}");
+    }
 }
 
 #[test]

@@ -154,6 +154,12 @@ impl ClusterState {
         }
     }
 
+    /// Whether it was ever begun to bring the specification to AWS.
+    pub async fn was_begun(&self) -> Result<bool, StateError> {
+        let (numbers, applied) = futures::future::try_join(self.revision_numbers(), self.applied()).await?;
+        Ok(applied.is_some() || !numbers.is_empty())
+    }
+
     /// The number of the revision that AWS was last brought to, if there is one.
     pub async fn applied(&self) -> Result<Option<u64>, StateError> {
         let key = layout::applied(self.name());
