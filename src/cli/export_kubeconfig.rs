@@ -16,7 +16,7 @@ use crate::spec::cluster::Cluster;
 use crate::state::{Holder, Secrets};
 
 /// How long an administrator's certificate is good if nothing else is said: as with kops, a working day and a night.
-const LIFETIME: &str = "18h";
+pub(super) const LIFETIME: &str = "18h";
 
 /// The longest: what can't be revoked must not last.
 const LONGEST: Duration = Duration::from_hours(24 * 30);
@@ -45,9 +45,6 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let server =
         if let Some(server) = args.api_server { server } else { server_of(context, &cluster).await? };
     write(args.kubeconfig, &cluster.name, server, &secrets, args.admin)?;
-    if args.admin.is_none() {
-        output::say("warning: exported without a credential; use --admin to make one");
-    }
     Ok(Exit::Done)
 }
 
@@ -62,7 +59,7 @@ async fn server_of(context: &Context, cluster: &Cluster) -> anyhow::Result<Strin
 }
 
 /// Writes a cluster into the kubeconfig and makes it the current one; with a lifetime, an administrator's certificate
-/// too.
+/// too. Without one a credential that is there stays as it is, and that there is none is said.
 pub(super) fn write(
     path: Option<PathBuf>,
     cluster: &str,
@@ -84,6 +81,11 @@ pub(super) fn write(
     };
     kubeconfig::add(&path, &entry)?;
     output::say(&format!("Exported kubeconfig: {} now talks to {cluster} by default.", path.display()));
+    if !kubeconfig::has_credential(&path, cluster) {
+        output::say(&format!(
+            "warning: exported without a credential; `windlass export kubeconfig {cluster} --admin` makes one"
+        ));
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::holding::{OnInterrupt, holding};
-use super::progress::{Progress, shortfall};
+use super::progress::{Progress, shortfall, steps};
 use super::{export_kubeconfig, output, wish};
 use crate::apply::{self, Run};
 use crate::cloud::{self, Identities};
@@ -33,18 +33,17 @@ pub(crate) struct Args {
     /// Exit with 2 when there is something to change and --yes is not given
     #[arg(long)]
     detailed_exitcode: bool,
-    /// How long the administrator's certificate in the kubeconfig is good for
+    /// With --yes, make an administrator's certificate for the kubeconfig, for 18 hours or as long as said
     #[arg(
         long,
         value_name = "DURATION",
         num_args = 0..=1,
         require_equals = true,
-        default_value = "18h",
-        default_missing_value = "18h",
+        default_missing_value = export_kubeconfig::LIFETIME,
         value_parser = export_kubeconfig::lifetime
     )]
-    admin: Duration,
-    /// Whether --yes writes the cluster into the kubeconfig
+    admin: Option<Duration>,
+    /// Whether --yes writes the cluster into the kubeconfig; with --admin it does in any case
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     create_kube_config: bool,
 }
@@ -67,7 +66,7 @@ impl Args {
             yes: true,
             output: Format::Text,
             detailed_exitcode: false,
-            admin: ADMIN_LIFETIME,
+            admin: Some(ADMIN_LIFETIME),
             create_kube_config: true,
         }
     }
@@ -76,7 +75,7 @@ impl Args {
 impl Args {
     /// What `rollback` goes on with: the plan is only shown.
     pub(super) fn show(cluster: String) -> Self {
-        Self { yes: false, ..Self::apply(cluster) }
+        Self { yes: false, admin: None, ..Self::apply(cluster) }
     }
 }
 
@@ -146,7 +145,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
             return Err(incomplete(context, state, &summary));
         }
         state.mark_applied(revision).await?;
-        output::say(&format!("Done: {} steps in {:.0} s.", summary.done, summary.took.as_secs_f64()));
+        output::say(&format!("Done: {} in {:.0} s.", steps(summary.done), summary.took.as_secs_f64()));
     } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
         state.mark_applied(revision).await?;
     }
@@ -162,11 +161,11 @@ async fn finish(
     nothing_done: bool,
 ) -> anyhow::Result<Exit> {
     let cluster: &Cluster = &grounds.cluster;
-    if args.create_kube_config {
+    if args.create_kube_config || args.admin.is_some() {
         match endpoint::address(&grounds.clients, cluster).await? {
             Some(address) => {
                 let server = endpoint::kubeconfig_server(cluster, address);
-                export_kubeconfig::write(None, &cluster.name, server, secrets, Some(args.admin))?;
+                export_kubeconfig::write(None, &cluster.name, server, secrets, args.admin)?;
             }
             None => output::say("The kubeconfig was not written: the API has no address yet."),
         }

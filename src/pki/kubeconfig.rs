@@ -114,6 +114,11 @@ pub fn remove(path: &Path, name: &str) -> Result<bool, KubeconfigError> {
     Ok(found)
 }
 
+/// Whether the file has a credential for a cluster, of whatever age.
+pub fn has_credential(path: &Path, name: &str) -> bool {
+    read(path).is_ok_and(|config| find(&config, "users", name).is_some())
+}
+
 /// The name of the current context, if there is one.
 pub fn current_context(path: &Path) -> Option<String> {
     let config = read(path).ok()?;
