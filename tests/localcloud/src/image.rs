@@ -309,6 +309,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn no_limit_of_a_unit_is_one_that_systemd_can_t_read() {
+        let limits: Vec<(&str, &str)> = FILES
+            .iter()
+            .flat_map(|(_, _, text)| text.lines())
+            .filter(|line| line.starts_with("Limit"))
+            .filter_map(|line| line.split_once('='))
+            .collect();
+        assert!(limits.len() >= 6, "{limits:?}");
+        let readable = |value: &str| value == "infinity" || value.parse::<u64>().is_ok();
+        assert!(limits.iter().all(|(_, value)| readable(value)), "{limits:?}");
+    }
+
+    #[test]
     fn the_image_s_containerd_configuration_keeps_what_the_harness_does_not_name() {
         let image = "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"pause:3\"\n\
                      [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]\nSystemdCgroup = true\n";

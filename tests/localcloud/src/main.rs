@@ -89,6 +89,7 @@ enum Output {
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(colours_on(&std::io::stderr()))
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
@@ -100,6 +101,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether log lines are coloured: on a terminal, unless `NO_COLOR` is set (no-color.org).
+fn colours_on(stream: &impl std::io::IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn run(cli: Cli) -> Result<()> {
@@ -280,4 +286,15 @@ fn shell(directory: &Path, instance: &str, command: &[String]) -> Result<()> {
 fn print(text: &str) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_terminal_gets_no_colours() {
+        let file = tempfile::tempfile().expect("a file");
+        assert!(!colours_on(&file));
+    }
 }
