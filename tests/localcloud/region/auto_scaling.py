@@ -382,8 +382,11 @@ def create_or_update_tags(region: Region, params: dict[str, Any]) -> None:
 
 @action("autoscaling", "DeleteTags")
 def delete_tags(region: Region, params: dict[str, Any]) -> None:
+    """A tag that is given with a value goes only where it has that value, as EC2's do."""
     for tag in params.get("Tags") or []:
-        find(region, tag.get("ResourceId")).tags.pop(tag["Key"], None)
+        held = find(region, tag.get("ResourceId")).tags
+        if tag.get("Value") in (None, held.get(tag["Key"], {}).get("Value")):
+            held.pop(tag["Key"], None)
 
 
 def _describe_tags(group: Group) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from . import images, machines, world
+from . import images, machines, volumes, world
 from .errors import AwsError
 from .inventory import inventory
 from .reconcile import reconcile
@@ -107,15 +107,21 @@ def _credentials(region: Region, environ: Any, body: bytes, instance_id: str) ->
 
 
 def _register_image(region: Region, environ: Any, body: bytes) -> Any:
-    asked = {"architecture": images.ARCHITECTURES[0], "rootDeviceName": images.ROOT_DEVICE, "description": None, "tags": {}}
+    asked = {"architecture": images.ARCHITECTURES[0], "rootDeviceName": images.ROOT_DEVICE, "description": None, "tags": {}, "owner": None}
     asked |= _object(body)
-    if unknown := asked.keys() - {"name", "architecture", "rootDeviceName", "description", "tags"}:
+    if unknown := asked.keys() - {"name", "architecture", "rootDeviceName", "description", "tags", "owner"}:
         raise BadRequest(f"unknown fields of an image: {', '.join(sorted(unknown))}")
     if not asked.get("name"):
         raise BadRequest("an image has a name")
     with region.lock:
         image = images.register(
-            region, asked["name"], asked["architecture"], asked["rootDeviceName"], asked["description"], asked["tags"]
+            region,
+            asked["name"],
+            asked["architecture"],
+            asked["rootDeviceName"],
+            asked["description"],
+            asked["tags"],
+            asked["owner"],
         )
         return {"imageId": image.id}
 
@@ -166,6 +172,18 @@ def _authentication(region: Region, environ: Any, body: bytes) -> Any:
     return {"enforce": enforce}
 
 
+def _slow_modifications(region: Region, environ: Any, body: bytes) -> Any:
+    """Whether modifications of volumes take for ever; when they no longer do, those under way are done."""
+    slow = _object(body).get("slow")
+    if not isinstance(slow, bool):
+        raise BadRequest('{"slow": true or false} is wanted')
+    with region.lock:
+        region.slow_modifications = slow
+        for volume in [] if slow else region.ec2.volumes.values():
+            volumes.finish_modification(volume)
+    return {"slow": slow}
+
+
 def _reconcile(region: Region, environ: Any, body: bytes) -> Any:
     reconcile(region)
     return {}
@@ -185,6 +203,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/instances/([^/]+)/console", _console),
     ("GET", "/instances/([^/]+)/credentials", _credentials),
     ("POST", "/volumes/([^/]+)/attachment", _attachment),
+    ("POST", "/modifications", _slow_modifications),
     ("POST", "/images", _register_image),
     ("GET", "/journal", _journal),
     ("DELETE", "/journal", _forget_journal),

@@ -26,7 +26,7 @@ FILTERS = {
         "route.nat-gateway-id",
         "owner-id",
     },
-    "DescribeSecurityGroups": {"group-id", "group-name", "vpc-id", "description", "owner-id", "ip-permission.group-id"},
+    "DescribeSecurityGroups": {"group-id", "group-name", "vpc-id", "description", "owner-id", "ip-permission.group-id", "egress.ip-permission.group-id"},
     "DescribeKeyPairs": {"key-name", "key-pair-id", "fingerprint"},
     "DescribeAvailabilityZones": {"zone-id", "zone-name", "zone-type", "region-name", "state"},
     "DescribeInstanceTypeOfferings": {"instance-type", "location"},

@@ -20,7 +20,7 @@ from .protocol import Call, parse_params, read_call, render_error, render_result
 from .state import Region
 
 Response = tuple[int, dict[str, str], bytes]
-REGIONAL = {"ec2", "autoscaling", "elbv2"}
+REGIONAL = {"ec2", "autoscaling", "elb", "elbv2"}
 OF_THE_WORLD = {"ec2", "autoscaling", "iam"}  # what the machines and Auto Scaling look at
 WHOLE = {"autoscaling", "sts"}  # nothing of these is left to moto
 

@@ -82,7 +82,8 @@ def needs(region: Region, call: Call) -> Iterator[Need]:
     elif call.service == "route53":
         yield f"route53:{call.action}", _route53_resource(call), {}
     else:
-        yield f"{call.service}:{call.action}", "*", {}
+        prefix = "elasticloadbalancing" if call.service in ("elb", "elbv2") else call.service
+        yield f"{prefix}:{call.action}", "*", {}
 
 
 def _s3(call: Call) -> Iterator[Need]:

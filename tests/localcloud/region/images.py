@@ -33,18 +33,28 @@ class Image:
 
 
 def register(
-    region: Region, name: str, architecture: str, root_device: str, description: str | None, given_tags: dict[str, str]
+    region: Region,
+    name: str,
+    architecture: str,
+    root_device: str,
+    description: str | None,
+    given_tags: dict[str, str],
+    owner: str | None = None,
 ) -> Image:
-    """Registers an image owned by the account. Fails with InvalidAMIName.Duplicate when the name is taken."""
+    """Registers an image owned by the account, or one that another owner shares with it, whose tags it doesn't see.
+
+    Fails with InvalidAMIName.Duplicate when the name is taken.
+    """
+    owner = owner or region.account
     if architecture not in ARCHITECTURES:
         raise AwsError("InvalidParameterValue", f"Value ({architecture}) for parameter architecture is invalid.")
     for image in region.ec2.amis.values():
-        if image.name == name:
+        if image.name == name and image.owner == owner:
             raise AwsError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {image.id}")
-    image = Image(random_ami_id(), name, architecture, region.account, now(), random_snapshot_id(), root_device)
+    image = Image(random_ami_id(), name, architecture, owner, now(), random_snapshot_id(), root_device)
     image.description = description
     region.ec2.amis[image.id] = image
-    tags.apply(region, image.id, given_tags)
+    tags.apply(region, image.id, given_tags if owner == region.account else {})
     return image
 
 
@@ -93,13 +103,14 @@ FILTERS = {
 
 @action("ec2", "DescribeImages")
 def describe_images(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """Images of other owners don't exist here: an owner other than `self` finds nothing."""
+    """Without an owner, every image that the account may use: its own, and what is shared with it."""
     asked = [find(region, image_id) for image_id in params.get("ImageIds") or []]
     owners = {region.account if owner == "self" else owner for owner in params.get("Owners") or []}
     rows = [
         _describe(region, image)
         for image in asked or list(region.ec2.amis.values())
         if (not owners or image.owner in owners)
+        and (not params.get("ExecutableUsers") or image.owner != region.account)
         and matches(image, params.get("Filters"), FILTERS, tags.of(region, image.id), "DescribeImages")
     ]
     return paginate("Images", rows, params)

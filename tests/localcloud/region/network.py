@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.subnets import SubnetBackend
 
-from . import network_interfaces, tags
+from . import load_balancers, network_interfaces, tags
 from .actions import action, check
 from .errors import AwsError, dependency_violation
 from .state import Region
@@ -63,7 +63,7 @@ def _interfaces_of(region: Region, vpc_id: str) -> list[Any]:
 def check_delete_subnet(region: Region, params: dict[str, Any], action: str) -> None:
     """A subnet with network interfaces stays; otherwise its route table association goes with it (API_DeleteSubnet)."""
     subnet = region.ec2.get_subnet(params.get("SubnetId"))
-    if any(one.subnet is subnet for one in region.ec2.enis.values()):
+    if any(one.subnet is subnet for one in region.ec2.enis.values()) or load_balancers.use_subnet(region, subnet.id):
         raise dependency_violation(f"The subnet '{subnet.id}' has dependencies and cannot be deleted.")
     for table in region.ec2.route_tables.values():
         table._associations = {key: target for key, target in table._associations.items() if target != subnet.id}
@@ -78,7 +78,7 @@ def check_delete_vpc(region: Region, params: dict[str, Any], action: str) -> Non
     backend = region.ec2
     attached = any(gateway.vpc and gateway.vpc.id == vpc_id for gateway in backend.internet_gateways.values())
     others = [group for group in backend.groups.get(vpc_id, {}).values() if group.name != "default"]
-    if attached or others or _interfaces_of(region, vpc_id):
+    if attached or others or _interfaces_of(region, vpc_id) or load_balancers.use_vpc(region, vpc_id):
         raise dependency_violation(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
 
 
@@ -102,6 +102,8 @@ def check_attach_gateway(region: Region, params: dict[str, Any], action: str) ->
 def check_detach_gateway(region: Region, params: dict[str, Any], action: str) -> None:
     """Not while the VPC has running instances with public addresses (API_DetachInternetGateway)."""
     vpc_id = params.get("VpcId")
+    if load_balancers.use_vpc(region, vpc_id):
+        raise dependency_violation(f"Network {vpc_id} has some mapped public address(es).")
     for interface in _interfaces_of(region, vpc_id):
         if any(network_interfaces.association(region, interface, ip) for ip in interface.private_ips):
             raise dependency_violation(

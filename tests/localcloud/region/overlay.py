@@ -28,3 +28,4 @@ def install() -> None:
     network.install()
     route53.install()
     s3.install()
+    security_groups.install()

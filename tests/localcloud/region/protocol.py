@@ -24,6 +24,7 @@ SERVICE_OF_VERSION = {
     "2011-01-01": "autoscaling",
     "2010-05-08": "iam",
     "2011-06-15": "sts",
+    "2012-06-01": "elb",
     "2015-12-01": "elbv2",
 }
 SERVICE_OF_SIGNING_NAME = {"elasticloadbalancing": "elbv2"}
@@ -88,6 +89,8 @@ def _read_scope(call: Call) -> None:
     if scope:
         call.access_key, _, call.signed_region, signing_name = scope.groups()
         call.service = SERVICE_OF_SIGNING_NAME.get(signing_name, signing_name)
+        if call.service == "elbv2":  # both generations of load balancers sign with one name
+            call.service = SERVICE_OF_VERSION.get(_form(call).get("Version", ""), call.service)
     elif version := _form(call).get("Version"):
         call.service = SERVICE_OF_VERSION.get(version, "s3")
     elif call.path.startswith("/2013-04-01/"):

@@ -3,9 +3,9 @@
 from ipaddress import ip_network
 from typing import Any
 
-from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 
-from . import tags
+from . import load_balancers, tags
 from .actions import action
 from .errors import AwsError, dependency_violation
 from .filters import matches, paginate, require_known
@@ -15,6 +15,23 @@ LIMIT = 60
 PROTOCOLS = {"6": "tcp", "17": "udp", "1": "icmp", "58": "icmpv6", "all": "-1"}
 WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")
 Rule = dict[str, Any]
+
+
+def install() -> None:
+    """Patches moto: the description of a rule for a prefix list is part of DescribeSecurityGroups' answer, too."""
+    flattened = SecurityGroup._flattened_rules
+
+    def with_descriptions(self: Any, rules: list[SecurityGroupRule]) -> Any:
+        views = flattened(self, rules)
+        for view in views:
+            for item in view.prefix_list_ids:
+                known = [rule for rule in rules if _identity(rule)[:3] == (view.ip_protocol, view.from_port, view.to_port)]
+                said = [rule.prefix_list_description for rule in known if rule.prefix_list_id == item["PrefixListId"]]
+                if said and said[0]:
+                    item["Description"] = said[0]
+        return views
+
+    SecurityGroup._flattened_rules = with_descriptions
 
 
 def _find(region: Region, params: dict[str, Any]) -> Any:
@@ -160,6 +177,31 @@ def revoke_security_group_egress(region: Region, params: dict[str, Any]) -> dict
     return _revoke(region, params, egress=True)
 
 
+def _describe_rules(region: Region, params: dict[str, Any], egress: bool) -> dict[str, Any]:
+    """Sets the descriptions of rules that are there (API_UpdateSecurityGroupRuleDescriptionsIngress)."""
+    group = _find(region, params)
+    existing = {_identity(rule): rule for rule in (group.egress_rules if egress else group.ingress_rules)}
+    wanted = [_make(region, group, rule, egress) for rule in _expand(region, params)]
+    if missing := [rule for rule in wanted if _identity(rule) not in existing]:
+        raise AwsError("InvalidPermission.NotFound", f"The specified rule {_identity(missing[0])} does not exist.")
+    for rule in wanted:
+        tags.forget(region, rule.id)
+        known = existing[_identity(rule)]
+        known.ip_range, known.source_group = rule.ip_range, rule.source_group
+        known.prefix_list_description = rule.prefix_list_description
+    return {"Return": True}
+
+
+@action("ec2", "UpdateSecurityGroupRuleDescriptionsIngress")
+def update_descriptions_ingress(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    return _describe_rules(region, params, egress=False)
+
+
+@action("ec2", "UpdateSecurityGroupRuleDescriptionsEgress")
+def update_descriptions_egress(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    return _describe_rules(region, params, egress=True)
+
+
 @action("ec2", "ModifySecurityGroupRules")
 def modify_security_group_rules(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """Replaces rules in place: the id stays, everything else is as the request says (API_ModifySecurityGroupRules)."""
@@ -198,7 +240,7 @@ def delete_security_group(region: Region, params: dict[str, Any]) -> dict[str, A
     group = _find(region, params)
     if group.name == "default":
         raise AwsError("CannotDelete", f'the specified group: "{group.id}" name: "default" cannot be deleted by a user')
-    used = any(group in interface.groups for interface in region.ec2.enis.values())
+    used = any(group in interface.groups for interface in region.ec2.enis.values()) or load_balancers.use_group(region, group.id)
     referenced = any(
         rule.source_group.get("GroupId") == group.id
         for other in _all(region)

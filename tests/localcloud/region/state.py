@@ -59,6 +59,7 @@ class Region:
             self.journal.clear()
             self.machines_connected = False
             self.enforce_authentication = False
+            self.slow_modifications = False
             self.instances: dict[str, Any] = {}
             self.launch_templates: dict[str, Any] = {}
             self.auto_scaling_groups: dict[str, Any] = {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from moto.backends import get_backend
 from moto.ec2.utils import random_volume_id
 
 from . import tags
@@ -39,6 +40,16 @@ class Attachment:
 
 
 @dataclass(eq=False)
+class Modification:
+    """A change that was asked for. Until it is done the volume is described as it was."""
+
+    since: datetime
+    original: tuple[int, str, int | None, int | None]
+    target: tuple[int, str, int | None, int | None]
+    done: bool
+
+
+@dataclass(eq=False)
 class Volume:
     """An EBS volume."""
 
@@ -53,6 +64,7 @@ class Volume:
     throughput: int | None = None
     snapshot: str | None = None
     attachment: Attachment | None = None
+    modification: Modification | None = None
 
     @property
     def state(self) -> str:
@@ -77,7 +89,7 @@ def create(region: Region, specification: dict[str, Any], zone: str) -> Volume:
             raise AwsError("InvalidParameterValue", f"Iops {iops} or throughput {throughput} is outside the range of gp3.")
     elif throughput:
         raise AwsError("InvalidParameterCombination", f"The parameter throughput is not supported for {kind} volumes.")
-    key = specification.get("KmsKeyId")
+    key = _key_arn(region, specification.get("KmsKeyId"))
     encrypted = bool(specification.get("Encrypted"))
     if key and not encrypted:
         raise AwsError("InvalidParameterDependency", "The parameter KmsKeyId requires the parameter Encrypted to be set.")
@@ -88,6 +100,14 @@ def create(region: Region, specification: dict[str, Any], zone: str) -> Volume:
     )
     region.ec2.volumes[volume.id] = volume
     return volume
+
+
+def _key_arn(region: Region, key: str | None) -> str | None:
+    """A volume is described with its key's ARN, however the key was named (API_CreateVolume)."""
+    if key is None or ":key/" in key:
+        return key
+    backend = get_backend("kms")[region.account][region.name]
+    return backend.describe_key(key).arn
 
 
 def find(region: Region, volume_id: str | None) -> Volume:
@@ -140,25 +160,54 @@ def modify_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     size = params.get("Size") or volume.size
     if size < volume.size:
         raise AwsError("InvalidParameterValue", "New size cannot be smaller than existing size")
+    if volume.modification and not volume.modification.done:
+        raise AwsError("IncorrectModificationState", f"Volume {volume.id} is in modification state, which doesn't allow another")
     before = (volume.size, volume.kind, volume.iops, volume.throughput)
-    volume.size, volume.kind = size, params.get("VolumeType") or volume.kind
-    volume.iops, volume.throughput = params.get("Iops") or volume.iops, params.get("Throughput") or volume.throughput
+    kind, iops = params.get("VolumeType") or volume.kind, params.get("Iops") or volume.iops
+    target = (size, kind, iops, params.get("Throughput") or volume.throughput)
+    volume.modification = Modification(now(), before, target, done=False)
+    if not region.slow_modifications:
+        finish_modification(volume)
+    return {"VolumeModification": _describe_modification(volume)}
+
+
+def finish_modification(volume: Volume) -> None:
+    """A volume becomes what was asked for."""
+    if volume.modification:
+        volume.size, volume.kind, volume.iops, volume.throughput = volume.modification.target
+        volume.modification.done = True
+
+
+def _describe_modification(volume: Volume) -> dict[str, Any]:
+    change = volume.modification
+    names = ("Size", "VolumeType", "Iops", "Throughput")
     return {
-        "VolumeModification": {
-            "VolumeId": volume.id,
-            "ModificationState": "completed",
-            "OriginalSize": before[0],
-            "OriginalVolumeType": before[1],
-            "OriginalIops": before[2],
-            "OriginalThroughput": before[3],
-            "TargetSize": volume.size,
-            "TargetVolumeType": volume.kind,
-            "TargetIops": volume.iops,
-            "TargetThroughput": volume.throughput,
-            "Progress": 100,
-            "StartTime": now(),
-        }
+        "VolumeId": volume.id,
+        "ModificationState": "completed" if change.done else "modifying",
+        **{f"Original{name}": value for name, value in zip(names, change.original, strict=True)},
+        **{f"Target{name}": value for name, value in zip(names, change.target, strict=True)},
+        "Progress": 100 if change.done else 0,
+        "StartTime": change.since,
     }
+
+
+MODIFICATION_FILTERS = {
+    "volume-id": lambda volume: volume.id,
+    "modification-state": lambda volume: "completed" if volume.modification.done else "modifying",
+}
+
+
+@action("ec2", "DescribeVolumesModifications")
+def describe_volumes_modifications(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """Only of volumes that ever were modified (API_DescribeVolumesModifications)."""
+    rows = [
+        _describe_modification(volume)
+        for volume in region.ec2.volumes.values()
+        if volume.modification
+        and (not params.get("VolumeIds") or volume.id in params["VolumeIds"])
+        and matches(volume, params.get("Filters"), MODIFICATION_FILTERS, {}, "DescribeVolumesModifications")
+    ]
+    return paginate("VolumesModifications", rows, params)
 
 
 @action("ec2", "AttachVolume")

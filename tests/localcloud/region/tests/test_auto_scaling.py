@@ -261,3 +261,14 @@ def test_a_stopped_member_is_terminated_and_replaced(network: Any, autoscaling: 
     network.cloud.eventually(lambda: network.describe(first["InstanceId"])["State"]["Name"] == "terminated")
     (second,) = network.wait_for(autoscaling, 1)
     assert second["InstanceId"] != first["InstanceId"]
+
+
+def test_a_tag_that_is_named_with_another_value_stays(network: Any, autoscaling: Any) -> None:
+    """A tag to delete is named by its key; a value with it is a condition."""
+    network.auto_scaling_group(autoscaling)
+    tag = {"ResourceId": "nodes", "ResourceType": "auto-scaling-group", "Key": "team"}
+    autoscaling.create_or_update_tags(Tags=[{**tag, "Value": "a", "PropagateAtLaunch": True}])
+    for given, left in (({"Value": ""}, 1), ({}, 0)):
+        autoscaling.delete_tags(Tags=[{**tag, **given}])
+        group = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=["nodes"])["AutoScalingGroups"][0]
+        assert len([one for one in group["Tags"] if one["Key"] == "team"]) == left

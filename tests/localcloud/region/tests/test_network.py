@@ -172,3 +172,33 @@ def test_images_of_the_account_are_found_by_name_owner_and_tag(network: Any, ec2
     (image,) = ec2.describe_images(ImageIds=[network.image])["Images"]
     assert (image["RootDeviceName"], image["State"], image["CreationDate"][-1]) == ("/dev/xvda", "available", "Z")
     assert code_of(ec2.describe_images, ImageIds=["ami-00000000000000000"]) == "InvalidAMIID.NotFound"
+
+
+def test_a_load_balancer_holds_its_subnet_its_group_and_the_gateway(network: Any, ec2: Any, cloud: Any) -> None:
+    """Elastic Load Balancing has network interfaces in each of its subnets; both generations sign with one service name."""
+    newer, older = cloud.client("elbv2"), cloud.client("elb")
+    made = newer.create_load_balancer(Name="web", Subnets=network.subnets[:2], SecurityGroups=[network.group])
+    listener = {"Protocol": "tcp", "LoadBalancerPort": 80, "InstancePort": 80}
+    older.create_load_balancer(LoadBalancerName="old", Subnets=[network.subnets[0]], Listeners=[listener])
+    detach = {"InternetGatewayId": network.gateway, "VpcId": network.vpc}
+    for _ in range(2):
+        assert code_of(ec2.delete_subnet, SubnetId=network.subnets[0]) == "DependencyViolation"
+        assert code_of(ec2.detach_internet_gateway, **detach) == "DependencyViolation"
+        older.delete_load_balancer(LoadBalancerName="old")
+    assert code_of(ec2.delete_security_group, GroupId=network.group) == "DependencyViolation"
+    newer.delete_load_balancer(LoadBalancerArn=made["LoadBalancers"][0]["LoadBalancerArn"])
+    ec2.delete_subnet(SubnetId=network.subnets[0])
+    ec2.detach_internet_gateway(**detach)
+
+
+def test_rules_are_described_anew(network: Any, ec2: Any) -> None:
+    """API_UpdateSecurityGroupRuleDescriptionsIngress: of rules that are there."""
+    rule = {**SSH, "PrefixListIds": [{"PrefixListId": "pl-0123456789abcdef0"}]}
+    ec2.authorize_security_group_ingress(GroupId=network.group, IpPermissions=[rule])
+    said = {**SSH, "PrefixListIds": [{"PrefixListId": "pl-0123456789abcdef0", "Description": "mine"}]}
+    ec2.update_security_group_rule_descriptions_ingress(GroupId=network.group, IpPermissions=[said])
+    described = ec2.describe_security_groups(GroupIds=[network.group])["SecurityGroups"][0]["IpPermissions"]
+    assert described[0]["PrefixListIds"] == [{"PrefixListId": "pl-0123456789abcdef0", "Description": "mine"}]
+    other = {**SSH, "IpRanges": [{"CidrIp": "203.0.113.0/24", "Description": "mine"}]}
+    update = ec2.update_security_group_rule_descriptions_ingress
+    assert code_of(update, GroupId=network.group, IpPermissions=[other]) == "InvalidPermission.NotFound"

@@ -106,3 +106,15 @@ def test_with_machines_an_attachment_takes_its_time(network: Any, ec2: Any, volu
     ec2.detach_volume(VolumeId=volume)
     report("detached")
     assert state() == "available"
+
+
+def test_a_volume_is_described_as_it_was_until_its_modification_is_done(cloud: Any, ec2: Any, volume: str) -> None:
+    """EBS User Guide, "Monitor the progress of volume modifications"; one at a time (API_ModifyVolume)."""
+    cloud.control("POST", "/modifications", {"slow": True})
+    ec2.modify_volume(VolumeId=volume, Size=30)
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 20
+    under_way = ec2.describe_volumes_modifications(Filters=[{"Name": "modification-state", "Values": ["modifying"]}])
+    assert under_way["VolumesModifications"][0]["TargetSize"] == 30
+    assert code_of(ec2.modify_volume, VolumeId=volume, Size=40) == "IncorrectModificationState"
+    cloud.control("POST", "/modifications", {"slow": False})
+    assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 30
