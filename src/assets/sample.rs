@@ -3,7 +3,8 @@
 use windlass_bootstrap::config::Role;
 
 use crate::spec::cluster::{
-    Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, SshKey, Subnet, Volume,
+    Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, Permissions, SshKey,
+    Subnet, Volume,
 };
 
 /// One master, two nodes, in one zone.
@@ -28,6 +29,8 @@ pub(crate) fn cluster() -> Cluster {
         api: Api { access: Vec::new(), elastic_ip: true, dns: None, additional_sans: Vec::new(), port: 443 },
         ssh_access: Vec::new(),
         container_registry: false,
+        masters_may: Permissions::default(),
+        nodes_may: Permissions::default(),
         ssh_key: SshKey::None,
         etcd: vec![EtcdCluster {
             name: "main".to_owned(),

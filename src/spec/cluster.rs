@@ -1,7 +1,7 @@
 //! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
 //! and only this.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -31,6 +31,10 @@ pub struct Cluster {
     pub ssh_key: SshKey,
     /// Whether instances may read the account's ECR registries.
     pub container_registry: bool,
+    /// What masters may do in AWS besides what windlass allows them.
+    pub masters_may: Permissions,
+    /// What nodes may do in AWS besides what windlass allows them.
+    pub nodes_may: Permissions,
     /// The etcd clusters; this release has exactly one, `main`.
     pub etcd: Vec<EtcdCluster>,
     /// The network plug-in.
@@ -39,6 +43,16 @@ pub struct Cluster {
     pub cloud_labels: BTreeMap<String, String>,
     /// The instance groups, by name.
     pub instance_groups: Vec<InstanceGroup>,
+}
+
+/// What the instances of a role may do in AWS, as `externalPolicies` and `additionalPolicies` say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Permissions {
+    /// ARNs of managed policies.
+    pub attached: BTreeSet<String>,
+    /// Statements for the role's own policy.
+    pub statements: Vec<serde_json::Value>,
 }
 
 /// Address ranges.

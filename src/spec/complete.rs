@@ -9,7 +9,7 @@ use windlass_bootstrap::tags::INSTANCE_GROUP;
 use super::check::check;
 use super::cluster::{
     AccessSource, Api, ApiName, Cluster, DnsZone, EtcdCluster, EtcdMember, InstanceGroup, Network,
-    NetworkPlugin, SshKey, Subnet, Volume,
+    NetworkPlugin, Permissions, SshKey, Subnet, Volume,
 };
 use super::default::fill;
 use super::problem::{Problem, Problems};
@@ -81,11 +81,27 @@ fn convert(
         ssh_access: sources(spec.ssh_access.as_ref()?)?,
         ssh_key: ssh_key(spec, credentials),
         container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
+        masters_may: permissions(spec, &["control-plane", "master"])?,
+        nodes_may: permissions(spec, &["node"])?,
         etcd: spec.etcd_clusters.as_ref()?.iter().map(etcd_cluster).collect::<Option<_>>()?,
         plugin: plugin(spec.networking.as_ref()?)?,
         cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
         instance_groups,
     })
+}
+
+/// What the specification allows a role, which may be written under several names.
+fn permissions(spec: &v1alpha2::ClusterSpec, names: &[&str]) -> Option<Permissions> {
+    let mut permissions = Permissions::default();
+    for name in names {
+        let attached = spec.external_policies.as_ref().and_then(|policies| policies.get(*name));
+        permissions.attached.extend(attached.into_iter().flatten().cloned());
+        let statements = spec.additional_policies.as_ref().and_then(|policies| policies.get(*name));
+        if let Some(text) = statements {
+            permissions.statements.extend(super::check::statements(text).ok()?);
+        }
+    }
+    Some(permissions)
 }
 
 fn sources(texts: &[String]) -> Option<Vec<AccessSource>> {

@@ -4,7 +4,6 @@
 /// that has no row of its own.
 const HINTS: &[(&str, &str)] = &[
     ("spec.additionalNetworkCIDRs", "leave it out, and cut the subnets from spec.networkCIDR"),
-    ("spec.additionalPolicies", "leave it out, and attach a policy to the role that windlass makes"),
     ("spec.addons", "leave it out, and apply the manifests with kubectl when the cluster is up"),
     ("spec.api.loadBalancer", "write `elasticIP: {}`"),
     ("spec.authentication", "leave it out: users prove who they are with certificates"),
@@ -19,7 +18,6 @@ const HINTS: &[(&str, &str)] = &[
     ("spec.etcdClusters.manager", "leave it out: the agent does etcd-manager's work"),
     ("spec.etcdClusters.memoryRequest", "leave it out: windlass's static pods have requests of their own"),
     ("spec.etcdClusters.provider", "leave it out: the agent does etcd-manager's work"),
-    ("spec.externalPolicies", "leave it out, and attach the policies to the role that windlass makes"),
     ("spec.networkID", "leave it out: windlass makes a VPC for each cluster"),
     ("spec.networking", "use `flannel: {}`, or `cni: {}` and install your own"),
     ("spec.networking.cni", "use `cni: {}` and install your own"),

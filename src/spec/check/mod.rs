@@ -10,10 +10,12 @@ mod dns;
 mod etcd;
 mod instance_group;
 mod network;
+mod policies;
 mod text;
 
 pub(super) use access::{access, public_key};
 pub(super) use instance_group::{GROUP_LABEL, MOST_INSTANCES};
+pub(super) use policies::statements;
 pub(super) use text::{dns_label, dns_name, net};
 
 pub use change::check_change;
@@ -30,6 +32,7 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], credentials: &[
     access::check(&cluster.spec, groups, &mut report);
     dns::check(cluster, &mut report);
     etcd::check(&cluster.spec, groups, &mut report);
+    policies::check(&cluster.spec, &mut report);
     instance_group::check_all(cluster, groups, &mut problems);
     for credential in credentials {
         access::check_credential(cluster, credential, &mut Report::of(credential, &mut problems));
