@@ -126,9 +126,8 @@ impl AwsError {
                     .to_owned(),
             },
             Class::Denied => format!(
-                "the credentials in use need the permission `{}:{}`; `aws sts get-caller-identity` shows whose they \
-                 are",
-                self.service, self.operation
+                "the credentials in use need the permission `{}`; `aws sts get-caller-identity` shows whose they are",
+                self.permission()
             ),
             Class::Network => {
                 "check the network, the region, and AWS_ENDPOINT_URL if it is set; then run the same command again"
@@ -137,9 +136,53 @@ impl AwsError {
             Class::Throttled | Class::Unavailable | Class::Conflict => {
                 "AWS is busy: run the same command again, it goes on from where it stopped".to_owned()
             }
+            _ if self.code.as_deref().is_some_and(|code| MODIFIED_LATELY.contains(&code)) => {
+                "EBS lets a volume be changed again when the last change is done and six hours have passed: run the \
+                 same command then"
+                    .to_owned()
+            }
             _ => return None,
         };
         Some(hint)
+    }
+
+    /// The permission that a denied call lacks, as policies name it: what AWS says it is, which need not be the call's
+    /// own (a tag in the same call needs `ec2:CreateTags`), else the call's.
+    fn permission(&self) -> String {
+        let said = self.message.split_once("not authorized to perform: ").map(|(_, rest)| rest);
+        let said =
+            said.and_then(|rest| rest.split_whitespace().next()).map(|action| action.trim_end_matches('.'));
+        match said.filter(|action| action.contains(':')) {
+            Some(action) => action.to_owned(),
+            None => format!("{}:{}", self.service, action(self.service, self.operation)),
+        }
+    }
+}
+
+/// What EBS says of a volume that was changed a short while ago (API_ModifyVolume).
+const MODIFIED_LATELY: [&str; 2] = ["VolumeModificationRateExceeded", "IncorrectModificationState"];
+
+/// IAM's name of an operation. S3 has permissions of other names than its API's operations (Service Authorization
+/// Reference, "Actions defined by Amazon S3"); everywhere else they are the same.
+fn action(service: &str, operation: &'static str) -> &'static str {
+    if service != "s3" {
+        return operation;
+    }
+    match operation {
+        "HeadObject" => "GetObject",
+        "HeadBucket" | "ListObjectsV2" => "ListBucket",
+        "ListObjectVersions" => "ListBucketVersions",
+        "ListBuckets" => "ListAllMyBuckets",
+        // The CLI deletes several at once only where it deletes versions.
+        "DeleteObjects" => "DeleteObjectVersion",
+        "GetBucketEncryption" => "GetEncryptionConfiguration",
+        "PutBucketEncryption" => "PutEncryptionConfiguration",
+        "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
+        "PutPublicAccessBlock" => "PutBucketPublicAccessBlock",
+        "GetBucketLifecycleConfiguration" => "GetLifecycleConfiguration",
+        "PutBucketLifecycleConfiguration" => "PutLifecycleConfiguration",
+        "CopyObject" => "PutObject",
+        same => same,
     }
 }
 
@@ -370,6 +413,29 @@ mod tests {
         assert_eq!(class_of_answer("", "", 403), Class::Denied);
         assert_eq!(class_of_answer("", "", 404), Class::NotFound);
         assert_eq!(class_of_answer("", "", 503), Class::Unavailable);
+    }
+
+    fn denied(service: &'static str, operation: &'static str, message: &str) -> String {
+        let mut error = AwsError::unexpected(service, operation, "demo", message);
+        error.class = Class::Denied;
+        error.hint().unwrap()
+    }
+
+    #[test]
+    fn a_hint_names_the_permission_and_not_the_call() {
+        assert!(denied("s3", "HeadBucket", "").contains("`s3:ListBucket`"));
+        assert!(denied("s3", "PutBucketEncryption", "").contains("`s3:PutEncryptionConfiguration`"));
+        assert!(denied("ec2", "CreateVpc", "no").contains("`ec2:CreateVpc`"));
+        let message = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/a is not authorized \
+                       to perform: ec2:CreateTags on resource: arn:aws:ec2:*:*:vpc/*";
+        assert!(denied("ec2", "CreateVpc", message).contains("`ec2:CreateTags`"));
+    }
+
+    #[test]
+    fn a_volume_that_was_changed_a_short_while_ago_has_a_hint() {
+        let mut error = AwsError::unexpected("ec2", "ModifyVolume", "vol-1", "wait");
+        (error.class, error.code) = (Class::Invalid, Some("VolumeModificationRateExceeded".to_owned()));
+        assert!(error.hint().is_some_and(|hint| hint.contains("six hours")));
     }
 
     #[test]

@@ -31,6 +31,16 @@ impl Patience {
         Self { limit, first: Duration::from_millis(500), longest: Duration::from_secs(5) }
     }
 
+    /// The pauses until the limit has passed, not counting what is done between them.
+    pub fn pauses(self) -> impl Iterator<Item = Duration> {
+        let mut left = self.limit;
+        (0..).map_while(move |looks| {
+            let pause = self.pause(looks);
+            left = left.checked_sub(pause)?;
+            Some(pause)
+        })
+    }
+
     /// The pause after the given number of looks, with up to a quarter of jitter taken off, so that many waiters
     /// don't look at the same moment.
     fn pause(&self, looks: u32) -> Duration {
@@ -121,6 +131,12 @@ mod tests {
         assert!(patience.pause(0) >= Duration::from_millis(375));
         assert!(patience.pause(40) <= Duration::from_secs(5));
         assert!(patience.pause(40) >= Duration::from_millis(3750));
+    }
+
+    #[test]
+    fn all_pauses_together_fill_the_limit_and_no_more() {
+        let together: Duration = Patience::of(Duration::from_mins(1)).pauses().sum();
+        assert!(together <= Duration::from_mins(1) && together > Duration::from_secs(54), "{together:?}");
     }
 
     #[tokio::test]

@@ -32,8 +32,10 @@ pub struct Cluster {
     /// Whether instances may read the account's ECR registries.
     pub container_registry: bool,
     /// What masters may do in AWS besides what windlass allows them.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub masters_may: Permissions,
     /// What nodes may do in AWS besides what windlass allows them.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub nodes_may: Permissions,
     /// The etcd clusters; this release has exactly one, `main`.
     pub etcd: Vec<EtcdCluster>,
@@ -53,6 +55,12 @@ pub struct Permissions {
     pub attached: BTreeSet<String>,
     /// Statements for the role's own policy.
     pub statements: Vec<serde_json::Value>,
+}
+
+impl Permissions {
+    fn is_empty(&self) -> bool {
+        self.attached.is_empty() && self.statements.is_empty()
+    }
 }
 
 /// Address ranges.

@@ -13,6 +13,7 @@ use aws_sdk_s3::types::{
 };
 use thiserror::Error;
 
+use super::s3::settled;
 use crate::aws::{AwsError, During};
 
 /// The ARN of a KMS key: `arn:aws:kms:<region>:<account>:key/<id>`. Aliases and bare ids are not enough: what instances
@@ -80,7 +81,7 @@ pub(super) async fn read(client: &Client, bucket: &str) -> Result<Option<KmsKey>
 pub(super) async fn write(client: &Client, bucket: &str, key: Option<&KmsKey>) -> Result<(), AwsError> {
     let request = client.put_bucket_encryption().bucket(bucket);
     let request = request.server_side_encryption_configuration(configuration(bucket, key)?);
-    request.send().await.during("s3", "PutBucketEncryption", bucket).map(drop)
+    settled(|| request.clone().send(), "PutBucketEncryption", bucket).await.map(drop)
 }
 
 fn configuration(bucket: &str, key: Option<&KmsKey>) -> Result<ServerSideEncryptionConfiguration, AwsError> {

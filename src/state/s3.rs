@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
@@ -20,6 +21,7 @@ use thiserror::Error;
 use super::bucket_encryption::{self, KmsKey};
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
+use crate::aws::retry::Patience;
 use crate::aws::{AwsError, Class, Clients, During};
 
 /// How many versions one DeleteObjects takes.
@@ -395,13 +397,38 @@ async fn create(clients: &Clients, bucket: &str) -> Result<bool, StoreError> {
             request.create_bucket_configuration(place)
         }
     };
-    match request.send().await.during("s3", "CreateBucket", bucket) {
+    match settled(|| request.clone().send(), "CreateBucket", bucket).await {
         Ok(_) => Ok(true),
         Err(error) if error.code.as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(false),
         Err(error) if error.code.as_deref() == Some("BucketAlreadyExists") => {
             Err(BucketError::Foreign { bucket: bucket.to_owned() }.into())
         }
         Err(source) => Err(StoreError::Aws { act: "create", key: format!("s3://{bucket}"), source }),
+    }
+}
+
+/// How long a bucket that was just made may take to settle.
+const SETTLING: Patience = Patience::of(Duration::from_mins(1));
+
+/// Makes a call about a new bucket until S3 doesn't answer any more that another one about it is under way: its
+/// `OperationAborted` comes for a while after a bucket was made, or deleted, and isn't among what the SDK repeats.
+pub(super) async fn settled<T, E, W>(
+    call: impl Fn() -> W,
+    operation: &'static str,
+    bucket: &str,
+) -> Result<T, AwsError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+    W: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut pauses = SETTLING.pauses();
+    loop {
+        let outcome = call().await.during("s3", operation, bucket);
+        let is_unsettled = |error: &AwsError| error.code.as_deref() == Some("OperationAborted");
+        match (outcome, pauses.next()) {
+            (Err(error), Some(pause)) if is_unsettled(&error) => tokio::time::sleep(pause).await,
+            (outcome, _) => return outcome,
+        }
     }
 }
 
@@ -414,14 +441,14 @@ async fn secure(clients: &Clients, bucket: &str) -> Result<(), AwsError> {
         .restrict_public_buckets(true)
         .build();
     let request = s3.put_public_access_block().bucket(bucket).public_access_block_configuration(closed);
-    request.send().await.during("s3", "PutBucketPublicAccessBlock", bucket)?;
+    settled(|| request.clone().send(), "PutPublicAccessBlock", bucket).await?;
     let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
     let request = s3.put_bucket_versioning().bucket(bucket).versioning_configuration(versions);
-    request.send().await.during("s3", "PutBucketVersioning", bucket)?;
+    settled(|| request.clone().send(), "PutBucketVersioning", bucket).await?;
     // Where the endpoint itself isn't TLS, the policy would lock out the one who writes it.
     if !clients.endpoint_is_plain_http {
         let request = s3.put_bucket_policy().bucket(bucket).policy(tls_only(&clients.region, bucket));
-        request.send().await.during("s3", "PutBucketPolicy", bucket)?;
+        settled(|| request.clone().send(), "PutBucketPolicy", bucket).await?;
     }
     Ok(())
 }
