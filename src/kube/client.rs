@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::view::{Node, Pod};
+use super::view::{Node, PersistentVolume, Pod};
 use crate::pki::client::ClientCertificate;
 
 /// How long a connection may take. What doesn't answer in this time is down, or not to be reached from here.
@@ -156,6 +156,12 @@ impl Kubernetes {
     pub async fn nodes(&self) -> Result<Listed<Node>, Error> {
         let api: Api<v1::Node> = Api::all(self.client.clone());
         self.list("list nodes", &api, |node| Some(Node::new(node))).await
+    }
+
+    /// The PersistentVolumes that are on EBS.
+    pub async fn persistent_volumes(&self) -> Result<Vec<PersistentVolume>, Error> {
+        let api: Api<v1::PersistentVolume> = Api::all(self.client.clone());
+        Ok(self.list("list PersistentVolumes", &api, PersistentVolume::new).await?.items)
     }
 
     /// The pods of all namespaces that the cluster can't do without, and the mirrors of static pods.
@@ -322,6 +328,21 @@ mod tests {
         let nodes = kubernetes.nodes().await.unwrap();
         assert_eq!(nodes.items.iter().map(|node| node.name.as_str()).collect::<Vec<_>>(), ["i-1", "i-2"]);
         assert_eq!(nodes.version, "7");
+    }
+
+    #[tokio::test]
+    async fn persistent_volumes_elsewhere_than_on_ebs_are_left_out() {
+        let volume = |driver: &str, policy: &str| {
+            json!({"metadata": {"name": "pv"}, "spec": {"persistentVolumeReclaimPolicy": policy,
+                "csi": {"driver": driver, "volumeHandle": "vol-1"}}})
+        };
+        let items = [volume("ebs.csi.aws.com", "Delete"), volume("nfs.csi.k8s.io", "Delete")];
+        let list =
+            json!({"kind": "PersistentVolumeList", "apiVersion": "v1", "metadata": {}, "items": items});
+        let server = serve(vec![(200, list)]).await;
+        let kubernetes = Kubernetes::connect(plain(&server)).await.unwrap();
+        let expected = PersistentVolume { volume: "vol-1".to_owned(), is_reclaimed: true };
+        assert_eq!(kubernetes.persistent_volumes().await.unwrap(), [expected]);
     }
 
     #[tokio::test]

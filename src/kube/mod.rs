@@ -9,4 +9,4 @@ pub mod endpoint;
 pub mod view;
 
 pub use client::{Error, Kubernetes, Listed, kubeconfig};
-pub use view::{Node, Pod, Ready};
+pub use view::{Node, PersistentVolume, Pod, Ready};

@@ -8,6 +8,9 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 /// The label that the master's agent puts on masters.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
+/// What PersistentVolumes on EBS name as their driver.
+const EBS_CSI_DRIVER: &str = "ebs.csi.aws.com";
+
 /// Whether something is ready, and the reason and message of whoever says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ready {
@@ -17,6 +20,28 @@ pub enum Ready {
     No(String),
     /// Nobody has heard of it lately.
     Unknown(String),
+}
+
+/// A PersistentVolume on EBS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersistentVolume {
+    /// The EBS volume's id.
+    pub volume: String,
+    /// Whether the volume shall go when nobody claims it any more: the reclaim policy `Delete`.
+    pub is_reclaimed: bool,
+}
+
+impl PersistentVolume {
+    /// Reads what matters of a PersistentVolume; nothing where it isn't on EBS.
+    pub fn new(volume: &v1::PersistentVolume) -> Option<Self> {
+        let spec = volume.spec.as_ref()?;
+        let csi = spec.csi.as_ref().filter(|csi| csi.driver == EBS_CSI_DRIVER).map(|csi| &csi.volume_handle);
+        let in_tree = spec.aws_elastic_block_store.as_ref().map(|ebs| &ebs.volume_id);
+        // In-tree volumes are written as `aws://<zone>/vol-…`, too.
+        let id = csi.or(in_tree)?.rsplit('/').next()?.to_owned();
+        let is_reclaimed = spec.persistent_volume_reclaim_policy.as_deref() == Some("Delete");
+        Some(Self { volume: id, is_reclaimed })
+    }
 }
 
 /// A Kubernetes node.
@@ -181,6 +206,25 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn a_persistent_volume_on_ebs_is_known_by_its_volume_s_id_and_its_reclaim_policy() {
+        let read = |spec: serde_json::Value| {
+            let volume = serde_json::json!({"metadata": {"name": "pv"}, "spec": spec});
+            PersistentVolume::new(&serde_json::from_value(volume).unwrap())
+                .map(|volume| (volume.volume, volume.is_reclaimed))
+        };
+        let csi = |driver: &str| serde_json::json!({"driver": driver, "volumeHandle": "vol-1"});
+        let delete = "Delete";
+        let ebs = serde_json::json!({"csi": csi("ebs.csi.aws.com"), "persistentVolumeReclaimPolicy": delete});
+        assert_eq!(read(ebs), Some(("vol-1".to_owned(), true)));
+        let kept =
+            serde_json::json!({"csi": csi("ebs.csi.aws.com"), "persistentVolumeReclaimPolicy": "Retain"});
+        assert_eq!(read(kept), Some(("vol-1".to_owned(), false)));
+        let in_tree = serde_json::json!({"awsElasticBlockStore": {"volumeID": "aws://us-east-1a/vol-2"}});
+        assert_eq!(read(in_tree), Some(("vol-2".to_owned(), false)));
+        assert_eq!(read(serde_json::json!({"csi": csi("nfs.csi.k8s.io")})), None);
+    }
 
     #[test]
     fn a_node_is_of_the_instance_that_its_provider_id_names() {
