@@ -23,14 +23,11 @@ pub use self::event::{Event, Failure, Summary};
 use self::queue::Queue;
 use crate::cloud::{Context, Observed};
 use crate::model::Desired;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 
-/// How many steps run at once: EC2's buckets for changing calls hold some 50 to 100 requests and refill at 5 a second;
+/// How many steps make calls at once: EC2's buckets for changing calls hold some 50 to 100 requests and refill at 5 a second;
 /// eight at once fill the time and don't empty them.
 const CONCURRENCY: usize = 8;
-
-/// How long one run goes on trying: longer than EC2 takes to shut down a hanging instance.
-const DEADLINE: Duration = Duration::from_mins(40);
 
 /// How long a run that was asked to stop waits for the calls under way.
 const GRACE: Duration = Duration::from_secs(30);
@@ -57,12 +54,14 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
     let mut queue = Queue::new(run.plan);
     let mut running = FuturesUnordered::new();
     let mut summary = Summary::default();
+    let mut calling = 0;
     loop {
-        while running.len() < CONCURRENCY && !*asked.borrow() {
-            let Some(at) = queue.take() else { break };
+        while !*asked.borrow() {
+            let Some(at) = next_to_start(run.plan, &mut queue, calling) else { break };
             let Some(step) = run.plan.steps.get(at) else { break };
+            calling += usize::from(!step.mostly_waits());
             listen(Event::Started { step });
-            let carried = step::carry_out(run, step, started + DEADLINE, asked.clone(), listen);
+            let carried = step::carry_out(run, step, asked.clone(), listen);
             running.push(async move { (at, Instant::now(), carried.await) });
         }
         let finished = tokio::select! {
@@ -74,6 +73,7 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
         };
         let Some((at, since, outcome)) = finished else { break };
         let Some(step) = run.plan.steps.get(at) else { break };
+        calling -= usize::from(!step.mostly_waits());
         match outcome {
             Ok(()) => {
                 listen(Event::Done { step, took: since.elapsed() });
@@ -94,6 +94,12 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
     summary.not_done = run.plan.steps.len() - summary.done - summary.failed.len();
     summary.took = started.elapsed();
     summary
+}
+
+/// The next step to begin: one that mostly waits at once, one that makes calls when few enough do.
+fn next_to_start(plan: &Plan, queue: &mut Queue, calling: usize) -> Option<usize> {
+    let mostly_waits = |at: usize| plan.steps.get(at).is_some_and(Step::mostly_waits);
+    queue.take_first(mostly_waits).or_else(|| (calling < CONCURRENCY).then(|| queue.take()).flatten())
 }
 
 /// The next step that is finished; nothing when none is under way, or when those that are take too long to stop.

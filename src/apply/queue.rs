@@ -41,6 +41,13 @@ impl Queue {
         self.ready.pop_first()
     }
 
+    /// The first step that may start and is of a certain kind; it is then under way.
+    pub(super) fn take_first(&mut self, wanted: impl Fn(usize) -> bool) -> Option<usize> {
+        let at = self.ready.iter().copied().find(|at| wanted(*at))?;
+        self.ready.remove(&at);
+        Some(at)
+    }
+
     /// A step is done: those that waited only for it may start. A step that fails is never reported, so that what
     /// comes after it never starts.
     pub(super) fn done(&mut self, at: usize) {
@@ -69,7 +76,7 @@ mod tests {
             action: Action::Delete,
             after: after.iter().map(|name| id(name)).collect(),
         });
-        Plan { steps: steps.collect(), kept: Vec::new() }
+        Plan { steps: steps.collect(), ..Plan::default() }
     }
 
     #[test]

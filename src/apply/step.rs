@@ -1,6 +1,6 @@
 //! One step, tried until it is done, fails for good, or time is up.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -14,22 +14,23 @@ use crate::plan::{Action, Step};
 pub(super) async fn carry_out(
     run: Run<'_>,
     step: &Step,
-    deadline: Instant,
     mut stopped: watch::Receiver<bool>,
     listen: &dyn Fn(Event<'_>),
 ) -> Result<(), CloudError> {
-    let started = Instant::now();
+    let mut failing = Failing::default();
     let mut attempt = 1;
     loop {
+        let begun = Instant::now();
         let error = match try_once(run, step, attempt).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
         };
+        let since = failing.since(begun, Instant::now());
         attempt += 1;
         let pause = backoff::pause(attempt);
         let limit = match error.remedy() {
             Remedy::GiveUp => return Err(error),
-            Remedy::RetryFor(limit) => deadline.min(started + limit),
+            Remedy::RetryFor(limit) => since + limit,
         };
         if *stopped.borrow() || Instant::now() + pause > limit {
             return Err(error);
@@ -40,6 +41,25 @@ pub(super) async fn carry_out(
             // A sender that is gone can't ask any more; then the pause alone decides.
             Ok(_) = stopped.wait_for(|stopped| *stopped) => return Err(error),
         }
+    }
+}
+
+/// Longer than one call takes, time-out included: a try that took longer did not only fail. It got answers, and waited
+/// for AWS.
+const GOT_SOMEWHERE: Duration = Duration::from_mins(1);
+
+/// Since when a step has only been failing. Limits count from there, and not from the step's beginning: waiting twenty
+/// minutes for an instance to shut down uses up nothing of what a throttled call after it is given.
+#[derive(Debug, Default)]
+struct Failing(Option<Instant>);
+
+impl Failing {
+    /// Takes note of a try that failed; returns since when all have.
+    fn since(&mut self, begun: Instant, ended: Instant) -> Instant {
+        if ended.duration_since(begun) > GOT_SOMEWHERE {
+            self.0 = Some(ended);
+        }
+        *self.0.get_or_insert(begun)
     }
 }
 
@@ -92,4 +112,24 @@ async fn look(run: Run<'_>, id: &ResourceId) -> Result<Option<Found>, CloudError
     let mut observed = Observed::default();
     observed.extend(id.kind, cloud::observe_kind(id.kind, &run.context, &names).await?);
     Ok(observed.0.remove(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_from_the_first_failure_and_not_from_the_beginning_of_a_long_wait() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut failing = Failing::default();
+        assert_eq!(failing.since(after(0), after(2)), after(0), "a call that fails at once");
+        assert_eq!(failing.since(after(3), after(5)), after(0), "and again");
+        assert_eq!(
+            failing.since(after(8), after(1200)),
+            after(1200),
+            "a try that waited for AWS, and then failed"
+        );
+        assert_eq!(failing.since(after(1210), after(1212)), after(1200), "and again");
+    }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::hosted_zone::{self, HostedZone, HostedZoneError};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
-use super::{AwsError, Clients, During};
+use super::{AwsError, Class, Clients, During};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 use crate::spec::shape::nearest;
 
@@ -24,6 +24,15 @@ pub struct Facts {
     pub images: BTreeMap<String, Image>,
     /// The hosted zone, where the specification names one.
     pub hosted_zone: Option<HostedZone>,
+    /// The ARN of each KMS key that the specification names by an id or an alias, by what is written there.
+    pub kms_keys: BTreeMap<String, String>,
+}
+
+impl Facts {
+    /// The ARN of a KMS key, as volumes are described with it.
+    pub fn kms_key(&self, written: &str) -> String {
+        self.kms_keys.get(written).map_or(written, String::as_str).to_owned()
+    }
 }
 
 /// An image.
@@ -62,6 +71,17 @@ pub enum FactsError {
     RegionOff {
         /// The region.
         region: String,
+    },
+    /// What is written as a KMS key isn't one.
+    #[error("there is no KMS key `{key}` in {region} that can be used")]
+    KmsKey {
+        /// As written.
+        key: String,
+        /// The region.
+        region: String,
+        /// What KMS said, where it said more.
+        #[source]
+        source: Option<AwsError>,
     },
     /// A zone isn't one, or not usable.
     #[error("`{zone}` is not an availability zone of {region} that can be used")]
@@ -155,6 +175,9 @@ impl FactsError {
                 "`aws account enable-region --region-name {region}` does, or name zones of another"
             )),
             Self::Zone { usable, .. } => Some(format!("zones that can be used: {}", usable.join(", "))),
+            Self::KmsKey { region, source, .. } => source.as_ref().and_then(AwsError::hint).or_else(|| {
+                Some(format!("`aws kms list-aliases --region {region}` lists the aliases that there are"))
+            }),
             Self::MachineType { region, .. } => {
                 Some(format!("`aws ec2 describe-instance-types --region {region}` lists those that are"))
             }
@@ -184,22 +207,47 @@ impl FactsError {
 
 /// Finds out what the specification's plan needs to know.
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
-    let (identity, (), machines, hosted_zone) = futures::try_join!(
+    let (identity, (), machines, hosted_zone, kms_keys) = futures::try_join!(
         caller(clients),
         check_zones(cluster, clients),
         machine_types(cluster, clients),
         hosted_zone(cluster, clients),
+        kms_keys(cluster, clients),
     )?;
     let (partition, account) = identity;
     let mut images = BTreeMap::new();
     for (image, groups) in groups_by_image(cluster) {
         let candidates = candidates(clients, &image, &cluster.kubernetes_version).await?;
+        let elsewhere =
+            if candidates.is_empty() { shared_with_us(clients, &image).await? } else { Vec::new() };
         for group in groups {
             let architecture = machines.get(&group.machine_type).copied().unwrap_or(AMD64);
-            images.insert(group.name.clone(), choose(cluster, group, architecture, &candidates)?);
+            let ours = Candidates { account: &account, images: &candidates, elsewhere: &elsewhere };
+            images.insert(group.name.clone(), choose(cluster, group, architecture, &ours)?);
         }
     }
-    Ok(Facts { account, partition, region: cluster.region.clone(), images, hosted_zone })
+    Ok(Facts { account, partition, region: cluster.region.clone(), images, hosted_zone, kms_keys })
+}
+
+/// Looks up the keys that aren't named by their ARN: volumes are described with ARNs, and a policy allows only what it
+/// names by one.
+async fn kms_keys(cluster: &Cluster, clients: &Clients) -> Result<BTreeMap<String, String>, FactsError> {
+    let of_etcd = cluster.etcd.iter().flat_map(|etcd| &etcd.members).map(|member| &member.volume.kms_key);
+    let of_roots = cluster.instance_groups.iter().map(|group| &group.root_volume.kms_key);
+    let written: BTreeSet<&String> = of_etcd.chain(of_roots).flatten().collect();
+    let mut keys = BTreeMap::new();
+    for key in written.into_iter().filter(|key| !key.contains(":key/")) {
+        let unknown =
+            |source| FactsError::KmsKey { key: key.clone(), region: cluster.region.clone(), source };
+        let answer = clients.kms.describe_key().key_id(key).send().await.during("kms", "DescribeKey", key);
+        let answer = answer.map_err(|error| match error.class {
+            Class::NotFound | Class::Invalid => unknown(Some(error)),
+            _ => error.into(),
+        })?;
+        let arn = answer.key_metadata().and_then(|key| key.arn()).ok_or_else(|| unknown(None))?;
+        keys.insert(key.clone(), arn.to_owned());
+    }
+    Ok(keys)
 }
 
 /// EC2's word and ours for an architecture.
@@ -384,22 +432,56 @@ async fn candidates(
     }
 }
 
+/// Images of that name that other accounts share with this one. They are only named: anybody can share an image of any
+/// name, so that one is used only where its owner is written.
+async fn shared_with_us(clients: &Clients, image: &str) -> Result<Vec<Ami>, FactsError> {
+    if image.is_empty() || image.contains('/') || image.starts_with("ami-") {
+        return Ok(Vec::new());
+    }
+    let call = clients.ec2.describe_images().executable_users("self").filters(filter("name", image));
+    let images = call.into_paginator().items().send().try_collect().await;
+    Ok(images.during("ec2", "DescribeImages", image)?)
+}
+
+/// What an image is chosen from.
+struct Candidates<'a> {
+    /// The account of the cluster.
+    account: &'a str,
+    /// What is written can mean these.
+    images: &'a [Ami],
+    /// It could mean these, if their owner were written.
+    elsewhere: &'a [Ami],
+}
+
+/// The Kubernetes version that an image holds: what its tag says. An account doesn't see the tags of an image that
+/// another one shares with it (EC2 User Guide, "Share an AMI"); its name, which windlass's builds give, it sees.
+fn kubernetes_version(image: &Ami, account: &str) -> Option<String> {
+    let by_tag = tag(image, IMAGE_KUBERNETES_VERSION);
+    let is_shared = image.owner_id().is_some_and(|owner| owner != account);
+    by_tag.or_else(|| {
+        let version = image.name()?.strip_prefix("windlass-")?.split('-').next()?;
+        let is_version = version.split('.').count() == 3 && version.starts_with(|c: char| c.is_ascii_digit());
+        (is_shared && is_version).then(|| version.to_owned())
+    })
+}
+
 /// The newest image of the right architecture; one that doesn't hold what the specification says is an error.
 fn choose(
     cluster: &Cluster,
     group: &InstanceGroup,
     wanted: Architecture,
-    candidates: &[Ami],
+    candidates: &Candidates<'_>,
 ) -> Result<Image, FactsError> {
     let newest = |images: Vec<&Ami>| {
         images.into_iter().max_by_key(|image| image.creation_date().map(str::to_owned)).cloned()
     };
-    let fitting = candidates.iter().filter(|image| architecture(image) == wanted.ours).collect();
+    let fitting = candidates.images.iter().filter(|image| architecture(image) == wanted.ours).collect();
     let Some(image) = newest(fitting) else {
-        return Err(misfit(cluster, group, wanted, newest(candidates.iter().collect())));
+        let other = newest(candidates.images.iter().collect());
+        return Err(misfit(cluster, group, wanted, other, candidates.elsewhere));
     };
     let id = image.image_id().unwrap_or_default().to_owned();
-    let found = tag(&image, IMAGE_KUBERNETES_VERSION);
+    let found = kubernetes_version(&image, candidates.account);
     if found.as_ref() != Some(&cluster.kubernetes_version) {
         return Err(FactsError::KubernetesVersion {
             group: group.name.clone(),
@@ -415,7 +497,14 @@ fn choose(
     })
 }
 
-fn misfit(cluster: &Cluster, group: &InstanceGroup, wanted: Architecture, other: Option<Ami>) -> FactsError {
+fn misfit(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    wanted: Architecture,
+    other: Option<Ami>,
+    elsewhere: &[Ami],
+) -> FactsError {
+    let shared = elsewhere.iter().find_map(|image| Some(format!("{}/{}", image.owner_id()?, image.name()?)));
     match other {
         Some(image) => FactsError::Architecture {
             group: group.name.clone(),
@@ -431,11 +520,14 @@ fn misfit(cluster: &Cluster, group: &InstanceGroup, wanted: Architecture, other:
                 Search::Name(owner, name) => format!("{owner}/{name}"),
             },
             architecture: wanted.ours,
-            advice: format!(
+            advice: shared.map_or_else(|| format!(
                 "build one with packer (see packer/README.md), or name another: `windlass edit instancegroup {}`, \
                  `image: <AMI id>` or `image: <owner>/<name>`",
                 group.name
-            ),
+            ), |shared| format!(
+                "another account shares one: if you trust it, write `image: {shared}` with `windlass edit instancegroup {}`",
+                group.name
+            )),
         },
     }
 }
@@ -456,6 +548,17 @@ fn tag(image: &Ami, key: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_version_of_an_image_that_another_account_shares_is_in_its_name_as_its_tags_are_not_seen() {
+        let image = |owner: &str, name: &str| Ami::builder().owner_id(owner).name(name).build();
+        let version = |owner, name| kubernetes_version(&image(owner, name), "123456789012");
+        let name = "windlass-1.36.3-debian-13-amd64-1";
+        assert_eq!(version("210987654321", name).as_deref(), Some("1.36.3"));
+        assert_eq!(version("123456789012", name), None, "of an own image the tag counts");
+        assert_eq!(version("210987654321", "windlass-debian"), None);
+        assert_eq!(version("210987654321", "ubuntu-24.04"), None);
+    }
 
     #[test]
     fn an_image_is_an_id_or_an_owner_and_a_name_or_windlass_own() {

@@ -27,11 +27,22 @@ pub const HOSTED_ZONE: &str = "windlass.dev/hosted-zone";
 /// On the API's Elastic IP: the name that the hosted zone has for it.
 pub const API_NAME: &str = "windlass.dev/api-name";
 
+/// On security groups: every rule that windlass made in the group says so in its description. What carries no such
+/// description in a group with this tag is somebody else's.
+pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 
 /// On images: `amd64` or `arm64`.
 pub const IMAGE_ARCHITECTURE: &str = "windlass.dev/architecture";
+
+/// On volumes of PersistentVolumes: what happens to one when its cluster is deleted, as the Kubernetes API said while it
+/// lived.
+pub const RECLAIM: &str = "windlass.dev/reclaim";
+
+/// The value of [`RECLAIM`] on a volume that goes with its cluster.
+pub const RECLAIM_DELETE: &str = "delete";
 
 /// EC2's limit for a tag's value, in characters.
 pub const VALUE_LIMIT: usize = 256;
@@ -39,9 +50,18 @@ pub const VALUE_LIMIT: usize = 256;
 /// The tags that windlass answers for, of all that a resource carries: its own, the field's, and the cloud labels.
 /// What AWS, the agent or somebody else added is not ours to compare or remove.
 pub fn managed(all: Tags) -> Tags {
-    let labels: Vec<String> =
-        all.get(CLOUD_LABELS).map(|keys| keys.split(' ').map(str::to_owned).collect()).unwrap_or_default();
+    let labels: Vec<String> = all.get(CLOUD_LABELS).map(|keys| split_keys(keys)).unwrap_or_default();
     all.into_iter().filter(|(key, _)| is_windlass_key(key) || labels.contains(key)).collect()
+}
+
+/// The value of [`CLOUD_LABELS`] for these keys. Spaces part them, so that one inside a key is written as `=20`, and an
+/// equals sign as `=3D`.
+pub fn join_keys<'k>(keys: impl Iterator<Item = &'k String>) -> String {
+    keys.map(|key| key.replace('=', "=3D").replace(' ', "=20")).collect::<Vec<_>>().join(" ")
+}
+
+fn split_keys(value: &str) -> Vec<String> {
+    value.split(' ').map(|key| key.replace("=20", " ").replace("=3D", "=")).collect()
 }
 
 fn is_windlass_key(key: &str) -> bool {
@@ -54,7 +74,7 @@ fn is_windlass_key(key: &str) -> bool {
     ];
     key == "Name"
         || key == shared::CLUSTER
-        || (key != shared::FORMATTED && families.iter().any(|f| key.starts_with(f)))
+        || (![shared::FORMATTED, RULES_MARKED].contains(&key) && families.iter().any(|f| key.starts_with(f)))
 }
 
 /// EC2's filter for what windlass made for a cluster.
@@ -79,11 +99,14 @@ pub fn specification(kind: ResourceType, tags: &Tags) -> TagSpecification {
 
 /// The managed tags out of EC2's form.
 pub fn from_ec2(tags: &[Tag]) -> Tags {
-    managed(
-        tags.iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .collect(),
-    )
+    managed(all_from_ec2(tags))
+}
+
+/// All tags out of EC2's form.
+pub fn all_from_ec2(tags: &[Tag]) -> Tags {
+    tags.iter()
+        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+        .collect()
 }
 
 /// What to set and which keys to remove for `from` to become `to`.
@@ -111,5 +134,15 @@ mod tests {
         .into();
         let keys: Vec<String> = managed(all).into_keys().collect();
         assert_eq!(keys, ["Name", "team", CLOUD_LABELS]);
+    }
+
+    #[test]
+    fn a_cloud_label_with_spaces_is_ours() {
+        let labels = ["a=b", "cost center", "x=20y"].map(str::to_owned);
+        let mut all: Tags = labels.iter().map(|label| (label.clone(), "1".to_owned())).collect();
+        all.insert(CLOUD_LABELS.to_owned(), join_keys(labels.iter()));
+        all.insert("cost".to_owned(), "somebody else's".to_owned());
+        let keys: Vec<String> = managed(all).into_keys().collect();
+        assert_eq!(keys, ["a=b", "cost center", CLOUD_LABELS, "x=20y"]);
     }
 }

@@ -1,15 +1,21 @@
 //! `windlass delete cluster`: lists what there is, and with `--yes` deletes it, and then the state.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::Exit;
 use super::holding::{OnInterrupt, holding};
+use super::live::Live;
 use super::progress::Progress;
 use super::{output, update, wish};
 use crate::apply::{self, Run};
 use crate::aws::Clients;
-use crate::cloud::{self, Identities, Observed};
+use crate::cloud::by_controllers::{self, MadeByController, ReclaimMarks};
+use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource};
+use crate::kube::PersistentVolume;
 use crate::model::Desired;
 use crate::pki::kubeconfig;
 use crate::plan::Plan;
@@ -26,12 +32,15 @@ pub(crate) struct Args {
     /// The region, where the specification can't be read any more
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
+    /// Delete the volumes of all PersistentVolumes, of those with the reclaim policy `Retain`, too
+    #[arg(long)]
+    delete_volumes: bool,
 }
 
 impl Args {
     /// What `delete -f` goes on with.
     pub(super) fn of(cluster: String, yes: bool) -> Self {
-        Self { cluster: Some(cluster), yes, region: None }
+        Self { cluster: Some(cluster), yes, region: None, delete_volumes: false }
     }
 }
 
@@ -41,19 +50,20 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = ClusterState::new(context.store().await?, name);
     let clients = clients(context, &args, &state).await?;
     if !args.yes {
-        let plan = Plan::deletion(&wish::observe(&clients, &state).await?);
-        list(&plan)?;
+        let end = End::look(&state, &clients, args.delete_volumes).await?;
+        end.list()?;
         let repeat = context.flags_to_repeat();
+        let volumes = if args.delete_volumes { " --delete-volumes" } else { "" };
         output::say(&format!(
             "Nothing was deleted. To delete all of it, the data of etcd and the state {}/{} too: windlass delete cluster \
-             {}{repeat} --yes",
+             {}{repeat}{volumes} --yes",
             state.store().url(),
             state.name(),
             state.name()
         ));
         return Ok(Exit::Done);
     }
-    let work = delete(context, &state, &clients);
+    let work = delete(context, &args, &state, &clients);
     holding(context, &state, "delete cluster", OnInterrupt::Wait, work).await
 }
 
@@ -73,12 +83,16 @@ async fn clients(context: &Context, args: &Args, state: &ClusterState) -> anyhow
 }
 
 /// Deletes what is in AWS, then the state: as long as anything is left, the state says that there is a cluster.
-async fn delete(context: &Context, state: &ClusterState, clients: &Clients) -> anyhow::Result<Exit> {
-    let observed = wish::observe(clients, state).await?;
-    let plan = Plan::deletion(&observed);
-    list(&plan)?;
-    if !plan.is_empty() {
-        apply_all(context, state, clients, &plan, &observed).await?;
+async fn delete(
+    context: &Context,
+    args: &Args,
+    state: &ClusterState,
+    clients: &Clients,
+) -> anyhow::Result<Exit> {
+    let end = End::look(state, clients, args.delete_volumes).await?;
+    end.list()?;
+    if !end.plan.is_empty() {
+        apply_all(context, state, clients, &end).await?;
     }
     state.purge().await?;
     output::say(&format!("Deleted the state {}/{}.", state.store().url(), state.name()));
@@ -95,30 +109,161 @@ async fn apply_all(
     context: &Context,
     state: &ClusterState,
     clients: &Clients,
-    plan: &Plan,
-    observed: &Observed,
+    end: &End,
 ) -> anyhow::Result<()> {
     let stopping = context.interrupt.stopping();
     let clients = clients.without_retries();
-    let ids = Identities::new(observed);
+    let ids = Identities::new(&end.observed);
     let cloud = cloud::Context {
         clients: &clients,
         store: state.store(),
         cluster: state.name(),
         ids: &ids,
+        departures: &Departures::default(),
         run: &wish::run_id(),
     };
-    let desired = Desired::default();
-    let progress = Progress::new(plan);
-    let run = Run { plan, desired: &desired, observed, context: cloud };
+    let progress = Progress::new(&end.plan);
+    let run = Run { plan: &end.plan, desired: &end.last_wishes, observed: &end.observed, context: cloud };
     let summary = apply::run(run, stopping.requested(), &|event| progress.show(&event)).await;
     progress.finish();
-    if summary.is_complete() { Ok(()) } else { Err(update::incomplete(context, state, &summary)) }
+    if summary.is_complete() {
+        Ok(())
+    } else {
+        Err(update::incomplete(context, state, "delete cluster", &summary))
+    }
 }
 
-fn list(plan: &Plan) -> anyhow::Result<()> {
-    if plan.is_empty() {
-        return output::print_line("There is nothing of the cluster in AWS.");
+/// How a cluster ends.
+struct End {
+    observed: Observed,
+    /// What is written down before the masters go.
+    last_wishes: Desired,
+    plan: Plan,
+    /// Why it isn't known which volumes of PersistentVolumes may go.
+    unasked: Option<String>,
+}
+
+impl End {
+    /// Looks what there is, what controllers made too, and which volumes of PersistentVolumes go. Changes nothing.
+    async fn look(state: &ClusterState, clients: &Clients, all_volumes: bool) -> anyhow::Result<Self> {
+        let mut observed = wish::observe(clients, state).await?;
+        let (ids, departures) = (Identities::default(), Departures::default());
+        let (store, cluster) = (state.store(), state.name());
+        let cloud = cloud::Context { clients, store, cluster, ids: &ids, departures: &departures, run: "" };
+        by_controllers::observe(&cloud, &mut observed)
+            .await
+            .with_context(|| format!("could not look for what controllers made in `{cluster}`"))?;
+        let undecided = volumes(&mut observed).any(|(_, volume)| !volume.goes_with_cluster);
+        let (mut last_wishes, mut unasked) = (Desired::default(), None);
+        if all_volumes {
+            volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = true);
+        } else if undecided {
+            match ask(state, clients).await {
+                Ok(answer) => last_wishes = decide(&mut observed, &answer, cluster),
+                Err(error) => unasked = Some(format!("{error:#}")),
+            }
+        }
+        let plan = Plan::deletion(&last_wishes, &observed);
+        Ok(Self { observed, last_wishes, plan, unasked })
     }
-    output::print(&plan.to_string())
+
+    fn list(&self) -> anyhow::Result<()> {
+        if let Some(why) = &self.unasked {
+            output::say(&format!(
+                "The Kubernetes API could not be asked for reclaim policies, so all volumes of PersistentVolumes are kept: \
+                 {why}"
+            ));
+        }
+        if self.plan.is_empty() && self.plan.kept.is_empty() {
+            output::print_line("There is nothing of the cluster in AWS.")?;
+        }
+        output::print(&self.plan.to_string())?;
+        if !self.plan.kept.is_empty() {
+            output::say("To delete these volumes too: --delete-volumes");
+        }
+        Ok(())
+    }
+}
+
+/// The volumes of PersistentVolumes, with AWS's ids.
+fn volumes(observed: &mut Observed) -> impl Iterator<Item = (String, &mut MadeByController)> {
+    observed.0.values_mut().filter_map(|found| match &mut found.resource {
+        Resource::MadeByController(made) if made.kind == Kind::PersistentVolume => {
+            Some((found.identity.id.clone(), made))
+        }
+        _ => None,
+    })
+}
+
+/// Asks the Kubernetes API what PersistentVolumes there are.
+async fn ask(state: &ClusterState, clients: &Clients) -> anyhow::Result<Vec<PersistentVolume>> {
+    let live = Live::of(state, clients).await?;
+    match live.connect().await? {
+        Ok(api) => Ok(api.persistent_volumes().await?),
+        Err(unanswered) => Err(anyhow::anyhow!(unanswered.message)),
+    }
+}
+
+/// A volume goes where its PersistentVolume says so. One that has none is kept: that is what `Retain` leaves behind.
+/// Returns what is to be written down of it.
+fn decide(observed: &mut Observed, answer: &[PersistentVolume], cluster: &str) -> Desired {
+    let reclaimed = |id: &str| answer.iter().any(|volume| volume.volume == id && volume.is_reclaimed);
+    let mut going = BTreeMap::new();
+    for (id, volume) in volumes(observed) {
+        volume.goes_with_cluster |= reclaimed(&id);
+        if volume.goes_with_cluster {
+            going.insert(id, volume.name.clone());
+        }
+    }
+    let mut last_wishes = Desired::default();
+    if !going.is_empty() {
+        let marks = Resource::ReclaimMarks(ReclaimMarks { name: cluster.to_owned(), volumes: going });
+        last_wishes.0.insert(marks.id(), marks);
+    }
+    last_wishes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::{Found, Identity};
+
+    const CLUSTER: &str = "demo.example.com";
+
+    fn volume(id: &str, marked: bool) -> Found {
+        let made = MadeByController {
+            kind: Kind::PersistentVolume,
+            name: id.to_owned(),
+            uses: Vec::new(),
+            goes_with_cluster: marked,
+        };
+        Found::new(id, Resource::MadeByController(made), Identity::new(id))
+    }
+
+    #[test]
+    fn a_volume_goes_where_its_persistent_volume_says_so_and_that_is_written_down_before_the_masters_go() {
+        let mut observed = Observed::default();
+        let found = vec![
+            volume("vol-1", false),
+            volume("vol-2", false),
+            volume("vol-3", false),
+            volume("vol-4", true),
+        ];
+        observed.extend(Kind::PersistentVolume, found);
+        let answer = |id: &str, is_reclaimed| PersistentVolume { volume: id.to_owned(), is_reclaimed };
+        let wishes = decide(&mut observed, &[answer("vol-1", true), answer("vol-2", false)], CLUSTER);
+        let plan = Plan::deletion(&wishes, &observed);
+        let steps: Vec<String> =
+            plan.steps.iter().map(|step| format!("{} {}", step.action.verb(), step.resource)).collect();
+        assert_eq!(
+            steps,
+            [
+                "update reclaim-marks/demo.example.com",
+                "delete persistent-volume/vol-1",
+                "delete persistent-volume/vol-4"
+            ]
+        );
+        let kept: Vec<String> = plan.kept.iter().map(ToString::to_string).collect();
+        assert_eq!(kept, ["persistent-volume/vol-2", "persistent-volume/vol-3"]);
+    }
 }

@@ -207,6 +207,7 @@ mod tests {
             launched: None,
         };
         let group = |name: &str, member: &str, version: &str| Group {
+            suspended: Vec::new(),
             name: format!("{name}.demo.example.com"),
             instance_group: name.to_owned(),
             desired: 1,

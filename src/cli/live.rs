@@ -39,6 +39,12 @@ impl Live {
         self.state.was_begun().await
     }
 
+    /// The cluster of a state.
+    pub(crate) async fn of(state: &ClusterState, clients: &Clients) -> anyhow::Result<Self> {
+        let cluster = state.read().await?.complete()?;
+        Ok(Self { cluster, clients: clients.clone(), state: state.clone() })
+    }
+
     /// The state.
     pub(crate) fn store(&self) -> &Store {
         self.state.store()

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::output;
 use crate::apply::{Event, Summary};
+use crate::cloud::blockers::Blocker;
 use crate::cloud::{CloudError, ResourceId};
 use crate::plan::{Plan, Step};
 
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) struct Progress {
     bar: ProgressBar,
     running: Mutex<BTreeSet<ResourceId>>,
+    blocked: Mutex<BTreeSet<(ResourceId, String)>>,
 }
 
 impl Progress {
@@ -37,7 +39,7 @@ impl Progress {
             bar.set_style(style);
         }
         bar.enable_steady_tick(TICK);
-        Self { bar, running: Mutex::new(BTreeSet::new()) }
+        Self { bar, running: Mutex::default(), blocked: Mutex::default() }
     }
 
     /// Shows what happened.
@@ -48,6 +50,9 @@ impl Progress {
                 let pause = pause.as_secs_f64();
                 tracing::info!("{}: trying again in {pause:.1} s: {error}", step.resource);
                 self.bar.set_message(format!("{} waits: {error}", step.resource));
+                if let CloudError::Blocked { by, .. } = error {
+                    self.say_what_is_in_the_way(step, by);
+                }
             }
             Event::Done { step, took } => {
                 self.say(&format!("  {} {} ({:.1} s)", past(step), step.resource, took.as_secs_f64()));
@@ -64,6 +69,16 @@ impl Progress {
     /// Ends the last line.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+
+    /// Says what a deletion waits for, once for each thing: some of it may be for the reader to take away.
+    fn say_what_is_in_the_way(&self, step: &Step, by: &[Blocker]) {
+        let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+        for blocker in by {
+            if blocked.insert((step.resource.clone(), blocker.id.clone())) {
+                self.say(&format!("  waiting  {} is used by {blocker}", step.resource));
+            }
+        }
     }
 
     fn say(&self, line: &str) {

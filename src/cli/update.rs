@@ -10,7 +10,7 @@ use super::holding::{OnInterrupt, holding};
 use super::progress::{Progress, shortfall, steps};
 use super::{export_kubeconfig, output, wish};
 use crate::apply::{self, Run};
-use crate::cloud::{self, Identities};
+use crate::cloud::{self, Departures, Identities};
 use crate::kube::endpoint;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
@@ -134,6 +134,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
             store: state.store(),
             cluster: state.name(),
             ids: &ids,
+            departures: &Departures::default(),
             run: &wish::run_id(),
         };
         let run =
@@ -142,7 +143,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
         let summary = apply::run(run, stopping.requested(), &|event| progress.show(&event)).await;
         progress.finish();
         if !summary.is_complete() {
-            return Err(incomplete(context, state, &summary));
+            return Err(incomplete(context, state, "update cluster", &summary));
         }
         state.mark_applied(revision).await?;
         output::say(&format!("Done: {} in {:.0} s.", steps(summary.done), summary.took.as_secs_f64()));
@@ -183,19 +184,23 @@ async fn finish(
 fn print(plan: &Plan, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(plan),
-        Format::Text if plan.is_empty() && plan.kept.is_empty() => output::print_line("Nothing to do."),
-        Format::Text => output::print(&plan.to_string()),
+        Format::Text => {
+            output::print(&plan.to_string())?;
+            if plan.is_empty() { output::print_line("Nothing to do.") } else { Ok(()) }
+        }
     }
 }
 
-/// The error of a run that did not do everything. What failed was said when it happened.
-pub(super) fn incomplete(context: &Context, state: &ClusterState, summary: &apply::Summary) -> anyhow::Error {
-    let hint = summary.failed.iter().find_map(|failure| match &failure.error {
-        cloud::CloudError::Aws(error) => error.hint(),
-        _ => None,
-    });
+/// The error of a run of `command` that did not do everything. What failed was said when it happened.
+pub(super) fn incomplete(
+    context: &Context,
+    state: &ClusterState,
+    command: &str,
+    summary: &apply::Summary,
+) -> anyhow::Error {
+    let hint = summary.failed.iter().find_map(|failure| failure.error.hint());
     let again = format!(
-        "run the same command again, it goes on from where it stopped; `windlass update cluster {}{}` shows what is left",
+        "run the same command again, it goes on from where it stopped; `windlass {command} {}{}` shows what is left",
         state.name(),
         context.flags_to_repeat()
     );

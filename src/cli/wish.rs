@@ -14,12 +14,12 @@ use crate::assets::user_data::StateLocation;
 use crate::aws::Clients;
 use crate::aws::facts::{self, Facts};
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::{self, Identities, Observed, Resource};
-use crate::model::{self, Desired, Inputs, Keys};
+use crate::cloud::{self, Departures, Identities, Observed, Resource};
+use crate::model::{self, Desired, Inputs, Keys, ModelError};
 use crate::pki::keyset::KEYSETS;
-use crate::plan::Plan;
-use crate::spec::check_change;
+use crate::plan::{Occupied, Plan};
 use crate::spec::cluster::Cluster;
+use crate::spec::{self, check_change};
 use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
@@ -36,6 +36,8 @@ pub(crate) struct Grounds {
     pub(crate) clients: Clients,
     /// What is there.
     pub(crate) observed: Observed,
+    /// What was applied last, where that can still be read.
+    applied: Option<Cluster>,
     facts: Facts,
     state: StateLocation,
     addons: Vec<Addon>,
@@ -68,7 +70,7 @@ impl Grounds {
     pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
         let specification = state.read().await?;
         let cluster = specification.complete()?;
-        check_reachable(state, &specification).await?;
+        let applied = check_reachable(state, &specification).await?;
         let bucket = state.store().bucket().ok_or_else(|| {
             Refusal::new(format!("instances can't read the state store {}", state.store().url()))
                 .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
@@ -77,16 +79,17 @@ impl Grounds {
         let location =
             StateLocation { url: state.store().url(), region: bucket.region().to_owned(), kms_key };
         let clients = context.clients(Some(&cluster.region)).await;
-        let (facts, observed) = {
+        let (facts, mut observed) = {
             let facts = async {
                 facts::gather(&cluster, &clients).await.context("the specification can't be made on AWS")
             };
             let observed = async { observe(&clients, state).await };
             futures::try_join!(facts, observed)?
         };
+        look_into_removed_subnets(&cluster, &clients, state, &mut observed).await?;
         let addons = addons::render(&cluster)?;
         addons::check_additional(&cluster, &specification.objects())?;
-        Ok(Self { specification, cluster, clients, observed, facts, state: location, addons })
+        Ok(Self { specification, cluster, clients, observed, applied, facts, state: location, addons })
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.
@@ -95,36 +98,82 @@ impl Grounds {
             Some(secrets) => made(&self.cluster.name, secrets)?,
             None => not_made(&self.cluster.name),
         };
-        let inputs = Inputs {
-            cluster: &self.cluster,
+        let mut desired = self.desired(&self.cluster, &keys)?;
+        let occupied = desired.keep_occupied(&self.observed);
+        let mut plan = Plan::update(&desired, &self.observed).map_err(|error| {
+            // What was applied, and is wanted still, nobody asked to change: it was changed on AWS.
+            let applied = self.applied.as_ref().and_then(|applied| self.desired(applied, &keys).ok());
+            match applied {
+                Some(applied) => error.told_apart(&applied),
+                None => error,
+            }
+        })?;
+        plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
+        Ok(Wish { desired, plan })
+    }
+
+    fn desired(&self, cluster: &Cluster, keys: &Keys) -> Result<Desired, ModelError> {
+        model::build(&Inputs {
+            cluster,
             facts: &self.facts,
             state: &self.state,
-            keys: &keys,
+            keys,
             addons: &self.addons,
             additional_objects: &self.specification.objects(),
-        };
-        let desired = model::build(&inputs)?;
-        let plan = Plan::update(&desired, &self.observed)?;
-        Ok(Wish { desired, plan })
+        })
     }
 }
 
 /// The specification may have been changed several times since it was last applied, or by hand: what is refused in one
 /// step is refused in several.
-async fn check_reachable(state: &ClusterState, specification: &Specification) -> anyhow::Result<()> {
-    let Some(number) = state.applied().await? else { return Ok(()) };
+async fn check_reachable(
+    state: &ClusterState,
+    specification: &Specification,
+) -> anyhow::Result<Option<Cluster>> {
+    let Some(number) = state.applied().await? else { return Ok(None) };
     let revision = state.revision(number).await?;
     let (cluster, groups, _) = specification.documents();
     let applied = (&revision.cluster, revision.instance_groups.as_slice());
     check_change(applied, (&cluster, &groups)).with_context(|| {
         format!("what was applied to `{}` as revision {number} can't become what is asked for", state.name())
-    })
+    })?;
+    Ok(spec::complete(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials).ok())
+}
+
+/// A subnet goes when it is empty, which only AWS knows.
+async fn look_into_removed_subnets(
+    cluster: &Cluster,
+    clients: &Clients,
+    state: &ClusterState,
+    observed: &mut Observed,
+) -> anyhow::Result<()> {
+    let (ids, departures) = (Identities::default(), Departures::default());
+    let context = cloud::Context {
+        clients,
+        store: state.store(),
+        cluster: state.name(),
+        ids: &ids,
+        departures: &departures,
+        run: "",
+    };
+    let groups = cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
+    cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
+        .await
+        .context("could not look for what is in subnets that are not asked for any more")
 }
 
 /// Finds everything that is there of a cluster.
 pub(crate) async fn observe(clients: &Clients, state: &ClusterState) -> anyhow::Result<Observed> {
     let ids = Identities::default();
-    let context = cloud::Context { clients, store: state.store(), cluster: state.name(), ids: &ids, run: "" };
+    let departures = Departures::default();
+    let context = cloud::Context {
+        clients,
+        store: state.store(),
+        cluster: state.name(),
+        ids: &ids,
+        departures: &departures,
+        run: "",
+    };
     let failed = || format!("could not look for what there is of `{}`", state.name());
     cloud::observe(&context).await.with_context(failed)
 }

@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{ResourceType, SubnetCidrReservationType};
 use futures::future::try_join_all;
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::subnet::Subnet;
@@ -89,8 +89,7 @@ impl AddressReservation {
     ) -> Result<(), CloudError> {
         let call =
             context.clients.ec2.delete_subnet_cidr_reservation().subnet_cidr_reservation_id(&identity.id);
-        call.send().await.during("ec2", "DeleteSubnetCidrReservation", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteSubnetCidrReservation", id))
     }
 
     /// AWS lists reservations subnet by subnet: one call for each, which is one for each zone of the cluster.

@@ -3,25 +3,26 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use aws_sdk_autoscaling::types::builders::TagBuilder;
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
 };
 
 use super::Resource;
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::launch_template::LaunchTemplate;
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::subnet::Subnet;
 use super::volume::{to_i32, to_u32};
 use crate::aws::During;
-use crate::aws::retry::{Look, Patience, wait_for};
+use crate::aws::retry::{Patience, wait_for};
 use crate::aws::tags::{self, Tags};
 
 /// How long the deletion of a group may take: its instances shut down first, and EC2 gives a hanging one up to
-/// a quarter of an hour.
-const DELETION: Duration = Duration::from_mins(20);
+/// a quarter of an hour, after which Auto Scaling may take its time to see it.
+const DELETION: Duration = Duration::from_mins(30);
 
 /// An Auto Scaling group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,9 @@ pub struct AutoScalingGroup {
     pub health_check_grace: u32,
     /// What a replacement may do to the number of healthy instances.
     pub maintenance: Option<Maintenance>,
+    /// Processes that somebody suspended, as observed; empty for what is wished. Not compared: whoever suspends one has a
+    /// reason, and wants to be told, not overruled.
+    pub suspended: BTreeSet<String>,
     /// Its tags, which its instances get too.
     pub tags: Tags,
 }
@@ -79,6 +83,7 @@ impl AutoScalingGroup {
             subnets,
             health_check_grace,
             maintenance,
+            suspended: _,
             tags,
         } = self;
         let version = match version {
@@ -137,7 +142,8 @@ impl AutoScalingGroup {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let autoscaling = &context.clients.autoscaling;
-        let tagged_alike = Self { tags: self.tags.clone(), ..from.clone() };
+        let tagged_alike =
+            Self { tags: self.tags.clone(), suspended: self.suspended.clone(), ..from.clone() };
         if *self != tagged_alike {
             let call = autoscaling
                 .update_auto_scaling_group()
@@ -156,35 +162,25 @@ impl AutoScalingGroup {
             call.send().await.during("autoscaling", "CreateOrUpdateTags", id)?;
         }
         if !gone.is_empty() {
-            let gone: Tags = gone.into_iter().map(|key| (key, String::new())).collect();
-            let call = autoscaling.delete_tags().set_tags(Some(self.autoscaling_tags(&gone)));
+            let keys = gone.iter().map(|key| self.tag().key(key).build()).collect();
+            let call = autoscaling.delete_tags().set_tags(Some(keys));
             call.send().await.during("autoscaling", "DeleteTags", id)?;
         }
         Ok(())
     }
 
-    /// Deletes the group with its instances, and waits until they are gone: only then are their network interfaces,
-    /// volumes and addresses free.
+    /// Asks for the end of the group with its instances, and waits for it, together with all other groups that are
+    /// going: only then are their network interfaces, volumes and addresses free.
     pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
         let instances = self.instance_ids(context, id).await?;
         let autoscaling = &context.clients.autoscaling;
         let call =
             autoscaling.delete_auto_scaling_group().auto_scaling_group_name(&self.name).force_delete(true);
-        match call.send().await.during("autoscaling", "DeleteAutoScalingGroup", id) {
-            Err(error) if error.is_not_found() => {}
-            outcome => outcome.map(|_| ())?,
-        }
+        gone(call.send().await.during("autoscaling", "DeleteAutoScalingGroup", id))?;
+        context.departures.begin(&self.name, instances).await;
         let what = format!("the end of the Auto Scaling group `{}`", self.name);
-        wait_for(what, Patience::of(DELETION), || async {
-            let call = autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
-            let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
-            Ok(match answer.auto_scaling_groups().first() {
-                None => Look::Done(()),
-                Some(group) => Look::Wait(format!("{} instances are left", group.instances().len())),
-            })
-        })
-        .await?;
-        super::instances::wait_until_terminated(context, id, instances).await
+        let look = || context.departures.look(context, id, &self.name);
+        Ok(wait_for(what, Patience::of(DELETION), look).await?)
     }
 
     async fn instance_ids(&self, context: &Context<'_>, id: &ResourceId) -> Result<Vec<String>, CloudError> {
@@ -223,17 +219,13 @@ impl AutoScalingGroup {
     }
 
     fn autoscaling_tags(&self, tags: &Tags) -> Vec<Tag> {
-        tags.iter()
-            .map(|(key, value)| {
-                Tag::builder()
-                    .resource_id(&self.name)
-                    .resource_type("auto-scaling-group")
-                    .propagate_at_launch(true)
-                    .key(key)
-                    .value(value)
-                    .build()
-            })
-            .collect()
+        let tags = tags.iter();
+        tags.map(|(key, value)| self.tag().propagate_at_launch(true).key(key).value(value).build()).collect()
+    }
+
+    /// A tag of the group. The API takes one with a value for a condition where it deletes: only the key says which tag goes.
+    fn tag(&self) -> TagBuilder {
+        Tag::builder().resource_id(&self.name).resource_type("auto-scaling-group")
     }
 }
 
@@ -275,6 +267,11 @@ fn read(group: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudEr
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
         health_check_grace: to_u32(group.health_check_grace_period()).unwrap_or_default(),
         maintenance: bounds,
+        suspended: group
+            .suspended_processes()
+            .iter()
+            .filter_map(|process| process.process_name().map(str::to_owned))
+            .collect(),
         tags: tags::managed(tags.collect()),
     };
     Ok(Found::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Resource;
 use super::auto_scaling_group::TemplateVersion;
+use super::departures::Departures;
 use super::elastic_ip::ElasticIp;
 use super::error::CloudError;
 use super::launch_template::LaunchTemplate;
@@ -23,6 +24,8 @@ pub struct Context<'a> {
     pub cluster: &'a str,
     /// The ids of what exists.
     pub ids: &'a Identities,
+    /// The Auto Scaling groups that were asked to go.
+    pub departures: &'a Departures,
     /// Different in every run, so that the client tokens of one run never meet those of another.
     pub run: &'a str,
 }
@@ -119,12 +122,14 @@ pub struct Found {
     pub identity: Identity,
     /// Whether another one of its kind has the same name and is taken for the real one.
     pub double: bool,
+    /// Of a subnet that isn't wanted any more: what is in it and stays ([`super::subnet::find_occupants`]).
+    pub used_by: Vec<String>,
 }
 
 impl Found {
     /// A finding.
     pub fn new(name: impl Into<String>, resource: Resource, identity: Identity) -> Self {
-        Self { name: name.into(), resource, identity, double: false }
+        Self { name: name.into(), resource, identity, double: false, used_by: Vec::new() }
     }
 }
 
@@ -199,6 +204,12 @@ impl Names {
     pub fn reference<T: Described>(&self, aws_id: &str) -> Reference<T> {
         let name = self.by_id.get(&(T::KIND, aws_id.to_owned()));
         Reference::to(name.map_or(aws_id, String::as_str))
+    }
+
+    /// What AWS calls by this id, where it is known.
+    pub fn known(&self, kind: Kind, aws_id: &str) -> Option<ResourceId> {
+        let name = self.by_id.get(&(kind, aws_id.to_owned()))?;
+        Some(ResourceId::new(kind, name))
     }
 
     /// Whether there is a resource of this name.

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{DomainType, ResourceType};
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
@@ -68,17 +68,16 @@ impl ElasticIp {
     ) -> Result<(), CloudError> {
         let ec2 = &context.clients.ec2;
         let call = ec2.describe_addresses().allocation_ids(&identity.id);
-        let answer = call.send().await.during("ec2", "DescribeAddresses", id)?;
+        let answer = match call.send().await.during("ec2", "DescribeAddresses", id) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            answer => answer?,
+        };
         for association in answer.addresses().iter().filter_map(|address| address.association_id()) {
             let call = ec2.disassociate_address().association_id(association);
-            match call.send().await.during("ec2", "DisassociateAddress", id) {
-                Err(error) if error.is_not_found() => {}
-                outcome => outcome.map(|_| ())?,
-            }
+            gone(call.send().await.during("ec2", "DisassociateAddress", id))?;
         }
         let call = ec2.release_address().allocation_id(&identity.id);
-        call.send().await.during("ec2", "ReleaseAddress", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "ReleaseAddress", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {

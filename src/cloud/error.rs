@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::blockers::Blocker;
 use super::reference::ResourceId;
 use crate::aws::retry::WaitError;
-use crate::aws::{AwsError, Class};
+use crate::aws::{AwsError, Class, tags};
 use crate::state::StoreError;
 
 /// A failure of one act on one resource.
@@ -36,6 +37,22 @@ pub enum CloudError {
         /// What the tag says.
         found: Option<String>,
     },
+    /// Something has the name and lacks the tag that would make it ours.
+    #[error(
+        "`{resource}` exists as {aws_id}, and its tag `{}` {}, so that it isn't known as this cluster's",
+        tags::MANAGED,
+        found.as_ref().map_or("is gone".to_owned(), |found| format!("says `{found}`"))
+    )]
+    Unmarked {
+        /// The resource.
+        resource: ResourceId,
+        /// AWS's id of what is there.
+        aws_id: String,
+        /// What the tag says.
+        found: Option<String>,
+        /// What to type to give it its mark back.
+        command: String,
+    },
     /// A name in a hosted zone is somebody else's.
     #[error("`{resource}` exists and isn't this cluster's: {}", found.join(", "))]
     ForeignRecords {
@@ -43,6 +60,14 @@ pub enum CloudError {
         resource: ResourceId,
         /// What is there, such as `A 192.0.2.1`.
         found: Vec<String>,
+    },
+    /// Something else is in the way of a deletion.
+    #[error("{said}; in the way: {}", by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Blocked {
+        /// What AWS said.
+        said: AwsError,
+        /// What is in the way.
+        by: Vec<Blocker>,
     },
     /// Waiting for AWS ended without what was waited for.
     #[error(transparent)]
@@ -70,10 +95,27 @@ const ADOPTION: Duration = Duration::from_secs(20);
 /// How long something that is being deleted may hold what it uses.
 const RELEASE: Duration = Duration::from_mins(20);
 
+/// How long to wait for what nothing says is going: somebody may be at it.
+const STRANGERS: Duration = Duration::from_mins(2);
+
 /// How long throttling, 5xx and silence are sat out.
 const WEATHER: Duration = Duration::from_mins(10);
 
 impl CloudError {
+    /// What to do about it, where there is something to type or to look at.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::Unmarked { command, .. } => Some(format!(
+                "if somebody removed its tags, put them back and run the same command again: {command}"
+            )),
+            Self::Blocked { .. } => {
+                Some("take out of the way what is named, and run the same command again".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// Whether the thing isn't there (any more).
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Aws(error) if error.is_not_found())
@@ -92,10 +134,13 @@ impl CloudError {
                 _ if is_profile_propagation(error) => Remedy::RetryFor(VISIBILITY),
                 _ => Remedy::GiveUp,
             },
+            Self::Blocked { by, .. } if by.iter().any(|blocker| blocker.may_go) => Remedy::RetryFor(RELEASE),
+            Self::Blocked { .. } => Remedy::RetryFor(STRANGERS),
             Self::Store(StoreError::Aws { source, .. }) if source.is_transient() => Remedy::RetryFor(WEATHER),
             Self::Missing(_)
             | Self::Answer { .. }
             | Self::Foreign { .. }
+            | Self::Unmarked { .. }
             | Self::ForeignRecords { .. }
             | Self::Wait(_)
             | Self::Store(_) => Remedy::GiveUp,
@@ -109,6 +154,14 @@ fn is_profile_propagation(error: &AwsError) -> bool {
     let words = error.message.to_ascii_lowercase();
     error.class == Class::Invalid
         && (words.contains("instance profile") || words.contains("iaminstanceprofile"))
+}
+
+/// Of a call that deletes one thing: that it isn't there (any more) is what was wanted.
+pub(super) fn gone<T>(outcome: Result<T, AwsError>) -> Result<(), CloudError> {
+    match outcome {
+        Err(error) if error.is_not_found() => Ok(()),
+        outcome => Ok(outcome.map(drop)?),
+    }
 }
 
 /// Takes a field that AWS always gives.

@@ -92,6 +92,11 @@ impl Fields {
         changes
     }
 
+    /// The value of a field that isn't a set.
+    pub fn value(&self, path: &str) -> Option<&str> {
+        self.0.iter().find(|field| field.path == path && !field.member).map(|field| field.value.as_str())
+    }
+
     /// Every field as an addition.
     pub fn additions(&self) -> Vec<Change> {
         self.changes_from(&Self::default())

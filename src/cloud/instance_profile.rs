@@ -2,7 +2,7 @@
 
 use super::Resource;
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::role::{self, Role};
@@ -90,8 +90,7 @@ impl InstanceProfile {
             }
         }
         let call = context.clients.iam.delete_instance_profile().instance_profile_name(&self.name);
-        call.send().await.during("iam", "DeleteInstanceProfile", id)?;
-        Ok(())
+        gone(call.send().await.during("iam", "DeleteInstanceProfile", id))
     }
 
     async fn remove_role(

@@ -1,9 +1,9 @@
 //! The Internet gateway, attached to the VPC.
 
-use aws_sdk_ec2::types::ResourceType;
+use aws_sdk_ec2::types::{Filter, InternetGateway as Answer, ResourceType};
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::vpc::Vpc;
@@ -86,24 +86,32 @@ impl InternetGateway {
             detach(context, id, identity, &context.ids.resolve(vpc)).await?;
         }
         let call = context.clients.ec2.delete_internet_gateway().internet_gateway_id(&identity.id);
-        call.send().await.during("ec2", "DeleteInternetGateway", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteInternetGateway", id))
     }
 
+    /// A VPC has one gateway at most. So the one that is attached to the cluster's VPC is the cluster's, whatever it is
+    /// called and whether or not it has its tags.
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::InternetGateway, context.cluster);
-        let call =
-            context.clients.ec2.describe_internet_gateways().filters(tags::of_cluster(context.cluster));
-        let pages = call.into_paginator().items().send();
-        let gateways = pages.try_collect().await.during("ec2", "DescribeInternetGateways", &id)?;
+        let mut gateways = list(context, &id, tags::of_cluster(context.cluster)).await?;
+        let vpcs = names.ids_of(Kind::Vpc);
+        if !vpcs.is_empty() {
+            let attached = Filter::builder().name("attachment.vpc-id").set_values(Some(vpcs)).build();
+            let attached = list(context, &id, attached).await?;
+            gateways.retain(|gateway| {
+                attached.iter().all(|other| other.internet_gateway_id() != gateway.internet_gateway_id())
+            });
+            gateways.extend(attached);
+        }
         gateways
             .iter()
             .map(|gateway| {
                 let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id")?;
                 let tags = tags::from_ec2(gateway.tags());
                 let vpc = gateway.attachments().first().and_then(|attachment| attachment.vpc_id());
+                let own = vpc.and_then(|vpc| names.known(Kind::Vpc, vpc));
                 let observed = Self {
-                    name: tagging::name(&tags, gateway_id),
+                    name: own.map_or_else(|| tagging::name(&tags, gateway_id), |vpc| vpc.name),
                     vpc: vpc.map(|vpc| names.reference(vpc)),
                     tags,
                 };
@@ -114,6 +122,12 @@ impl InternetGateway {
     }
 }
 
+async fn list(context: &Context<'_>, id: &ResourceId, filter: Filter) -> Result<Vec<Answer>, CloudError> {
+    let call = context.clients.ec2.describe_internet_gateways().filters(filter);
+    let pages = call.into_paginator().items().send();
+    Ok(pages.try_collect().await.during("ec2", "DescribeInternetGateways", id)?)
+}
+
 async fn detach(
     context: &Context<'_>,
     id: &ResourceId,
@@ -122,7 +136,7 @@ async fn detach(
 ) -> Result<(), CloudError> {
     let call = context.clients.ec2.detach_internet_gateway().internet_gateway_id(&gateway.id).vpc_id(vpc);
     match call.send().await.during("ec2", "DetachInternetGateway", id) {
-        Err(error) if error.code.as_deref() == Some("Gateway.NotAttached") => Ok(()),
+        Err(error) if error.code.as_deref() == Some("Gateway.NotAttached") || error.is_not_found() => Ok(()),
         outcome => Ok(outcome.map(|_| ())?),
     }
 }

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::ResourceType;
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
@@ -74,8 +74,7 @@ impl KeyPair {
 
     pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_key_pair().key_name(&self.name);
-        call.send().await.during("ec2", "DeleteKeyPair", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteKeyPair", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {

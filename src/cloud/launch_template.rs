@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use windlass_bootstrap::config::BootConfig;
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::instance_profile::InstanceProfile;
 use super::key_pair::KeyPair;
@@ -225,8 +225,7 @@ impl LaunchTemplate {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_launch_template().launch_template_id(&identity.id);
-        call.send().await.during("ec2", "DeleteLaunchTemplate", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteLaunchTemplate", id))
     }
 
     /// Two calls whatever the number of templates: EC2 gives the latest version of every template at once.

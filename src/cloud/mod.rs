@@ -15,16 +15,19 @@
 pub mod additional_objects;
 pub mod address_reservation;
 pub mod auto_scaling_group;
+pub mod blockers;
+pub mod by_controllers;
 pub mod context;
+pub mod departures;
 pub mod elastic_ip;
 pub mod error;
 pub mod fields;
 pub mod instance_profile;
-pub mod instances;
 pub mod internet_gateway;
 pub mod key_pair;
 pub mod launch_template;
 mod launch_template_data;
+mod namesakes;
 mod observe;
 pub mod record_set;
 pub mod reference;
@@ -41,7 +44,9 @@ pub mod vpc;
 use self::additional_objects::AdditionalObjects;
 use self::address_reservation::AddressReservation;
 use self::auto_scaling_group::AutoScalingGroup;
+use self::by_controllers::{MadeByController, ReclaimMarks};
 pub use self::context::{Context, Found, Identities, Identity, Observed};
+pub use self::departures::Departures;
 use self::elastic_ip::ElasticIp;
 pub use self::error::{CloudError, Remedy};
 pub use self::fields::{Change, Effect, Fields};
@@ -60,6 +65,7 @@ use self::state_object::StateObject;
 use self::subnet::Subnet;
 use self::volume::Volume;
 use self::vpc::Vpc;
+use crate::aws::Class;
 pub use crate::state::store::digest;
 
 /// A resource of any kind.
@@ -83,6 +89,8 @@ pub enum Resource {
     AdditionalObjects(AdditionalObjects),
     LaunchTemplate(LaunchTemplate),
     AutoScalingGroup(AutoScalingGroup),
+    ReclaimMarks(ReclaimMarks),
+    MadeByController(MadeByController),
 }
 
 /// Does the same with the resource of whichever kind.
@@ -106,6 +114,8 @@ macro_rules! for_each_kind {
             Resource::AdditionalObjects($it) => $act,
             Resource::LaunchTemplate($it) => $act,
             Resource::AutoScalingGroup($it) => $act,
+            Resource::ReclaimMarks($it) => $act,
+            Resource::MadeByController($it) => $act,
         }
     };
 }
@@ -136,6 +146,8 @@ impl Resource {
             Self::AdditionalObjects(_) => Kind::AdditionalObjects,
             Self::LaunchTemplate(_) => Kind::LaunchTemplate,
             Self::AutoScalingGroup(_) => Kind::AutoScalingGroup,
+            Self::ReclaimMarks(_) => Kind::ReclaimMarks,
+            Self::MadeByController(it) => it.kind,
         }
     }
 
@@ -159,6 +171,14 @@ impl Resource {
             (Self::StateObject(_), Self::StateObject(_)) => Vec::new(),
             (Self::AdditionalObjects(wanted), Self::AdditionalObjects(observed)) => {
                 wanted.changes_from(observed)
+            }
+            (Self::SecurityGroupRules(wanted), Self::SecurityGroupRules(observed)) => {
+                wanted.fields().changes_from(&wanted.with_others(observed).fields())
+            }
+            // It is given once, for life, and means nothing but to people.
+            (Self::SecurityGroup(wanted), Self::SecurityGroup(observed)) => {
+                let observed = SecurityGroup { description: wanted.description.clone(), ..observed.clone() };
+                wanted.fields().changes_from(&observed.fields())
             }
             _ => self.fields().changes_from(&observed.fields()),
         }
@@ -196,6 +216,13 @@ impl Kind {
             Self::AdditionalObjects => AdditionalObjects::effect(path),
             Self::LaunchTemplate => LaunchTemplate::effect(path),
             Self::AutoScalingGroup => AutoScalingGroup::effect(path),
+            Self::ReclaimMarks => ReclaimMarks::effect(path),
+            Self::PersistentVolume
+            | Self::LoadBalancer
+            | Self::ClassicLoadBalancer
+            | Self::TargetGroup
+            | Self::ControllersSecurityGroup
+            | Self::NetworkInterface => MadeByController::effect(path),
         }
     }
 }
@@ -203,7 +230,12 @@ impl Kind {
 /// Makes a resource. May be called again after it failed halfway only once the resource has been looked for.
 pub async fn create(resource: &Resource, context: &Context<'_>) -> Result<Identity, CloudError> {
     let id = resource.id();
-    for_each_kind!(resource, it => it.create(context, &id).await)
+    match for_each_kind!(resource, it => it.create(context, &id).await) {
+        Err(CloudError::Aws(source)) if source.class == Class::AlreadyExists => {
+            Err(namesakes::explain(source, resource, context).await)
+        }
+        outcome => outcome,
+    }
 }
 
 /// Makes of what is there what is wanted. Returns its identity, which is the same but for a launch template's version.
@@ -241,16 +273,27 @@ pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> 
         RecordSet,
         StateObject,
         AdditionalObjects,
-        AutoScalingGroup
+        AutoScalingGroup,
+        ReclaimMarks
     );
     Ok(identity.clone())
 }
 
-/// Deletes what was found. That it is gone already is what was wanted.
+/// Deletes what was found. That it is gone already is what was wanted; of a deletion that takes several calls, only the
+/// last one's "not found" says so.
 pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudError> {
+    match delete_found(found, context).await {
+        Err(CloudError::Aws(source)) if source.class == Class::Dependency => {
+            Err(blockers::explain(source, found, context).await)
+        }
+        outcome => outcome,
+    }
+}
+
+async fn delete_found(found: &Found, context: &Context<'_>) -> Result<(), CloudError> {
     let id = ResourceId::new(found.resource.kind(), &found.name);
     let identity = &found.identity;
-    let outcome = match &found.resource {
+    match &found.resource {
         Resource::Vpc(_) => Vpc::delete(identity, context, &id).await,
         Resource::InternetGateway(it) => it.delete(identity, context, &id).await,
         Resource::Subnet(_) => Subnet::delete(identity, context, &id).await,
@@ -268,9 +311,8 @@ pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudErr
         Resource::AdditionalObjects(it) => it.delete(identity, context, &id).await,
         Resource::LaunchTemplate(_) => LaunchTemplate::delete(identity, context, &id).await,
         Resource::AutoScalingGroup(it) => it.delete(context, &id).await,
-    };
-    match outcome {
-        Err(error) if error.is_not_found() => Ok(()),
-        outcome => outcome,
+        // The marks go with the volumes that carry them.
+        Resource::ReclaimMarks(_) => Ok(()),
+        Resource::MadeByController(it) => it.delete(identity, context, &id).await,
     }
 }

@@ -5,6 +5,7 @@ use futures::future::try_join_all;
 use super::additional_objects::AdditionalObjects;
 use super::address_reservation::AddressReservation;
 use super::auto_scaling_group::AutoScalingGroup;
+use super::by_controllers;
 use super::context::{Context, Found, Names, Observed};
 use super::elastic_ip::ElasticIp;
 use super::error::CloudError;
@@ -78,5 +79,12 @@ pub async fn observe_kind(
         Kind::AdditionalObjects => AdditionalObjects::observe(context, names).await,
         Kind::LaunchTemplate => LaunchTemplate::observe(context, names).await,
         Kind::AutoScalingGroup => AutoScalingGroup::observe(context, names).await,
+        Kind::ReclaimMarks
+        | Kind::PersistentVolume
+        | Kind::LoadBalancer
+        | Kind::ClassicLoadBalancer
+        | Kind::TargetGroup
+        | Kind::ControllersSecurityGroup
+        | Kind::NetworkInterface => by_controllers::observe_kind(kind, context, names).await,
     }
 }

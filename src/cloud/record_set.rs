@@ -92,7 +92,11 @@ impl RecordSet {
 
     /// Deletes what is the cluster's by now, and nothing else of the same name.
     pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
-        let there = self.read(context).await?;
+        let there = match self.read(context).await {
+            // A hosted zone that is gone has taken its record sets with it.
+            Err(error) if error.is_not_found() => return Ok(()),
+            there => there?,
+        };
         if !there.is_owned_by(&self.owner) {
             return Ok(());
         }

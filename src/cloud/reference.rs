@@ -44,11 +44,25 @@ pub enum Kind {
     LaunchTemplate,
     /// An Auto Scaling group.
     AutoScalingGroup,
+    /// The marks on volumes of PersistentVolumes that go with the cluster.
+    ReclaimMarks,
+    /// The volume of a PersistentVolume.
+    PersistentVolume,
+    /// An application, network or gateway load balancer that a controller made.
+    LoadBalancer,
+    /// A classic load balancer that a controller made.
+    ClassicLoadBalancer,
+    /// A target group that a controller made.
+    TargetGroup,
+    /// A security group that a controller made.
+    ControllersSecurityGroup,
+    /// A network interface that a controller made.
+    NetworkInterface,
 }
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 24] = [
         Self::Vpc,
         Self::InternetGateway,
         Self::Subnet,
@@ -66,7 +80,27 @@ impl Kind {
         Self::AdditionalObjects,
         Self::LaunchTemplate,
         Self::AutoScalingGroup,
+        Self::ReclaimMarks,
+        Self::PersistentVolume,
+        Self::LoadBalancer,
+        Self::ClassicLoadBalancer,
+        Self::TargetGroup,
+        Self::ControllersSecurityGroup,
+        Self::NetworkInterface,
     ];
+
+    /// Whether things of this kind are made by controllers in the cluster, and never from a specification.
+    pub fn is_made_by_controllers(self) -> bool {
+        matches!(
+            self,
+            Self::PersistentVolume
+                | Self::LoadBalancer
+                | Self::ClassicLoadBalancer
+                | Self::TargetGroup
+                | Self::ControllersSecurityGroup
+                | Self::NetworkInterface
+        )
+    }
 
     /// The kind's name in plans: `launch-template`.
     pub fn name(self) -> &'static str {
@@ -88,6 +122,13 @@ impl Kind {
             Self::AdditionalObjects => "additional-objects",
             Self::LaunchTemplate => "launch-template",
             Self::AutoScalingGroup => "auto-scaling-group",
+            Self::ReclaimMarks => "reclaim-marks",
+            Self::PersistentVolume => "persistent-volume",
+            Self::LoadBalancer => "load-balancer",
+            Self::ClassicLoadBalancer => "classic-load-balancer",
+            Self::TargetGroup => "target-group",
+            Self::ControllersSecurityGroup => "controllers-security-group",
+            Self::NetworkInterface => "network-interface",
         }
     }
 }

@@ -1,12 +1,14 @@
-//! IAM roles of instances, each with its whole permission in one inline policy.
+//! IAM roles of instances, each with its whole permission in one inline policy and the policies that the specification
+//! attaches. What else somebody gave a role is a difference like any other: it may be all that an instance may do.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use aws_sdk_iam::types::Tag;
+use serde_json::Value;
 
 use super::Resource;
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use crate::aws::During;
@@ -24,6 +26,10 @@ pub struct Role {
     pub trust: Value,
     /// What it may do; absent in what is observed of one that was made and has no policy yet.
     pub policy: Option<Value>,
+    /// The ARNs of the managed policies that are attached.
+    pub attached: BTreeSet<String>,
+    /// The names of other inline policies, as observed; empty for what is wished.
+    pub other_policies: BTreeSet<String>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -34,15 +40,17 @@ impl Described for Role {
 
 impl Role {
     pub(super) fn fields(&self) -> Fields {
-        let Self { name: _, trust, policy, tags } = self;
+        let Self { name: _, trust, policy, attached, other_policies, tags } = self;
         Fields::default()
             .one("trust", format!("{trust:#}"))
             .maybe("policy", policy.as_ref().map(|policy| format!("{policy:#}")))
+            .set("attachedPolicies", attached)
+            .set("otherInlinePolicies", other_policies)
             .map("tags", tags)
     }
 
     pub(super) fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, trust: _, policy: _, tags: _ } = self;
+        let Self { name: _, trust: _, policy: _, attached: _, other_policies: _, tags: _ } = self;
         Vec::new()
     }
 
@@ -64,7 +72,7 @@ impl Role {
             .set_tags(Some(to_iam(&self.tags)));
         call.send().await.during("iam", "CreateRole", id)?;
         let identity = Identity::new(&self.name);
-        let bare = Self { policy: None, ..self.clone() };
+        let bare = Self { policy: None, attached: BTreeSet::new(), ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
     }
@@ -93,13 +101,19 @@ impl Role {
             }
             _ => {}
         }
-        let (set, gone) = tags::difference(&from.tags, &self.tags);
+        for policy in self.attached.difference(&from.attached) {
+            let call = iam.attach_role_policy().role_name(&self.name).policy_arn(policy);
+            call.send().await.during("iam", "AttachRolePolicy", id)?;
+        }
+        self.detach(from.attached.difference(&self.attached), context, id).await?;
+        self.remove(from.other_policies.difference(&self.other_policies), context, id).await?;
+        let (set, removed) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
             let call = iam.tag_role().role_name(&self.name).set_tags(Some(to_iam(&set)));
             call.send().await.during("iam", "TagRole", id)?;
         }
-        if !gone.is_empty() {
-            let call = iam.untag_role().role_name(&self.name).set_tag_keys(Some(gone));
+        if !removed.is_empty() {
+            let call = iam.untag_role().role_name(&self.name).set_tag_keys(Some(removed));
             call.send().await.during("iam", "UntagRole", id)?;
         }
         Ok(())
@@ -107,18 +121,39 @@ impl Role {
 
     /// Policies that somebody else gave the role go with it: IAM deletes no role that has any.
     pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
-        let iam = &context.clients.iam;
-        let pages = iam.list_role_policies().role_name(&self.name).into_paginator().items().send();
-        for policy in pages.try_collect().await.during("iam", "ListRolePolicies", id)? {
-            let call = iam.delete_role_policy().role_name(&self.name).policy_name(policy);
-            call.send().await.during("iam", "DeleteRolePolicy", id)?;
+        let Some(has) = policies(context, &self.name, id).await? else { return Ok(()) };
+        self.remove(has.inline.iter(), context, id).await?;
+        self.detach(has.attached.iter(), context, id).await?;
+        gone(context.clients.iam.delete_role().role_name(&self.name).send().await.during(
+            "iam",
+            "DeleteRole",
+            id,
+        ))
+    }
+
+    async fn remove(
+        &self,
+        policies: impl Iterator<Item = &String>,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        for policy in policies {
+            let call = context.clients.iam.delete_role_policy().role_name(&self.name).policy_name(policy);
+            gone(call.send().await.during("iam", "DeleteRolePolicy", id))?;
         }
-        let pages = iam.list_attached_role_policies().role_name(&self.name).into_paginator().items().send();
-        for policy in pages.try_collect().await.during("iam", "ListAttachedRolePolicies", id)? {
-            let call = iam.detach_role_policy().role_name(&self.name).set_policy_arn(policy.policy_arn);
-            call.send().await.during("iam", "DetachRolePolicy", id)?;
+        Ok(())
+    }
+
+    async fn detach(
+        &self,
+        policies: impl Iterator<Item = &String>,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        for policy in policies {
+            let call = context.clients.iam.detach_role_policy().role_name(&self.name).policy_arn(policy);
+            gone(call.send().await.during("iam", "DetachRolePolicy", id))?;
         }
-        iam.delete_role().role_name(&self.name).send().await.during("iam", "DeleteRole", id)?;
         Ok(())
     }
 
@@ -144,12 +179,47 @@ impl Role {
             let tags = from_iam(role.tags());
             require_ours(&tags, context.cluster, &id)?;
             let trust = document(role.assume_role_policy_document().unwrap_or_default());
-            let policy = inline_policy(context, &name, &id).await?;
-            let observed = Self { name: name.clone(), trust, policy, tags };
+            let Some(has) = policies(context, &name, &id).await? else { continue };
+            let mut other_policies = has.inline;
+            let policy =
+                if other_policies.remove(POLICY) { inline_policy(context, &name, &id).await? } else { None };
+            let observed =
+                Self { name: name.clone(), trust, policy, attached: has.attached, other_policies, tags };
             found.push(Found::new(name.clone(), Resource::Role(observed), Identity::new(name)));
         }
         Ok(found)
     }
+}
+
+/// What a role was given.
+struct Policies {
+    /// Names.
+    inline: BTreeSet<String>,
+    /// ARNs.
+    attached: BTreeSet<String>,
+}
+
+/// The policies of a role; nothing where there is no such role.
+async fn policies(
+    context: &Context<'_>,
+    role: &str,
+    id: &ResourceId,
+) -> Result<Option<Policies>, CloudError> {
+    let iam = &context.clients.iam;
+    let pages = iam.list_role_policies().role_name(role).into_paginator().items().send();
+    let inline = match pages.try_collect().await.during("iam", "ListRolePolicies", id) {
+        Ok(names) => names.into_iter().collect::<BTreeSet<String>>(),
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let pages = iam.list_attached_role_policies().role_name(role).into_paginator().items().send();
+    let attached = match pages.try_collect().await.during("iam", "ListAttachedRolePolicies", id) {
+        Ok(policies) => policies,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let attached = attached.into_iter().filter_map(|policy| policy.policy_arn).collect();
+    Ok(Some(Policies { inline, attached }))
 }
 
 async fn inline_policy(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::internet_gateway::InternetGateway;
 use super::reference::{Described, Kind, Reference, ResourceId};
@@ -145,8 +145,7 @@ impl RouteTable {
     ) -> Result<(), CloudError> {
         disassociate(context, id, identity, |_| true).await?;
         let call = context.clients.ec2.delete_route_table().route_table_id(&identity.id);
-        call.send().await.during("ec2", "DeleteRouteTable", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteRouteTable", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
@@ -187,16 +186,16 @@ async fn disassociate(
     chosen: impl Fn(&str) -> bool,
 ) -> Result<(), CloudError> {
     let ec2 = &context.clients.ec2;
-    let answer = ec2.describe_route_tables().route_table_ids(&table.id).send().await.during(
-        "ec2",
-        "DescribeRouteTables",
-        id,
-    )?;
+    let answer = ec2.describe_route_tables().route_table_ids(&table.id).send().await;
+    let answer = match answer.during("ec2", "DescribeRouteTables", id) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        answer => answer?,
+    };
     for association in answer.route_tables().iter().flat_map(Answer::associations) {
         let subnet = association.subnet_id().is_some_and(&chosen);
         if let (true, Some(association)) = (subnet, association.route_table_association_id()) {
             let call = ec2.disassociate_route_table().association_id(association);
-            call.send().await.during("ec2", "DisassociateRouteTable", id)?;
+            gone(call.send().await.during("ec2", "DisassociateRouteTable", id))?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 use aws_sdk_ec2::types::ResourceType;
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::vpc::Vpc;
@@ -42,9 +42,7 @@ impl SecurityGroup {
 
     pub(super) fn effect(path: &str) -> Effect {
         match path {
-            "vpc" | "description" => {
-                Effect::Refused("a security group keeps its VPC and its description for life")
-            }
+            "vpc" => Effect::Refused("a security group keeps its VPC for life"),
             _ => Effect::InPlace,
         }
     }
@@ -54,6 +52,9 @@ impl SecurityGroup {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
+        let mut new = self.tags.clone();
+        // There are no rules in it that lack a mark.
+        new.insert(tags::RULES_MARKED.to_owned(), "true".to_owned());
         let call = context
             .clients
             .ec2
@@ -61,7 +62,7 @@ impl SecurityGroup {
             .group_name(&self.name)
             .description(&self.description)
             .vpc_id(context.ids.of(&self.vpc)?)
-            .tag_specifications(tags::specification(ResourceType::SecurityGroup, &self.tags));
+            .tag_specifications(tags::specification(ResourceType::SecurityGroup, &new));
         let made = call.send().await.during("ec2", "CreateSecurityGroup", id)?;
         Ok(Identity::new(field(made.group_id(), id, "the group's id")?))
     }
@@ -82,8 +83,7 @@ impl SecurityGroup {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_security_group().group_id(&identity.id);
-        call.send().await.during("ec2", "DeleteSecurityGroup", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteSecurityGroup", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {

@@ -1,9 +1,14 @@
-//! The rules of a security group: an allow-list, whole. A rule that isn't in it is revoked.
+//! The rules of a security group: an allow-list. A rule that windlass made, and that isn't in it any more, is revoked;
+//! a rule that somebody else made, such as a load balancer controller, is left alone.
+//!
+//! A rule is known as windlass's by its description. Before there were such marks (the group lacks the tag
+//! [`tags::RULES_MARKED`]) every rule was, but for what only controllers make: rules for other groups and rules that
+//! say what they are for.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, UserIdGroupPair};
+use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, Tag, UserIdGroupPair};
 use ipnet::IpNet;
 
 use super::Resource;
@@ -12,7 +17,7 @@ use super::error::{CloudError, field};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::security_group::{self, SecurityGroup};
-use crate::aws::During;
+use crate::aws::{During, tags};
 
 /// All rules of one security group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +29,19 @@ pub struct SecurityGroupRules {
     /// Who may reach its members, and where.
     pub ingress: BTreeSet<Rule>,
     /// What its members may reach.
+    pub egress: BTreeSet<Rule>,
+    /// Rules of others, as observed; empty for what is wished.
+    pub others: Others,
+    /// Whether the rules carry the mark, as they do in what is wished.
+    pub marked: bool,
+}
+
+/// Rules that somebody else made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Others {
+    /// Incoming.
+    pub ingress: BTreeSet<Rule>,
+    /// Outgoing.
     pub egress: BTreeSet<Rule>,
 }
 
@@ -90,12 +108,25 @@ enum Direction {
 
 impl SecurityGroupRules {
     pub(super) fn fields(&self) -> Fields {
-        let Self { name: _, group: _, ingress, egress } = self;
-        Fields::default().set("ingress", ingress).set("egress", egress)
+        let Self { name: _, group: _, ingress, egress, others: _, marked } = self;
+        let unmarked = (!marked).then_some("rules don't say that they are windlass's");
+        Fields::default().set("ingress", ingress).set("egress", egress).maybe("marks", unmarked)
+    }
+
+    /// What is observed, as it is compared with this: a rule that is wished for and that somebody else made is there.
+    pub(super) fn with_others(&self, observed: &Self) -> Self {
+        let both = |own: &BTreeSet<Rule>, others: &BTreeSet<Rule>, wanted: &BTreeSet<Rule>| {
+            own.iter().chain(others.intersection(wanted)).cloned().collect()
+        };
+        Self {
+            ingress: both(&observed.ingress, &observed.others.ingress, &self.ingress),
+            egress: both(&observed.egress, &observed.others.egress, &self.egress),
+            ..observed.clone()
+        }
     }
 
     pub(super) fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, group, ingress, egress } = self;
+        let Self { name: _, group, ingress, egress, others: _, marked: _ } = self;
         let peers = ingress.iter().chain(egress).filter_map(|rule| match &rule.peer {
             Peer::Group(group) => Some(group.id()),
             Peer::Range(_) | Peer::PrefixList(_) => None,
@@ -122,7 +153,8 @@ impl SecurityGroupRules {
         Ok(identity)
     }
 
-    /// Allows first and revokes then, so that nothing that stays allowed is ever cut off.
+    /// Allows first and revokes then, so that nothing that stays allowed is ever cut off. That the marks are complete is
+    /// said last.
     pub(super) async fn update(
         &self,
         from: &Self,
@@ -130,26 +162,33 @@ impl SecurityGroupRules {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
+        let from = self.with_others(from);
+        let group = Group { context, id, aws_id: &identity.id };
         let both = [
             (Direction::Ingress, &self.ingress, &from.ingress),
             (Direction::Egress, &self.egress, &from.egress),
         ];
-        for (direction, to, from) in both {
-            allow(context, id, &identity.id, direction, to.difference(from)).await?;
-            revoke(context, id, &identity.id, direction, from.difference(to)).await?;
+        for (direction, to, from_rules) in both {
+            group.allow(direction, to.difference(from_rules)).await?;
+            group.revoke(direction, from_rules.difference(to)).await?;
+            if self.marked && !from.marked {
+                group.mark(direction, to.intersection(from_rules)).await?;
+            }
         }
-        Ok(())
+        if self.marked && !from.marked { group.say_that_rules_are_marked().await } else { Ok(()) }
     }
 
-    /// Revokes everything: groups that allow each other can only then be deleted.
+    /// Revokes everything, whoever made it: groups that allow each other can only then be deleted.
     pub(super) async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
-        let nothing = Self { ingress: BTreeSet::new(), egress: BTreeSet::new(), ..self.clone() };
-        nothing.update(self, identity, context, id).await
+        let group = Group { context, id, aws_id: &identity.id };
+        let Self { ingress, egress, others, .. } = self;
+        group.revoke(Direction::Ingress, ingress.union(&others.ingress)).await?;
+        group.revoke(Direction::Egress, egress.union(&others.egress)).await
     }
 
     /// A group whose rules are still those of a new group has none of ours yet.
@@ -159,29 +198,50 @@ impl SecurityGroupRules {
         for group in security_group::list(context, &id).await? {
             let group_id = field(group.group_id(), &id, "the group's id")?;
             let name = group.group_name().unwrap_or_default().to_owned();
-            let observed = Self {
-                group: Reference::to(&name),
-                name,
-                ingress: group
-                    .ip_permissions()
-                    .iter()
-                    .flat_map(|permission| read(permission, names))
-                    .collect(),
-                egress: group
-                    .ip_permissions_egress()
-                    .iter()
-                    .flat_map(|permission| read(permission, names))
-                    .collect(),
+            let marked = tags::all_from_ec2(group.tags()).contains_key(tags::RULES_MARKED);
+            let rules = |permissions: &[IpPermission]| -> (BTreeSet<Rule>, BTreeSet<Rule>) {
+                let rules = permissions.iter().flat_map(|permission| read(permission, names));
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    rules.partition(|(rule, said)| is_ours(rule, said.as_deref(), marked, names));
+                let plain =
+                    |rules: Vec<(Rule, Option<String>)>| rules.into_iter().map(|(rule, _)| rule).collect();
+                (plain(ours), plain(others))
             };
-            if observed.ingress.is_empty() && observed.egress == BTreeSet::from([Rule::anywhere_v4()]) {
+            let (ingress, others_in) = rules(group.ip_permissions());
+            let (egress, others_out) = rules(group.ip_permissions_egress());
+            let others = Others { ingress: others_in, egress: others_out };
+            let is_bare = ingress.is_empty()
+                && egress == BTreeSet::from([Rule::anywhere_v4()])
+                && others == Others::default();
+            if is_bare {
                 continue;
             }
-            let name = observed.name.clone();
+            let reference = Reference::to(&name);
+            let observed = Self { group: reference, name: name.clone(), ingress, egress, others, marked };
             found.push(Found::new(name, Resource::SecurityGroupRules(observed), Identity::new(group_id)));
         }
         Ok(found)
     }
 }
+
+/// Whether a rule, with what its description says, is windlass's.
+fn is_ours(rule: &Rule, said: Option<&str>, marked: bool, names: &Names) -> bool {
+    if said.is_some_and(|said| said.starts_with(MARK)) {
+        return true;
+    }
+    // EC2 itself puts this one into a new group, without a description.
+    let of_a_new_group = *rule == Rule::anywhere_v4() && said.is_none();
+    let made_before_marks = !marked
+        && said.is_none()
+        && match &rule.peer {
+            Peer::Range(_) | Peer::PrefixList(_) => true,
+            Peer::Group(group) => names.has(Kind::SecurityGroup, group.name()),
+        };
+    of_a_new_group || made_before_marks
+}
+
+/// How the description of every rule begins that windlass makes; the cluster's name follows.
+const MARK: &str = "windlass: ";
 
 impl Rule {
     /// Everything, to or from anywhere on IPv4: what a new group has as its only egress rule.
@@ -189,7 +249,8 @@ impl Rule {
         Self { traffic: Traffic::All, peer: Peer::Range(IpNet::V4(ipnet::Ipv4Net::default())) }
     }
 
-    fn permission(&self, context: &Context<'_>) -> IpPermission {
+    /// In EC2's form. A description plays no part in which rule is meant where one is revoked.
+    fn permission(&self, context: &Context<'_>, description: Option<&str>) -> IpPermission {
         let builder = match &self.traffic {
             Traffic::All => IpPermission::builder().ip_protocol("-1"),
             Traffic::Tcp(from, to) => {
@@ -210,19 +271,22 @@ impl Rule {
                 }
             }
         };
+        let mark = description.map(str::to_owned);
         match &self.peer {
             Peer::Range(IpNet::V4(range)) => {
-                builder.ip_ranges(IpRange::builder().cidr_ip(range.to_string()).build())
+                let range = IpRange::builder().cidr_ip(range.to_string()).set_description(mark);
+                builder.ip_ranges(range.build())
             }
             Peer::Range(IpNet::V6(range)) => {
-                builder.ipv6_ranges(Ipv6Range::builder().cidr_ipv6(range.to_string()).build())
+                let range = Ipv6Range::builder().cidr_ipv6(range.to_string()).set_description(mark);
+                builder.ipv6_ranges(range.build())
             }
             Peer::Group(group) => {
                 let pair = UserIdGroupPair::builder().group_id(context.ids.resolve(group));
-                builder.user_id_group_pairs(pair.build())
+                builder.user_id_group_pairs(pair.set_description(mark).build())
             }
             Peer::PrefixList(list) => {
-                let list = aws_sdk_ec2::types::PrefixListId::builder().prefix_list_id(list);
+                let list = PrefixListId::builder().prefix_list_id(list).set_description(mark);
                 builder.prefix_list_ids(list.build())
             }
         }
@@ -238,8 +302,8 @@ fn ports(
     builder.from_port(from).to_port(to)
 }
 
-/// EC2 puts several peers into one permission; each is a rule here.
-fn read(permission: &IpPermission, names: &Names) -> Vec<Rule> {
+/// EC2 puts several peers into one permission; each is a rule here, with its description.
+fn read(permission: &IpPermission, names: &Names) -> Vec<(Rule, Option<String>)> {
     let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
     let protocol = permission.ip_protocol().unwrap_or_default();
     let traffic = match (protocol, port(permission.from_port()), port(permission.to_port())) {
@@ -253,68 +317,172 @@ fn read(permission: &IpPermission, names: &Names) -> Vec<Rule> {
             )
         }
     };
-    let v4 = permission.ip_ranges().iter().filter_map(|range| range.cidr_ip()?.parse().ok());
-    let v6 = permission.ipv6_ranges().iter().filter_map(|range| range.cidr_ipv6()?.parse().ok());
-    let groups = permission.user_id_group_pairs().iter().filter_map(|pair| pair.group_id());
-    let lists = permission.prefix_list_ids().iter().filter_map(|list| list.prefix_list_id());
-    let peers = v4
-        .chain(v6)
-        .map(Peer::Range)
-        .chain(groups.map(|group| Peer::Group(names.reference(group))))
-        .chain(lists.map(|list| Peer::PrefixList(list.to_owned())));
-    peers.map(|peer| Rule { traffic: traffic.clone(), peer }).collect()
+    let v4 = permission
+        .ip_ranges()
+        .iter()
+        .filter_map(|range| Some((Peer::Range(range.cidr_ip()?.parse().ok()?), range.description())));
+    let v6 = permission
+        .ipv6_ranges()
+        .iter()
+        .filter_map(|range| Some((Peer::Range(range.cidr_ipv6()?.parse().ok()?), range.description())));
+    let groups = permission
+        .user_id_group_pairs()
+        .iter()
+        .filter_map(|pair| Some((Peer::Group(names.reference(pair.group_id()?)), pair.description())));
+    let lists = permission
+        .prefix_list_ids()
+        .iter()
+        .filter_map(|list| Some((Peer::PrefixList(list.prefix_list_id()?.to_owned()), list.description())));
+    let peers = v4.chain(v6).chain(groups).chain(lists);
+    peers
+        .map(|(peer, said)| {
+            let said = said.filter(|said| !said.is_empty()).map(str::to_owned);
+            (Rule { traffic: traffic.clone(), peer }, said)
+        })
+        .collect()
 }
 
-async fn allow<'r>(
-    context: &Context<'_>,
-    id: &ResourceId,
-    group: &str,
-    direction: Direction,
-    rules: impl Iterator<Item = &'r Rule>,
-) -> Result<(), CloudError> {
-    let permissions = rules.map(|rule| rule.permission(context)).collect::<Vec<_>>();
-    if permissions.is_empty() {
-        return Ok(());
-    }
-    let ec2 = &context.clients.ec2;
-    match direction {
-        Direction::Ingress => {
-            let call =
-                ec2.authorize_security_group_ingress().group_id(group).set_ip_permissions(Some(permissions));
-            call.send().await.during("ec2", "AuthorizeSecurityGroupIngress", id)?;
-        }
-        Direction::Egress => {
-            let call =
-                ec2.authorize_security_group_egress().group_id(group).set_ip_permissions(Some(permissions));
-            call.send().await.during("ec2", "AuthorizeSecurityGroupEgress", id)?;
-        }
-    }
-    Ok(())
+/// The group whose rules are changed.
+struct Group<'a> {
+    context: &'a Context<'a>,
+    id: &'a ResourceId,
+    aws_id: &'a str,
 }
 
-async fn revoke<'r>(
-    context: &Context<'_>,
-    id: &ResourceId,
-    group: &str,
-    direction: Direction,
-    rules: impl Iterator<Item = &'r Rule>,
-) -> Result<(), CloudError> {
-    let permissions = rules.map(|rule| rule.permission(context)).collect::<Vec<_>>();
-    if permissions.is_empty() {
-        return Ok(());
+impl Group<'_> {
+    fn permissions<'r>(
+        &self,
+        rules: impl Iterator<Item = &'r Rule>,
+        description: Option<&str>,
+    ) -> Option<Vec<IpPermission>> {
+        let permissions: Vec<_> = rules.map(|rule| rule.permission(self.context, description)).collect();
+        Some(permissions).filter(|permissions| !permissions.is_empty())
     }
-    let ec2 = &context.clients.ec2;
-    match direction {
-        Direction::Ingress => {
-            let call =
-                ec2.revoke_security_group_ingress().group_id(group).set_ip_permissions(Some(permissions));
-            call.send().await.during("ec2", "RevokeSecurityGroupIngress", id)?;
-        }
-        Direction::Egress => {
-            let call =
-                ec2.revoke_security_group_egress().group_id(group).set_ip_permissions(Some(permissions));
-            call.send().await.during("ec2", "RevokeSecurityGroupEgress", id)?;
-        }
+
+    fn marked<'r>(&self, rules: impl Iterator<Item = &'r Rule>) -> Option<Vec<IpPermission>> {
+        self.permissions(rules, Some(&format!("{MARK}{}", self.context.cluster)))
     }
-    Ok(())
+
+    async fn allow<'r>(
+        &self,
+        direction: Direction,
+        rules: impl Iterator<Item = &'r Rule>,
+    ) -> Result<(), CloudError> {
+        let Some(permissions) = self.marked(rules) else { return Ok(()) };
+        let ec2 = &self.context.clients.ec2;
+        match direction {
+            Direction::Ingress => {
+                let call = ec2.authorize_security_group_ingress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "AuthorizeSecurityGroupIngress", self.id)?;
+            }
+            Direction::Egress => {
+                let call = ec2.authorize_security_group_egress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "AuthorizeSecurityGroupEgress", self.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn revoke<'r>(
+        &self,
+        direction: Direction,
+        rules: impl Iterator<Item = &'r Rule>,
+    ) -> Result<(), CloudError> {
+        let Some(permissions) = self.permissions(rules, None) else { return Ok(()) };
+        let ec2 = &self.context.clients.ec2;
+        match direction {
+            Direction::Ingress => {
+                let call = ec2.revoke_security_group_ingress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "RevokeSecurityGroupIngress", self.id)?;
+            }
+            Direction::Egress => {
+                let call = ec2.revoke_security_group_egress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "RevokeSecurityGroupEgress", self.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the mark onto rules that are there.
+    async fn mark<'r>(
+        &self,
+        direction: Direction,
+        rules: impl Iterator<Item = &'r Rule>,
+    ) -> Result<(), CloudError> {
+        let Some(permissions) = self.marked(rules) else { return Ok(()) };
+        let ec2 = &self.context.clients.ec2;
+        match direction {
+            Direction::Ingress => {
+                let call = ec2.update_security_group_rule_descriptions_ingress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "UpdateSecurityGroupRuleDescriptionsIngress", self.id)?;
+            }
+            Direction::Egress => {
+                let call = ec2.update_security_group_rule_descriptions_egress().group_id(self.aws_id);
+                let call = call.set_ip_permissions(Some(permissions));
+                call.send().await.during("ec2", "UpdateSecurityGroupRuleDescriptionsEgress", self.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn say_that_rules_are_marked(&self) -> Result<(), CloudError> {
+        let tag = Tag::builder().key(tags::RULES_MARKED).value("true").build();
+        let call = self.context.clients.ec2.create_tags().resources(self.aws_id).tags(tag);
+        call.send().await.during("ec2", "CreateTags", self.id)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(peer: Peer) -> Rule {
+        Rule { traffic: Traffic::Tcp(443, 443), peer }
+    }
+
+    fn range() -> Rule {
+        rule(Peer::Range("203.0.113.0/24".parse().unwrap()))
+    }
+
+    #[test]
+    fn in_a_group_with_marks_only_marked_rules_and_that_of_a_new_group_are_ours() {
+        let names = Names::default();
+        assert!(is_ours(&range(), Some("windlass: demo.example.com"), true, &names));
+        assert!(!is_ours(&range(), None, true, &names));
+        assert!(!is_ours(&range(), Some("elbv2.k8s.aws/targetGroupBinding=shared"), true, &names));
+        assert!(is_ours(&Rule::anywhere_v4(), None, true, &names));
+    }
+
+    #[test]
+    fn in_a_group_without_marks_what_controllers_make_is_left_alone_and_the_rest_is_ours() {
+        let names = Names::default();
+        assert!(is_ours(&range(), None, false, &names));
+        assert!(!is_ours(&range(), Some("kubernetes.io/rule/nlb/health=10.0.0.0/16"), false, &names));
+        let balancers = rule(Peer::Group(Reference::to("sg-0123")));
+        assert!(!is_ours(&balancers, None, false, &names), "the rule for a load balancer's group");
+    }
+
+    #[test]
+    fn a_rule_of_somebody_else_is_neither_revoked_nor_made_again() {
+        let wanted = SecurityGroupRules {
+            name: "nodes".to_owned(),
+            group: Reference::to("nodes"),
+            ingress: BTreeSet::from([range()]),
+            egress: BTreeSet::new(),
+            others: Others::default(),
+            marked: true,
+        };
+        let foreign = rule(Peer::Group(Reference::to("sg-0123")));
+        let others = Others { ingress: BTreeSet::from([range(), foreign]), egress: BTreeSet::new() };
+        let observed = SecurityGroupRules { ingress: BTreeSet::new(), others, ..wanted.clone() };
+        let changes =
+            Resource::SecurityGroupRules(wanted).changes_from(&Resource::SecurityGroupRules(observed));
+        assert_eq!(changes, []);
+    }
 }

@@ -1,10 +1,13 @@
 //! Subnets.
 
-use aws_sdk_ec2::types::ResourceType;
-use ipnet::Ipv4Net;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use aws_sdk_ec2::types::{Filter, ResourceType};
+use ipnet::Ipv4Net;
+use windlass_bootstrap::tags as shared;
+
+use super::context::{Context, Found, Identity, Names, Observed};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::vpc::Vpc;
@@ -85,8 +88,7 @@ impl Subnet {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_subnet().subnet_id(&identity.id);
-        call.send().await.during("ec2", "DeleteSubnet", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteSubnet", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
@@ -114,4 +116,46 @@ impl Subnet {
             })
             .collect()
     }
+}
+
+/// Finds out what is in those subnets that aren't wanted any more, and will still be when the instance groups are gone
+/// that aren't wanted either. Asks nothing where every subnet is wanted.
+///
+/// # Errors
+///
+/// Fails with what AWS said.
+pub async fn find_occupants(
+    context: &Context<'_>,
+    wanted: &BTreeSet<String>,
+    instance_groups: &BTreeSet<&str>,
+    observed: &mut Observed,
+) -> Result<(), CloudError> {
+    let unwanted: BTreeMap<String, ResourceId> = observed
+        .0
+        .iter()
+        .filter(|(id, _)| id.kind == Kind::Subnet && !wanted.contains(&id.name))
+        .map(|(id, found)| (found.identity.id.clone(), id.clone()))
+        .collect();
+    if unwanted.is_empty() {
+        return Ok(());
+    }
+    let id = ResourceId::new(Kind::Subnet, context.cluster);
+    let these = Filter::builder().name("subnet-id").set_values(Some(unwanted.keys().cloned().collect()));
+    let call = context.clients.ec2.describe_network_interfaces().filters(these.build()).into_paginator();
+    let interfaces =
+        call.items().send().try_collect().await.during("ec2", "DescribeNetworkInterfaces", &id)?;
+    for interface in interfaces {
+        let tags = tags::all_from_ec2(interface.tag_set());
+        let goes = tags.get(shared::INSTANCE_GROUP).is_some_and(|group| {
+            tags.get(shared::CLUSTER).is_some_and(|cluster| cluster == context.cluster)
+                && !instance_groups.contains(group.as_str())
+        });
+        let subnet = interface.subnet_id().and_then(|subnet| unwanted.get(subnet));
+        if let (false, Some(found)) = (goes, subnet.and_then(|subnet| observed.0.get_mut(subnet))) {
+            let instance = interface.attachment().and_then(|attachment| attachment.instance_id());
+            let interface = interface.network_interface_id().unwrap_or_default();
+            found.used_by.push(instance.unwrap_or(interface).to_owned());
+        }
+    }
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! The EBS volumes of masters: what etcd keeps. They outlive instances, groups and mistakes: only `delete cluster`
 //! deletes one.
 
-use aws_sdk_ec2::types::{ResourceType, Volume as Answer, VolumeState, VolumeType};
+use aws_sdk_ec2::types::{
+    Filter, ResourceType, Volume as Answer, VolumeModification, VolumeState, VolumeType,
+};
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
@@ -144,8 +146,7 @@ impl Volume {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_volume().volume_id(&identity.id);
-        call.send().await.during("ec2", "DeleteVolume", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteVolume", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
@@ -153,22 +154,45 @@ impl Volume {
         let call = context.clients.ec2.describe_volumes().filters(tags::of_cluster(context.cluster));
         let volumes =
             call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
+        let changes = modifications(context, &id, &volumes).await?;
         let alive =
             |volume: &&Answer| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
-        volumes.iter().filter(alive).map(|volume| read(volume, &id)).collect()
+        volumes.iter().filter(alive).map(|volume| read(volume, &changes, &id)).collect()
     }
 }
 
-fn read(volume: &Answer, id: &ResourceId) -> Result<Found, CloudError> {
+/// What is being made of volumes. EBS takes up to hours, in which a volume is described as it was, and refuses to be
+/// asked again (EBS User Guide, "Monitor the progress of volume modifications").
+async fn modifications(
+    context: &Context<'_>,
+    id: &ResourceId,
+    volumes: &[Answer],
+) -> Result<Vec<VolumeModification>, CloudError> {
+    if volumes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = volumes.iter().filter_map(|volume| volume.volume_id().map(str::to_owned)).collect();
+    // Filters: an id of a volume that was never modified is an error.
+    let these = Filter::builder().name("volume-id").set_values(Some(ids)).build();
+    let under_way = Filter::builder().name("modification-state").values("modifying").values("optimizing");
+    let call = context.clients.ec2.describe_volumes_modifications().filters(these).filters(under_way.build());
+    let pages = call.into_paginator().items().send();
+    Ok(pages.try_collect().await.during("ec2", "DescribeVolumesModifications", id)?)
+}
+
+/// A volume as it will be when what was begun is done.
+fn read(volume: &Answer, changes: &[VolumeModification], id: &ResourceId) -> Result<Found, CloudError> {
     let volume_id = field(volume.volume_id(), id, "the volume's id")?;
     let tags = tags::from_ec2(volume.tags());
+    let change = changes.iter().find(|change| change.volume_id() == Some(volume_id));
+    let kind = change.and_then(VolumeModification::target_volume_type).or(volume.volume_type());
     let observed = Volume {
         name: tagging::name(&tags, volume_id),
         zone: volume.availability_zone().unwrap_or_default().to_owned(),
-        size: to_u32(volume.size()).unwrap_or_default(),
-        kind: volume.volume_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
-        iops: to_u32(volume.iops()),
-        throughput: to_u32(volume.throughput()),
+        size: to_u32(change.and_then(VolumeModification::target_size).or(volume.size())).unwrap_or_default(),
+        kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        iops: to_u32(change.and_then(VolumeModification::target_iops).or(volume.iops())),
+        throughput: to_u32(change.and_then(VolumeModification::target_throughput).or(volume.throughput())),
         encrypted: volume.encrypted().unwrap_or_default(),
         kms_key: volume.kms_key_id().map(str::to_owned),
         tags,

@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
 use ipnet::Ipv4Net;
 
 use super::context::{Context, Found, Identity, Names};
-use super::error::{CloudError, field};
+use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
@@ -103,8 +103,7 @@ impl Vpc {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_vpc().vpc_id(&identity.id);
-        call.send().await.during("ec2", "DeleteVpc", id)?;
-        Ok(())
+        gone(call.send().await.during("ec2", "DeleteVpc", id))
     }
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {

@@ -227,7 +227,31 @@ fn size(wanted: &InstanceGroup, group: Option<&Group>, snapshot: &Snapshot) -> C
             }
         }
     };
+    // Who waits for an instance that never comes must know why.
+    let outcome = group.and_then(|group| suspended(name, group)).unwrap_or(outcome);
     Check { kind: Kind::InstanceGroup, name: name.clone(), instance_group: Some(name.clone()), outcome }
+}
+
+/// What keeps a group as large and as alive as it shall be; the other processes of Auto Scaling may rest.
+const ESSENTIAL: [&str; 4] = ["HealthCheck", "Launch", "ReplaceUnhealthy", "Terminate"];
+
+fn suspended(name: &str, group: &Group) -> Option<Outcome> {
+    let processes: Vec<&str> =
+        group.suspended.iter().map(String::as_str).filter(|process| ESSENTIAL.contains(process)).collect();
+    (!processes.is_empty()).then(|| Outcome::Fail {
+        why: format!(
+            "instance group \"{name}\" doesn't replace what dies: {} suspended on AWS",
+            match processes.as_slice() {
+                [one] => format!("{one} is"),
+                several => format!("{} are", several.join(", ")),
+            }
+        ),
+        hint: Some(format!(
+            "aws autoscaling resume-processes --auto-scaling-group-name {} --scaling-processes {}",
+            group.name,
+            processes.join(" ")
+        )),
+    })
 }
 
 fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> Check {

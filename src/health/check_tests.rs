@@ -36,8 +36,15 @@ fn a_report_without_checks_is_not_healthy() {
 
 #[test]
 fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
-    let defects: [Defect; 10] = [
+    let defects: [Defect; 11] = [
         ("no group", |s| drop(s.cloud.groups.pop()), Kind::InstanceGroup, "fail", "is missing from AWS"),
+        (
+            "suspended",
+            |s| s.cloud.groups[1].suspended = vec!["AZRebalance".into(), "Launch".into()],
+            Kind::InstanceGroup,
+            "fail",
+            "doesn't replace what dies: Launch is suspended",
+        ),
         ("short", |s| s.cloud.groups[1].desired = 3, Kind::InstanceGroup, "wait", "2 of 3"),
         (
             "leaving",
@@ -284,6 +291,7 @@ fn group(wanted: &InstanceGroup, ids: &[&str]) -> Group {
         template_version: Some("1".to_owned()),
     });
     Group {
+        suspended: Vec::new(),
         name: format!("{}.demo.example.com", wanted.name),
         instance_group: wanted.name.clone(),
         desired: u32::try_from(ids.len()).unwrap(),

@@ -213,6 +213,11 @@ fn group(group: &autoscaling::AutoScalingGroup) -> Option<Group> {
         instance_group: tag.value().unwrap_or_default().to_owned(),
         desired: group.desired_capacity().and_then(|desired| u32::try_from(desired).ok()).unwrap_or_default(),
         template_version: template.and_then(|template| template.version()).map(str::to_owned),
+        suspended: group
+            .suspended_processes()
+            .iter()
+            .filter_map(|process| process.process_name().map(str::to_owned))
+            .collect(),
         members: members.collect(),
     })
 }

@@ -42,6 +42,8 @@ pub struct Group {
     pub desired: u32,
     /// The launch template version that it launches instances with.
     pub template_version: Option<String>,
+    /// Processes that somebody suspended.
+    pub suspended: Vec<String>,
     /// Its instances.
     pub members: Vec<Member>,
 }

@@ -11,7 +11,7 @@ use super::{Desired, Inputs, named, role_prefix};
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
-use crate::cloud::security_group_rules::{Peer, Rule, SecurityGroupRules, Traffic};
+use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, Resource, digest};
 use crate::spec::cluster::{AccessSource, Cluster, NetworkPlugin, SshKey};
 
@@ -47,6 +47,8 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) {
             name,
             ingress,
             egress: BTreeSet::from([Rule::anywhere_v4()]),
+            others: Others::default(),
+            marked: true,
         }));
     }
     if let SshKey::Import(key) = &cluster.ssh_key {

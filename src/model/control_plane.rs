@@ -35,7 +35,7 @@ pub(super) fn add(
     };
     for etcd in &cluster.etcd {
         for member in etcd.members.iter().filter(|member| member.instance_group == group.name) {
-            desired.add(Resource::Volume(volume(cluster, etcd, member, subnet)));
+            desired.add(Resource::Volume(volume(inputs, etcd, member, subnet)));
             let name = group_name(cluster, group);
             desired.add(Resource::AddressReservation(AddressReservation {
                 subnet: Reference::to(subnet_name(cluster, &subnet.name)),
@@ -73,7 +73,8 @@ fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Tags {
     tags
 }
 
-fn volume(cluster: &Cluster, etcd: &EtcdCluster, member: &EtcdMember, subnet: &Subnet) -> Volume {
+fn volume(inputs: &Inputs<'_>, etcd: &EtcdCluster, member: &EtcdMember, subnet: &Subnet) -> Volume {
+    let cluster = inputs.cluster;
     let name = format!("{}.etcd-{}.{}", member.name, etcd.name, cluster.name);
     let mut tags = named(cluster, &name);
     tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
@@ -89,7 +90,7 @@ fn volume(cluster: &Cluster, etcd: &EtcdCluster, member: &EtcdMember, subnet: &S
         iops: iops.or_else(|| default(GP3_IOPS)),
         throughput: throughput.or_else(|| default(GP3_THROUGHPUT)),
         encrypted: *encrypted,
-        kms_key: kms_key.clone(),
+        kms_key: kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
         tags,
     }
 }

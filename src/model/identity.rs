@@ -4,6 +4,8 @@
 //! ask for a certificate, and no signing key. What changes EC2 is allowed only to masters, and only on what carries
 //! the cluster's tag; volumes and addresses must carry the mark of a master besides.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::tags as shared;
@@ -26,10 +28,17 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
             statements.extend(read_registries(inputs));
         }
         statements.extend(use_key(inputs));
+        let may = match role {
+            Role::ControlPlane => &inputs.cluster.masters_may,
+            Role::Node => &inputs.cluster.nodes_may,
+        };
+        statements.extend(may.statements.iter().cloned());
         desired.add(Resource::Role(IamRole {
             name: name.clone(),
             trust: trust(&inputs.facts.partition),
             policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
+            attached: may.attached.clone(),
+            other_policies: BTreeSet::new(),
             tags: named(inputs.cluster, &name),
         }));
         desired.add(Resource::InstanceProfile(InstanceProfile {
@@ -159,12 +168,12 @@ fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
             false,
         ),
     ];
-    let keys: Vec<&String> = inputs
+    let keys: Vec<String> = inputs
         .cluster
         .etcd
         .iter()
         .flat_map(|etcd| &etcd.members)
-        .filter_map(|member| member.volume.kms_key.as_ref())
+        .filter_map(|member| member.volume.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)))
         .collect();
     if !keys.is_empty() {
         statements.push(json!({

@@ -8,6 +8,7 @@
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `control_plane` | each master's volume, private address, Elastic IP with its name, and group of one |
 //! | `nodes` | the groups of nodes |
+//! | `tag_limits` | nothing: it checks that AWS takes the tags |
 
 mod access;
 mod control_plane;
@@ -15,8 +16,9 @@ mod identity;
 mod network;
 mod nodes;
 mod objects;
+mod tag_limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 use windlass_bootstrap::config::Role;
@@ -28,7 +30,7 @@ use crate::assets::user_data::StateLocation;
 use crate::aws::facts::Facts;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
-use crate::cloud::{Resource, ResourceId};
+use crate::cloud::{self, Found, Observed, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
 use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
 
@@ -63,6 +65,36 @@ pub struct Keys {
 pub struct Desired(pub BTreeMap<ResourceId, Resource>);
 
 impl Desired {
+    /// Keeps the subnets that aren't asked for any more and that something is still in, with their routes: instances that
+    /// stay there for a while must reach the Internet for that while. Returns them, and what is in them.
+    pub fn keep_occupied(&mut self, observed: &Observed) -> Vec<(ResourceId, Vec<String>)> {
+        let mut kept = Vec::new();
+        for (id, found) in &observed.0 {
+            let Resource::Subnet(_) = &found.resource else { continue };
+            if self.0.contains_key(id) || found.used_by.is_empty() || found.double {
+                continue;
+            }
+            let reference: Reference<cloud::subnet::Subnet> = Reference::to(&id.name);
+            for (table_id, table) in &mut self.0 {
+                let uses = |found: &Found| match &found.resource {
+                    Resource::RouteTable(table) => table.subnets.contains(&reference),
+                    _ => false,
+                };
+                if let Resource::RouteTable(table) = table
+                    && observed.0.get(table_id).is_some_and(uses)
+                {
+                    table.subnets.insert(reference.clone());
+                }
+            }
+            kept.push((id.clone(), found.used_by.clone()));
+        }
+        for (id, _) in &kept {
+            let found = observed.0.get(id).map(|found| found.resource.clone());
+            self.0.extend(found.map(|found| (id.clone(), found)));
+        }
+        kept
+    }
+
     fn add(&mut self, resource: Resource) {
         self.0.insert(resource.id(), resource);
     }
@@ -95,6 +127,24 @@ pub enum ModelError {
         /// The group.
         group: String,
     },
+    /// A resource can't have such a tag.
+    #[error("`{resource}` can't have the tag `{key}`: {why}")]
+    Tag {
+        /// The resource.
+        resource: ResourceId,
+        /// The tag's key.
+        key: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A resource has more tags than AWS allows.
+    #[error("`{resource}` would have {count} tags, and AWS allows {}", tag_limits::MOST)]
+    TooManyTags {
+        /// The resource.
+        resource: ResourceId,
+        /// How many.
+        count: usize,
+    },
     /// The keys of all labels must fit into one tag.
     #[error("the keys of all `cloudLabels` of {of} have more than {} characters together", tags::VALUE_LIMIT)]
     TooManyLabels {
@@ -110,6 +160,13 @@ impl ModelError {
             Self::StateStore(_) => {
                 Some("a cluster on AWS needs a state store in S3: `--state s3://<bucket>`".to_owned())
             }
+            Self::Tag { .. } => Some(
+                "change `cloudLabels` or `nodeLabels` with `windlass edit`; each becomes a tag".to_owned(),
+            ),
+            Self::TooManyTags { .. } => Some(
+                "remove some `cloudLabels` or `nodeLabels` with `windlass edit`; each becomes a tag"
+                    .to_owned(),
+            ),
             Self::TooManyLabels { .. } => Some("remove some with `windlass edit cluster`".to_owned()),
             Self::NotOneMaster { group } => Some(format!(
                 "set minSize and maxSize to 1 and leave one subnet: `windlass edit instancegroup {group}`"
@@ -134,6 +191,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
             Role::Node => nodes::add(inputs, group, configuration, &mut desired)?,
         }
     }
+    tag_limits::check(&desired)?;
     Ok(desired)
 }
 
@@ -194,7 +252,7 @@ fn labelled(
     tags.insert(shared::ownership(cluster), "owned".to_owned());
     tags.insert(tags::MANAGED.to_owned(), cluster.to_owned());
     if !labels.is_empty() {
-        let keys = labels.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let keys = tags::join_keys(labels.keys());
         if keys.chars().count() > tags::VALUE_LIMIT {
             return Err(ModelError::TooManyLabels { of: of() });
         }
@@ -211,6 +269,11 @@ fn instance_tags(group_tags: &Tags) -> Tags {
         .filter(|(key, _)| *key != tags::MANAGED)
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect()
+}
+
+/// The names of the subnets on AWS.
+pub fn subnet_names(cluster: &Cluster) -> BTreeSet<String> {
+    cluster.subnets.iter().map(|subnet| subnet_name(cluster, &subnet.name)).collect()
 }
 
 /// A subnet's name on AWS.

@@ -1,5 +1,7 @@
 //! Groups of instances: what masters' and nodes' have in common, and the nodes' own.
 
+use std::collections::BTreeSet;
+
 use super::{
     Desired, Inputs, ModelError, access, group_name, group_tags, identity, instance_tags, subnet_name,
     subnets,
@@ -43,6 +45,7 @@ pub(super) fn add_group(
         subnets: subnets.iter().map(|subnet| Reference::to(subnet_name(cluster, &subnet.name))).collect(),
         health_check_grace: HEALTH_CHECK_GRACE,
         maintenance,
+        suspended: BTreeSet::new(),
         tags: group_tags(cluster, group, &name)?,
         name,
     }));
@@ -79,7 +82,7 @@ fn template(
             iops: root.iops,
             throughput: root.throughput,
             encrypted: root.encrypted,
-            kms_key: root.kms_key.clone(),
+            kms_key: root.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
         },
         metadata_hop_limit: group.metadata_hop_limit,
         resource_name: true,

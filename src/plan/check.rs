@@ -144,3 +144,171 @@ fn contents(desired: &Desired) -> Vec<Violation> {
     }
     violations
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use windlass_bootstrap::keyset::Secret;
+
+    use super::*;
+    use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
+    use crate::cloud::state_object::StateObject;
+    use crate::cloud::subnet::Subnet;
+    use crate::cloud::vpc::Vpc;
+    use crate::cloud::{Change, Observed, Reference};
+    use crate::plan::{PlanError, Step};
+
+    const SECRET: &str = "line one\nline two";
+
+    fn desired(resources: Vec<Resource>) -> Desired {
+        Desired(resources.into_iter().map(|resource| (resource.id(), resource)).collect())
+    }
+
+    fn vpc() -> Resource {
+        Resource::Vpc(Vpc {
+            name: "demo".to_owned(),
+            cidr: "172.20.0.0/16".parse().unwrap(),
+            dns_hostnames: true,
+            dns_support: true,
+            tags: BTreeMap::new(),
+        })
+    }
+
+    fn subnet(name: &str, cidr: &str) -> Resource {
+        Resource::Subnet(Subnet {
+            name: name.to_owned(),
+            vpc: Reference::to("demo"),
+            zone: "us-east-1a".to_owned(),
+            cidr: cidr.parse().unwrap(),
+            tags: BTreeMap::new(),
+        })
+    }
+
+    fn template(user_data: String) -> Resource {
+        Resource::LaunchTemplate(LaunchTemplate {
+            name: "nodes".to_owned(),
+            image: "ami-1".to_owned(),
+            machine_type: "t3.medium".to_owned(),
+            profile: Reference::to("nodes"),
+            security_groups: [].into(),
+            key: None,
+            public_ip: true,
+            user_data,
+            root: RootVolume {
+                device: "/dev/xvda".to_owned(),
+                size: 8,
+                kind: "gp3".to_owned(),
+                iops: None,
+                throughput: None,
+                encrypted: true,
+                kms_key: None,
+            },
+            metadata_hop_limit: 1,
+            resource_name: true,
+            tags: BTreeMap::new(),
+            instance_tags: BTreeMap::new(),
+            oddities: [].into(),
+        })
+    }
+
+    fn secret() -> Resource {
+        let content = Content::Secret { keys: vec!["1".to_owned()], text: Secret::new(SECRET) };
+        let name = "control-plane/keysets/a.json".to_owned();
+        Resource::StateObject(StateObject {
+            name,
+            describes: "a keyset".to_owned(),
+            names: [].into(),
+            content: Some(content),
+        })
+    }
+
+    fn id(kind: Kind, name: &str) -> ResourceId {
+        ResourceId::new(kind, name)
+    }
+
+    /// What is wrong with the plan of an update that has nothing to start from.
+    fn of_an_update(desired: &Desired) -> Vec<Violation> {
+        match Plan::update(desired, &Observed::default()) {
+            Err(PlanError::Unsound { violations }) => violations,
+            other => panic!("not refused as unsound: {other:?}"),
+        }
+    }
+
+    /// What is wrong with a sound plan that was changed.
+    fn of_a_changed_plan(desired: &Desired, change: impl FnOnce(&mut Plan)) -> Vec<Violation> {
+        let mut plan = Plan::update(desired, &Observed::default()).unwrap();
+        assert_eq!(check(&plan, desired), []);
+        change(&mut plan);
+        check(&plan, desired)
+    }
+
+    fn deletion(resource: ResourceId) -> Step {
+        Step { resource, action: Action::Delete, after: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_reference_that_leads_nowhere_is_found() {
+        let lost = desired(vec![subnet("a", "172.20.0.0/24")]);
+        let (from, to) = (id(Kind::Subnet, "a"), id(Kind::Vpc, "demo"));
+        assert_eq!(of_an_update(&lost), [Violation::Unresolved { from, to }]);
+    }
+
+    #[test]
+    fn a_step_before_one_that_it_needs_is_found() {
+        let both = desired(vec![vpc(), subnet("a", "172.20.0.0/24")]);
+        let violations = of_a_changed_plan(&both, |plan| plan.steps.reverse());
+        let (step, after) = (id(Kind::Subnet, "a"), id(Kind::Vpc, "demo"));
+        assert_eq!(violations, [Violation::Order { step, after }]);
+    }
+
+    #[test]
+    fn the_deletion_of_what_is_needed_is_found() {
+        let both = desired(vec![vpc(), subnet("a", "172.20.0.0/24")]);
+        let vpc = id(Kind::Vpc, "demo");
+        let violations = of_a_changed_plan(&both, |plan| plan.steps = vec![deletion(vpc.clone())]);
+        assert_eq!(violations, [Violation::Needed { deleted: vpc, needed_by: id(Kind::Subnet, "a") }]);
+    }
+
+    #[test]
+    fn an_update_that_deletes_a_volume_is_found() {
+        let volume = id(Kind::Volume, "a.etcd-main.demo");
+        let violations =
+            of_a_changed_plan(&desired(vec![vpc()]), |plan| plan.steps.push(deletion(volume.clone())));
+        assert_eq!(violations, [Violation::VolumeLost(volume)]);
+    }
+
+    #[test]
+    fn a_plan_that_shows_a_secret_in_whatever_field_is_found() {
+        let violations = of_a_changed_plan(&desired(vec![vpc(), secret()]), |plan| {
+            let shown = format!("before {SECRET} after");
+            let change = Change { field: "tags.a".to_owned(), from: None, to: Some(shown) };
+            plan.steps.push(Step {
+                resource: id(Kind::ElasticIp, "api"),
+                action: Action::Update(vec![change]),
+                after: BTreeSet::new(),
+            });
+        });
+        assert_eq!(
+            violations,
+            [Violation::SecretShown(id(Kind::StateObject, "control-plane/keysets/a.json"))]
+        );
+    }
+
+    #[test]
+    fn user_data_that_ec2_would_refuse_is_found() {
+        let too_long = |length: usize| {
+            let violations = contents(&desired(vec![template("x".repeat(length))]));
+            violations.contains(&Violation::UserDataTooLong(id(Kind::LaunchTemplate, "nodes")))
+        };
+        assert_eq!((too_long(USER_DATA_LIMIT), too_long(USER_DATA_LIMIT + 1)), (false, true));
+    }
+
+    #[test]
+    fn a_subnet_over_another_or_outside_of_the_vpc_is_found() {
+        let over = desired(vec![vpc(), subnet("a", "172.20.0.0/20"), subnet("b", "172.20.8.0/24")]);
+        assert_eq!(of_an_update(&over), [Violation::SubnetRange(id(Kind::Subnet, "b"))]);
+        let outside = desired(vec![vpc(), subnet("a", "172.21.0.0/24")]);
+        assert_eq!(of_an_update(&outside), [Violation::SubnetRange(id(Kind::Subnet, "a"))]);
+    }
+}

@@ -14,7 +14,7 @@ use std::fmt::{self, Display, Formatter};
 use similar::{ChangeTag, TextDiff};
 use windlass_bootstrap::tags as shared;
 
-use super::{Action, Plan, Step};
+use super::{Action, Occupied, Plan, Step};
 use crate::aws::tags;
 use crate::cloud::Change;
 
@@ -32,13 +32,23 @@ impl Display for Plan {
         section(formatter, "delete and create again", self.steps.iter().filter(is_replace).collect())?;
         section(formatter, "delete", self.steps.iter().filter(is_delete).collect())?;
         if !self.kept.is_empty() {
-            writeln!(formatter, "Not in the specification any more, and kept because data is on it:")?;
+            writeln!(formatter, "Kept, because data is on it:")?;
             for id in &self.kept {
                 writeln!(formatter, "    {id}")?;
             }
             writeln!(formatter)?;
         }
-        Ok(())
+        if !self.occupied.is_empty() {
+            writeln!(formatter, "Not asked for any more, and kept until nothing uses it:")?;
+            for Occupied { resource, by } in &self.occupied {
+                writeln!(formatter, "    {resource}: {}", by.join(", "))?;
+            }
+            writeln!(formatter)?;
+        }
+        for remark in &self.remarks {
+            writeln!(formatter, "Mind: {remark}")?;
+        }
+        if self.remarks.is_empty() { Ok(()) } else { writeln!(formatter) }
     }
 }
 

@@ -22,6 +22,22 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What isn't wanted any more and stays nevertheless, because data is on it.
     pub kept: Vec<ResourceId>,
+    /// What isn't wanted any more and stays until nothing uses it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub occupied: Vec<Occupied>,
+    /// What somebody set on AWS that a plan doesn't change and its reader should know of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+}
+
+/// Something that can't be deleted yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Occupied {
+    /// The resource.
+    pub resource: ResourceId,
+    /// What uses it.
+    pub by: Vec<String>,
 }
 
 /// One thing to do to one resource.
@@ -35,6 +51,14 @@ pub struct Step {
     pub action: Action,
     /// The resources whose steps must be done first.
     pub after: BTreeSet<ResourceId>,
+}
+
+impl Step {
+    /// Whether the step is one call and a long time of waiting: then there is no reason not to begin it at once. All
+    /// Auto Scaling groups' instances shut down at the same time.
+    pub fn mostly_waits(&self) -> bool {
+        self.resource.kind == Kind::AutoScalingGroup && self.action == Action::Delete
+    }
 }
 
 /// What to do to a resource.
@@ -55,7 +79,7 @@ pub enum Action {
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// Some changes aren't possible.
-    #[error("the specification asks for changes that can't be made:\n{}", refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error("{}", describe(refusals))]
     Refused {
         /// All of them.
         refusals: Vec<Refusal>,
@@ -80,6 +104,11 @@ impl PlanError {
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Refused { refusals } if refusals.iter().all(|refusal| refusal.on_aws) => Some(
+                "put it back there, or write what is there into the specification with `windlass edit cluster` or \
+                 `windlass edit instancegroup`; nothing was changed in AWS"
+                    .to_owned(),
+            ),
             Self::Refused { .. } => Some(
                 "undo these changes with `windlass edit cluster` or `windlass edit instancegroup`; nothing was changed \
                  in AWS"
@@ -104,6 +133,38 @@ pub struct Refusal {
     pub change: Change,
     /// Why not.
     pub why: &'static str,
+    /// Whether the specification didn't ask for it: somebody changed what is on AWS.
+    pub on_aws: bool,
+}
+
+impl PlanError {
+    /// Tells apart what the specification asks for from what somebody changed on AWS: that is what was `applied`, and is
+    /// wanted still.
+    #[must_use]
+    pub fn told_apart(mut self, applied: &Desired) -> Self {
+        if let Self::Refused { refusals } = &mut self {
+            for refusal in refusals {
+                let Some(applied) = applied.0.get(&refusal.resource) else { continue };
+                refusal.on_aws =
+                    applied.fields().value(&refusal.change.field) == refusal.change.to.as_deref();
+            }
+        }
+        self
+    }
+}
+
+fn describe(refusals: &[Refusal]) -> String {
+    let (on_aws, asked): (Vec<_>, Vec<_>) = refusals.iter().partition(|refusal| refusal.on_aws);
+    let list =
+        |refusals: &[&Refusal]| refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let mut parts = Vec::new();
+    if !asked.is_empty() {
+        parts.push(format!("the specification asks for changes that can't be made:\n{}", list(&asked)));
+    }
+    if !on_aws.is_empty() {
+        parts.push(format!("somebody changed on AWS what windlass can't change back:\n{}", list(&on_aws)));
+    }
+    parts.join("\n")
 }
 
 impl std::fmt::Display for Refusal {
@@ -144,18 +205,41 @@ impl Plan {
                 }
             }
         }
-        let plan = Self { steps: order::steps(actions, desired, observed), kept };
+        let remarks = remarks(desired, observed);
+        let steps = order::steps(actions, desired, observed);
+        let plan = Self { steps, kept, occupied: Vec::new(), remarks };
         let violations = check(&plan, desired);
         if violations.is_empty() { Ok(plan) } else { Err(PlanError::Unsound { violations }) }
     }
 
-    /// Plans the end of a cluster: everything that was found, volumes too. Objects of the state aren't steps; the
-    /// state goes as a whole, when nothing is left that could read it.
-    pub fn deletion(observed: &Observed) -> Self {
-        let in_state = |kind| matches!(kind, Kind::StateObject | Kind::AdditionalObjects);
-        let doomed = observed.0.keys().filter(|id| !in_state(id.kind));
-        let actions = doomed.map(|id| (id.clone(), Action::Delete)).collect();
-        Self { steps: order::steps(actions, &Desired::default(), observed), kept: Vec::new() }
+    /// Plans the end of a cluster: everything that was found, etcd's volumes too, but volumes of PersistentVolumes only
+    /// where they go with the cluster. Objects of the state aren't steps; the state goes as a whole, when nothing is left
+    /// that could read it.
+    ///
+    /// `last_wishes` is what has to be written down before the rest goes ([`crate::cloud::by_controllers::ReclaimMarks`]),
+    /// or nothing.
+    pub fn deletion(last_wishes: &Desired, observed: &Observed) -> Self {
+        let in_state =
+            |kind| matches!(kind, Kind::StateObject | Kind::AdditionalObjects | Kind::ReclaimMarks);
+        let (mut actions, mut kept) = (BTreeMap::new(), Vec::new());
+        for (id, found) in observed.0.iter().filter(|(id, _)| !in_state(id.kind)) {
+            match &found.resource {
+                Resource::MadeByController(made) if !made.goes_with_cluster => kept.push(id.clone()),
+                _ => drop(actions.insert(id.clone(), Action::Delete)),
+            }
+        }
+        for (id, wanted) in &last_wishes.0 {
+            let changes = match observed.0.get(id) {
+                Some(found) => wanted.changes_from(&found.resource),
+                None => wanted.fields().additions(),
+            };
+            // A mark more than is wished for was set by an earlier run, which knew.
+            let changes: Vec<Change> = changes.into_iter().filter(|change| change.to.is_some()).collect();
+            if !changes.is_empty() {
+                actions.insert(id.clone(), Action::Update(changes));
+            }
+        }
+        Self { steps: order::steps(actions, last_wishes, observed), kept, ..Self::default() }
     }
 
     /// Whether there is nothing to do.
@@ -174,6 +258,22 @@ impl Action {
             Self::Delete => "delete",
         }
     }
+}
+
+/// Groups whose processes somebody suspended: a dead instance may stay dead.
+fn remarks(desired: &Desired, observed: &Observed) -> Vec<String> {
+    let wanted = desired.0.keys().filter_map(|id| observed.0.get(id));
+    wanted
+        .filter_map(|found| match &found.resource {
+            Resource::AutoScalingGroup(group) if !group.suspended.is_empty() => Some(format!(
+                "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {}",
+                ResourceId::new(Kind::AutoScalingGroup, &group.name),
+                group.suspended.iter().cloned().collect::<Vec<_>>().join(", "),
+                group.name
+            )),
+            _ => None,
+        })
+        .collect()
 }
 
 fn refuse_doubles(observed: &Observed) -> Result<(), PlanError> {
@@ -196,7 +296,7 @@ fn change(id: &ResourceId, wanted: &Resource, found: &Found, refusals: &mut Vec<
             Effect::InPlace => {}
             Effect::Replace => replace = true,
             Effect::Refused(why) => {
-                refusals.push(Refusal { resource: id.clone(), change: change.clone(), why });
+                refusals.push(Refusal { resource: id.clone(), change: change.clone(), why, on_aws: false });
             }
         }
     }

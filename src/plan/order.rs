@@ -37,6 +37,30 @@ fn next(
     waiting.keys().find(ready).or_else(|| waiting.keys().next()).cloned()
 }
 
+fn outlives_instances(kind: Kind) -> bool {
+    let held = [Kind::Volume, Kind::ElasticIp, Kind::RouteTable, Kind::InternetGateway];
+    held.contains(&kind) || kind.is_made_by_controllers()
+}
+
+/// A controllers' group is named by rules in the cluster's own, which windlass knows by their group only. And a load
+/// balancer has public addresses, with which an Internet gateway can't be detached.
+fn after_rules(
+    actions: &BTreeMap<ResourceId, Action>,
+    after: &mut BTreeMap<ResourceId, BTreeSet<ResourceId>>,
+) {
+    let deleted = |kinds: &[Kind]| -> BTreeSet<ResourceId> {
+        let doomed = actions.iter().filter(|(_, action)| **action == Action::Delete);
+        doomed.map(|(id, _)| id).filter(|id| kinds.contains(&id.kind)).cloned().collect()
+    };
+    for group in deleted(&[Kind::ControllersSecurityGroup]) {
+        after.entry(group).or_default().extend(deleted(&[Kind::SecurityGroupRules]));
+    }
+    let balancers = deleted(&[Kind::LoadBalancer, Kind::ClassicLoadBalancer]);
+    for gateway in deleted(&[Kind::InternetGateway]) {
+        after.entry(gateway).or_default().extend(balancers.clone());
+    }
+}
+
 /// What each step comes after: making or changing a resource comes after the steps of all it refers to; deleting one
 /// comes after the steps of all that referred to it.
 fn edges(
@@ -48,12 +72,18 @@ fn edges(
     let is_deleted = |id: &ResourceId| matches!(actions.get(id), Some(Action::Delete));
     let groups: BTreeSet<ResourceId> =
         actions.keys().filter(|id| id.kind == Kind::AutoScalingGroup && is_deleted(id)).cloned().collect();
-    // Instances take these by their tags, not by a reference, and must be gone before what they hold is free.
-    for held in
-        actions.keys().filter(|id| matches!(id.kind, Kind::Volume | Kind::ElasticIp) && is_deleted(id))
-    {
+    // Instances take these by their tags, not by a reference, and must be gone before what they hold is free. Pods on
+    // them reach the Internet to the end; and a controller that lives would make again what was deleted.
+    for held in actions.keys().filter(|id| is_deleted(id) && outlives_instances(id.kind)) {
         after.entry(held.clone()).or_default().extend(groups.iter().cloned());
     }
+    // What the Kubernetes API said is written down before the API goes.
+    for marks in actions.keys().filter(|id| id.kind == Kind::ReclaimMarks) {
+        for group in &groups {
+            after.entry(group.clone()).or_default().insert(marks.clone());
+        }
+    }
+    after_rules(actions, &mut after);
     // The tags of an Elastic IP say where its record set is: that must be gone before they say something else.
     let records: Vec<&ResourceId> =
         actions.keys().filter(|id| id.kind == Kind::RecordSet && is_deleted(id)).collect();

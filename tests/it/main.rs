@@ -8,6 +8,8 @@
 
 mod cli;
 mod commands;
+mod deletion;
+mod hints;
 mod kills;
 mod layers;
 mod locked;

@@ -9,8 +9,9 @@ use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
 use windlass::aws::facts::{Facts, Image};
 use windlass::aws::hosted_zone::HostedZone;
+use windlass::cloud::by_controllers::{MadeByController, ReclaimMarks};
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{Observed, Resource};
+use windlass::cloud::{Found, Identity, Kind, Observed, Resource, ResourceId};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
 use windlass::spec::{self, Source, cluster::Cluster};
@@ -28,6 +29,72 @@ fn a_specification_decides_everything_that_is_made() {
             matches(&scenario.join(path), &text);
         }
     }
+}
+
+#[test]
+fn the_end_of_a_cluster_takes_everything_in_an_order_that_aws_accepts() {
+    for scenario in scenarios() {
+        let desired = desired(&scenario);
+        let observed = as_made(&desired);
+        let plan = Plan::deletion(&last_wishes(), &observed);
+        let after = plan.steps.iter().map(|step| {
+            let after: Vec<String> = step.after.iter().map(ToString::to_string).collect();
+            format!("{} {}\n    after {}\n", step.action.verb(), step.resource, after.join(", "))
+        });
+        matches(&scenario.join("deletion.txt"), &plan.to_string());
+        matches(&scenario.join("deletion-order.txt"), &after.collect::<Vec<_>>().concat());
+        assert!(!plan.to_string().contains("this is a secret"));
+        // What everything else is in goes last, and nothing of it before what uses it.
+        assert_eq!(plan.steps.last().unwrap().resource.kind, Kind::Vpc);
+    }
+}
+
+/// A cluster as it is found when all of it was made, with what controllers made in it.
+fn as_made(desired: &Desired) -> Observed {
+    let mut observed = Observed::default();
+    let found = |resource: &Resource| {
+        let id = resource.id();
+        Found::new(&id.name, resource.clone(), Identity::new(format!("id of {id}")))
+    };
+    for resource in desired.0.values() {
+        observed.extend(resource.kind(), vec![found(resource)]);
+    }
+    let first = |kind: Kind| desired.0.keys().find(|id| id.kind == kind).unwrap().clone();
+    let vpc = first(Kind::Vpc);
+    let place = || vec![first(Kind::Subnet), vpc.clone()];
+    let group = ResourceId::new(Kind::ControllersSecurityGroup, "k8s-elb-a (sg-1)");
+    let targets = ResourceId::new(Kind::TargetGroup, "k8s-web");
+    let with = |one: ResourceId| place().into_iter().chain([one]).collect::<Vec<_>>();
+    let made = [
+        (
+            Kind::ControllersSecurityGroup,
+            group.name.as_str(),
+            vec![vpc.clone(), first(Kind::SecurityGroup)],
+            true,
+        ),
+        (Kind::TargetGroup, targets.name.as_str(), vec![vpc.clone()], true),
+        (
+            Kind::LoadBalancer,
+            "k8s-web",
+            with(targets.clone()).into_iter().chain([group.clone()]).collect(),
+            true,
+        ),
+        (Kind::ClassicLoadBalancer, "a0123456789abcdef", with(group.clone()), true),
+        (Kind::NetworkInterface, "eni-1", place(), true),
+        (Kind::PersistentVolume, "vol-1 (claim default/cache)", Vec::new(), true),
+        (Kind::PersistentVolume, "vol-2 (claim default/data)", Vec::new(), false),
+    ];
+    for (kind, name, uses, goes_with_cluster) in made {
+        let made = MadeByController { kind, name: name.to_owned(), uses, goes_with_cluster };
+        observed.extend(kind, vec![found(&Resource::MadeByController(made))]);
+    }
+    observed
+}
+
+fn last_wishes() -> Desired {
+    let volumes = BTreeMap::from([("vol-1".to_owned(), "vol-1 (claim default/cache)".to_owned())]);
+    let marks = Resource::ReclaimMarks(ReclaimMarks { name: "demo.example.com".to_owned(), volumes });
+    Desired(BTreeMap::from([(marks.id(), marks)]))
 }
 
 #[test]
@@ -90,6 +157,7 @@ fn facts(cluster: &Cluster) -> Facts {
         account: "123456789012".to_owned(),
         partition: "aws".to_owned(),
         region: cluster.region.clone(),
+        kms_keys: BTreeMap::new(),
         images: cluster.instance_groups.iter().map(|group| (group.name.clone(), image.clone())).collect(),
         hosted_zone: cluster
             .api

@@ -1,6 +1,9 @@
 //! Updating and deleting a cluster, on the emulated region.
 
 mod api_name;
+mod controllers;
+mod drift;
+mod removed_subnets;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -13,8 +16,9 @@ use windlass::apply::{self, Event, Run, Summary};
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
 use windlass::aws::{Clients, facts};
+use windlass::cloud::by_controllers;
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{self, Context, Identities, Kind, Observed};
+use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
 use windlass::spec::cluster::{Cluster, InstanceGroup};
@@ -31,6 +35,7 @@ struct World {
     _process: Process,
     clients: Clients,
     store: Store,
+    departures: Departures,
     cluster: Cluster,
 }
 
@@ -45,8 +50,14 @@ impl World {
     async fn new() -> Self {
         let (region, process) = Region::start("us-east-1").await.unwrap();
         let clients = Clients::for_endpoint("us-east-1", &format!("http://{}", region.address())).await;
-        let world =
-            Self { region, _process: process, clients, store: Store::memory(), cluster: specification() };
+        let world = Self {
+            region,
+            _process: process,
+            clients,
+            store: Store::memory(),
+            departures: Departures::default(),
+            cluster: specification(),
+        };
         world.register_image().await;
         world
     }
@@ -95,7 +106,8 @@ impl World {
     }
 
     fn context<'a>(&'a self, clients: &'a Clients, ids: &'a Identities) -> Context<'a> {
-        Context { clients, store: &self.store, cluster: NAME, ids, run: "test" }
+        let departures = &self.departures;
+        Context { clients, store: &self.store, cluster: NAME, ids, departures, run: "test" }
     }
 
     async fn update(&self) -> Outcome {
@@ -105,9 +117,20 @@ impl World {
         self.apply(plan, &desired, &observed).await
     }
 
-    async fn delete(&self) -> Outcome {
+    /// AWS's id of the first resource of a kind whose name begins so.
+    async fn id(&self, kind: Kind, name: &str) -> String {
         let observed = self.observe().await;
-        let plan = Plan::deletion(&observed);
+        let mut all = observed.0.iter();
+        let found = all.find(|(id, _)| id.kind == kind && id.name.starts_with(name));
+        found.unwrap_or_else(|| panic!("there is no {kind}/{name}…")).1.identity.id.clone()
+    }
+
+    async fn delete(&self) -> Outcome {
+        let mut observed = self.observe().await;
+        by_controllers::observe(&self.context(&self.clients, &Identities::default()), &mut observed)
+            .await
+            .unwrap();
+        let plan = Plan::deletion(&Desired::default(), &observed);
         self.apply(plan, &Desired::default(), &observed).await
     }
 

@@ -1,0 +1,181 @@
+//! What is in the way of a deletion. EC2 says only that something has "dependencies"; this looks what they are.
+
+use std::fmt;
+
+use aws_sdk_ec2::types::{Filter, NetworkInterface, Tag};
+use windlass_bootstrap::tags as shared;
+
+use super::context::{Context, Found};
+use super::error::CloudError;
+use super::reference::{Kind, ResourceId};
+use crate::aws::{AwsError, During, tags};
+
+/// Something that is in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// AWS's id.
+    pub id: String,
+    /// What it is, for people.
+    pub what: String,
+    /// Whether it may go by itself: it is the cluster's, or it is AWS's part of something that is being deleted.
+    pub may_go: bool,
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} ({})", self.id, self.what)
+    }
+}
+
+/// The error of a deletion that something is in the way of, with its names as far as they can be found out.
+pub(super) async fn explain(source: AwsError, found: &Found, context: &Context<'_>) -> CloudError {
+    match of(found, context).await {
+        Ok(by) if !by.is_empty() => CloudError::Blocked { said: source, by },
+        // Not knowing more is no reason to say less.
+        Ok(_) | Err(_) => source.into(),
+    }
+}
+
+async fn of(found: &Found, context: &Context<'_>) -> Result<Vec<Blocker>, AwsError> {
+    let look = Looker { context, id: ResourceId::new(found.resource.kind(), &found.name) };
+    let aws_id = found.identity.id.as_str();
+    match found.resource.kind() {
+        Kind::Subnet => look.interfaces("subnet-id", aws_id).await,
+        Kind::SecurityGroup | Kind::ControllersSecurityGroup => {
+            let mut blockers = look.interfaces("group-id", aws_id).await?;
+            blockers.extend(look.security_groups("ip-permission.group-id", aws_id).await?);
+            blockers.extend(look.security_groups("egress.ip-permission.group-id", aws_id).await?);
+            blockers.retain(|blocker| blocker.id != aws_id);
+            blockers.dedup();
+            Ok(blockers)
+        }
+        Kind::InternetGateway => {
+            let mut blockers = Vec::new();
+            for needed in found.resource.references().iter().filter(|needed| needed.kind == Kind::Vpc) {
+                let Ok(vpc) = context.ids.identity(needed) else { continue };
+                blockers.extend(look.public_interfaces(&vpc.id).await?);
+            }
+            Ok(blockers)
+        }
+        Kind::Vpc => {
+            // What one of these calls may not see hides nothing of the others.
+            let mut blockers = look.interfaces("vpc-id", aws_id).await.unwrap_or_default();
+            blockers.extend(look.subnets(aws_id).await.unwrap_or_default());
+            let groups = look.security_groups("vpc-id", aws_id).await.unwrap_or_default();
+            blockers.extend(groups.into_iter().filter(|group| group.what != DEFAULT_GROUP));
+            blockers.extend(look.endpoints(aws_id).await.unwrap_or_default());
+            blockers.extend(look.peerings(aws_id).await.unwrap_or_default());
+            Ok(blockers)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The security group that goes with its VPC.
+const DEFAULT_GROUP: &str = "security group `default`";
+
+struct Looker<'a> {
+    context: &'a Context<'a>,
+    id: ResourceId,
+}
+
+impl Looker<'_> {
+    async fn interfaces(&self, filter: &str, value: &str) -> Result<Vec<Blocker>, AwsError> {
+        let interfaces = self.network_interfaces(filter, value).await?;
+        Ok(interfaces.iter().map(|interface| self.interface(interface)).collect())
+    }
+
+    async fn public_interfaces(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
+        let interfaces = self.network_interfaces("vpc-id", vpc).await?;
+        let public = interfaces.iter().filter(|interface| interface.association().is_some());
+        Ok(public.map(|interface| self.interface(interface)).collect())
+    }
+
+    async fn network_interfaces(&self, name: &str, value: &str) -> Result<Vec<NetworkInterface>, AwsError> {
+        let call = self.context.clients.ec2.describe_network_interfaces().filters(tags::filter(name, value));
+        let found = call.into_paginator().items().send().try_collect().await;
+        found.during("ec2", "DescribeNetworkInterfaces", &self.id)
+    }
+
+    async fn security_groups(&self, name: &str, value: &str) -> Result<Vec<Blocker>, AwsError> {
+        let call = self.context.clients.ec2.describe_security_groups().filters(tags::filter(name, value));
+        let groups = call.into_paginator().items().send().try_collect().await.during(
+            "ec2",
+            "DescribeSecurityGroups",
+            &self.id,
+        )?;
+        Ok(groups
+            .iter()
+            .map(|group| {
+                let what = format!("security group `{}`", group.group_name().unwrap_or_default());
+                blocker(group.group_id(), what, self.is_ours(group.tags()))
+            })
+            .collect())
+    }
+
+    async fn subnets(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
+        let here: Filter = tags::filter("vpc-id", vpc);
+        let call = self.context.clients.ec2.describe_subnets().filters(here).into_paginator();
+        let subnets = call.items().send().try_collect().await.during("ec2", "DescribeSubnets", &self.id)?;
+        Ok(subnets
+            .iter()
+            .map(|subnet| {
+                let what = format!("subnet {}", subnet.cidr_block().unwrap_or_default());
+                blocker(subnet.subnet_id(), what, self.is_ours(subnet.tags()))
+            })
+            .collect())
+    }
+
+    async fn endpoints(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
+        let here = tags::filter("vpc-id", vpc);
+        let call = self.context.clients.ec2.describe_vpc_endpoints().filters(here).into_paginator();
+        let endpoints =
+            call.items().send().try_collect().await.during("ec2", "DescribeVpcEndpoints", &self.id)?;
+        Ok(endpoints
+            .iter()
+            .map(|endpoint| {
+                let what = format!("VPC endpoint of {}", endpoint.service_name().unwrap_or_default());
+                blocker(endpoint.vpc_endpoint_id(), what, self.is_ours(endpoint.tags()))
+            })
+            .collect())
+    }
+
+    async fn peerings(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
+        let here = tags::filter("requester-vpc-info.vpc-id", vpc);
+        let call = self.context.clients.ec2.describe_vpc_peering_connections().filters(here).into_paginator();
+        let peerings = call.items().send().try_collect().await.during(
+            "ec2",
+            "DescribeVpcPeeringConnections",
+            &self.id,
+        )?;
+        let peerings = peerings.iter().filter(|peering| {
+            peering.status().and_then(|status| status.code()).is_none_or(|code| code.as_str() != "deleted")
+        });
+        Ok(peerings
+            .map(|peering| {
+                blocker(peering.vpc_peering_connection_id(), "VPC peering connection".to_owned(), false)
+            })
+            .collect())
+    }
+
+    fn interface(&self, interface: &NetworkInterface) -> Blocker {
+        let mut what = "network interface".to_owned();
+        if let Some(description) = interface.description().filter(|text| !text.is_empty()) {
+            what = format!("{what} `{description}`");
+        }
+        if let Some(instance) = interface.attachment().and_then(|attachment| attachment.instance_id()) {
+            what = format!("{what} of {instance}");
+        }
+        let may_go = self.is_ours(interface.tag_set()) || interface.requester_managed() == Some(true);
+        blocker(interface.network_interface_id(), what, may_go)
+    }
+
+    fn is_ours(&self, tags: &[Tag]) -> bool {
+        let owned = shared::ownership(self.context.cluster);
+        tags.iter().any(|tag| tag.key() == Some(&owned) && tag.value() == Some("owned"))
+    }
+}
+
+fn blocker(id: Option<&str>, what: String, may_go: bool) -> Blocker {
+    Blocker { id: id.unwrap_or_default().to_owned(), what, may_go }
+}

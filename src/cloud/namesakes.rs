@@ -1,0 +1,102 @@
+//! What has a name that something new was to have. Where it lost the tags by which windlass knows its own, no search by
+//! tags finds it, and every creation runs into it: so it is looked for by its name, and named.
+
+use windlass_bootstrap::tags as shared;
+
+use super::Resource;
+use super::context::Context;
+use super::error::CloudError;
+use super::reference::{Kind, ResourceId};
+use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
+
+/// The error of a creation that AWS refused because the name is taken.
+pub(super) async fn explain(source: AwsError, wanted: &Resource, context: &Context<'_>) -> CloudError {
+    match find(wanted, context).await {
+        Ok(Some(found)) if found.tags.get(tags::MANAGED).is_none_or(|cluster| cluster != context.cluster) => {
+            let command = match wanted.kind() {
+                Kind::AutoScalingGroup => mark_group(&found.aws_id, context.cluster),
+                _ => mark(&found.aws_id, context.cluster),
+            };
+            CloudError::Unmarked {
+                resource: wanted.id(),
+                aws_id: found.aws_id,
+                found: found.tags.get(tags::MANAGED).cloned(),
+                command,
+            }
+        }
+        // It is ours, and the next look by tags finds it; or nobody knows, and AWS's own words must do.
+        _ => source.into(),
+    }
+}
+
+struct Namesake {
+    aws_id: String,
+    tags: Tags,
+}
+
+async fn find(wanted: &Resource, context: &Context<'_>) -> Result<Option<Namesake>, AwsError> {
+    let id = wanted.id();
+    match wanted {
+        Resource::AutoScalingGroup(group) => auto_scaling_group(&group.name, context, &id).await,
+        Resource::SecurityGroup(group) => {
+            let Ok(vpc) = context.ids.of(&group.vpc) else { return Ok(None) };
+            let call = context.clients.ec2.describe_security_groups();
+            let call = call.filters(tags::filter("vpc-id", &vpc));
+            let call = call.filters(tags::filter("group-name", &group.name));
+            let answer = call.send().await.during("ec2", "DescribeSecurityGroups", &id)?;
+            Ok(answer.security_groups().first().map(|group| Namesake {
+                aws_id: group.group_id().unwrap_or_default().to_owned(),
+                tags: tags::all_from_ec2(group.tags()),
+            }))
+        }
+        Resource::LaunchTemplate(template) => {
+            let call = context.clients.ec2.describe_launch_templates().launch_template_names(&template.name);
+            let answer = call.send().await.during("ec2", "DescribeLaunchTemplates", &id)?;
+            Ok(answer.launch_templates().first().map(|template| Namesake {
+                aws_id: template.launch_template_id().unwrap_or_default().to_owned(),
+                tags: tags::all_from_ec2(template.tags()),
+            }))
+        }
+        Resource::KeyPair(pair) => {
+            let call = context.clients.ec2.describe_key_pairs().key_names(&pair.name);
+            let answer = call.send().await.during("ec2", "DescribeKeyPairs", &id)?;
+            Ok(answer.key_pairs().first().map(|pair| Namesake {
+                aws_id: pair.key_pair_id().unwrap_or_default().to_owned(),
+                tags: tags::all_from_ec2(pair.tags()),
+            }))
+        }
+        _ => Ok(None),
+    }
+}
+
+async fn auto_scaling_group(
+    name: &str,
+    context: &Context<'_>,
+    id: &ResourceId,
+) -> Result<Option<Namesake>, AwsError> {
+    let call = context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(name);
+    let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
+    Ok(answer.auto_scaling_groups().first().map(|group| Namesake {
+        aws_id: name.to_owned(),
+        tags: group
+            .tags()
+            .iter()
+            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
+            .collect(),
+    }))
+}
+
+/// The command that says again whose something is.
+fn mark(aws_id: &str, cluster: &str) -> String {
+    format!("aws ec2 create-tags --resources {aws_id} --tags Key={},Value={cluster}", tags::MANAGED)
+}
+
+fn mark_group(name: &str, cluster: &str) -> String {
+    let tags = [(tags::MANAGED, true), (shared::CLUSTER, true)].map(|(key, propagate)| {
+        format!(
+            "ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={cluster},PropagateAtLaunch={propagate}"
+        )
+    });
+    format!("aws autoscaling create-or-update-tags --tags {}", tags.join(" "))
+}

@@ -1,0 +1,78 @@
+//! Subnets that aren't asked for any more.
+
+use std::collections::BTreeSet;
+
+use windlass::cloud::subnet;
+
+use super::*;
+
+/// A wish from which a subnet was taken, as `update cluster` makes it.
+async fn plan(world: &World) -> (Plan, Desired, Observed, Vec<String>) {
+    let mut desired = world.desired().await;
+    let mut observed = world.observe().await;
+    let ids = Identities::default();
+    let groups: BTreeSet<&str> =
+        world.cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
+    let wanted = model::subnet_names(&world.cluster);
+    let context = world.context(&world.clients, &ids);
+    subnet::find_occupants(&context, &wanted, &groups, &mut observed).await.unwrap();
+    let kept = desired.keep_occupied(&observed);
+    let plan = Plan::update(&desired, &observed).unwrap();
+    (plan, desired, observed, kept.into_iter().flat_map(|(_, by)| by).collect())
+}
+
+mod with_region {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_removed_subnet_is_kept_with_its_route_until_it_is_empty() {
+        let mut world = World::new().await;
+        let nodes = world.cluster.instance_groups.iter_mut().filter(|group| group.role == Role::Node);
+        for group in nodes {
+            group.subnets = vec!["us-east-1b".to_owned()];
+        }
+        world.update().await.succeeded();
+        // Nodes move to the other zone; those that run stay where they are until they are replaced.
+        world.cluster.subnets.retain(|subnet| subnet.name != "us-east-1b");
+        for group in &mut world.cluster.instance_groups {
+            group.subnets = vec!["us-east-1a".to_owned()];
+        }
+        let (first, desired, observed, by) = plan(&world).await;
+        assert!(!by.is_empty() && by.iter().all(|instance| instance.starts_with("i-")), "{by:?}");
+        assert!(!first.to_string().contains("us-east-1b.demo.example.com\n"), "{first}");
+        world.apply(first, &desired, &observed).await.succeeded();
+        let table = world.clients.ec2.describe_route_tables().send().await.unwrap();
+        let subnet = world.id(Kind::Subnet, "us-east-1b").await;
+        let uses = |table: &aws_sdk_ec2::types::RouteTable| {
+            table.associations().iter().any(|association| association.subnet_id() == Some(&subnet))
+        };
+        assert!(table.route_tables().iter().any(uses), "its instances lost their way to the Internet");
+
+        for instance in by {
+            world.clients.ec2.terminate_instances().instance_ids(instance).send().await.unwrap();
+        }
+        let (second, desired, observed, by) = plan(&world).await;
+        assert_eq!(by, Vec::<String>::new());
+        assert!(second.to_string().contains("- subnet/us-east-1b.demo.example.com"), "{second}");
+        world.apply(second, &desired, &observed).await.succeeded();
+        assert!(plan(&world).await.0.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_subnet_goes_together_with_the_only_group_that_is_in_it() {
+        let mut world = World::new().await;
+        let removed = world.cluster.instance_groups.pop().unwrap();
+        let stays = "us-east-1a".to_owned();
+        assert!(!removed.subnets.contains(&stays) && removed.role == Role::Node, "{removed:?}");
+        world.cluster.instance_groups.push(removed.clone());
+        world.update().await.succeeded();
+        world.cluster.instance_groups.retain(|group| group.name != removed.name);
+        world.cluster.subnets.retain(|subnet| subnet.name == stays);
+        let (plan, desired, observed, by) = plan(&world).await;
+        assert_eq!(by, Vec::<String>::new());
+        assert!(plan.to_string().contains("- subnet/us-east-1b.demo.example.com"), "{plan}");
+        world.apply(plan, &desired, &observed).await.succeeded();
+    }
+}
