@@ -265,6 +265,7 @@ def test_a_stopped_member_is_terminated_and_replaced(network: Any, autoscaling: 
 
 def test_a_tag_that_is_named_with_another_value_stays(network: Any, autoscaling: Any) -> None:
     """A tag to delete is named by its key; a value with it is a condition."""
+    network.template()
     network.auto_scaling_group(autoscaling)
     tag = {"ResourceId": "nodes", "ResourceType": "auto-scaling-group", "Key": "team"}
     autoscaling.create_or_update_tags(Tags=[{**tag, "Value": "a", "PropagateAtLaunch": True}])
