@@ -50,13 +50,13 @@ pub struct Image {
 #[derive(Debug, Error)]
 pub enum FactsError {
     /// A call failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Aws(#[from] AwsError),
     /// AWS answered without what it always says.
     #[error("AWS's answer about {0} lacks what it must say")]
     Answer(&'static str),
     /// The hosted zone can't be used, or the API's name in it.
-    #[error(transparent)]
+    #[error("{0}")]
     HostedZone(#[from] HostedZoneError),
     /// There is no such region.
     #[error("AWS has no region `{region}`")]

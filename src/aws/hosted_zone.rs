@@ -28,7 +28,7 @@ pub struct HostedZone {
 #[derive(Debug, Error)]
 pub enum HostedZoneError {
     /// A call failed.
-    #[error(transparent)]
+    #[error("{0}")]
     Aws(#[from] AwsError),
     /// There is none.
     #[error("the account has no public hosted zone `{written}`")]

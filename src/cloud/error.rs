@@ -14,7 +14,7 @@ use crate::state::StoreError;
 #[derive(Debug, Error)]
 pub enum CloudError {
     /// AWS said no, or nothing.
-    #[error(transparent)]
+    #[error("{0}")]
     Aws(#[from] AwsError),
     /// A resource that this one needs isn't there.
     #[error("`{0}` isn't there yet")]
@@ -70,10 +70,10 @@ pub enum CloudError {
         by: Vec<Blocker>,
     },
     /// Waiting for AWS ended without what was waited for.
-    #[error(transparent)]
+    #[error("{0}")]
     Wait(#[from] WaitError),
     /// The state could not be read or written.
-    #[error(transparent)]
+    #[error("{0}")]
     Store(#[from] StoreError),
 }
 

@@ -102,7 +102,7 @@ pub enum StoreError {
         reason: &'static str,
     },
     /// The bucket can't hold a state.
-    #[error(transparent)]
+    #[error("{0}")]
     Bucket(#[from] BucketError),
 }
 

@@ -19,5 +19,6 @@ mod permissions;
 mod scenarios;
 mod state;
 mod support;
+mod unwell;
 mod update;
 mod with_local_cloud;
