@@ -31,9 +31,3 @@ pub(crate) fn node_config() -> NodeConfig {
         control_plane: None,
     }
 }
-
-/// Says loudly that a test can't run here, past the test runner's capturing of output.
-pub(crate) fn skipped(test: &str, reason: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
-}

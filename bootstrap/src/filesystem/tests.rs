@@ -80,125 +80,6 @@ fn the_last_mount_at_a_path_counts() {
     assert_eq!(mount_at(mountinfo, "/var/lib/etcd"), None);
 }
 
-/// A loop device stands for a volume of one GiB; taken away when dropped.
-struct Device {
-    _folder: tempfile::TempDir,
-    host: Host,
-    attached: AttachedVolume,
-}
-
-impl Device {
-    /// `None` where there are no loop devices, said loudly.
-    fn new(test: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().join("image");
-        File::create(&image).unwrap().set_len(GIB).unwrap();
-        let losetup =
-            std::process::Command::new("/usr/sbin/losetup").arg("--find").arg("--show").arg(&image).output();
-        let Some(output) = losetup.ok().filter(|output| output.status.success()) else {
-            crate::testing::skipped(test, "no loop devices here");
-            return None;
-        };
-        let device = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-        let volume = crate::ec2::Volume {
-            id: "vol-1".into(),
-            size: 1,
-            state: "in-use".into(),
-            attachment: None,
-            tags: std::collections::BTreeMap::new(),
-        };
-        // The device and the programs are real, whatever the root of the files is.
-        Some(Self { _folder: folder, host: Host::machine(), attached: AttachedVolume { volume, device } })
-    }
-
-    async fn verdict(&self) -> Verdict {
-        judge(&gather(&self.host, &self.attached, false).await.unwrap(), "demo")
-    }
-
-    fn write(&self, at: u64, bytes: &[u8]) {
-        use std::io::Write;
-        let mut file = std::fs::OpenOptions::new().write(true).open(&self.attached.device).unwrap();
-        file.seek(SeekFrom::Start(at)).unwrap();
-        file.write_all(bytes).unwrap();
-        file.sync_all().unwrap();
-    }
-}
-
-impl Drop for Device {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("/usr/sbin/losetup")
-            .arg("--detach")
-            .arg(&self.attached.device)
-            .status();
-    }
-}
-
-#[tokio::test]
-async fn a_device_of_zeros_is_blank_and_is_formatted_once() {
-    let Some(device) = Device::new("a_device_of_zeros_is_blank_and_is_formatted_once") else { return };
-    assert_eq!(device.verdict().await, Verdict::Blank);
-    format(&device.host, &device.attached).await.unwrap();
-    assert_eq!(device.verdict().await, Verdict::Formatted);
-    check(&device.host, &device.attached).await.unwrap();
-    let superblock = superblock(&device.attached.device).unwrap();
-    assert_eq!((superblock.size, superblock.block_size), (GIB, 4096));
-    assert!(!ensure_grown(&device.host, &device.attached).await.unwrap());
-}
-
-#[tokio::test]
-async fn garbage_anywhere_at_the_ends_is_not_blank() {
-    let Some(device) = Device::new("garbage_anywhere_at_the_ends_is_not_blank") else { return };
-    for at in [0, MIB - 1, GIB - MIB, GIB - 1] {
-        device.write(at, &[0xa5]);
-        assert!(matches!(device.verdict().await, Verdict::Refused(_)), "garbage at {at}");
-        device.write(at, &[0]);
-        assert_eq!(device.verdict().await, Verdict::Blank);
-    }
-}
-
-#[tokio::test]
-async fn a_partition_table_is_not_blank() {
-    let Some(device) = Device::new("a_partition_table_is_not_blank") else { return };
-    // An empty MS-DOS table with one entry: type 0x83, from sector 2048.
-    let mut sector = [0_u8; 512];
-    sector[446 + 4] = 0x83;
-    sector[446 + 9] = 0x08;
-    sector[446 + 12] = 0xff;
-    sector[510..].copy_from_slice(&[0x55, 0xaa]);
-    device.write(0, &sector);
-    let Verdict::Refused(reason) = device.verdict().await else { panic!("a partition table") };
-    assert_eq!(reason, "it holds dos");
-}
-
-#[tokio::test]
-async fn after_a_killed_mkfs_the_volume_is_formatted_again() {
-    let Some(mut device) = Device::new("after_a_killed_mkfs_the_volume_is_formatted_again") else { return };
-    // mkfs writes its superblocks last: one that is killed leaves tables behind that nothing recognises.
-    format(&device.host, &device.attached).await.unwrap();
-    for group in [0, 1, 3, 5, 7] {
-        let start = if group == 0 { SUPERBLOCK } else { group * 32768 * 4096 };
-        device.write(start, &[0; SUPERBLOCK_SIZE]);
-    }
-    let Verdict::Refused(reason) = device.verdict().await else {
-        panic!("without the tag it may be anything")
-    };
-    assert!(reason.contains("zeros"), "{reason}");
-    device.attached.volume.tags.insert(tags::FORMATTED.into(), tags::FORMATTING.into());
-    assert_eq!(device.verdict().await, Verdict::Blank);
-    format(&device.host, &device.attached).await.unwrap();
-    assert_eq!(device.verdict().await, Verdict::Formatted);
-}
-
-#[tokio::test]
-async fn another_file_system_is_not_blank() {
-    let Some(device) = Device::new("another_file_system_is_not_blank") else { return };
-    let ext2 =
-        std::process::Command::new("/usr/sbin/mkfs.ext2").arg("-q").arg(&device.attached.device).status();
-    assert!(ext2.unwrap().success());
-    let Verdict::Refused(reason) = device.verdict().await else { panic!("ext2") };
-    assert_eq!(reason, "it holds ext2");
-}
-
 #[test]
 fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,4 +104,132 @@ fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
     let error = ensure_note(folder.path(), &volume("vol-1"), "demo", &etcd("b")).unwrap_err();
     assert_eq!(error.to_string(), "vol-1 holds the data of demo/main/a, not of demo/main/b");
     assert!(ensure_note(folder.path(), &volume("vol-1"), "other", &etcd("a")).is_err());
+}
+
+mod with_root {
+    use super::*;
+
+    /// A loop device stands for a volume of one GiB; taken away when dropped.
+    struct Device {
+        _folder: tempfile::TempDir,
+        host: Host,
+        attached: AttachedVolume,
+    }
+
+    impl Device {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let image = folder.path().join("image");
+            File::create(&image).unwrap().set_len(GIB).unwrap();
+            let output = std::process::Command::new("/usr/sbin/losetup")
+                .arg("--find")
+                .arg("--show")
+                .arg(&image)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+            let device = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+            let volume = crate::ec2::Volume {
+                id: "vol-1".into(),
+                size: 1,
+                state: "in-use".into(),
+                attachment: None,
+                tags: std::collections::BTreeMap::new(),
+            };
+            // The device and the programs are real, whatever the root of the files is.
+            Self { _folder: folder, host: Host::machine(), attached: AttachedVolume { volume, device } }
+        }
+
+        async fn verdict(&self) -> Verdict {
+            judge(&gather(&self.host, &self.attached, false).await.unwrap(), "demo")
+        }
+
+        fn write(&self, at: u64, bytes: &[u8]) {
+            use std::io::Write;
+            let mut file = std::fs::OpenOptions::new().write(true).open(&self.attached.device).unwrap();
+            file.seek(SeekFrom::Start(at)).unwrap();
+            file.write_all(bytes).unwrap();
+            file.sync_all().unwrap();
+        }
+    }
+
+    impl Drop for Device {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("/usr/sbin/losetup")
+                .arg("--detach")
+                .arg(&self.attached.device)
+                .status();
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn a_device_of_zeros_is_blank_and_is_formatted_once() {
+        let device = Device::new();
+        assert_eq!(device.verdict().await, Verdict::Blank);
+        format(&device.host, &device.attached).await.unwrap();
+        assert_eq!(device.verdict().await, Verdict::Formatted);
+        check(&device.host, &device.attached).await.unwrap();
+        let superblock = superblock(&device.attached.device).unwrap();
+        assert_eq!((superblock.size, superblock.block_size), (GIB, 4096));
+        assert!(!ensure_grown(&device.host, &device.attached).await.unwrap());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn garbage_anywhere_at_the_ends_is_not_blank() {
+        let device = Device::new();
+        for at in [0, MIB - 1, GIB - MIB, GIB - 1] {
+            device.write(at, &[0xa5]);
+            assert!(matches!(device.verdict().await, Verdict::Refused(_)), "garbage at {at}");
+            device.write(at, &[0]);
+            assert_eq!(device.verdict().await, Verdict::Blank);
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn a_partition_table_is_not_blank() {
+        let device = Device::new();
+        // An empty MS-DOS table with one entry: type 0x83, from sector 2048.
+        let mut sector = [0_u8; 512];
+        sector[446 + 4] = 0x83;
+        sector[446 + 9] = 0x08;
+        sector[446 + 12] = 0xff;
+        sector[510..].copy_from_slice(&[0x55, 0xaa]);
+        device.write(0, &sector);
+        let Verdict::Refused(reason) = device.verdict().await else { panic!("a partition table") };
+        assert_eq!(reason, "it holds dos");
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn after_a_killed_mkfs_the_volume_is_formatted_again() {
+        let mut device = Device::new();
+        // mkfs writes its superblocks last: one that is killed leaves tables behind that nothing recognises.
+        format(&device.host, &device.attached).await.unwrap();
+        for group in [0, 1, 3, 5, 7] {
+            let start = if group == 0 { SUPERBLOCK } else { group * 32768 * 4096 };
+            device.write(start, &[0; SUPERBLOCK_SIZE]);
+        }
+        let Verdict::Refused(reason) = device.verdict().await else {
+            panic!("without the tag it may be anything")
+        };
+        assert!(reason.contains("zeros"), "{reason}");
+        device.attached.volume.tags.insert(tags::FORMATTED.into(), tags::FORMATTING.into());
+        assert_eq!(device.verdict().await, Verdict::Blank);
+        format(&device.host, &device.attached).await.unwrap();
+        assert_eq!(device.verdict().await, Verdict::Formatted);
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn another_file_system_is_not_blank() {
+        let device = Device::new();
+        let ext2 =
+            std::process::Command::new("/usr/sbin/mkfs.ext2").arg("-q").arg(&device.attached.device).status();
+        assert!(ext2.unwrap().success());
+        let Verdict::Refused(reason) = device.verdict().await else { panic!("ext2") };
+        assert_eq!(reason, "it holds ext2");
+    }
 }
