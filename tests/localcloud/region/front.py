@@ -128,6 +128,7 @@ class Front:
             {
                 "service": call.service,
                 "action": call.action,
+                "path": call.path,
                 "mutating": call.mutating,
                 "status": status,
                 "fault": injected.code if injected else None,
