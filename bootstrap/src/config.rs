@@ -100,6 +100,9 @@ pub struct ApiConfig {
     pub additional_sans: Vec<String>,
 }
 
+/// The taint that keeps pods off masters.
+pub const MASTER_TAINT: &str = "node-role.kubernetes.io/control-plane=:NoSchedule";
+
 /// What the kubelet is told beyond the agent's own defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -129,8 +132,13 @@ pub struct ControlPlaneConfig {
     pub masters: u32,
     /// Images by component: `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `etcd`.
     pub images: BTreeMap<String, String>,
-    /// The names of the instance groups whose kubelets may join, with the role of each.
-    pub instance_groups: BTreeMap<String, Role>,
+    /// Whether the taint of masters is among the kubelet's by default. Then the master's agent takes it off while the
+    /// cluster has no nodes, and puts it on again; a taint that the specification names stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_taint: bool,
+    /// Instance groups and their roles stood here up to 579859e. Nothing reads them: what EC2 and the state say is newer.
+    #[serde(default, rename = "instanceGroups", skip_serializing)]
+    pub former_instance_groups: BTreeMap<String, Role>,
     /// Add-ons to apply, in this order.
     pub addons: Vec<AddonRef>,
 }
@@ -166,4 +174,20 @@ pub enum Role {
     ControlPlane,
     /// Runs workloads.
     Node,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masters_configuration_of_579859e_is_still_read_and_its_groups_are_not_written_again() {
+        let former = include_str!("../tests/former/579859e-master.json");
+        let config: NodeConfig = serde_json::from_str(former).unwrap();
+        let control_plane = config.control_plane.as_ref().unwrap();
+        assert_eq!(control_plane.former_instance_groups.len(), 2);
+        assert!(!control_plane.default_taint, "it was made without");
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(!written.contains("instanceGroups") && !written.contains("defaultTaint"), "{written}");
+    }
 }

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use aws_sdk_ec2::types::{self, AttributeBooleanValue, Filter, Tag};
 
+use crate::auto_scaling::Group;
 use crate::aws::{self, AwsError};
 use crate::tags;
 
@@ -43,8 +44,13 @@ pub struct Instance {
     pub state: String,
     /// When it was launched last.
     pub launched: jiff::Timestamp,
-    /// Its instance group, by its tag.
-    pub instance_group: Option<String>,
+    /// Its instance group, by the name of the Auto Scaling group that launched it; `None` if that is not one of this
+    /// cluster's, or none.
+    pub group: Option<Group>,
+    /// The availability zone.
+    pub zone: String,
+    /// Such as `t3.medium`.
+    pub machine_type: String,
     /// All its private addresses.
     pub private_addresses: BTreeSet<IpAddr>,
     /// Its names in the VPC's DNS.
@@ -68,6 +74,9 @@ pub struct ElasticIp {
     pub private_address: Option<String>,
 }
 
+/// The most values that one filter of `DescribeInstances` takes (EC2 API Reference, `DescribeInstances`).
+pub const FILTER_VALUES: usize = 200;
+
 /// EC2, seen from one cluster.
 #[derive(Clone, Debug)]
 pub struct Ec2 {
@@ -79,6 +88,12 @@ impl Ec2 {
     /// EC2 in a region.
     pub async fn open(region: &str, cluster: &str) -> Self {
         let client = aws_sdk_ec2::Client::new(&aws::configuration(region).await);
+        Self { client, cluster: cluster.to_owned() }
+    }
+
+    /// EC2 as a test brings it.
+    #[cfg(test)]
+    pub(crate) fn with_client(client: aws_sdk_ec2::Client, cluster: &str) -> Self {
         Self { client, cluster: cluster.to_owned() }
     }
 
@@ -102,9 +117,27 @@ impl Ec2 {
 
     /// One instance of the cluster; `None` if EC2 has forgotten it, or it isn't the cluster's.
     pub async fn instance(&self, id: &str) -> Result<Option<Instance>, AwsError> {
-        // By a filter: asked by its id, an instance that is forgotten is an error.
-        let found = self.describe_instances(vec![self.in_cluster(), filter("instance-id", id)], id).await?;
+        let found = self.instances_among([id]).await?;
         Ok(found.into_iter().next())
+    }
+
+    /// Those of these instances that are the cluster's and that EC2 still knows. The ids must be ids: in a filter's
+    /// value `*` and `?` stand for other characters, and what merely matches is left out here.
+    pub async fn instances_among(
+        &self,
+        ids: impl IntoIterator<Item = &str>,
+    ) -> Result<Vec<Instance>, AwsError> {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let mut found = Vec::new();
+        for ids in ids.chunks(FILTER_VALUES) {
+            // By a filter: asked by its id, an instance that is forgotten is an error.
+            let values = ids.iter().map(|id| (*id).to_owned()).collect();
+            let by_id = Filter::builder().name("instance-id").set_values(Some(values)).build();
+            let target = if let [id] = ids { (*id).to_owned() } else { format!("{} instances", ids.len()) };
+            let answer = self.describe_instances(vec![self.in_cluster(), by_id], &target).await?;
+            found.extend(answer.into_iter().filter(|instance| ids.contains(&instance.id.as_str())));
+        }
+        Ok(found)
     }
 
     /// Whether EC2 knows the instance at all, and in which state, whatever it belongs to.
@@ -133,7 +166,8 @@ impl Ec2 {
             .try_collect()
             .await
             .map_err(|error| AwsError::new("DescribeInstances", target, error))?;
-        Ok(found.iter().flat_map(types::Reservation::instances).map(instance).collect())
+        let instances = found.iter().flat_map(types::Reservation::instances);
+        Ok(instances.map(|found| instance(found, &self.cluster)).collect())
     }
 
     /// Attaches a volume.
@@ -245,7 +279,7 @@ fn volume(volume: &types::Volume) -> Volume {
     }
 }
 
-fn instance(instance: &types::Instance) -> Instance {
+fn instance(instance: &types::Instance, cluster: &str) -> Instance {
     let interfaces = instance.network_interfaces();
     let secondary = interfaces.iter().flat_map(types::InstanceNetworkInterface::private_ip_addresses);
     let addresses = secondary
@@ -258,7 +292,11 @@ fn instance(instance: &types::Instance) -> Instance {
         id: text(instance.instance_id()),
         state: state.unwrap_or_default(),
         launched: launched.unwrap_or(jiff::Timestamp::UNIX_EPOCH),
-        instance_group: tag_map(instance.tags()).remove(tags::INSTANCE_GROUP),
+        group: tag_map(instance.tags())
+            .get(tags::AUTO_SCALING_GROUP)
+            .and_then(|name| Group::read(name, cluster)),
+        zone: text(instance.placement().and_then(types::Placement::availability_zone)),
+        machine_type: instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         private_addresses: addresses.filter_map(|address| address.parse().ok()).collect(),
         private_names: instance
             .private_dns_name()

@@ -84,6 +84,8 @@ pub struct Identity {
     pub region: String,
     /// The availability zone.
     pub zone: String,
+    /// Such as `t3.medium`.
+    pub machine_type: String,
     /// The primary private address.
     pub private_address: Ipv4Addr,
     /// The primary network interface's hardware address.
@@ -118,6 +120,7 @@ pub async fn identify(metadata: &Client) -> Result<Identity, InstanceError> {
         id: get(metadata, "instance-id").await?,
         region: get(metadata, "placement/region").await?,
         zone: get(metadata, "placement/availability-zone").await?,
+        machine_type: get(metadata, "instance-type").await?,
         private_address: address
             .parse()
             .map_err(|_| InstanceError::Value { path: "local-ipv4".into(), value: address.clone() })?,
@@ -203,6 +206,7 @@ mod tests {
             id: "i-1".into(),
             region: "us-east-1".into(),
             zone: "us-east-1a".into(),
+            machine_type: "t3.medium".into(),
             private_address: Ipv4Addr::LOCALHOST,
             mac: String::new(),
             network_interface: String::new(),

@@ -4,12 +4,12 @@
 //! Each is a task of its own that begins again after an error, and makes its connection anew now and then, because a
 //! connection keeps the certificate it was made with.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::additional_objects;
@@ -19,10 +19,12 @@ use crate::boot::Instance;
 use crate::bootstrap_token::{self, TokenError};
 use crate::certificates::{self, Addresses, CertificateError};
 use crate::cni;
-use crate::config::{ControlPlaneConfig, Role};
+use crate::config::ControlPlaneConfig;
+use crate::dns;
 use crate::host::Host;
 use crate::keys;
-use crate::nodes::{NodeKeeper, NodesError};
+use crate::node_groups::{self, NodeGroups, NodeGroupsError};
+use crate::nodes::{NodeKeeper, NodesError, Own};
 use crate::registry_credentials;
 use crate::report::BootState;
 use crate::reporter::Reporter;
@@ -33,6 +35,12 @@ use crate::secrets::{self, SecretsError};
 const CONNECTION: Duration = Duration::from_hours(6);
 /// How long to wait after an error.
 const AFTER_ERROR: Duration = Duration::from_secs(3);
+/// The longest that a kubelet's certificate is good, as kube-controller-manager is told.
+const SIGNING: Duration = Duration::from_hours(168);
+/// How often the groups of nodes are looked at.
+const NODE_GROUPS: Duration = Duration::from_secs(20);
+/// How often it is looked, while the boot is under way, whether cluster DNS is there: it is spread before nodes come.
+const NODE_GROUPS_SOON: Duration = Duration::from_secs(1);
 /// How often certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_hours(1);
 /// How often the credentials for image registries are looked for.
@@ -49,6 +57,10 @@ enum KeepError {
     Approve(#[source] ApproveError),
     #[error("keeping the nodes stopped")]
     Nodes(#[source] NodesError),
+    #[error("the groups of nodes can't be followed")]
+    NodeGroups(#[source] NodeGroupsError),
+    #[error("cluster DNS can't be spread over the nodes")]
+    Dns(#[source] ApiError),
     #[error("the bootstrap token could not be renewed")]
     Token(#[source] TokenError),
     #[error("the secrets could not be read again")]
@@ -69,9 +81,16 @@ impl Tasks {
         instance: &Arc<Instance>,
         control_plane: &ControlPlaneConfig,
     ) {
-        let roles = &control_plane.instance_groups;
-        self.0.spawn(approve(host.clone(), instance.clone(), roles.clone(), Timestamp::now()));
-        self.0.spawn(keep_nodes(host.clone(), instance.clone(), roles.clone()));
+        let (known, groups) = watch::channel(None);
+        self.0.spawn(approve(host.clone(), instance.clone()));
+        self.0.spawn(follow_node_groups(host.clone(), instance.clone(), known));
+        let own = Own {
+            name: instance.identity.id.clone(),
+            region: instance.identity.region.clone(),
+            default_taint: control_plane.default_taint,
+            labels: instance.config.kubelet.labels.keys().cloned().collect(),
+        };
+        self.0.spawn(keep_nodes(host.clone(), instance.clone(), own, groups));
     }
 
     /// The bootstrap token and the certificates, which the boot has just made.
@@ -112,17 +131,11 @@ async fn keep_registry_credentials(host: Host, instance: Arc<Instance>) {
     }
 }
 
-async fn approve(
-    host: Host,
-    instance: Arc<Instance>,
-    roles: BTreeMap<String, Role>,
-    answering_since: Timestamp,
-) {
+async fn approve(host: Host, instance: Arc<Instance>) {
     loop {
         let work = async {
             let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
-            let approver =
-                Approver { client, ec2: instance.ec2.clone(), roles: roles.clone(), answering_since };
+            let approver = Approver { client, ec2: instance.ec2.clone(), longest: SIGNING };
             approver.run().await.map_err(KeepError::Approve)
         };
         // A connection that is old enough is no error.
@@ -130,11 +143,33 @@ async fn approve(
     }
 }
 
-async fn keep_nodes(host: Host, instance: Arc<Instance>, roles: BTreeMap<String, Role>) {
+async fn follow_node_groups(host: Host, instance: Arc<Instance>, known: watch::Sender<Option<NodeGroups>>) {
+    loop {
+        let work = async {
+            let groups = node_groups::fetch(&instance.store, &instance.config.cluster).await;
+            let Some(groups) = groups.map_err(KeepError::NodeGroups)? else { return Ok(true) };
+            known.send_replace(Some(groups.clone()));
+            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
+            dns::ensure(&client, &groups).await.map_err(KeepError::Dns)
+        };
+        let outcome = work.await;
+        let wait = if matches!(outcome, Ok(true)) { NODE_GROUPS } else { NODE_GROUPS_SOON };
+        settle("groups of nodes", outcome.map(drop)).await;
+        tokio::time::sleep(wait).await;
+    }
+}
+
+async fn keep_nodes(
+    host: Host,
+    instance: Arc<Instance>,
+    own: Own,
+    groups: watch::Receiver<Option<NodeGroups>>,
+) {
     loop {
         let work = async {
             let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
-            let keeper = NodeKeeper { client, ec2: instance.ec2.clone(), roles: roles.clone() };
+            let (own, groups) = (own.clone(), groups.clone());
+            let keeper = NodeKeeper { client, ec2: instance.ec2.clone(), own, groups };
             keeper.run().await.map_err(KeepError::Nodes)
         };
         settle("nodes", tokio::time::timeout(CONNECTION, work).await.unwrap_or(Ok(()))).await;

@@ -26,6 +26,11 @@ pub fn additional_objects(cluster: &str) -> String {
     format!("{cluster}/control-plane/additional-objects.json")
 }
 
+/// The groups of nodes: [`crate::node_groups::NodeGroups`] as JSON. Masters follow it.
+pub fn node_groups(cluster: &str) -> String {
+    format!("{cluster}/control-plane/node-groups.json")
+}
+
 /// A keyset with its private keys: [`crate::keyset::Keyset`] as JSON. Names: `kubernetes-ca`, `etcd-ca`,
 /// `front-proxy-ca`, `service-account`.
 pub fn keyset(cluster: &str, name: &str) -> String {

@@ -1,5 +1,6 @@
 //! The kubelet: its configuration, its flags, and its service.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifests::CIPHER_SUITES;
+use crate::nodes;
 use crate::retry::{Class, Classed};
 use crate::root;
 use crate::secrets::KUBERNETES_CA;
@@ -193,11 +195,24 @@ fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
     }
     arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =
-        config.kubelet.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    if !labels.is_empty() {
-        arguments.push(format!("--node-labels={}", labels.join(",")));
-    }
+        labels(config, identity).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    arguments.push(format!("--node-labels={}", labels.join(",")));
     arguments
+}
+
+/// The labels with which the Node is registered: what the specification names, and where and what the machine is, so
+/// that pods which ask for a zone find it from the first moment. A kubelet may set these itself (KEP-279); what it may
+/// not set, the master's agent does.
+fn labels(config: &NodeConfig, identity: &Identity) -> BTreeMap<String, String> {
+    let known = [
+        (nodes::ZONE, &identity.zone),
+        (nodes::REGION, &identity.region),
+        (nodes::MACHINE_TYPE, &identity.machine_type),
+    ];
+    let mut labels: BTreeMap<String, String> =
+        known.map(|(key, value)| (key.to_owned(), value.clone())).into();
+    labels.extend(config.kubelet.labels.clone());
+    labels
 }
 
 /// The unit's environment file. systemd splits the arguments at blanks, so none may have one.
@@ -239,6 +254,28 @@ mod tests {
         assert!(
             environment(&["--node-labels=a=b,c=d".to_owned()]).unwrap().starts_with("KUBELET_ARGS=\"--node")
         );
+    }
+
+    #[test]
+    fn a_node_is_registered_with_its_place_unless_the_specification_names_another() {
+        let identity = Identity {
+            id: "i-00000000000000001".into(),
+            region: "us-east-1".into(),
+            zone: "us-east-1a".into(),
+            machine_type: "t3.medium".into(),
+            private_address: std::net::Ipv4Addr::LOCALHOST,
+            mac: String::new(),
+            network_interface: String::new(),
+        };
+        let mut config = crate::testing::node_config();
+        let of = |config: &NodeConfig| arguments(config, &identity).pop().unwrap();
+        assert_eq!(
+            of(&config),
+            "--node-labels=node.kubernetes.io/instance-type=t3.medium,topology.kubernetes.io/region=us-east-1,\
+             topology.kubernetes.io/zone=us-east-1a"
+        );
+        config.kubelet.labels = [(nodes::ZONE.to_owned(), "rack-7".to_owned())].into();
+        assert!(of(&config).ends_with("topology.kubernetes.io/zone=rack-7"), "{}", of(&config));
     }
 
     #[tokio::test]

@@ -7,13 +7,13 @@
 //!
 //! | modules | concern |
 //! |---|---|
-//! | [`config`], [`keyset`], [`keys`], [`tags`], [`report`], [`join`] | the contract with the CLI, which fills it in |
+//! | [`config`], [`node_groups`], [`keyset`], [`keys`], [`tags`], [`auto_scaling`], [`report`], [`join`] | the contract with the CLI, which fills it in |
 //! | [`boot`], [`step`], [`retry`], [`reporter`], [`notify`] | steps, their limits and errors, who hears about them |
 //! | [`instance`], [`image`], [`kernel`] | who this is, and what it was built with |
 //! | [`volume`], [`filesystem`], [`address`] | what moves with a master |
 //! | [`secrets`], [`certificates`] | keys, which are on tmpfs only |
 //! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
-//! | [`api`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`nodes`], [`keep`] | what is done through the API, and what goes on afterwards |
+//! | [`api`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
 //! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
 pub mod additional_objects;
@@ -21,6 +21,7 @@ pub mod addons;
 pub mod address;
 pub mod api;
 pub mod approve;
+pub mod auto_scaling;
 pub mod aws;
 pub mod boot;
 pub mod bootstrap_token;
@@ -28,11 +29,13 @@ pub mod certificates;
 pub mod cni;
 pub mod command;
 pub mod config;
+pub mod dns;
 pub mod ec2;
 mod ecr;
 pub mod etcd;
 pub mod file;
 pub mod filesystem;
+pub mod grants;
 pub mod host;
 pub mod image;
 pub mod instance;
@@ -43,6 +46,7 @@ pub mod keys;
 pub mod keyset;
 pub mod kubelet;
 pub mod manifests;
+pub mod node_groups;
 pub mod nodes;
 pub mod notify;
 pub mod proxy;

@@ -6,6 +6,9 @@ pub const CLUSTER: &str = "KubernetesCluster";
 /// `windlass.dev/instance-group=<group>`: on instances and what belongs to a group.
 pub const INSTANCE_GROUP: &str = "windlass.dev/instance-group";
 
+/// `aws:autoscaling:groupName=<Auto Scaling group>`: on the instances that the group launched, by Auto Scaling itself.
+pub const AUTO_SCALING_GROUP: &str = "aws:autoscaling:groupName";
+
 /// `windlass.dev/master=<instance group>`: on the volume, the Elastic IP and whatever else moves with a master.
 pub const MASTER: &str = "windlass.dev/master";
 

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tera::{Context, Kwargs, State, Tera};
-use windlass_bootstrap::config::Role;
 use windlass_bootstrap::manifests::RBAC;
 
 use super::versions::{self, Versions};
@@ -95,20 +94,10 @@ pub fn check_additional(cluster: &Cluster, objects: &[AdditionalObject]) -> Resu
 }
 
 fn coredns(cluster: &Cluster) -> Result<Addon, Error> {
-    let nodes: u32 = cluster
-        .instance_groups
-        .iter()
-        .filter(|group| group.role == Role::Node)
-        .map(|group| group.min_size)
-        .sum();
-    let has_node_groups =
-        cluster.instance_groups.iter().any(|group| group.role == Role::Node && group.max_size > 0);
     let mut context = Context::new();
     context.insert("image", &image("coredns")?);
     context.insert("dns_domain", &cluster.network.dns_domain);
     context.insert("dns_address", &cluster.network.dns_address.to_string());
-    context.insert("nodes", &nodes.clamp(1, 2));
-    context.insert("on_masters", &!has_node_groups);
     fill("coredns", include_str!("../../manifests/addons/coredns.yaml.tera"), &context)
 }
 
@@ -206,18 +195,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_node_runs_both_replicas_of_cluster_dns() {
-        let mut cluster = cluster();
-        cluster.instance_groups[1].min_size = 1;
-        assert!(coredns(&cluster).unwrap().manifest.contains("minDomains: 1\n"));
-    }
-
-    #[test]
-    fn cluster_dns_runs_on_masters_only_where_there_are_no_nodes() {
-        assert!(!coredns(&cluster()).unwrap().manifest.contains("node-role.kubernetes.io/control-plane"));
-        let mut cluster = cluster();
-        cluster.instance_groups.truncate(1);
-        assert!(coredns(&cluster).unwrap().manifest.contains("node-role.kubernetes.io/control-plane"));
+    fn no_add_on_changes_with_the_groups_of_nodes() {
+        let before = render(&cluster()).unwrap();
+        let mut changed = cluster();
+        changed.instance_groups[1].min_size = 1;
+        assert_eq!(render(&changed).unwrap(), before);
+        changed.instance_groups.truncate(1);
+        assert_eq!(render(&changed).unwrap(), before);
     }
 
     #[test]

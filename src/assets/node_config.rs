@@ -126,11 +126,8 @@ fn control_plane(
         elastic_ip: cluster.api.elastic_ip,
         masters: u32::try_from(masters).unwrap_or(u32::MAX),
         images: images(cluster, group, &CONTROL_PLANE_IMAGES)?,
-        instance_groups: cluster
-            .instance_groups
-            .iter()
-            .map(|group| (group.name.clone(), group.role))
-            .collect(),
+        default_taint: group.default_taint,
+        former_instance_groups: BTreeMap::new(),
         addons: addons.to_vec(),
     })
 }

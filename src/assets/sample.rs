@@ -65,6 +65,7 @@ fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
         metadata_hop_limit: 1,
         node_labels: [].into(),
         taints: Vec::new(),
+        default_taint: false,
         cloud_labels: [].into(),
         max_pods: None,
     }

@@ -156,7 +156,7 @@ struct InstanceFlags {
     /// Further security groups of the masters
     #[arg(long, alias = "master-security-groups", value_delimiter = ',', value_name = "GROUP,…")]
     control_plane_security_groups: Vec<String>,
-    /// How many nodes in all; one in each zone if left out
+    /// How many nodes in all; one in each zone if left out; with 0 the master runs the pods
     #[arg(long, value_name = "N")]
     node_count: Option<u32>,
     /// The nodes' instance types

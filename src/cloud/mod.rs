@@ -28,6 +28,7 @@ pub mod key_pair;
 pub mod launch_template;
 mod launch_template_data;
 mod namesakes;
+pub mod node_groups;
 mod observe;
 pub mod record_set;
 pub mod reference;
@@ -54,6 +55,7 @@ use self::instance_profile::InstanceProfile;
 use self::internet_gateway::InternetGateway;
 use self::key_pair::KeyPair;
 use self::launch_template::LaunchTemplate;
+use self::node_groups::NodeGroups;
 pub use self::observe::{observe, observe_kind};
 use self::record_set::RecordSet;
 pub use self::reference::{Kind, Reference, ResourceId};
@@ -87,6 +89,7 @@ pub enum Resource {
     RecordSet(RecordSet),
     StateObject(StateObject),
     AdditionalObjects(AdditionalObjects),
+    NodeGroups(NodeGroups),
     LaunchTemplate(LaunchTemplate),
     AutoScalingGroup(AutoScalingGroup),
     ReclaimMarks(ReclaimMarks),
@@ -112,6 +115,7 @@ macro_rules! for_each_kind {
             Resource::RecordSet($it) => $act,
             Resource::StateObject($it) => $act,
             Resource::AdditionalObjects($it) => $act,
+            Resource::NodeGroups($it) => $act,
             Resource::LaunchTemplate($it) => $act,
             Resource::AutoScalingGroup($it) => $act,
             Resource::ReclaimMarks($it) => $act,
@@ -144,6 +148,7 @@ impl Resource {
             Self::RecordSet(_) => Kind::RecordSet,
             Self::StateObject(_) => Kind::StateObject,
             Self::AdditionalObjects(_) => Kind::AdditionalObjects,
+            Self::NodeGroups(_) => Kind::NodeGroups,
             Self::LaunchTemplate(_) => Kind::LaunchTemplate,
             Self::AutoScalingGroup(_) => Kind::AutoScalingGroup,
             Self::ReclaimMarks(_) => Kind::ReclaimMarks,
@@ -214,6 +219,7 @@ impl Kind {
             Self::RecordSet => RecordSet::effect(path),
             Self::StateObject => StateObject::effect(path),
             Self::AdditionalObjects => AdditionalObjects::effect(path),
+            Self::NodeGroups => NodeGroups::effect(path),
             Self::LaunchTemplate => LaunchTemplate::effect(path),
             Self::AutoScalingGroup => AutoScalingGroup::effect(path),
             Self::ReclaimMarks => ReclaimMarks::effect(path),
@@ -273,6 +279,7 @@ pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> 
         RecordSet,
         StateObject,
         AdditionalObjects,
+        NodeGroups,
         AutoScalingGroup,
         ReclaimMarks
     );
@@ -309,6 +316,7 @@ async fn delete_found(found: &Found, context: &Context<'_>) -> Result<(), CloudE
         Resource::RecordSet(it) => it.delete(context, &id).await,
         Resource::StateObject(it) => it.delete(context, &id).await,
         Resource::AdditionalObjects(it) => it.delete(identity, context, &id).await,
+        Resource::NodeGroups(it) => it.delete(identity, context, &id).await,
         Resource::LaunchTemplate(_) => LaunchTemplate::delete(identity, context, &id).await,
         Resource::AutoScalingGroup(it) => it.delete(context, &id).await,
         // The marks go with the volumes that carry them.

@@ -13,6 +13,7 @@ use super::instance_profile::InstanceProfile;
 use super::internet_gateway::InternetGateway;
 use super::key_pair::KeyPair;
 use super::launch_template::LaunchTemplate;
+use super::node_groups::NodeGroups;
 use super::record_set::RecordSet;
 use super::reference::Kind;
 use super::role::Role;
@@ -35,6 +36,7 @@ const ROUNDS: [&[Kind]; 4] = [
         Kind::ElasticIp,
         Kind::StateObject,
         Kind::AdditionalObjects,
+        Kind::NodeGroups,
     ],
     &[Kind::InternetGateway, Kind::Subnet, Kind::SecurityGroup, Kind::InstanceProfile, Kind::RecordSet],
     &[Kind::AddressReservation, Kind::RouteTable, Kind::SecurityGroupRules, Kind::LaunchTemplate],
@@ -77,6 +79,7 @@ pub async fn observe_kind(
         Kind::RecordSet => RecordSet::observe(context, names).await,
         Kind::StateObject => StateObject::observe(context, names).await,
         Kind::AdditionalObjects => AdditionalObjects::observe(context, names).await,
+        Kind::NodeGroups => NodeGroups::observe(context, names).await,
         Kind::LaunchTemplate => LaunchTemplate::observe(context, names).await,
         Kind::AutoScalingGroup => AutoScalingGroup::observe(context, names).await,
         Kind::ReclaimMarks

@@ -40,6 +40,8 @@ pub enum Kind {
     StateObject,
     /// The objects that masters apply besides windlass's own add-ons.
     AdditionalObjects,
+    /// The groups of nodes, as masters follow them.
+    NodeGroups,
     /// A launch template.
     LaunchTemplate,
     /// An Auto Scaling group.
@@ -62,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Vpc,
         Self::InternetGateway,
         Self::Subnet,
@@ -78,6 +80,7 @@ impl Kind {
         Self::RecordSet,
         Self::StateObject,
         Self::AdditionalObjects,
+        Self::NodeGroups,
         Self::LaunchTemplate,
         Self::AutoScalingGroup,
         Self::ReclaimMarks,
@@ -120,6 +123,7 @@ impl Kind {
             Self::RecordSet => "record-set",
             Self::StateObject => "state-object",
             Self::AdditionalObjects => "additional-objects",
+            Self::NodeGroups => "node-groups",
             Self::LaunchTemplate => "launch-template",
             Self::AutoScalingGroup => "auto-scaling-group",
             Self::ReclaimMarks => "reclaim-marks",

@@ -21,7 +21,9 @@ mod tag_limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
+use windlass_bootstrap::auto_scaling;
 use windlass_bootstrap::config::Role;
+use windlass_bootstrap::nodes as node_labels;
 use windlass_bootstrap::tags as shared;
 
 use crate::assets::addons::Addon;
@@ -197,10 +199,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
 
 /// The name of a group's Auto Scaling group and launch template.
 pub fn group_name(cluster: &Cluster, group: &InstanceGroup) -> String {
-    match group.role {
-        Role::ControlPlane => format!("{}.masters.{}", group.name, cluster.name),
-        Role::Node => format!("{}.{}", group.name, cluster.name),
-    }
+    auto_scaling::group_name(&cluster.name, &group.name, group.role)
 }
 
 /// The prefix of what all instances of a role share: `masters`, `nodes`.
@@ -236,10 +235,26 @@ fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Ta
         Role::Node => "k8s.io/role/node",
     };
     tags.insert(role.to_owned(), "1".to_owned());
-    for (label, value) in &group.node_labels {
-        tags.insert(format!("k8s.io/cluster-autoscaler/node-template/label/{label}"), value.clone());
-    }
+    tags.insert(node_labels::GROUP.to_owned(), group.name.clone());
+    tags.extend(autoscaler_tags(group));
     Ok(tags)
+}
+
+/// What the cluster autoscaler must know of a group without instances: the labels and taints of its Nodes (cluster
+/// autoscaler, "Auto-Discovery Setup" on AWS). A master's default taint isn't among them: it comes and goes while its
+/// tags stay, and nobody scales masters.
+fn autoscaler_tags(group: &InstanceGroup) -> Tags {
+    const PREFIX: &str = "k8s.io/cluster-autoscaler/node-template";
+    let role = node_labels::role_label(group.role);
+    let own = [(role, String::new()), (node_labels::GROUP, group.name.clone())];
+    let labels = group.node_labels.iter().map(|(label, value)| (label.as_str(), value.clone()));
+    let labels = labels.chain(own).map(|(label, value)| (format!("{PREFIX}/label/{label}"), value));
+    let taints = group.taints.iter().filter(|_| !group.default_taint).filter_map(|taint| {
+        let (rest, effect) = taint.rsplit_once(':')?;
+        let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
+        Some((format!("{PREFIX}/taint/{key}"), format!("{value}:{effect}")))
+    });
+    labels.chain(taints).collect()
 }
 
 fn labelled(

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
 use windlass_bootstrap::keys;
+use windlass_bootstrap::node_groups::Size;
 
 use super::{Desired, Inputs, ModelError};
 use crate::assets::node_config;
 use crate::cloud::additional_objects::AdditionalObjects;
+use crate::cloud::node_groups::NodeGroups;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{Reference, Resource, digest};
+use crate::spec::cluster::Cluster;
 
 /// Adds keysets, add-ons and node configurations; returns the digest of each group's node configuration.
 pub(super) fn add(
@@ -21,6 +24,7 @@ pub(super) fn add(
         desired.add(Resource::StateObject(object.clone()));
     }
     add_additional_objects(inputs, desired);
+    add_node_groups(inputs.cluster, desired);
     let mut addons = Vec::new();
     let mut addon_objects = BTreeSet::new();
     for addon in inputs.addons {
@@ -65,6 +69,14 @@ fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) {
     objects.sort_by(|one, other| (one.rank(), one.key()).cmp(&(other.rank(), other.key())));
     let name = keys::additional_objects(&inputs.cluster.name);
     desired.add(Resource::AdditionalObjects(AdditionalObjects { name, objects }));
+}
+
+/// What masters follow of the groups of nodes. Their configurations say nothing of them, so that a change of a group of
+/// nodes changes no master.
+fn add_node_groups(cluster: &Cluster, desired: &mut Desired) {
+    let nodes = cluster.instance_groups.iter().filter(|group| group.role == Role::Node);
+    let sizes = nodes.map(|group| (group.name.clone(), Size { min: group.min_size, max: group.max_size }));
+    desired.add(Resource::NodeGroups(NodeGroups::new(&cluster.name, sizes)));
 }
 
 /// The bytes whose digest names the configuration.

@@ -219,8 +219,10 @@ impl Plan {
     /// `last_wishes` is what has to be written down before the rest goes ([`crate::cloud::by_controllers::ReclaimMarks`]),
     /// or nothing.
     pub fn deletion(last_wishes: &Desired, observed: &Observed) -> Self {
-        let in_state =
-            |kind| matches!(kind, Kind::StateObject | Kind::AdditionalObjects | Kind::ReclaimMarks);
+        let in_state = |kind| {
+            let objects = matches!(kind, Kind::StateObject | Kind::AdditionalObjects | Kind::NodeGroups);
+            objects || kind == Kind::ReclaimMarks
+        };
         let (mut actions, mut kept) = (BTreeMap::new(), Vec::new());
         for (id, found) in observed.0.iter().filter(|(id, _)| !in_state(id.kind)) {
             match &found.resource {

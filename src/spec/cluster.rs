@@ -260,6 +260,8 @@ pub struct InstanceGroup {
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes, `key=value:Effect`.
     pub taints: Vec<String>,
+    /// Whether those are the default, which a master has only while the cluster has nodes.
+    pub default_taint: bool,
     /// Tags for this group's resources.
     pub cloud_labels: BTreeMap<String, String>,
     /// The kubelet's limit of pods.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use windlass_bootstrap::config::Role;
+use windlass_bootstrap::config::{MASTER_TAINT, Role};
 use windlass_bootstrap::tags::INSTANCE_GROUP;
 
 use super::check::check;
@@ -197,9 +197,12 @@ fn plugin(networking: &v1alpha2::NetworkingSpec) -> Option<NetworkPlugin> {
 
 fn instance_group(cluster: &v1alpha2::ClusterSpec, group: &v1alpha2::InstanceGroup) -> Option<InstanceGroup> {
     let spec = &group.spec;
+    let role = role(spec.role?)?;
+    let default_taint = role == Role::ControlPlane && spec.taints.is_none();
+    let default = || if default_taint { vec![MASTER_TAINT.to_owned()] } else { Vec::new() };
     Some(InstanceGroup {
         name: group.name().to_owned(),
-        role: role(spec.role?)?,
+        role,
         min_size: spec.min_size?,
         max_size: spec.max_size?,
         machine_type: spec.machine_type.clone()?,
@@ -216,7 +219,8 @@ fn instance_group(cluster: &v1alpha2::ClusterSpec, group: &v1alpha2::InstanceGro
         associate_public_ip: spec.associate_public_ip?,
         metadata_hop_limit: spec.instance_metadata.as_ref()?.http_put_response_hop_limit?,
         node_labels: node_labels(group),
-        taints: spec.taints.clone().unwrap_or_default(),
+        taints: spec.taints.clone().unwrap_or_else(default),
+        default_taint,
         cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
         max_pods: max_pods(cluster, group),
     })
@@ -236,8 +240,8 @@ fn role(role: InstanceGroupRole) -> Option<Role> {
     }
 }
 
-/// The labels as written, and the group's name: kops's label for it is one that a kubelet may not set, so it
-/// becomes windlass's.
+/// The labels as written, and the group's name in windlass's own label. kops's label for it is one that a kubelet may
+/// not set: the master's agent gives it to every Node.
 fn node_labels(group: &v1alpha2::InstanceGroup) -> BTreeMap<String, String> {
     let mut labels = group.spec.node_labels.clone().unwrap_or_default();
     labels.remove(super::check::GROUP_LABEL);

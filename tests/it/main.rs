@@ -9,6 +9,7 @@
 mod cli;
 mod commands;
 mod deletion;
+mod groups_of_nodes;
 mod hints;
 mod kills;
 mod layers;

@@ -129,15 +129,19 @@ fn desired(scenario: &Path) -> Desired {
     let file = scenario.join("cluster.yaml");
     let text = std::fs::read_to_string(&file).unwrap();
     let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
-    let cluster = documents.complete().unwrap();
-    let facts = facts(&cluster);
     let kms_key = std::fs::read_to_string(scenario.join("kms-key")).ok().map(|key| key.trim().to_owned());
+    desired_of(&documents.complete().unwrap(), kms_key)
+}
+
+/// What is made of a specification.
+pub(crate) fn desired_of(cluster: &Cluster, kms_key: Option<String>) -> Desired {
+    let facts = facts(cluster);
     let (url, region) = ("s3://clusters/teams/a".to_owned(), "eu-central-1".to_owned());
     let state = StateLocation { url, region, kms_key };
-    let addons = addons::render(&cluster).unwrap();
-    let keys = keys(&cluster);
+    let addons = addons::render(cluster).unwrap();
+    let keys = keys(cluster);
     model::build(&Inputs {
-        cluster: &cluster,
+        cluster,
         facts: &facts,
         state: &state,
         keys: &keys,

@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use windlass_bootstrap::config::{
     ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
-    NodeConfig, Role,
+    NodeConfig,
 };
 use windlass_bootstrap::join::BootstrapToken;
 use windlass_bootstrap::keys;
@@ -245,6 +245,7 @@ async fn answer(
         "meta-data/instance-id" => INSTANCE,
         "meta-data/placement/region" => "us-east-1",
         "meta-data/placement/availability-zone" => "us-east-1a",
+        "meta-data/instance-type" => "t3.medium",
         "meta-data/local-ipv4" => "172.20.32.11",
         "meta-data/mac" => "02:00:00:00:00:01",
         "meta-data/network/interfaces/macs/02:00:00:00:00:01/interface-id" => "eni-0123456789abcdef0",
@@ -310,11 +311,8 @@ pub(crate) fn master_config() -> NodeConfig {
             elastic_ip: true,
             masters: 1,
             images,
-            instance_groups: [
-                ("control-plane-us-east-1a".to_owned(), Role::ControlPlane),
-                ("nodes".to_owned(), Role::Node),
-            ]
-            .into(),
+            default_taint: true,
+            former_instance_groups: BTreeMap::new(),
             addons: vec![],
         }),
         ..node_config()

@@ -14,12 +14,11 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], report: &mut Re
     cloud_labels(cluster.spec.cloud_labels.as_ref(), report);
     super::instance_group::max_pods(cluster.spec.kubelet.as_ref(), report);
     group_names(groups, report);
-    for (role, what) in [(InstanceGroupRole::Master, "control plane"), (InstanceGroupRole::Node, "nodes")] {
-        if !groups.iter().any(|group| group.spec.role == Some(role)) {
-            let message = format!("the cluster has no instance group for its {what}");
-            let hint = format!("add an InstanceGroup with `role: {role:?}`");
-            report.push(Problem::at("metadata.name", message).hint(hint));
-        }
+    // Without nodes, masters run the pods.
+    if !groups.iter().any(|group| group.spec.role == Some(InstanceGroupRole::Master)) {
+        let message = "the cluster has no instance group for its control plane";
+        let hint = "add an InstanceGroup with `role: Master`";
+        report.push(Problem::at("metadata.name", message).hint(hint));
     }
 }
 

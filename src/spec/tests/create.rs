@@ -3,7 +3,7 @@ use snapbox::{assert_data_eq, file};
 use crate::spec::create::{DIFFERENCES, ExistingNetwork, ExistingSubnet};
 use crate::spec::default::assign_ranges;
 use crate::spec::v1alpha2::SubnetSpec;
-use crate::spec::{CreateOptions, create, to_yaml};
+use crate::spec::{CreateOptions, Manifests, create, to_yaml};
 
 fn demo() -> CreateOptions {
     CreateOptions {
@@ -23,6 +23,34 @@ fn written(options: &CreateOptions) -> String {
 #[test]
 fn the_fewest_flags_make_a_cluster_of_one_master_and_a_node_in_each_zone() {
     assert_data_eq!(written(&demo()), file!["create/demo.yaml"]);
+}
+
+#[test]
+fn a_cluster_of_one_machine_is_complete_with_empty_groups_of_nodes_and_with_none() {
+    let mut manifests = create(&CreateOptions { node_count: Some(0), ..demo() }).unwrap();
+    let sizes: Vec<_> =
+        manifests.instance_groups.iter().map(|group| (group.spec.min_size, group.spec.max_size)).collect();
+    assert_eq!(sizes, [(Some(1), Some(1)), (Some(0), Some(0)), (Some(0), Some(0))]);
+    assert!(manifests.complete().is_ok());
+    manifests.instance_groups.truncate(1);
+    assert_eq!(manifests.complete().unwrap().instance_groups.len(), 1);
+}
+
+#[test]
+fn a_master_has_the_default_taint_only_where_none_is_written() {
+    let mut manifests = create(&demo()).unwrap();
+    let of = |manifests: &Manifests| {
+        let mut groups = manifests.complete().unwrap().instance_groups;
+        let nodes = groups.pop().unwrap();
+        assert!(nodes.taints.is_empty() && !nodes.default_taint);
+        let master = groups.swap_remove(0);
+        (master.taints, master.default_taint)
+    };
+    assert_eq!(of(&manifests), (vec!["node-role.kubernetes.io/control-plane=:NoSchedule".to_owned()], true));
+    for written in [vec![], vec!["team=a:NoExecute".to_owned()]] {
+        manifests.instance_groups[0].spec.taints = Some(written.clone());
+        assert_eq!(of(&manifests), (written, false), "what is written is honoured exactly");
+    }
 }
 
 #[test]

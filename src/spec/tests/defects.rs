@@ -43,11 +43,11 @@ fn a_percentage_is_not_refused_for_what_it_rounds_to() {
 }
 
 #[test]
-fn a_bastion_or_an_api_server_is_no_node() {
+fn a_bastion_or_an_api_server_is_refused_by_its_role_alone() {
     for role in ["Bastion", "APIServer"] {
         let problems = with("nodes", &json!({"role": role}));
-        let cluster = problem(&problems, "metadata.name");
-        assert_eq!(cluster.message, "the cluster has no instance group for its nodes");
+        problem(&problems, "spec.role");
+        assert!(problems.iter().all(|problem| problem.path != "metadata.name"), "{problems:#?}");
     }
 }
 

@@ -74,7 +74,7 @@ wire! {
         kubelet: KubeletSpec,
         /// containerd of the group's instances, beyond the cluster's `containerd`.
         containerd: ContainerdSpec,
-        /// Taints for the Nodes, as `key=value:Effect`.
+        /// Taints for the Nodes, as `key=value:Effect`. Left out, masters are tainted while the cluster has nodes.
         taints: Vec<String>,
         /// Several instance types, on demand and spot.
         mixed_instances_policy: MixedInstancesPolicySpec,

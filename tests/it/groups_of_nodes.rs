@@ -1,0 +1,130 @@
+//! What groups of nodes mean for everything else: for masters nothing but an object that they follow.
+
+use std::collections::BTreeMap;
+
+use windlass::cloud::launch_template::LaunchTemplate;
+use windlass::cloud::state_object::{Content, StateObject};
+use windlass::cloud::{Kind, Resource};
+use windlass::model::Desired;
+use windlass::spec::cluster::{Cluster, InstanceGroup};
+use windlass::spec::{CreateOptions, create};
+use windlass_bootstrap::config::{NodeConfig, Role};
+use windlass_bootstrap::node_groups::Size;
+
+use crate::scenarios::desired_of;
+
+fn demo() -> Cluster {
+    let options = CreateOptions {
+        name: "demo.example.com".to_owned(),
+        zones: vec!["us-east-1a".to_owned()],
+        ..CreateOptions::default()
+    };
+    create(&options).unwrap().complete().unwrap()
+}
+
+fn nodes(cluster: &mut Cluster) -> &mut InstanceGroup {
+    cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap()
+}
+
+/// The launch template of a group.
+fn template(desired: &Desired, name: &str) -> LaunchTemplate {
+    let found = desired.0.values().find_map(|resource| match resource {
+        Resource::LaunchTemplate(template) if template.name == name => Some(template.clone()),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no launch template {name}"))
+}
+
+fn master(desired: &Desired) -> LaunchTemplate {
+    template(desired, "control-plane-us-east-1a.masters.demo.example.com")
+}
+
+/// The configuration that the instances of a group read.
+fn configuration(desired: &Desired, group: &str) -> NodeConfig {
+    let describes = format!("the node configuration of {group}");
+    let found =
+        desired.0.values().find_map(|resource| match resource {
+            Resource::StateObject(StateObject {
+                describes: it, content: Some(Content::Open(text)), ..
+            }) if *it == describes => Some(serde_json::from_str(text).unwrap()),
+            _ => None,
+        });
+    found.unwrap_or_else(|| panic!("no configuration of {group}"))
+}
+
+fn followed(desired: &Desired) -> BTreeMap<String, Size> {
+    let mut found = desired.0.values().filter(|resource| resource.kind() == Kind::NodeGroups);
+    let Some(Resource::NodeGroups(groups)) = found.next() else { panic!("nothing to follow") };
+    groups.document.clone().unwrap().groups
+}
+
+#[test]
+fn a_group_of_nodes_that_comes_changes_or_goes_leaves_masters_as_they_are() {
+    let cluster = demo();
+    let before = desired_of(&cluster, None);
+    assert_eq!(followed(&before), [("nodes-us-east-1a".to_owned(), Size { min: 1, max: 1 })].into());
+
+    let mut more = cluster.clone();
+    let group = InstanceGroup { name: "more".to_owned(), max_size: 9, ..nodes(&mut more).clone() };
+    more.instance_groups.push(group);
+    assert_eq!(followed(&desired_of(&more, None)).len(), 2);
+
+    let mut changed = cluster.clone();
+    nodes(&mut changed).min_size = 0;
+    nodes(&mut changed).machine_type = "m5.large".to_owned();
+    nodes(&mut changed).taints = vec!["team=a:NoSchedule".to_owned()];
+    nodes(&mut changed).node_labels.insert("team".to_owned(), "a".to_owned());
+
+    let mut gone = cluster;
+    gone.instance_groups.retain(|group| group.role == Role::ControlPlane);
+    assert!(followed(&desired_of(&gone, None)).is_empty());
+
+    for after in [more, changed, gone] {
+        let after = desired_of(&after, None);
+        assert_eq!(master(&after), master(&before));
+        assert_ne!(followed(&after), followed(&before));
+    }
+}
+
+#[test]
+fn what_a_master_reads_taints_it_by_default_and_lets_the_agent_take_that_back() {
+    let mut cluster = demo();
+    let config = configuration(&desired_of(&cluster, None), "control-plane-us-east-1a");
+    assert_eq!(config.kubelet.taints, ["node-role.kubernetes.io/control-plane=:NoSchedule"]);
+    assert!(config.control_plane.unwrap().default_taint);
+    let node = configuration(&desired_of(&cluster, None), "nodes-us-east-1a");
+    assert!(node.kubelet.taints.is_empty());
+
+    let master = cluster.instance_groups.iter_mut().find(|group| group.role == Role::ControlPlane).unwrap();
+    (master.taints, master.default_taint) = (Vec::new(), false);
+    let config = configuration(&desired_of(&cluster, None), "control-plane-us-east-1a");
+    assert!(config.kubelet.taints.is_empty() && !config.control_plane.unwrap().default_taint);
+}
+
+#[test]
+fn a_group_carries_kops_tags_for_the_labels_and_taints_of_its_nodes() {
+    let mut cluster = demo();
+    let group = nodes(&mut cluster);
+    group.taints = vec!["team=a:NoSchedule".to_owned(), "example.com/gpu:NoExecute".to_owned()];
+    group.node_labels.insert("example.com/pool".to_owned(), "fast".to_owned());
+    let desired = desired_of(&cluster, None);
+    let found = desired.0.values().find_map(|resource| match resource {
+        Resource::AutoScalingGroup(group) if group.name == "nodes-us-east-1a.demo.example.com" => {
+            Some(&group.tags)
+        }
+        _ => None,
+    });
+    let tags = found.unwrap();
+    let prefix = "k8s.io/cluster-autoscaler/node-template";
+    for (key, value) in [
+        ("kops.k8s.io/instancegroup".to_owned(), "nodes-us-east-1a"),
+        (format!("{prefix}/label/kops.k8s.io/instancegroup"), "nodes-us-east-1a"),
+        (format!("{prefix}/label/node-role.kubernetes.io/node"), ""),
+        (format!("{prefix}/label/example.com/pool"), "fast"),
+        (format!("{prefix}/taint/team"), "a:NoSchedule"),
+        (format!("{prefix}/taint/example.com/gpu"), ":NoExecute"),
+    ] {
+        assert_eq!(tags.get(&key).map(String::as_str), Some(value), "{key}: {tags:#?}");
+    }
+    assert!(!master(&desired).tags.keys().any(|key| key.starts_with(&format!("{prefix}/taint/"))));
+}
