@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use localcloud::scenario::{self, NetworkPlugin, Timings};
+use base64::Engine as _;
+use localcloud::scenario::{self, ForgedRequest, NetworkPlugin, Timings};
 use localcloud::{LocalCloud, Options};
 use windlass::assets::addons;
 use windlass::spec::{CreateOptions, create};
@@ -24,6 +25,25 @@ async fn a_cluster_without_a_network_waits_for_the_operator_s_own() {
     let plugin =
         NetworkPlugin { manifest: &manifest, configure: include_str!("with_local_cloud/own-network.sh") };
     live(async |cloud, options, say| scenario::run_with_own_network(cloud, options, plugin, say).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn the_smallest_cluster_runs_pods_on_its_master_and_a_group_of_nodes_comes_and_goes() {
+    let request = forged_request();
+    let forged = ForgedRequest(&request);
+    live(async |cloud, options, say| scenario::run_smallest(cloud, options, forged, say).await).await;
+}
+
+/// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
+fn forged_request() -> String {
+    use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "system:nodes");
+    params.distinguished_name.push(DnType::CommonName, "system:node:i-0*");
+    let request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
+    base64::prelude::BASE64_STANDARD.encode(request.pem().unwrap())
 }
 
 /// Lives a scenario in a cloud of its own, and fails with everything that it told.

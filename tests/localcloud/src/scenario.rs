@@ -4,6 +4,7 @@
 //! the machines only to check what they say. Each stage is timed.
 
 mod own_network;
+mod smallest;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,6 +17,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
+pub use smallest::{ForgedRequest, run as run_smallest};
 
 use crate::LocalCloud;
 use crate::world::InstanceState;
@@ -296,6 +298,7 @@ impl Life<'_> {
 
     async fn kill_master(&mut self) -> Result<()> {
         let master = self.master().await?;
+        self.master_is(&master, true).await?;
         self.measure_boots().await?;
         self.killed = Some(Instant::now());
         self.cloud.kill(&master)?;
