@@ -66,8 +66,9 @@ pub struct Failure {
 }
 
 impl Summary {
-    /// Whether all that was planned is done.
+    /// Whether all that was planned is done, and the caller may go on. A run that was asked to stop during its last step
+    /// is not: what comes after it isn't begun any more, and the next run finds nothing left to do but that.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.not_done == 0
+        self.failed.is_empty() && self.not_done == 0 && !self.stopped
     }
 }

@@ -4,6 +4,9 @@
 //! with something that passes by itself is tried again, with growing, jittered pauses, and from the second try on it
 //! first looks what is there: the call whose reply was lost may have been carried out. A step that fails for good
 //! blocks only what comes after it. There is no rolling back: run again, and it converges.
+//!
+//! Every step is fenced: before it begins, and before each retry, the run looks whether it was asked to stop and whether
+//! the lease is still held; every changing call within a step asks the same of the clocks ([`crate::aws::gate`]).
 
 mod backoff;
 mod event;
@@ -45,10 +48,12 @@ pub struct Run<'a> {
     pub context: Context<'a>,
 }
 
-/// Carries out the plan until it is done, nothing more can be done, or `interrupted` is ready: then no step is started any
-/// more, and those under way have half a minute. `listen` hears of everything as it happens.
+/// Carries out the plan until it is done, nothing more can be done, the lease is lost, or `interrupted` is ready: then no
+/// step is started any more, and the calls under way have half a minute. `listen` hears of everything as it happens.
 pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &dyn Fn(Event<'_>)) -> Summary {
     let started = Instant::now();
+    let gated = run.context.clients.gated(run.context.store.permit(run.context.cluster));
+    let run = Run { context: Context { clients: &gated, ..run.context }, ..run };
     let (sender, asked) = watch::channel(false);
     let mut interrupted = pin!(interrupted);
     let mut queue = Queue::new(run.plan);
@@ -65,6 +70,7 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
             running.push(async move { (at, Instant::now(), carried.await) });
         }
         let finished = tokio::select! {
+            biased;
             () = &mut interrupted, if !*asked.borrow() => {
                 sender.send_replace(true);
                 continue;
@@ -79,6 +85,10 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
                 listen(Event::Done { step, took: since.elapsed() });
                 summary.done += 1;
                 queue.done(at);
+            }
+            // Nothing failed, and nothing may begin any more.
+            Err(error) if error.is_withheld() => {
+                sender.send_replace(true);
             }
             Err(error) => {
                 listen(Event::Failed { step, error: &error });

@@ -10,7 +10,8 @@ use crate::cloud::context::Names;
 use crate::cloud::{self, CloudError, Found, Observed, Remedy, Resource, ResourceId};
 use crate::plan::{Action, Step};
 
-/// Carries out a step. Between two tries it ends with its last error when the run was asked to stop.
+/// Carries out a step. Before each try it looks whether it may still change anything; between two tries it ends with its
+/// last error when the run was asked to stop.
 pub(super) async fn carry_out(
     run: Run<'_>,
     step: &Step,
@@ -20,6 +21,7 @@ pub(super) async fn carry_out(
     let mut failing = Failing::default();
     let mut attempt = 1;
     loop {
+        run.context.store.confirm(run.context.cluster).await?;
         let begun = Instant::now();
         let error = match try_once(run, step, attempt).await {
             Ok(()) => return Ok(()),

@@ -1,12 +1,15 @@
 //! The SDK's clients: one configuration, one retry policy, for one region.
 
 use std::env;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
+
+use super::gate::{Gate, Permit};
 
 /// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
 const ATTEMPTS: u32 = 8;
@@ -48,13 +51,14 @@ pub struct Clients {
     /// STS.
     pub sts: aws_sdk_sts::Client,
     config: SdkConfig,
+    gate: Option<Gate>,
 }
 
 impl Clients {
     /// Loads credentials and settings the way every AWS tool does, for the given region, else for the one of the
     /// environment or profile, else for `us-east-1`. Nothing is sent: wrong credentials show at the first call.
     pub async fn load(region: Option<&str>) -> Self {
-        Self::from_config(Box::pin(Self::loader(region).load()).await)
+        Self::from_config(Box::pin(Self::loader(region).load()).await, None)
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
@@ -78,7 +82,7 @@ impl Clients {
     pub async fn for_endpoint(region: &str, endpoint: &str) -> Self {
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "example", None, None, "test");
         let loader = Self::loader(Some(region)).endpoint_url(endpoint).credentials_provider(credentials);
-        Self::from_config(Box::pin(loader.load()).await)
+        Self::from_config(Box::pin(loader.load()).await, None)
     }
 
     /// The same credentials and settings, for another region.
@@ -88,7 +92,7 @@ impl Clients {
             return self.clone();
         }
         let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
-        Self::from_config(config)
+        Self::from_config(config, self.gate.clone())
     }
 
     /// The same, without the SDK's own retries: for changes, where whoever retries must first look whether the call
@@ -96,10 +100,17 @@ impl Clients {
     #[must_use]
     pub fn without_retries(&self) -> Self {
         let config = self.config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
-        Self::from_config(config)
+        Self::from_config(config, self.gate.clone())
     }
 
-    fn from_config(config: SdkConfig) -> Self {
+    /// The same, which ask before each changing call, and before it is sent again. One that isn't permitted fails with
+    /// [`super::Class::Withheld`].
+    #[must_use]
+    pub fn gated(&self, permit: Arc<dyn Permit>) -> Self {
+        Self::from_config(self.config.clone(), Some(Gate(permit)))
+    }
+
+    fn from_config(config: SdkConfig, gate: Option<Gate>) -> Self {
         let config = match config.region() {
             Some(_) => config,
             None => config.into_builder().region(Region::from_static("us-east-1")).build(),
@@ -108,7 +119,17 @@ impl Clients {
         let endpoint = env::var("AWS_ENDPOINT_URL_S3").ok().or(config.endpoint_url().map(str::to_owned));
         let endpoint_overridden = endpoint.is_some();
         let endpoint_is_plain_http = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-        let s3 = aws_sdk_s3::config::Builder::from(&config)
+        /// A service's client with the gate, where there is one.
+        macro_rules! client {
+            ($service:ident) => {{
+                let mut settings = $service::config::Builder::from(&config);
+                if let Some(gate) = &gate {
+                    settings = settings.interceptor(gate.clone());
+                }
+                settings
+            }};
+        }
+        let s3 = client!(aws_sdk_s3)
             // `bucket.localhost` doesn't resolve, so an emulator wants the bucket in the path.
             .force_path_style(endpoint_overridden)
             .build();
@@ -116,16 +137,21 @@ impl Clients {
             region,
             endpoint_overridden,
             endpoint_is_plain_http,
-            ec2: aws_sdk_ec2::Client::new(&config),
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            elb: aws_sdk_elasticloadbalancing::Client::new(&config),
-            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-            iam: aws_sdk_iam::Client::new(&config),
-            kms: aws_sdk_kms::Client::new(&config),
-            route53: aws_sdk_route53::Client::new(&config),
+            ec2: aws_sdk_ec2::Client::from_conf(client!(aws_sdk_ec2).build()),
+            autoscaling: aws_sdk_autoscaling::Client::from_conf(client!(aws_sdk_autoscaling).build()),
+            elb: aws_sdk_elasticloadbalancing::Client::from_conf(
+                client!(aws_sdk_elasticloadbalancing).build(),
+            ),
+            elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(
+                client!(aws_sdk_elasticloadbalancingv2).build(),
+            ),
+            iam: aws_sdk_iam::Client::from_conf(client!(aws_sdk_iam).build()),
+            kms: aws_sdk_kms::Client::from_conf(client!(aws_sdk_kms).build()),
+            route53: aws_sdk_route53::Client::from_conf(client!(aws_sdk_route53).build()),
             s3: aws_sdk_s3::Client::from_conf(s3),
-            sts: aws_sdk_sts::Client::new(&config),
+            sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts).build()),
             config,
+            gate,
         }
     }
 }

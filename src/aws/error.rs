@@ -9,6 +9,8 @@ use aws_sdk_s3::operation::RequestId;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 
+use super::gate::Withheld;
+
 /// What a failed call means to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -34,6 +36,8 @@ pub enum Class {
     Network,
     /// There are no credentials, or they are not valid any more.
     Credentials,
+    /// It was not sent: its caller may not change anything any more ([`super::Permit`]).
+    Withheld,
     /// Anything else.
     Other,
 }
@@ -243,6 +247,9 @@ where
     let mut words = Vec::new();
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
+        if let Some(Withheld(reason)) = error.downcast_ref() {
+            return reason.clone();
+        }
         words.push(error.to_string());
         cause = error.source();
     }
@@ -262,6 +269,9 @@ where
     while let Some(error) = cause {
         if error.is::<CredentialsError>() {
             return Class::Credentials;
+        }
+        if error.is::<Withheld>() {
+            return Class::Withheld;
         }
         cause = error.source();
     }

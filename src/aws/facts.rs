@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType, ProcessorInfo};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::hosted_zone::{self, HostedZone, HostedZoneError};
@@ -36,7 +37,8 @@ impl Facts {
 }
 
 /// An image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Image {
     /// The AMI's id.
     pub id: String,

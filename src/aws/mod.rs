@@ -7,9 +7,11 @@
 pub mod clients;
 pub mod error;
 pub mod facts;
+pub mod gate;
 pub mod hosted_zone;
 pub mod retry;
 pub mod tags;
 
 pub use clients::Clients;
 pub use error::{AwsError, Class, During};
+pub use gate::{Permit, Withheld};

@@ -11,7 +11,7 @@ use super::output;
 use crate::aws::Clients;
 use crate::pki::kubeconfig;
 use crate::state::store::Address;
-use crate::state::{ClusterState, Store};
+use crate::state::{ClusterState, Journal, Specification, Store};
 
 /// What every command is given.
 #[derive(Debug)]
@@ -99,10 +99,36 @@ impl Context {
         }
     }
 
+    /// Reads the specification of a cluster. What somebody began to write of it and didn't end is shown as it will be, and
+    /// said.
+    pub(crate) async fn read(&self, state: &ClusterState) -> anyhow::Result<Specification> {
+        let read = Box::pin(state.read()).await?;
+        if let Some(journal) = &read.unfinished {
+            output::say(&unfinished(state, journal, &self.flags_to_repeat()));
+        }
+        Ok(read)
+    }
+
     /// The state of the cluster that a command is about.
     pub(crate) async fn cluster_state(&self, argument: Option<&str>) -> anyhow::Result<ClusterState> {
         let name = self.cluster_name(argument)?;
         Ok(ClusterState::new(self.store().await?, name))
+    }
+}
+
+/// The warning of a change or a deletion that was begun and not ended.
+fn unfinished(state: &ClusterState, journal: &Journal, flags: &str) -> String {
+    let (name, began) = (state.name(), journal.describe());
+    if journal.is_deletion() {
+        format!(
+            "warning: `{name}` is being deleted: {began}. To finish it: windlass delete cluster {name}{flags} --yes; to \
+             keep what is left: windlass unlock {name}{flags} --undelete"
+        )
+    } else {
+        format!(
+            "warning: the specification of `{name}` is only partly written: {began}. What follows is how it will be: the \
+             same command finishes it, and so does the next that changes the cluster"
+        )
     }
 }
 

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::create_cluster_flags::Flags;
 use super::diagnostic::{Exit, Refusal};
 use super::existing_network;
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding;
 use super::output::{self, Format};
 use super::update;
 use crate::aws::facts;
@@ -66,6 +66,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let state = ClusterState::new(context.store().await?, name.clone());
     write(context, &state, &manifests).await?;
+    context.interrupt.check()?;
     if args.yes {
         return update::run(context, update::Args::apply(name)).await;
     }
@@ -100,7 +101,7 @@ pub(super) async fn write(
 ) -> anyhow::Result<()> {
     // Before the lease, so that no lock is left in what isn't ours.
     is_written(state, manifests).await?;
-    holding(context, state, "create cluster", OnInterrupt::Drop, async {
+    holding(context, state, "create cluster", async {
         let written = is_written(state, manifests).await?;
         state.ensure_secrets(SystemTime::now()).await?;
         if !written {

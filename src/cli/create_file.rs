@@ -2,18 +2,19 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::create_cluster;
 use super::diagnostic::{Exit, Refusal};
 use super::files::Files;
+use super::holding::leave_nothing;
 use super::output;
 use super::replace::cluster_of;
 use crate::assets::addons;
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::spec::{AdditionalObject, Manifests, to_yaml};
-use crate::state::{ClusterState, lease};
+use crate::state::ClusterState;
 
 /// `windlass create -f`.
 #[derive(Debug, ClapArgs)]
@@ -78,7 +79,7 @@ pub(super) fn whole(documents: Documents) -> anyhow::Result<Manifests> {
 async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::Result<Exit> {
     let name = cluster_of(context, &documents)?;
     let state = ClusterState::new(context.store().await?, name);
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     for group in &documents.instance_groups {
         // One that says the same was written by this very command, before it was killed.
         if read
@@ -93,7 +94,7 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
     if let Some(object) = documents
         .additional_objects
         .iter()
-        .find(|object| read.objects().iter().any(|it| it.key() == object.key()))
+        .find(|object| read.objects().iter().any(|it| it.key() == object.key() && it != *object))
     {
         let refusal = Refusal::new(format!("there is a {} already", object.key()));
         return Err(refusal.hint("change it with `windlass replace -f`").into());
@@ -104,7 +105,7 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         ssh_credentials: documents.ssh_credentials.clone(),
         ..Change::default()
     };
-    change.check(&read).map_err(|problems| documents.locate(problems))?;
+    change.check(&read, &Running::of(&state).await?).map_err(|problems| documents.locate(problems))?;
     if dry_run {
         let groups = change.instance_groups.iter().map(to_yaml);
         let credentials = change.ssh_credentials.iter().map(to_yaml);
@@ -113,7 +114,7 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         return Ok(Exit::Done);
     }
     if change.is_nothing_new_in(&read) {
-        lease::clear_away(&state).await?;
+        leave_nothing(context, &state, "create -f", &read).await?;
         output::say("Nothing to create: the state says the same already.");
         return Ok(Exit::Done);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::change::Running;
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::edit::{self, Editable as _};
@@ -88,23 +89,24 @@ impl Role {
 /// Runs `windlass create instancegroup`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     if read.instance_groups.iter().any(|known| known.value.name() == args.group) {
         let refusal = Refusal::new(format!("there is an instance group `{}` already", args.group));
         let hint = format!("change it with `windlass edit instancegroup {}`", args.group);
         return Err(refusal.hint(hint).into());
     }
+    let running = Running::of(&state).await?;
     let mut group = group(&args, &read)?;
     let opens = args.edit.unwrap_or(args.set.is_empty() && args.unset.is_empty());
     if opens && !args.dry_run {
-        let Some(edited) = edit::compose(context, &read, &group)? else {
+        let Some(edited) = edit::compose(context, &read, &running, &group)? else {
             output::say("Edit cancelled, the group was not created.");
             return Ok(Exit::Done);
         };
         group = edited;
     }
     let change = group.clone().change();
-    change.check(&read)?;
+    change.check(&read, &running)?;
     if args.dry_run {
         match args.output.unwrap_or(Format::Yaml) {
             Format::Json => output::print_json(&group)?,

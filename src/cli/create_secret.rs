@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding;
 use super::{files, output};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
@@ -96,7 +96,7 @@ async fn docker_config(context: &Context, args: DockerConfig) -> anyhow::Result<
     let secret = docker_config::parse(&text).with_context(|| unusable(&args.filename))?;
     let state = existing(context, args.cluster.as_deref()).await?;
     let name = KIND.name();
-    let work = holding(context, &state, "create secret", OnInterrupt::Drop, async {
+    let work = holding(context, &state, "create secret", async {
         let held = state.held_secret(KIND).await?;
         if let Some((known, version)) = &held {
             if *known == secret {
@@ -127,7 +127,7 @@ async fn encryption_config(context: &Context, args: EncryptionConfig) -> anyhow:
     let wanted = EncryptionConfiguration::parse(&text).with_context(|| unusable(&args.filename))?;
     let state = existing(context, args.cluster.as_deref()).await?;
     let name = KIND.name();
-    let work = holding(context, &state, "create secret", OnInterrupt::Drop, async {
+    let work = holding(context, &state, "create secret", async {
         let Some((today, version)) = state.held_secret(KIND).await? else {
             return put(&state, KIND, wanted.json(), None).await;
         };

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::{files, output};
@@ -28,7 +28,7 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let key = files::read_text(&args.ssh_public_key)?;
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     let credential = ssh_credential(state.name(), &key);
     if read.ssh_credentials.iter().any(|known| is_same(&known.value, &credential)) {
         output::say("The cluster has this SSH key already.");
@@ -44,7 +44,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ssh_credentials: vec![credential],
         ..Change::default()
     };
-    change.check(&read)?;
+    change.check(&read, &Running::of(&state).await?)?;
     change.write(context, &state, "create sshpublickey", &read).await?;
     output::say(&format!("Created sshpublickey/{name}"));
     output::say(&next_step(&read, state.name(), &context.flags_to_repeat()));

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding_unfinished;
 use super::live::Live;
 use super::progress::Progress;
 use super::{output, update, wish};
@@ -64,7 +64,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let work = delete(context, &args, &state, &clients);
-    holding(context, &state, "delete cluster", OnInterrupt::Wait, work).await
+    holding_unfinished(context, &state, "delete cluster", work).await
 }
 
 /// Clients of the cluster's region. A specification that can't be read must not keep a cluster alive.
@@ -91,6 +91,7 @@ async fn delete(
 ) -> anyhow::Result<Exit> {
     let end = End::look(state, clients, args.delete_volumes).await?;
     end.list()?;
+    state.begin_deletion("delete cluster").await?;
     if !end.plan.is_empty() {
         apply_all(context, state, clients, &end).await?;
     }
@@ -111,7 +112,6 @@ async fn apply_all(
     clients: &Clients,
     end: &End,
 ) -> anyhow::Result<()> {
-    let stopping = context.interrupt.stopping();
     let clients = clients.without_retries();
     let ids = Identities::new(&end.observed);
     let cloud = cloud::Context {
@@ -124,7 +124,9 @@ async fn apply_all(
     };
     let progress = Progress::new(&end.plan);
     let run = Run { plan: &end.plan, desired: &end.last_wishes, observed: &end.observed, context: cloud };
-    let summary = apply::run(run, stopping.requested(), &|event| progress.show(&event)).await;
+    let applying = context.interrupt.applying();
+    let summary = apply::run(run, applying.stop_requested(), &|event| progress.show(&event)).await;
+    drop(applying);
     progress.finish();
     if summary.is_complete() {
         Ok(())

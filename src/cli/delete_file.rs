@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::files::Files;
@@ -11,6 +11,9 @@ use super::{delete_cluster, output};
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::state::{ClusterState, Specification};
+
+/// What others are told that is being done, and what an unfinished deletion is known by.
+const COMMAND: &str = "delete -f";
 
 /// `windlass delete -f`.
 #[derive(Debug, ClapArgs)]
@@ -32,7 +35,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let documents = args.files.read()?;
     let name = cluster_of(context, &documents)?;
     let state = ClusterState::new(context.store().await?, name);
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     check_known(&documents, &read)?;
     if !documents.clusters.is_empty() {
         let args = delete_cluster::Args::of(state.name().to_owned(), args.yes);
@@ -68,7 +71,9 @@ fn check_known(documents: &Documents, read: &Specification) -> Result<(), Refusa
         .filter(|key| !read.additional_objects.iter().any(|known| known.value.key() == *key))
         .map(ToString::to_string);
     let unknown: Vec<String> = groups.chain(credentials).chain(objects).collect();
-    if unknown.is_empty() {
+    // A deletion of this very kind was begun, and killed before its end: what it has deleted is what was named.
+    let begun = read.unfinished.as_ref().is_some_and(|journal| journal.command == COMMAND);
+    if unknown.is_empty() || begun {
         return Ok(());
     }
     let cluster = read.cluster.value.name();
@@ -84,7 +89,7 @@ pub(super) async fn delete(
     change: &Change,
     yes: bool,
 ) -> anyhow::Result<Exit> {
-    change.check(read)?;
+    change.check(read, &Running::of(state).await?)?;
     let groups = change.removed_groups.iter().map(|name| format!("instancegroup/{name}"));
     let credentials = change.removed_ssh_credentials.iter().map(|name| format!("sshcredential/{name}"));
     let objects = change.removed_objects.iter().map(crate::spec::ObjectKey::resource);
@@ -98,7 +103,7 @@ pub(super) async fn delete(
         );
         return Ok(Exit::Done);
     }
-    change.write(context, state, "delete", read).await?;
+    change.write(context, state, COMMAND, read).await?;
     for name in &names {
         output::say(&format!("Deleted {name}"));
     }

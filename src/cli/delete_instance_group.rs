@@ -22,7 +22,7 @@ pub(crate) struct Args {
 /// Runs `windlass delete instancegroup`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     if !read.instance_groups.iter().any(|stored| stored.value.name() == args.group) {
         let cluster = state.name().to_owned();
         return Err(StateError::NoInstanceGroup { cluster, name: args.group }.into());

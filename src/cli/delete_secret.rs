@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding;
 use super::output;
 use crate::state::held_secrets::SecretKind;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    let work = holding(context, &state, "delete secret", OnInterrupt::Drop, async {
+    let work = holding(context, &state, "delete secret", async {
         let (_, version) = state.held_secret(kind).await?.ok_or_else(none)?;
         Ok(state.delete_held_secret(kind, &version).await?)
     });

@@ -2,7 +2,7 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::{get_ssh_public_keys, output};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let cluster = context.explicit_cluster_name(None)?;
     let state = context.cluster_state(Some(&cluster)).await?;
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     let doomed = choose(&read.ssh_credentials, &cluster, args.key.as_deref())?;
     let (name, fingerprint) = (doomed.name().to_owned(), fingerprint(doomed));
     let flags = context.flags_to_repeat();
@@ -36,7 +36,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let change = Change { removed_ssh_credentials: vec![name.clone()], ..Change::default() };
-    change.check(&read)?;
+    change.check(&read, &Running::of(&state).await?)?;
     change.write(context, &state, "delete sshpublickey", &read).await?;
     output::say(&format!("Deleted sshpublickey/{name}"));
     output::say(&format!(

@@ -122,8 +122,12 @@ const ADVISERS: [Adviser; 15] = [
     |error| error.downcast_ref().map(|error: &StateError| advice(error.hint(), None)),
     |error| {
         let error: &StoreError = error.downcast_ref()?;
-        let lost = matches!(error, StoreError::LeaseLost { .. });
-        Some(advice(error.hint(), lost.then_some(Exit::Locked)))
+        let exit = match error {
+            StoreError::LeaseLost { .. } => Some(Exit::Locked),
+            StoreError::Stopped { .. } => Some(Exit::Interrupted),
+            _ => None,
+        };
+        Some(advice(error.hint(), exit))
     },
     |error| error.downcast_ref().map(|error: &BucketError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &SecretsError| advice(error.hint(), None)),

@@ -37,7 +37,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         let (before, after) = masked_pair(&old.additional_objects, &new.additional_objects);
         (format!("revision {number}"), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
     } else {
-        let new = state.read().await?;
+        let new = context.read(&state).await?;
         let (before, after) = masked_pair(&old.additional_objects, &new.objects());
         ("present specification".to_owned(), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
     };

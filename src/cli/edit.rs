@@ -10,14 +10,15 @@ use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use dialoguer::Editor;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::holding::leave_nothing;
 use super::output;
 use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
 use crate::spec::yaml::{self, Source};
-use crate::state::{ClusterState, Specification, StateError, lease};
+use crate::state::{ClusterState, Specification, StateError};
 
 /// `windlass edit`.
 #[derive(Debug, ClapArgs)]
@@ -60,13 +61,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.what {
         What::Cluster { cluster, fields } => {
             let state = context.cluster_state(cluster.as_deref()).await?;
-            let read = state.read().await?;
+            let read = context.read(&state).await?;
             let document = read.cluster.value.clone();
             edit::<Cluster>(context, &state, &read, &document, &fields).await
         }
         What::InstanceGroup { group, fields } => {
             let state = context.cluster_state(None).await?;
-            let read = state.read().await?;
+            let read = context.read(&state).await?;
             let stored = read.instance_groups.iter().find(|stored| stored.value.name() == group);
             let cluster = state.name().to_owned();
             let document = stored.ok_or(StateError::NoInstanceGroup { cluster, name: group })?.value.clone();
@@ -110,13 +111,14 @@ async fn edit<T: Editable>(
     document: &T,
     fields: &Fields,
 ) -> anyhow::Result<Exit> {
+    let running = Running::of(state).await?;
     let edited = if fields.set.is_empty() && fields.unset.is_empty() {
-        in_editor(context, read, document, false)?
+        in_editor(context, read, &running, document, false)?
     } else {
-        Some(with_fields(read, document.clone(), fields)?)
+        Some(with_fields(read, &running, document.clone(), fields)?)
     };
     let Some(edited) = edited.filter(|edited| edited != document) else {
-        lease::clear_away(state).await?;
+        leave_nothing(context, state, "edit", read).await?;
         output::say("Edit cancelled, no changes made.");
         return Ok(Exit::Done);
     };
@@ -135,14 +137,19 @@ async fn edit<T: Editable>(
     Ok(Exit::Done)
 }
 
-fn with_fields<T: Editable>(read: &Specification, mut document: T, fields: &Fields) -> anyhow::Result<T> {
+fn with_fields<T: Editable>(
+    read: &Specification,
+    running: &Running,
+    mut document: T,
+    fields: &Fields,
+) -> anyhow::Result<T> {
     for assignment in fields.set.iter().flat_map(|flag| assignments(flag)) {
         set(&mut document, &assignment)?;
     }
     for path in fields.unset.iter().flat_map(|flag| paths(flag)) {
         unset(&mut document, &path)?;
     }
-    document.clone().change().check(read)?;
+    document.clone().change().check(read, running)?;
     Ok(document)
 }
 
@@ -150,9 +157,10 @@ fn with_fields<T: Editable>(read: &Specification, mut document: T, fields: &Fiel
 pub(super) fn compose<T: Editable>(
     context: &Context,
     read: &Specification,
+    running: &Running,
     document: &T,
 ) -> anyhow::Result<Option<T>> {
-    in_editor(context, read, document, true)
+    in_editor(context, read, running, document, true)
 }
 
 /// Opens the editor until what comes out of it is good. `None` when the user gave up; unless the document is new, a
@@ -160,6 +168,7 @@ pub(super) fn compose<T: Editable>(
 fn in_editor<T: Editable>(
     context: &Context,
     read: &Specification,
+    running: &Running,
     document: &T,
     new: bool,
 ) -> anyhow::Result<Option<T>> {
@@ -179,7 +188,7 @@ fn in_editor<T: Editable>(
             let kept = keep(&edited).map(|path| format!(" (your version is in {path})")).unwrap_or_default();
             return Err(Refusal::new(format!("the problems were not mended{kept}:\n{problems}")).into());
         }
-        match parse(read, document, &edited) {
+        match parse(read, running, document, &edited) {
             Ok(parsed) => return Ok(Some(parsed)),
             Err(wrong) => (problems, shown) = (Some(wrong), edited),
         }
@@ -187,7 +196,12 @@ fn in_editor<T: Editable>(
 }
 
 /// The edited document, checked. Fails with all that is wrong, for the user to read.
-fn parse<T: Editable>(read: &Specification, document: &T, text: &str) -> Result<T, String> {
+fn parse<T: Editable>(
+    read: &Specification,
+    running: &Running,
+    document: &T,
+    text: &str,
+) -> Result<T, String> {
     let source = Source { name: "edited".to_owned(), text: text.to_owned() };
     let documents = yaml::read(vec![source]).map_err(|problems| problems.to_string())?;
     let mut found = T::pick(&documents);
@@ -197,7 +211,7 @@ fn parse<T: Editable>(read: &Specification, document: &T, text: &str) -> Result<
     if edited.name() != document.name() {
         return Err(format!("metadata.name: the name `{}` can't be changed", document.name()));
     }
-    let checked = edited.clone().change().check(read);
+    let checked = edited.clone().change().check(read, running);
     checked.map_err(|problems| documents.locate(problems).to_string())?;
     Ok(edited)
 }

@@ -21,7 +21,8 @@ pub(crate) struct Args {
 
 /// Runs `windlass get all`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let read = context.cluster_state(None).await?.read().await?;
+    let state = context.cluster_state(None).await?;
+    let read = context.read(&state).await?;
     match args.output {
         Format::Table => output::print(&tables(&read))?,
         Format::Yaml => output::print(&read.to_yaml())?,

@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
             .into());
     }
     let states: Vec<_> = names.into_iter().map(|name| ClusterState::new(store.clone(), name)).collect();
-    let reads: Vec<_> = states.iter().map(|state| Box::pin(state.read())).collect();
+    let reads: Vec<_> = states.iter().map(|state| Box::pin(context.read(state))).collect();
     let found: Vec<Specification> = stream::iter(reads).buffered(READS).try_collect().await?;
     let clusters: Vec<Cluster> = found.iter().map(|found| cluster(found, args.full)).collect();
     match args.output {

@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// Runs `windlass get instancegroups`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let (cluster, mut groups, _) = state.read().await?.documents();
+    let (cluster, mut groups, _) = context.read(&state).await?.documents();
     if args.full {
         groups = default::fill(&cluster, &groups).1;
     }

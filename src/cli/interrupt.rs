@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::diagnostic::{Exit, Refusal};
 use super::output;
+use crate::state::StopAsked;
 
 /// Says whether, and how often, the user has asked to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
     signals: watch::Receiver<u32>,
-    tidying: Arc<AtomicUsize>,
+    tidying: watch::Sender<usize>,
+    applying: watch::Sender<usize>,
     ignoring: Arc<AtomicUsize>,
 }
 
@@ -37,24 +40,62 @@ impl Interrupt {
                 }
             });
         }
-        Self { signals, tidying: Arc::new(AtomicUsize::new(0)), ignoring }
+        Self::of(signals, ignoring)
     }
 
-    /// Ends when the process must end: at the first signal, or at the second one if a command is tidying up.
+    fn of(signals: watch::Receiver<u32>, ignoring: Arc<AtomicUsize>) -> Self {
+        Self { signals, tidying: watch::Sender::new(0), applying: watch::Sender::new(0), ignoring }
+    }
+
+    /// Ends when the process must end: at the first signal, or at the second one while a command is tidying up. A command
+    /// that has tidied up doesn't go on with anything else.
     pub(crate) async fn must_stop(&self) {
-        let mut signals = self.signals.clone();
+        let (mut signals, mut tidying) = (self.signals.clone(), self.tidying.subscribe());
+        let mut said = false;
         loop {
-            let count = *signals.borrow_and_update();
-            if count > 1 || (count == 1 && self.tidying.load(Ordering::SeqCst) == 0) {
+            let (count, tidies) = (*signals.borrow_and_update(), *tidying.borrow_and_update() > 0);
+            if count > 1 || (count == 1 && !tidies) {
                 return;
             }
-            if count == 1 {
+            if count == 1 && !said {
                 output::say("stopping; interrupt again to stop at once");
+                said = true;
             }
-            if signals.changed().await.is_err() {
+            let changed = tokio::select! {
+                changed = signals.changed() => changed,
+                changed = tidying.changed() => changed,
+            };
+            if changed.is_err() {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Fails once the user has asked to stop: nothing new is begun then.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        if *self.signals.borrow() > 0 { Err(interrupted()) } else { Ok(()) }
+    }
+
+    /// Says whether the user has asked to stop, for whoever writes.
+    pub(crate) fn asked(&self) -> StopAsked {
+        let signals = self.signals.clone();
+        Arc::new(move || *signals.borrow() > 0)
+    }
+
+    /// Ends when the user has asked to stop and no plan is being applied, which comes to an end by itself.
+    pub(crate) async fn requested_and_nothing_applied(&self) {
+        self.stopping().requested().await;
+        let mut applying = self.applying.subscribe();
+        if applying.wait_for(|count| *count == 0).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Announces that a plan is being applied: the calls under way are waited for, and no others are made. Until this is
+    /// dropped.
+    pub(crate) fn applying(&self) -> Applying {
+        self.applying.send_modify(|count| *count += 1);
+        Applying { stopping: self.stopping(), applying: self.applying.clone() }
     }
 
     /// Lets Ctrl-C pass until this is dropped: another program has the terminal, and it is meant for that.
@@ -65,8 +106,8 @@ impl Interrupt {
 
     /// Announces that the caller stops by itself when asked to. Signals are its own business until this is dropped.
     pub(crate) fn stopping(&self) -> Stopping {
-        self.tidying.fetch_add(1, Ordering::SeqCst);
-        Stopping { signals: self.signals.clone(), tidying: Arc::clone(&self.tidying) }
+        self.tidying.send_modify(|count| *count += 1);
+        Stopping { signals: self.signals.clone(), tidying: self.tidying.clone() }
     }
 }
 
@@ -74,7 +115,7 @@ impl Interrupt {
 #[derive(Debug)]
 pub(crate) struct Stopping {
     signals: watch::Receiver<u32>,
-    tidying: Arc<AtomicUsize>,
+    tidying: watch::Sender<usize>,
 }
 
 impl Stopping {
@@ -89,8 +130,33 @@ impl Stopping {
 
 impl Drop for Stopping {
     fn drop(&mut self) {
-        self.tidying.fetch_sub(1, Ordering::SeqCst);
+        self.tidying.send_modify(|count| *count -= 1);
     }
+}
+
+/// Held while a plan is being applied.
+#[derive(Debug)]
+pub(crate) struct Applying {
+    stopping: Stopping,
+    applying: watch::Sender<usize>,
+}
+
+impl Applying {
+    /// Ends when the user has asked to stop.
+    pub(crate) async fn stop_requested(&self) {
+        self.stopping.requested().await;
+    }
+}
+
+impl Drop for Applying {
+    fn drop(&mut self) {
+        self.applying.send_modify(|count| *count -= 1);
+    }
+}
+
+/// How a command ends that the user has asked to stop.
+pub(crate) fn interrupted() -> Refusal {
+    Refusal::new("interrupted").exit(Exit::Interrupted)
 }
 
 /// Held while another program has the terminal.
@@ -100,5 +166,47 @@ pub(crate) struct Ignoring(Arc<AtomicUsize>);
 impl Drop for Ignoring {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn interrupt() -> (watch::Sender<u32>, Interrupt) {
+        let (sender, signals) = watch::channel(0);
+        (sender, Interrupt::of(signals, Arc::default()))
+    }
+
+    #[tokio::test]
+    async fn a_command_that_has_tidied_up_after_ctrl_c_does_not_go_on() {
+        let (sender, interrupt) = interrupt();
+        let stopping = interrupt.stopping();
+        let must_stop = interrupt.must_stop();
+        tokio::pin!(must_stop);
+        assert!(must_stop.as_mut().now_or_never().is_none());
+        sender.send_replace(1);
+        assert!(must_stop.as_mut().now_or_never().is_none(), "it didn't wait for what tidies up");
+        assert!(interrupt.check().is_err() && interrupt.asked()());
+        drop(stopping);
+        assert!(must_stop.as_mut().now_or_never().is_some(), "it lets the command go on");
+    }
+
+    #[tokio::test]
+    async fn what_is_being_applied_is_waited_for_and_a_second_signal_is_not() {
+        let (sender, interrupt) = interrupt();
+        let applying = interrupt.applying();
+        let ended = interrupt.requested_and_nothing_applied();
+        tokio::pin!(ended);
+        sender.send_replace(1);
+        assert!(ended.as_mut().now_or_never().is_none());
+        assert!(applying.stop_requested().now_or_never().is_some());
+        assert!(interrupt.must_stop().now_or_never().is_none());
+        sender.send_replace(2);
+        assert!(interrupt.must_stop().now_or_never().is_some());
+        drop(applying);
+        assert!(ended.as_mut().now_or_never().is_some());
     }
 }

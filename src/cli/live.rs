@@ -29,7 +29,7 @@ impl Live {
     /// Reads the specification of the cluster that the command is about.
     pub(crate) async fn open(context: &Context, argument: Option<&str>) -> anyhow::Result<Self> {
         let state = context.cluster_state(argument).await?;
-        let cluster = state.read().await?.complete()?;
+        let cluster = context.read(&state).await?.complete()?;
         let clients = context.clients(Some(&cluster.region)).await;
         Ok(Self { cluster, clients, state })
     }

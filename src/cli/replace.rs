@@ -2,15 +2,16 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::files::Files;
+use super::holding::leave_nothing;
 use super::output;
 use super::{create_cluster, create_file};
 use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object};
 use crate::spec::yaml::Documents;
-use crate::state::{ClusterState, Specification, StateError, lease};
+use crate::state::{ClusterState, Specification, StateError};
 
 /// `windlass replace -f`.
 #[derive(Debug, ClapArgs)]
@@ -30,8 +31,12 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let documents = args.files.read()?;
     let name = cluster_of(context, &documents)?;
     let state = ClusterState::new(context.store().await?, name);
-    let read = match state.read().await {
-        Err(StateError::Missing { .. }) if args.force && !documents.clusters.is_empty() => {
+    let read = match context.read(&state).await {
+        Err(error)
+            if args.force
+                && !documents.clusters.is_empty()
+                && matches!(error.downcast_ref(), Some(StateError::Missing { .. })) =>
+        {
             return create(context, &state, documents).await;
         }
         read => read?,
@@ -44,9 +49,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ssh_credentials: documents.ssh_credentials.clone(),
         ..Change::default()
     };
-    change.check(&read).map_err(|problems| documents.locate(problems))?;
+    change.check(&read, &Running::of(&state).await?).map_err(|problems| documents.locate(problems))?;
     if change.is_nothing_new_in(&read) {
-        lease::clear_away(&state).await?;
+        leave_nothing(context, &state, "replace", &read).await?;
         output::say("Nothing to replace: the state says the same already.");
         return Ok(Exit::Done);
     }

@@ -1,20 +1,33 @@
-//! `windlass rollback`: the specification becomes that of an earlier revision; `--yes` applies it too.
+//! `windlass rollback`: the specification becomes that of an earlier revision, and AWS with it. Without `--yes` both
+//! differences are shown, and nothing is written.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
 use clap::Args as ClapArgs;
+use similar::TextDiff;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::{output, update};
+use super::holding::holding;
+use super::{output, update, wish};
+use crate::aws::facts::{self, Image};
+use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::Object;
-use crate::state::{Stored, lease};
+use crate::spec::{cluster::Cluster, complete};
+use crate::state::revision::Revision;
+use crate::state::{ClusterState, Specification, Stored};
+
+/// What others are told that is being done.
+const COMMAND: &str = "rollback";
 
 /// `windlass rollback`.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     /// The revision, as `windlass history` counts them
     revision: u64,
-    /// Apply it too; without it the plan is only shown
+    /// Write the specification and apply it; without it what would change is only shown
     #[arg(short, long)]
     yes: bool,
 }
@@ -23,9 +36,62 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(None)?;
     let state = context.cluster_state(Some(&name)).await?;
-    let read = state.read().await?;
-    let revision = state.revision(args.revision).await?;
-    let change = Change {
+    if !args.yes {
+        return Box::pin(show(context, &state, args.revision)).await;
+    }
+    // Where there is no such revision, no lease is left.
+    state.revision(args.revision).await?;
+    holding(context, &state, COMMAND, async {
+        let (read, change) = decide(context, &state, args.revision).await?;
+        if change.is_nothing_new_in(&read) {
+            output::say(&format!("The specification is that of revision {} already.", args.revision));
+        } else {
+            change.write_under_lease(&state, COMMAND, &read).await?;
+            output::say(&format!("The specification is that of revision {} again.", args.revision));
+        }
+        update::apply_under_lease(context, &update::Args::of_rollback(name), &state).await
+    })
+    .await
+}
+
+/// Shows what would change, in the specification and in AWS.
+async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::Result<Exit> {
+    let (read, change) = decide(context, state, number).await?;
+    let then = change.of(&read);
+    if change.is_nothing_new_in(&read) {
+        output::say(&format!("The specification is that of revision {number} already."));
+    } else {
+        let (before, after) = masked_pair(&read.objects(), &then.objects());
+        let (now, then) = (read.to_yaml_with(&before), then.to_yaml_with(&after));
+        let diff = TextDiff::from_lines(&now, &then);
+        let header = format!("revision {number}");
+        output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
+    }
+    let wish = wish::Grounds::of(context, state, then).await?.decide(wish::stored(state).await?.as_ref())?;
+    update::print(&wish.plan, update::Format::Text)?;
+    output::say(&format!(
+        "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",
+        state.name(),
+        context.flags_to_repeat()
+    ));
+    Ok(Exit::Done)
+}
+
+/// The specification as it is, and what makes it that of a revision again, checked.
+async fn decide(
+    context: &Context,
+    state: &ClusterState,
+    number: u64,
+) -> anyhow::Result<(Specification, Change)> {
+    let read = context.read(state).await?;
+    let revision = with_its_images(context, state.revision(number).await?).await?;
+    let change = change(&read, revision);
+    change.check(&read, &Running::of(state).await?)?;
+    Ok((read, change))
+}
+
+fn change(read: &Specification, revision: Revision) -> Change {
+    Change {
         removed_groups: unwanted(&read.instance_groups, &revision.instance_groups),
         removed_ssh_credentials: unwanted(&read.ssh_credentials, &revision.ssh_credentials),
         removed_objects: read
@@ -39,20 +105,55 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         instance_groups: revision.instance_groups,
         ssh_credentials: revision.ssh_credentials,
         additional_objects: revision.additional_objects,
-    };
-    if change.is_nothing_new_in(&read) {
-        lease::clear_away(&state).await?;
-        output::say(&format!("The specification is that of revision {} already.", args.revision));
-    } else {
-        change.check(&read)?;
-        change.write(context, &state, "rollback", &read).await?;
-        output::say(&format!("The specification is that of revision {} again.", args.revision));
     }
-    update::run(context, if args.yes { update::Args::apply(name) } else { update::Args::show(name) }).await
 }
 
 /// The names of what is there now and wasn't in the revision.
 fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
     let names = now.iter().map(|stored| stored.value.name());
     names.filter(|name| !then.iter().any(|then| then.name() == *name)).map(str::to_owned).collect()
+}
+
+/// The revision, whose groups name the images that they ran where its words mean others today: what is asked for is
+/// what ran, and `image` left out, or a name, means the newest one that fits.
+async fn with_its_images(context: &Context, mut revision: Revision) -> anyhow::Result<Revision> {
+    if revision.images.is_empty() {
+        output::say(&format!(
+            "Revision {} doesn't say which images ran: an older windlass made it. Its words are taken as they mean today.",
+            revision.number
+        ));
+        return Ok(revision);
+    }
+    let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
+    let then: Cluster = complete(cluster, instance_groups, ssh_credentials)
+        .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
+    let clients = context.clients(Some(&then.region)).await;
+    // Where its words mean nothing any more, the images that ran may be there all the same.
+    let today = facts::gather(&then, &clients).await.map(|facts| facts.images).unwrap_or_default();
+    for line in pin(&mut revision, &today) {
+        output::say(&line);
+    }
+    Ok(revision)
+}
+
+/// Names the images that ran in the groups where today others would be chosen. Returns what is to be said of it.
+fn pin(revision: &mut Revision, today: &BTreeMap<String, Image>) -> Vec<String> {
+    let mut said = Vec::new();
+    for group in &mut revision.instance_groups {
+        let Some(ran) = revision.images.get(group.name()) else { continue };
+        let chosen = today.get(group.name()).map(|image| image.id.as_str());
+        if chosen == Some(&ran.id) {
+            continue;
+        }
+        said.push(format!(
+            "Instance group {}: its image is {} ({}), which revision {} ran; without a name it would be {} today.",
+            group.name(),
+            ran.id,
+            ran.name,
+            revision.number,
+            chosen.unwrap_or("none")
+        ));
+        group.spec.image = Some(ran.id.clone());
+    }
+    said
 }

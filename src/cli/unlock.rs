@@ -1,9 +1,11 @@
-//! `windlass unlock`: shows who holds a cluster's lock, and takes it away with `--force`.
+//! `windlass unlock`: shows who holds a cluster's lock, and takes it away with `--force`; gives up a deletion that was
+//! begun with `--undelete`.
 
 use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::holding::holding_unfinished;
 use super::output;
 use crate::state::{ClusterState, lease};
 
@@ -15,12 +17,18 @@ pub(crate) struct Args {
     /// Take it away; whoever holds it stops at its next write
     #[arg(long)]
     force: bool,
+    /// Give up a deletion of the cluster that was begun, and keep what is left of it
+    #[arg(long, conflicts_with = "force")]
+    undelete: bool,
 }
 
 /// Runs `windlass unlock`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;
     let state = ClusterState::new(context.store().await?, name);
+    if args.undelete {
+        return undelete(context, &state).await;
+    }
     let holder = if args.force { lease::take_away(&state).await? } else { lease::current(&state).await? };
     let Some(holder) = holder else {
         output::say(&format!("The cluster {} is not locked.", state.name()));
@@ -36,4 +44,23 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         .hint("make sure that they are gone, then take it away with --force")
         .exit(Exit::Locked)
         .into())
+}
+
+/// Takes the tombstone away that keeps every other command from changing the cluster.
+async fn undelete(context: &Context, state: &ClusterState) -> anyhow::Result<Exit> {
+    let name = state.name();
+    let is_deleted = state.journal().await?.is_some_and(|journal| journal.is_deletion());
+    if !is_deleted {
+        output::say(&format!("The cluster {name} is not being deleted."));
+        return Ok(Exit::Done);
+    }
+    let work = async { Ok(state.give_up_deletion().await?) };
+    let given_up = holding_unfinished(context, state, "unlock --undelete", work).await?;
+    let began = given_up.map(|journal| format!(": {}", journal.describe())).unwrap_or_default();
+    let flags = context.flags_to_repeat();
+    output::say(&format!("Gave up the deletion of {name}{began}."));
+    output::say(&format!(
+        "What was deleted stays so. To see what would be made again: windlass update cluster {name}{flags}"
+    ));
+    Ok(Exit::Done)
 }

@@ -6,7 +6,7 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding;
 use super::progress::{Progress, shortfall, steps};
 use super::{export_kubeconfig, output, wish};
 use crate::apply::{self, Run};
@@ -73,9 +73,9 @@ impl Args {
 }
 
 impl Args {
-    /// What `rollback` goes on with: the plan is only shown.
-    pub(super) fn show(cluster: String) -> Self {
-        Self { yes: false, admin: None, ..Self::apply(cluster) }
+    /// What `rollback --yes` goes on with: who may administrate stays as it is.
+    pub(super) fn of_rollback(cluster: String) -> Self {
+        Self { admin: None, ..Self::apply(cluster) }
     }
 }
 
@@ -85,18 +85,20 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if !args.yes {
         return show(context, &args, &state).await;
     }
-    // A run that has nothing to do writes nothing, not even the lease.
+    // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
+    state.read().await?;
     if let Some(secrets) = wish::stored(&state).await? {
         let grounds = wish::Grounds::gather(context, &state).await?;
         let wish = grounds.decide(Some(&secrets))?;
-        if wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
+        let is_whole = grounds.specification.unfinished.is_none();
+        if is_whole && wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
             lease::clear_away(&state).await?;
             print(&wish.plan, args.output)?;
             return finish(context, &args, &grounds, &secrets, true).await;
         }
     }
-    let work = apply(context, &args, &state);
-    holding(context, &state, "update cluster", OnInterrupt::Wait, work).await
+    let work = apply_under_lease(context, &args, &state);
+    holding(context, &state, "update cluster", work).await
 }
 
 /// Shows the plan.
@@ -116,9 +118,12 @@ async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::R
     Ok(if args.detailed_exitcode { Exit::Pending } else { Exit::Done })
 }
 
-/// Applies the plan.
-async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let stopping = context.interrupt.stopping();
+/// Applies the plan of the specification in the state. Needs the lease.
+pub(super) async fn apply_under_lease(
+    context: &Context,
+    args: &Args,
+    state: &ClusterState,
+) -> anyhow::Result<Exit> {
     let grounds = wish::Grounds::gather(context, state).await?;
     // What can't be planned must not leave keys behind.
     grounds.decide(wish::stored(state).await?.as_ref())?;
@@ -126,7 +131,7 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
     let wish = grounds.decide(Some(&secrets))?;
     print(&wish.plan, args.output)?;
     if !wish.plan.is_empty() {
-        let revision = state.record(&grounds.specification, wish.intent()?).await?;
+        let revision = state.record(&grounds.specification, wish.intent(&grounds)?).await?;
         let clients = grounds.clients.without_retries();
         let ids = Identities::new(&grounds.observed);
         let cloud = cloud::Context {
@@ -140,7 +145,9 @@ async fn apply(context: &Context, args: &Args, state: &ClusterState) -> anyhow::
         let run =
             Run { plan: &wish.plan, desired: &wish.desired, observed: &grounds.observed, context: cloud };
         let progress = Progress::new(&wish.plan);
-        let summary = apply::run(run, stopping.requested(), &|event| progress.show(&event)).await;
+        let applying = context.interrupt.applying();
+        let summary = apply::run(run, applying.stop_requested(), &|event| progress.show(&event)).await;
+        drop(applying);
         progress.finish();
         if !summary.is_complete() {
             return Err(incomplete(context, state, "update cluster", &summary));
@@ -181,7 +188,7 @@ async fn finish(
     Ok(Exit::Done)
 }
 
-fn print(plan: &Plan, format: Format) -> anyhow::Result<()> {
+pub(super) fn print(plan: &Plan, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Json => output::print_json(plan),
         Format::Text => {

@@ -4,9 +4,10 @@
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use super::change::Change;
+use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::holding::leave_nothing;
 use super::output::{self, Table};
 use super::update::Format;
 use crate::spec::problem::Problem;
@@ -31,7 +32,7 @@ pub(crate) struct Args {
 /// Runs `windlass upgrade cluster`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    let read = state.read().await?;
+    let read = context.read(&state).await?;
     let (cluster, groups, _) = read.documents();
     let upgrade = upgrade::propose(&cluster, &groups, args.kubernetes_version.as_deref()).map_err(refusal)?;
     let change = Change {
@@ -40,11 +41,14 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ..Change::default()
     };
     if upgrade.changes.is_empty() {
+        if args.yes {
+            leave_nothing(context, &state, "upgrade cluster", &read).await?;
+        }
         print(&upgrade, args.output)?;
         output::say(&format!("No upgrade required: the cluster runs Kubernetes {}.", upgrade.from));
         return Ok(Exit::Done);
     }
-    change.check(&read)?;
+    change.check(&read, &Running::of(&state).await?)?;
     print(&upgrade, args.output)?;
     for group in &upgrade.unknown_images {
         output::say(&format!(

@@ -53,7 +53,7 @@ pub(crate) struct Wish {
 
 impl Wish {
     /// What a revision says of it.
-    pub(crate) fn intent(&self) -> anyhow::Result<Intent> {
+    pub(crate) fn intent(&self, grounds: &Grounds) -> anyhow::Result<Intent> {
         let plan = serde_json::to_value(&self.plan).context("could not write the plan as JSON")?;
         let open = self.desired.0.values().filter_map(|resource| match resource {
             Resource::StateObject(StateObject { name, content: Some(Content::Open(_)), .. }) => {
@@ -61,14 +61,22 @@ impl Wish {
             }
             _ => None,
         });
-        Ok(Intent { plan, objects: open.collect() })
+        Ok(Intent { plan, objects: open.collect(), images: grounds.facts.images.clone() })
     }
 }
 
 impl Grounds {
     /// Reads the specification and looks at AWS. Changes nothing.
     pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
-        let specification = state.read().await?;
+        Self::of(context, state, context.read(state).await?).await
+    }
+
+    /// The same for a specification that needn't be the one in the state.
+    pub(crate) async fn of(
+        context: &Context,
+        state: &ClusterState,
+        specification: Specification,
+    ) -> anyhow::Result<Self> {
         let cluster = specification.complete()?;
         let applied = check_reachable(state, &specification).await?;
         let bucket = state.store().bucket().ok_or_else(|| {

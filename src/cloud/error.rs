@@ -116,6 +116,20 @@ impl CloudError {
         }
     }
 
+    /// Whether nothing failed: the user has asked to stop, or the lease was lost, so the next call was not made.
+    pub fn is_withheld(&self) -> bool {
+        match self {
+            Self::Aws(error) => error.class == Class::Withheld,
+            Self::Wait(WaitError::Look { source, .. }) | Self::Store(StoreError::Aws { source, .. }) => {
+                source.class == Class::Withheld
+            }
+            Self::Store(error) => {
+                matches!(error, StoreError::Stopped { .. } | StoreError::LeaseLost { .. })
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the thing isn't there (any more).
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Aws(error) if error.is_not_found())

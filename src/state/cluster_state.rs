@@ -3,11 +3,13 @@
 //! What a command reads is a [`Specification`]: documents with the version that each was read at. What it writes names
 //! that version, so that a write planned from an older one is refused.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use thiserror::Error;
 
 use super::format::FORMAT;
+use super::journal::{Journal, Write};
 use super::layout;
 use super::store::{Condition, Object, Store, StoreError, Version};
 use crate::spec::additional::{AdditionalObject, ObjectKey};
@@ -71,6 +73,26 @@ pub enum StateError {
         /// Why.
         reason: String,
     },
+    /// It is being deleted, and wasn't to the end.
+    #[error("the cluster `{cluster}` is being deleted: {began}")]
+    BeingDeleted {
+        /// The cluster's name.
+        cluster: String,
+        /// Who began, and when.
+        began: String,
+    },
+    /// A change of several objects was begun and can't be finished.
+    #[error(
+        "a change of `{cluster}` is half done and can't be finished: {began}, and since then somebody else wrote `{key}`"
+    )]
+    Unfinishable {
+        /// The cluster's name.
+        cluster: String,
+        /// Who began it, and when.
+        began: String,
+        /// The object that is in the way.
+        key: String,
+    },
     /// The specification in the state isn't a good one.
     #[error("the specification of `{cluster}` in the state is not good:\n{problems}")]
     Specification {
@@ -126,6 +148,16 @@ impl StateError {
                 "use windlass {written_by} or newer; or, if the older one shall go on from here, add \
                  --allow-windlass-downgrade"
             ),
+            Self::BeingDeleted { cluster, .. } => format!(
+                "finish it: windlass delete cluster {cluster} --yes; or give it up and keep what is left: windlass unlock \
+                 {cluster} --undelete"
+            ),
+            Self::Unfinishable { cluster, key, .. } => format!(
+                "bring back the version of `{key}` that was there before (the bucket keeps versions) and run any command \
+                 that changes the cluster; or delete `{}`, which says what was to be written, and look at the \
+                 specification: windlass get all --name {cluster} -o yaml",
+                layout::journal(cluster)
+            ),
             Self::Specification { cluster, .. } => format!("mend it: windlass edit cluster {cluster}"),
             Self::NoInstanceGroup { cluster, .. } => {
                 format!("see which there are: windlass get instancegroups --name {cluster}")
@@ -158,6 +190,8 @@ pub struct Specification {
     pub ssh_credentials: Vec<Stored<SshCredential>>,
     /// Its additional objects, by key.
     pub additional_objects: Vec<Stored<AdditionalObject>>,
+    /// What somebody began to write of it and didn't end. The documents are as they will be when it is done.
+    pub unfinished: Option<Box<Journal>>,
 }
 
 fn values<T: Clone>(stored: &[Stored<T>]) -> Vec<T> {
@@ -184,6 +218,11 @@ impl Specification {
     pub fn to_yaml_with(&self, objects: &[AdditionalObject]) -> String {
         let (cluster, groups, credentials) = self.documents();
         documents_to_yaml(&cluster, &groups, &credentials, objects)
+    }
+
+    /// Whether another one says the same, whichever versions it was read at.
+    pub fn says_what(&self, other: &Self) -> bool {
+        self.documents() == other.documents() && self.objects() == other.objects()
     }
 
     /// Whether it is what a new cluster of these manifests would be.
@@ -259,7 +298,7 @@ impl ClusterState {
     /// Reads what the user wants. Fails when there is no such cluster.
     pub async fn read(&self) -> Result<Specification, StateError> {
         let [groups, credentials, objects] = self.prefixes();
-        let fixed = [layout::format(&self.name), layout::cluster(&self.name)];
+        let fixed = [layout::format(&self.name), layout::cluster(&self.name), layout::journal(&self.name)];
         let read = futures::future::try_join4(
             self.store.get_all(&fixed),
             self.store.list(&groups),
@@ -267,7 +306,7 @@ impl ClusterState {
             self.store.list(&objects),
         );
         let (mut fixed, groups, credentials, objects) = read.await.map_err(self.failed())?;
-        let cluster = fixed.pop().flatten();
+        let (journal, cluster) = (fixed.pop().flatten(), fixed.pop().flatten());
         self.check_format(fixed.pop().flatten().as_ref())?;
         let Some(cluster) = cluster else { return Err(self.missing().await?) };
         let (groups, credentials, objects) = futures::future::try_join3(
@@ -276,7 +315,18 @@ impl ClusterState {
             self.documents(objects),
         )
         .await?;
+        let journal = journal.map(|found| self.parse_journal(&found)).transpose()?;
+        let writes = journal.as_ref().map(Journal::writes).unwrap_or_default();
+        let cluster = vec![(layout::cluster(&self.name), cluster)];
+        let Some((_, cluster)) = written(cluster, writes, &layout::cluster(&self.name)).pop() else {
+            return Err(self.missing().await?);
+        };
+        let [groups_prefix, credentials_prefix, objects_prefix] = self.prefixes();
+        let groups = written(groups, writes, &groups_prefix);
+        let credentials = written(credentials, writes, &credentials_prefix);
+        let objects = written(objects, writes, &objects_prefix);
         Ok(Specification {
+            unfinished: journal.map(Box::new),
             cluster: self.parse(&layout::cluster(&self.name), &cluster, |found| found.clusters)?,
             instance_groups: self.parse_all(&groups, |found| found.instance_groups)?,
             ssh_credentials: self.parse_all(&credentials, |found| found.ssh_credentials)?,
@@ -389,9 +439,9 @@ impl ClusterState {
     }
 
     /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes after all else: what an
-    /// interrupted attempt leaves is seen as a cluster, and is deleted like one. The lease goes last.
+    /// interrupted attempt leaves is seen as a cluster, and is deleted like one. The tombstone and the lease go last.
     pub async fn purge(&self) -> Result<(), StateError> {
-        let last = [layout::cluster(&self.name), layout::lock(&self.name)];
+        let last = [layout::cluster(&self.name), layout::journal(&self.name), layout::lock(&self.name)];
         self.store.purge(&layout::cluster_prefix(&self.name), &last).await.map_err(self.failed())
     }
 
@@ -492,6 +542,21 @@ impl fmt::Display for ClusterState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.store.url(), self.name)
     }
+}
+
+/// Documents below a prefix as they will be when a change is done. What isn't written yet has no version.
+fn written(documents: Vec<(String, Object)>, writes: &[Write], prefix: &str) -> Vec<(String, Object)> {
+    let mut documents: BTreeMap<String, Object> = documents.into_iter().collect();
+    for write in writes.iter().filter(|write| write.key.starts_with(prefix)) {
+        match &write.after {
+            Some(text) => {
+                let (bytes, version) = (text.clone().into_bytes(), Version("not written yet".to_owned()));
+                documents.insert(write.key.clone(), Object { bytes, version });
+            }
+            None => drop(documents.remove(&write.key)),
+        }
+    }
+    documents.into_iter().collect()
 }
 
 /// The names of the clusters of a store. One call for each thousand names at the top and one for each of them: what is

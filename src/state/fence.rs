@@ -1,11 +1,15 @@
-//! The fence between a holder who has lost its lease and the state.
+//! The fence between an operator who may not change a cluster any more and the cluster: its state, and AWS.
 //!
 //! A store is one operator's door to the state; its clones are the same operator's. While the operator holds a cluster's
 //! lease, every write below that cluster first looks at both clocks and at the lease itself, and doesn't start when the
-//! lease may have lapsed or is somebody else's.
+//! lease may have lapsed or is somebody else's. Changes of AWS pass the same fence: whoever makes several looks at the
+//! lease before each ([`super::Store::confirm`]), and each call of it at the clocks ([`super::Store::permit`]).
+//!
+//! Once the user has asked to stop, nothing passes either, but the lock itself, which is given back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,14 +18,31 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::store::{Object, StoreError};
+use crate::aws::{Permit, Withheld};
+
+/// How long after its last confirmation a lease is taken for the holder's own without another look at it: short enough
+/// that `unlock --force` is noticed within a few steps, and long enough that a run of a hundred steps looks a few times.
+const CONFIRMED_FOR: Duration = Duration::from_secs(5);
+
+/// Whether the user has asked to stop.
+pub type StopAsked = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The leases under which an operator works, by the prefix of their clusters.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fence(Arc<Mutex<BTreeMap<String, Arc<Tenure>>>>);
+#[derive(Clone, Default)]
+pub(super) struct Fence {
+    tenures: Arc<Mutex<BTreeMap<String, Arc<Tenure>>>>,
+    stop_asked: Arc<OnceLock<StopAsked>>,
+}
+
+impl fmt::Debug for Fence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fence").field("tenures", &self.tenures).finish_non_exhaustive()
+    }
+}
 
 impl Fence {
     fn tenures(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Tenure>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tenures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on, what is written below a prefix is written under a lease.
@@ -42,6 +63,48 @@ impl Fence {
         let tenures = self.tenures();
         tenures.iter().find(|(prefix, _)| key.starts_with(prefix.as_str())).map(|(_, tenure)| tenure.clone())
     }
+
+    /// From now on, nothing passes once this says so. Only the first one counts: there is one user.
+    pub(super) fn stop_when(&self, asked: StopAsked) {
+        let _ = self.stop_asked.set(asked);
+    }
+
+    /// Fails when the user has asked to stop. `key` is what would have been written.
+    pub(super) fn check_stop(&self, key: &str) -> Result<(), StoreError> {
+        match self.stop_asked.get() {
+            Some(asked) if asked() => Err(StoreError::Stopped { key: key.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the calls of AWS's clients ask that change a cluster.
+#[derive(Debug)]
+pub(super) struct Pass {
+    fence: Fence,
+    prefix: String,
+}
+
+impl Pass {
+    /// For changes of one cluster.
+    pub(super) fn below(fence: &Fence, prefix: String) -> Self {
+        Self { fence: fence.clone(), prefix }
+    }
+
+    /// For changes of whatever cluster is worked on.
+    pub(super) fn all(fence: &Fence) -> Self {
+        Self::below(fence, String::new())
+    }
+}
+
+impl Permit for Pass {
+    fn check(&self) -> Result<(), Withheld> {
+        let withheld = |error: StoreError| Withheld(error.to_string());
+        self.fence.check_stop(&self.prefix).map_err(withheld)?;
+        let tenures = self.fence.tenures();
+        let mut concerned = tenures.iter().filter(|(prefix, _)| prefix.starts_with(&self.prefix));
+        concerned.try_for_each(|(_, tenure)| tenure.check_time()).map_err(withheld)
+    }
 }
 
 /// Until when a lease is good, by both clocks of its holder.
@@ -60,6 +123,8 @@ pub(super) struct Tenure {
     pub(super) id: String,
     pub(super) clock: Arc<dyn Clock>,
     until: Mutex<Until>,
+    /// When it was last seen to be the holder's own.
+    confirmed: Mutex<Duration>,
     lost: watch::Sender<Option<String>>,
 }
 
@@ -71,7 +136,8 @@ struct Owner {
 
 impl Tenure {
     pub(super) fn new(lock: String, id: String, clock: Arc<dyn Clock>, until: Until) -> Self {
-        Self { lock, id, clock, until: Mutex::new(until), lost: watch::Sender::new(None) }
+        let confirmed = Mutex::new(clock.elapsed());
+        Self { lock, id, clock, until: Mutex::new(until), confirmed, lost: watch::Sender::new(None) }
     }
 
     /// Whoever waits for the lease to be lost hears it here.
@@ -87,8 +153,21 @@ impl Tenure {
         });
     }
 
-    pub(super) fn extend(&self, until: Until) {
+    /// It was renewed, by a request that was sent at a moment.
+    pub(super) fn extend(&self, until: Until, sent: Duration) {
+        self.confirm(sent);
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    /// Whether nobody has looked at the lease for a while.
+    pub(super) fn is_to_be_confirmed(&self) -> bool {
+        let confirmed = *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clock.elapsed().saturating_sub(confirmed) > CONFIRMED_FOR
+    }
+
+    fn confirm(&self, looked: Duration) {
+        let mut confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
+        *confirmed = looked.max(*confirmed);
     }
 
     /// How long the lease is still good.
@@ -109,11 +188,18 @@ impl Tenure {
         }
     }
 
-    /// Fails when the lease, as it was just read, isn't the holder's.
-    pub(super) fn check_owner(&self, found: Option<&Object>) -> Result<(), StoreError> {
+    /// Why the lease is lost, once it is.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.lost.borrow().clone()
+    }
+
+    /// Fails when the lease, as it was read by a request sent at a moment, isn't the holder's.
+    pub(super) fn check_owner(&self, found: Option<&Object>, sent: Duration) -> Result<(), StoreError> {
         let owner = found.and_then(|found| serde_json::from_slice::<Owner>(&found.bytes).ok());
         if owner.is_none_or(|owner| owner.id != self.id) {
             self.lose(TAKEN_AWAY);
+        } else {
+            self.confirm(sent);
         }
         self.check_time()
     }

@@ -2,6 +2,8 @@
 
 use std::env;
 use std::fs;
+use std::io;
+use std::path::Path;
 use std::process;
 
 use serde::{Deserialize, Serialize};
@@ -49,12 +51,14 @@ impl Holder {
     }
 
     /// Whether the holder is certainly gone: it was a process of this very boot of this machine, and isn't there any
-    /// more. Of other machines nothing is known.
+    /// more. Of other machines nothing is known, nor where `/proc` doesn't say everything.
     pub fn is_gone(&self) -> bool {
+        self.is_gone_by(Path::new("/proc"))
+    }
+
+    fn is_gone_by(&self, proc: &Path) -> bool {
         let (Some(theirs), Some(ours)) = (&self.process, Process::of(process::id())) else { return false };
-        theirs.boot == ours.boot
-            && theirs.namespace == ours.namespace
-            && Process::of(theirs.id).as_ref() != Some(theirs)
+        theirs.boot == ours.boot && theirs.namespace == ours.namespace && theirs.has_ended(proc)
     }
 }
 
@@ -64,14 +68,56 @@ impl Process {
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
         let namespace = fs::read_link("/proc/self/ns/pid").ok()?.to_str()?.to_owned();
         let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-        // proc(5): the name, in brackets, may hold anything; the state is field 3, the start time field 22.
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        if fields.next()? == "Z" {
-            return None;
-        }
-        let started = fields.nth(18)?.parse().ok()?;
+        let started = started(&stat)?;
         Some(Self { boot, namespace, id, started })
     }
+
+    /// Whether the process isn't there any more. What can't be read, and what a `/proc` that hides processes doesn't show,
+    /// says nothing.
+    fn has_ended(&self, proc: &Path) -> bool {
+        match fs::read_to_string(proc.join(self.id.to_string()).join("stat")) {
+            Ok(stat) => is_zombie(&stat) || started(&stat).is_some_and(|started| started != self.started),
+            Err(error) => is_absent(&error) && shows_all(proc),
+        }
+    }
+}
+
+/// A process that ends while it is read is ESRCH, one that has ended ENOENT.
+fn is_absent(error: &io::Error) -> bool {
+    const ESRCH: i32 = 3;
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH)
+}
+
+/// Whether a `/proc` shows the processes of other users: not where it is mounted with `hidepid` (proc(5)).
+fn shows_all(proc: &Path) -> bool {
+    let Ok(mounts) = fs::read_to_string(proc.join("self/mountinfo")) else { return false };
+    let mut options = mounts.lines().filter_map(|line| {
+        let (mount, superblock) = line.split_once(" - ")?;
+        // The mount point is field 5; behind the dash stand the type, the source, and the options of the file system.
+        (mount.split(' ').nth(4)? == "/proc").then(|| superblock.split(' ').nth(2).unwrap_or_default())
+    });
+    // A later mount covers an earlier one.
+    options.next_back().is_some_and(|options| {
+        let hidden = options.split(',').find_map(|option| option.strip_prefix("hidepid="));
+        matches!(hidden, None | Some("0" | "off"))
+    })
+}
+
+/// What stands behind the name in `/proc/<id>/stat`, which is in brackets and may hold anything: the state is field 3 of
+/// all, the start time field 22 (proc(5)).
+fn fields(stat: &str) -> impl Iterator<Item = &str> {
+    stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace()).into_iter().flatten()
+}
+
+fn is_zombie(stat: &str) -> bool {
+    fields(stat).next() == Some("Z")
+}
+
+fn started(stat: &str) -> Option<u64> {
+    if is_zombie(stat) {
+        return None;
+    }
+    fields(stat).nth(19)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -96,6 +142,37 @@ mod tests {
             process.started += 1;
         }
         assert!(holder.is_gone());
+    }
+
+    /// A `/proc` with these mount options, and nothing else in it.
+    fn proc_mounted_with(options: &str) -> tempfile::TempDir {
+        let proc = tempfile::tempdir().unwrap();
+        fs::create_dir(proc.path().join("self")).unwrap();
+        let mounts = format!(
+            "21 1 8:1 / / rw - ext4 /dev/root rw\n24 21 0:22 / /proc rw,nosuid shared:5 - proc proc {options}\n"
+        );
+        fs::write(proc.path().join("self/mountinfo"), mounts).unwrap();
+        proc
+    }
+
+    #[test]
+    fn a_holder_whose_proc_does_not_say_it_is_not_gone() {
+        let holder = Holder::this_process("test");
+        assert!(holder.is_gone_by(proc_mounted_with("rw").path()));
+        assert!(holder.is_gone_by(proc_mounted_with("rw,hidepid=off").path()));
+        for hidden in ["rw,hidepid=1", "rw,gid=3,hidepid=2", "rw,hidepid=invisible", "rw,hidepid=ptraceable"]
+        {
+            assert!(!holder.is_gone_by(proc_mounted_with(hidden).path()), "{hidden}");
+        }
+        // Without the list of mounts nobody can tell; and what is there and can't be read isn't gone.
+        assert!(!holder.is_gone_by(tempfile::tempdir().unwrap().path()));
+        let proc = proc_mounted_with("rw");
+        fs::create_dir_all(proc.path().join(process::id().to_string()).join("stat")).unwrap();
+        assert!(!holder.is_gone_by(proc.path()));
+        let stat = proc.path().join(process::id().to_string()).join("stat");
+        fs::remove_dir(&stat).unwrap();
+        fs::write(&stat, "1 (x) S 0 damaged").unwrap();
+        assert!(!holder.is_gone_by(proc.path()));
     }
 
     #[test]

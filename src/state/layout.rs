@@ -8,6 +8,7 @@
 //! <cluster>/sshcredentials/<name>.yaml
 //! <cluster>/objects/<group>/<kind>/<namespace>/<name>.yaml
 //! <cluster>/lock                          the lease
+//! <cluster>/journal                       a change of several objects, until it is done; or a deletion
 //! <cluster>/applied                       the revision that AWS was last brought to
 //! <cluster>/revisions/<n>/…               what was applied; immutable
 //! <cluster>/public/…  nodes/…  control-plane/…  status/…  backups/…
@@ -70,6 +71,16 @@ pub fn additional_object(cluster: &str, key: &ObjectKey) -> String {
 /// The lease: who works on the cluster.
 pub fn lock(cluster: &str) -> String {
     format!("{cluster}/lock")
+}
+
+/// Whether a key is that of a lease.
+pub fn is_lock(key: &str) -> bool {
+    key.ends_with("/lock")
+}
+
+/// The journal of a change of several objects.
+pub fn journal(cluster: &str) -> String {
+    format!("{cluster}/journal")
 }
 
 /// The pointer to the revision that AWS was last brought to.

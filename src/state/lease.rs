@@ -10,6 +10,9 @@
 //!   at the lease itself (`fence`): one whose lease has lapsed, was taken over, or was taken away with `unlock --force`
 //!   starts no further write. As long as the operators' clocks are at most `CLOCK_SKEW` apart and nobody uses force, no
 //!   write starts while the lease is somebody else's.
+//! - **Of two holders, one changes AWS.** The same is asked before each step, each retry and each call that changes
+//!   something in AWS: the clocks always, the lease itself when nobody has looked at it for some seconds. A machine that
+//!   slept longer than its lease wakes up with a plan that it doesn't go on with.
 //! - **What the lease can't do** is to call back a request that is under way: a write that started in time may take
 //!   effect after the lease has changed hands, and so may one of a holder whose clock is more wrong than that.
 //! - **No update is lost**, then as ever: every write names the version of the object that it was planned from, and the
@@ -215,6 +218,12 @@ impl Lease {
         LeaseError::Lost { cluster: self.state.name().to_owned(), reason }
     }
 
+    /// How the lease was lost, if it was. It may have lapsed without anybody having noticed yet.
+    pub fn loss(&self) -> Option<LeaseError> {
+        let reason = self.tenure.reason()?;
+        Some(LeaseError::Lost { cluster: self.state.name().to_owned(), reason })
+    }
+
     /// Gives the lease back. One that is somebody else's by now, or gone with its cluster, is left alone.
     pub async fn release(mut self) -> Result<(), LeaseError> {
         if let Some(renewer) = &mut self.renewer {
@@ -308,7 +317,7 @@ async fn renew(
     let mut failure = None;
     loop {
         clock.sleep(terms.renewal.min(tenure.remaining())).await;
-        let until = good_until(&*clock, terms);
+        let (until, sent) = (good_until(&*clock, terms), clock.elapsed());
         record.expires = until.time;
         let renewal = {
             let renewal = pin!(renew_once(&state, &record, &version));
@@ -320,7 +329,7 @@ async fn renew(
         match renewal {
             Some(Ok(Renewal::Done(renewed))) => {
                 version = renewed;
-                tenure.extend(until);
+                tenure.extend(until, sent);
             }
             Some(Ok(Renewal::TakenAway)) => return tenure.lose(TAKEN_AWAY),
             Some(Err(error)) => {
@@ -429,6 +438,94 @@ mod tests {
         assert!(error.hint().unwrap().contains("windlass unlock demo.example.com --force"));
         lease.release().await.unwrap();
         Lease::acquire(&state, holder("bob")).await.unwrap();
+    }
+
+    /// A clock that a test sets; the time of day may stand still while the machine sleeps and its clock is set back.
+    #[derive(Debug, Default)]
+    struct Scripted(std::sync::Mutex<(SignedDuration, Duration)>);
+
+    impl Scripted {
+        fn pass(&self, of_day: SignedDuration, elapsed: Duration) {
+            let mut clocks = self.0.lock().unwrap();
+            *clocks = (clocks.0 + of_day, clocks.1 + elapsed);
+        }
+    }
+
+    impl Clock for Scripted {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(1_800_000_000).unwrap() + self.0.lock().unwrap().0
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::from_hours(1) + self.0.lock().unwrap().1
+        }
+
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    /// A lease that nobody renews, by a clock of its own.
+    async fn by_a_scripted_clock(state: &ClusterState) -> (Lease, Arc<Scripted>) {
+        let clock = Arc::new(Scripted::default());
+        let taken = Lease::take(state, holder("ada"), clock.clone(), TERMS).await;
+        (taken.unwrap().0, clock)
+    }
+
+    #[tokio::test]
+    async fn after_a_sleep_longer_than_the_lease_no_change_of_aws_is_permitted() {
+        for of_day in [SignedDuration::ZERO, SignedDuration::from_secs(61), -SignedDuration::from_secs(60)] {
+            let state = state();
+            let (lease, clock) = by_a_scripted_clock(&state).await;
+            let permit = state.store().permit(state.name());
+            clock.pass(SignedDuration::from_secs(30), Duration::from_secs(30));
+            state.store().confirm(state.name()).await.unwrap();
+            permit.check().unwrap();
+            assert!(lease.loss().is_none());
+            clock.pass(of_day, Duration::from_secs(61));
+            assert!(permit.check().unwrap_err().to_string().contains("was not renewed in time"));
+            let error = state.store().confirm(state.name()).await.unwrap_err();
+            assert!(matches!(error, StoreError::LeaseLost { .. }), "{error}");
+            assert!(matches!(lease.loss(), Some(LeaseError::Lost { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_was_taken_away_is_noticed_before_the_next_change_of_aws() {
+        let state = state();
+        let (_lease, clock) = by_a_scripted_clock(&state).await;
+        take_away(&state).await.unwrap();
+        let second = SignedDuration::from_secs(6);
+        clock.pass(second, second.unsigned_abs());
+        let error = state.store().confirm(state.name()).await.unwrap_err();
+        assert!(error.to_string().contains(TAKEN_AWAY), "{error}");
+        assert!(state.store().permit(state.name()).check().is_err());
+        // What holds no lease is not fenced: there is nothing to lose.
+        state.store().confirm("other.example.com").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn once_the_user_has_asked_to_stop_only_the_lock_is_given_back() {
+        let state = state();
+        let lease = Lease::acquire(&state, holder("ada")).await.unwrap();
+        state.store().put("demo.example.com/x", vec![1], Condition::Absent).await.unwrap();
+        let asked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let known = Arc::clone(&asked);
+        state.store().stop_when(Arc::new(move || known.load(std::sync::atomic::Ordering::SeqCst)));
+        state.store().permit(state.name()).check().unwrap();
+        asked.store(true, std::sync::atomic::Ordering::SeqCst);
+        let found = state.store().get("demo.example.com/x").await.unwrap().unwrap();
+        for refused in [
+            state.store().put("demo.example.com/y", vec![1], Condition::Absent).await.map(drop),
+            state.store().delete("demo.example.com/x", &found.version).await,
+            state.store().purge("demo.example.com/", &[]).await,
+            state.store().confirm(state.name()).await,
+        ] {
+            assert!(matches!(refused, Err(StoreError::Stopped { .. })), "{refused:?}");
+        }
+        assert!(state.store().permit(state.name()).check().is_err());
+        lease.release().await.unwrap();
+        assert_eq!(state.store().list("").await.unwrap(), ["demo.example.com/x"]);
     }
 
     #[tokio::test]

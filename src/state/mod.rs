@@ -4,7 +4,7 @@
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
 //! - [`cluster_state`]: one cluster's part of it, typed; [`mod@format`]: which windlass may write it.
 //! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one.
-//! - [`revision`]: what was applied.
+//! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
@@ -18,6 +18,7 @@ pub mod file;
 pub mod format;
 pub mod held_secrets;
 pub mod holder;
+pub mod journal;
 pub mod layout;
 pub mod lease;
 pub mod memory;
@@ -30,7 +31,9 @@ mod simulation;
 pub mod store;
 
 pub use cluster_state::{ClusterState, Specification, StateError, Stored};
+pub use fence::StopAsked;
 pub use holder::Holder;
+pub use journal::{Journal, Write};
 pub use lease::{Lease, LeaseError, LeaseRecord};
 pub use secrets::{Secrets, SecretsError};
 pub use store::{Condition, Object, Store, StoreError, Version};

@@ -18,6 +18,7 @@ use super::cluster_state::{ClusterState, Specification, StateError, documents_to
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, Object};
+use crate::aws::facts::Image;
 use crate::spec::AdditionalObject;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
 
@@ -51,6 +52,10 @@ pub struct Revision {
     /// Its additional objects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_objects: Vec<AdditionalObject>,
+    /// The image of each instance group, by the group's name: what the specification's words meant at that time. Revisions
+    /// of older windlasses don't say it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, Image>,
     /// The plan that was carried out; it holds no secrets.
     pub plan: Value,
 }
@@ -62,6 +67,8 @@ pub struct Intent {
     pub plan: Value,
     /// The keys of the node configurations and add-ons that instances will read.
     pub objects: Vec<String>,
+    /// The image of each instance group, by the group's name.
+    pub images: BTreeMap<String, Image>,
 }
 
 /// Which revision AWS was last brought to.
@@ -115,6 +122,7 @@ impl ClusterState {
             ssh_credentials,
             additional_objects: specification.objects(),
             objects: intent.objects,
+            images: intent.images,
             plan: intent.plan,
         };
         loop {
@@ -165,6 +173,19 @@ impl ClusterState {
         let key = layout::applied(self.name());
         let found = self.store().get(&key).await.map_err(self.failed())?;
         found.map(|found| applied(&key, &found)).transpose()
+    }
+
+    /// What may be there in AWS: the revision that AWS was last brought to, or, before any was carried out to its end, the
+    /// last that was begun. `None` where nothing was ever applied.
+    pub async fn running(&self) -> Result<Option<Revision>, StateError> {
+        let number = match self.applied().await? {
+            Some(applied) => Some(applied),
+            None => self.revision_numbers().await?.last().copied(),
+        };
+        match number {
+            Some(number) => self.revision(number).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// A revision. Fails when there is none of that number.
@@ -237,7 +258,7 @@ mod tests {
     use crate::state::Store;
 
     fn intent(plan: Value) -> Intent {
-        Intent { plan, objects: vec!["demo.example.com/public/x".to_owned()] }
+        Intent { plan, objects: vec!["demo.example.com/public/x".to_owned()], images: BTreeMap::new() }
     }
 
     async fn state() -> ClusterState {
@@ -281,6 +302,41 @@ mod tests {
         state.store().put(key, b"configuration".to_vec(), Condition::Absent).await.unwrap();
         let contents = state.contents(&revision).await.unwrap();
         assert_eq!(contents, BTreeMap::from([(key.clone(), "configuration".to_owned())]));
+    }
+
+    #[tokio::test]
+    async fn a_revision_keeps_the_images_that_its_words_meant_and_an_older_one_is_still_read() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let image = |id: &str| Image {
+            id: id.to_owned(),
+            name: "windlass".to_owned(),
+            root_device: "/dev/xvda".to_owned(),
+        };
+        let images = BTreeMap::from([("nodes-us-east-1a".to_owned(), image("ami-1"))]);
+        let number = state.record(&specification, Intent { images: images.clone(), ..Intent::default() });
+        let number = number.await.unwrap();
+        assert_eq!(state.revision(number).await.unwrap().images, images);
+        let key = layout::revision(state.name(), number);
+        let found = state.store().get(&key).await.unwrap().unwrap();
+        let mut older: Value = serde_json::from_slice(&found.bytes).unwrap();
+        older.as_object_mut().unwrap().remove("images").unwrap();
+        let older = serde_json::to_vec(&older).unwrap();
+        state.store().put(&key, older, Condition::Unchanged(found.version)).await.unwrap();
+        assert_eq!(state.revision(number).await.unwrap().images, BTreeMap::new());
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_what_was_applied_and_before_that_what_was_begun() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let running = async || state.running().await.unwrap().map(|revision| revision.number);
+        assert_eq!(running().await, None);
+        let first = state.record(&specification, intent(json!({}))).await.unwrap();
+        assert_eq!(running().await, Some(first));
+        state.mark_applied(first).await.unwrap();
+        state.record(&specification, intent(json!({}))).await.unwrap();
+        assert_eq!(running().await, Some(first));
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; `requests` makes of them what
 //! a store does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -19,6 +20,8 @@ use serde_json::json;
 use thiserror::Error;
 
 use super::bucket_encryption::{self, KmsKey};
+use super::fence::{Fence, Pass};
+use super::layout;
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
 use crate::aws::retry::Patience;
@@ -30,7 +33,10 @@ const DELETE_BATCH: usize = 1000;
 /// A bucket and a prefix in it.
 #[derive(Clone, Debug)]
 pub struct S3Store {
+    /// Whose writes pass the fence, each attempt of the SDK's anew.
     client: Client,
+    /// For locks, which are also given back when nothing else is written any more.
+    lock_client: Client,
     bucket: String,
     prefix: String,
     region: String,
@@ -78,7 +84,12 @@ impl BucketError {
 }
 
 impl S3Store {
-    pub(super) async fn open(clients: &Clients, bucket: String, prefix: String) -> Result<Self, StoreError> {
+    pub(super) async fn open(
+        clients: &Clients,
+        bucket: String,
+        prefix: String,
+        fence: &Fence,
+    ) -> Result<Self, StoreError> {
         let region = match region_of(clients, &bucket).await {
             Ok(Some(region)) => region,
             Ok(None) => return Err(BucketError::Missing { bucket }.into()),
@@ -86,8 +97,9 @@ impl S3Store {
                 return Err(StoreError::Aws { act: "open", key: format!("s3://{bucket}"), source });
             }
         };
-        let client = clients.in_region(&region).s3;
-        let store = Self { client, bucket, prefix, region };
+        let clients = clients.in_region(&region);
+        let client = clients.gated(Arc::new(Pass::all(fence))).s3;
+        let store = Self { client, lock_client: clients.s3, bucket, prefix, region };
         if store.is_versioned().await? {
             return Ok(store);
         }
@@ -114,6 +126,11 @@ impl S3Store {
             "" => format!("s3://{}", self.bucket),
             prefix => format!("s3://{}/{prefix}", self.bucket),
         }
+    }
+
+    /// The client that writes a key.
+    fn writer(&self, key: &str) -> &Client {
+        if layout::is_lock(key) { &self.lock_client } else { &self.client }
     }
 
     fn key(&self, key: &str) -> String {
@@ -204,17 +221,18 @@ impl S3Store {
         Ok(names)
     }
 
-    pub(super) async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
+    /// Every version and delete marker below a prefix, in the order and the batches in which they are deleted.
+    pub(super) async fn doomed(
+        &self,
+        prefix: &str,
+        last: &[String],
+    ) -> Result<Vec<Vec<ObjectIdentifier>>, StoreError> {
         let mut doomed = self.versions(prefix).await.map_err(self.failed("list", prefix))?;
         // What one DeleteObjects deletes has no order.
         let turn = |object: &ObjectIdentifier| last.iter().position(|key| self.key(key) == object.key());
         doomed.sort_by_key(turn);
-        for same_turn in doomed.chunk_by(|one, other| turn(one) == turn(other)) {
-            for batch in same_turn.chunks(DELETE_BATCH) {
-                self.delete_batch(prefix, batch).await?;
-            }
-        }
-        Ok(())
+        let turns = doomed.chunk_by(|one, other| turn(one) == turn(other));
+        Ok(turns.flat_map(|same_turn| same_turn.chunks(DELETE_BATCH)).map(<[_]>::to_vec).collect())
     }
 
     /// Every version and delete marker below a prefix.
@@ -243,7 +261,11 @@ impl S3Store {
     }
 
     /// DeleteObjects answers 200 also when it could not delete some, which it then lists.
-    async fn delete_batch(&self, prefix: &str, batch: &[ObjectIdentifier]) -> Result<(), StoreError> {
+    pub(super) async fn delete_batch(
+        &self,
+        prefix: &str,
+        batch: &[ObjectIdentifier],
+    ) -> Result<(), StoreError> {
         let delete = Delete::builder().set_objects(Some(batch.to_vec())).quiet(true).build();
         let delete = delete.map_err(|error| self.unexpected("DeleteObjects", prefix, &error.to_string()))?;
         let answer = self.client.delete_objects().bucket(&self.bucket).delete(delete).send().await;
@@ -294,7 +316,7 @@ impl Requests for S3Store {
         bytes: Vec<u8>,
         condition: &Condition,
     ) -> Result<Answer<Version>, StoreError> {
-        let put = self.client.put_object().bucket(&self.bucket).key(self.key(key));
+        let put = self.writer(key).put_object().bucket(&self.bucket).key(self.key(key));
         let put = match condition {
             Condition::Absent => put.if_none_match("*"),
             Condition::Unchanged(version) => put.if_match(&version.0),
@@ -309,7 +331,8 @@ impl Requests for S3Store {
     }
 
     async fn try_delete(&self, key: &str, version: &Version) -> Result<Answer<()>, StoreError> {
-        let delete = self.client.delete_object().bucket(&self.bucket).key(self.key(key)).if_match(&version.0);
+        let delete = self.writer(key).delete_object().bucket(&self.bucket).key(self.key(key));
+        let delete = delete.if_match(&version.0);
         match delete.send().await.during("s3", "DeleteObject", self.place(key)) {
             Ok(_) => Ok(Answer::Done(())),
             Err(error) => refusal(&error).ok_or_else(|| self.failed("delete", key)(error)),

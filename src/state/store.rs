@@ -5,22 +5,25 @@ use std::io;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::fence::Fence;
+use super::fence::{Fence, Pass, StopAsked, Tenure};
 use super::file::FileStore;
+use super::layout;
 use super::memory::MemoryStore;
 use super::requests::{self, Requests};
 use super::s3::{BucketError, S3Store};
 #[cfg(test)]
 use super::simulation::Network;
-use crate::aws::{AwsError, Clients};
+use crate::aws::{AwsError, Clients, Permit};
 
 /// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
 const READS: usize = 32;
 
 /// Names one content of one object: S3's ETag, or the content's digest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Version(pub String);
 
 /// An object as it was read.
@@ -64,6 +67,12 @@ pub enum StoreError {
         key: String,
         /// How.
         reason: String,
+    },
+    /// The user has asked to stop, so nothing was written.
+    #[error("interrupted: `{key}` was not changed")]
+    Stopped {
+        /// The object's key, or the prefix of what would have been changed.
+        key: String,
     },
     /// S3 said no.
     #[error("could not {act} `{key}`")]
@@ -122,7 +131,7 @@ impl StoreError {
             Self::LeaseLost { .. } => Some("run the command again: it goes on from where it stopped".into()),
             Self::Url { .. } => Some("write s3://BUCKET, s3://BUCKET/PREFIX or file:///FOLDER".into()),
             Self::Bucket(error) => error.hint(),
-            Self::Aws { .. } | Self::File { .. } | Self::Key { .. } => None,
+            Self::Stopped { .. } | Self::Aws { .. } | Self::File { .. } | Self::Key { .. } => None,
         }
     }
 }
@@ -188,13 +197,14 @@ impl Address {
 impl Store {
     /// Opens the store at an address. A bucket must be there, and must keep versions.
     pub async fn open(url: &str, clients: &Clients) -> Result<Self, StoreError> {
+        let fence = Fence::default();
         let kind = match Address::parse(url)? {
             Address::S3 { bucket, prefix } => {
-                Kind::S3(Box::pin(S3Store::open(clients, bucket, prefix)).await?)
+                Kind::S3(Box::pin(S3Store::open(clients, bucket, prefix, &fence)).await?)
             }
             Address::File(folder) => Kind::File(FileStore::new(folder)),
         };
-        Ok(Self::of(kind))
+        Ok(Self { kind: Arc::new(kind), fence })
     }
 
     fn of(kind: Kind) -> Self {
@@ -291,14 +301,47 @@ impl Store {
         }
     }
 
-    /// Lets a writer pass who holds no lease, or still holds it.
+    /// Lets a writer pass who holds no lease, or still holds it, unless the user has asked to stop. The lock itself is
+    /// always given back.
     async fn admit(&self, key: &str) -> Result<(), StoreError> {
-        let Some(tenure) = self.fence.tenure_of(key).filter(|tenure| tenure.lock != key) else {
+        let tenure = self.fence.tenure_of(key);
+        if tenure.as_ref().is_some_and(|tenure| tenure.lock == key) {
             return Ok(());
-        };
+        }
+        self.fence.check_stop(key)?;
+        let Some(tenure) = tenure else { return Ok(()) };
+        self.look_at_lease(&tenure).await
+    }
+
+    async fn look_at_lease(&self, tenure: &Tenure) -> Result<(), StoreError> {
         tenure.check_time()?;
+        let sent = tenure.clock.elapsed();
         let found = self.get(&tenure.lock).await?;
-        tenure.check_owner(found.as_ref())
+        tenure.check_owner(found.as_ref(), sent)
+    }
+
+    /// What whoever changes a cluster outside the state asks before each step: fails with [`StoreError::Stopped`] when
+    /// the user has asked to stop, and with [`StoreError::LeaseLost`] when the lease under which the cluster is changed
+    /// was lost. It looks at the clocks, and when nobody has for some seconds, at the lease itself.
+    pub async fn confirm(&self, cluster: &str) -> Result<(), StoreError> {
+        let prefix = layout::cluster_prefix(cluster);
+        self.fence.check_stop(&prefix)?;
+        match self.fence.tenure_of(&prefix) {
+            Some(tenure) if tenure.is_to_be_confirmed() => self.look_at_lease(&tenure).await,
+            Some(tenure) => tenure.check_time(),
+            None => Ok(()),
+        }
+    }
+
+    /// What each call asks that changes a cluster in AWS. It looks at the clocks only: whoever makes the calls looks at
+    /// the lease before each step, with [`Store::confirm`].
+    pub fn permit(&self, cluster: &str) -> Arc<dyn Permit> {
+        Arc::new(Pass::below(&self.fence, layout::cluster_prefix(cluster)))
+    }
+
+    /// From now on, nothing more is written once the user has asked to stop, except that locks are given back.
+    pub fn stop_when(&self, asked: StopAsked) {
+        self.fence.stop_when(asked);
     }
 
     /// Deletes an object if it is what the caller read. Fails with [`StoreError::Changed`] when it isn't; one that is
@@ -343,7 +386,13 @@ impl Store {
     pub async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
         self.admit(prefix).await?;
         match &*self.kind {
-            Kind::S3(store) => Box::pin(store.purge(prefix, last)).await,
+            Kind::S3(store) => {
+                for batch in Box::pin(store.doomed(prefix, last)).await? {
+                    self.admit(prefix).await?;
+                    Box::pin(store.delete_batch(prefix, &batch)).await?;
+                }
+                Ok(())
+            }
             Kind::File(store) => store.purge(prefix, last).await,
             Kind::Memory(store) => {
                 store.purge(prefix);

@@ -38,18 +38,44 @@ mod with_region {
     }
 
     /// What each command of a round is, in order. Those that are not killed prepare the next.
-    const ROUND: [(&str, bool); 7] = [
+    const ROUND: [(&str, bool); 9] = [
         (
             "create cluster demo.example.com --zones us-east-1a --kubernetes-version 1.36.3 --ssh-public-key KEY",
             true,
         ),
         ("replace -f CHANGED", true),
+        ("create -f MORE", true),
+        ("delete -f MORE --yes", true),
         ("update cluster demo.example.com --yes", true),
         ("edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=4", false),
         ("update cluster demo.example.com --yes", false),
         ("rollback 1 --name demo.example.com --yes", true),
         ("delete cluster demo.example.com --yes", true),
     ];
+
+    /// A group and objects that come and go together.
+    const MORE: &str = "\
+apiVersion: kops.k8s.io/v1alpha2
+kind: InstanceGroup
+metadata:
+  name: more
+  labels: {kops.k8s.io/cluster: demo.example.com}
+spec:
+  machineType: t3.medium
+  maxSize: 2
+  minSize: 1
+  role: Node
+  subnets: [us-east-1a]
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web, namespace: shop}
+data: {answer: \"yes\"}
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+";
 
     impl World {
         fn new() -> Self {
@@ -61,6 +87,7 @@ mod with_region {
             world.region.register_image("1.36.3");
             let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIBiiE2GyAdsj0f9vQsSYwdJCjSJIbl5DGMLmQIGKnF7 me";
             std::fs::write(world.path("key"), key).unwrap();
+            std::fs::write(world.path("more"), MORE).unwrap();
             world.runtime.block_on(async {
                 create_bucket(&world.region.clients().await, BUCKET, None).await.unwrap();
             });
@@ -73,6 +100,7 @@ mod with_region {
 
         fn start(&self, line: &str) -> Child {
             let line = line.replace("KEY", &self.path("key")).replace("CHANGED", &self.path("changed"));
+            let line = line.replace("MORE", &self.path("more"));
             Command::new(env!("CARGO_BIN_EXE_windlass"))
                 .args(line.split_whitespace())
                 .env_clear()
@@ -182,7 +210,7 @@ mod with_region {
 
         /// Every document of a cluster that is there can be read, and what was applied last is what is marked so.
         fn check_documents(&self, line: &str) {
-            if line.starts_with("delete") {
+            if line.starts_with("delete cluster") {
                 return;
             }
             self.runtime.block_on(async {
@@ -212,12 +240,13 @@ mod with_region {
         /// Kills a command at a point and runs it again.
         fn kill_and_finish(&self, line: &str, point: Point) -> bool {
             let came_there = self.kill_at(line, point);
-            let all_gone = line.starts_with("delete") && self.versions() == 0;
+            let all_gone = line.starts_with("delete cluster") && self.versions() == 0;
             let second = self.run(line);
             let said = String::from_utf8_lossy(&second.stderr);
             let nothing_left = all_gone && said.contains("there is no cluster `demo.example.com`");
+            let was_done = line.starts_with("delete -f") && said.contains("has no InstanceGroup more");
             assert!(
-                second.status.success() || nothing_left,
+                second.status.success() || nothing_left || was_done,
                 "{line}, killed {} its call {} (reached: {came_there}), then: {said}",
                 point.1,
                 point.0
@@ -270,10 +299,78 @@ mod with_region {
                         assert_eq!(world.picture(), *expected, "{line}, killed {} call {}", point.1, point.0);
                     }
                 }
-                assert!(!line.starts_with("delete") || world.versions() == 0, "round {round} left something");
+                assert!(
+                    !line.starts_with("delete cluster") || world.versions() == 0,
+                    "round {round} left something"
+                );
             }
         }
         (kills, reached)
+    }
+
+    /// What the specification says.
+    fn specification(world: &World) -> String {
+        world.runtime.block_on(async {
+            let read = world.state().await.read().await.unwrap();
+            assert!(read.unfinished.is_none(), "what was begun is neither finished nor refused");
+            read.to_yaml()
+        })
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn what_another_operator_applies_after_a_killed_replace_is_the_whole_change_or_nothing_of_it() {
+        let world = World::new();
+        world.succeeds(&ROUND[0].0.replace("create cluster", "create cluster --yes"));
+        let before = specification(&world);
+        world.write_changed();
+        let points = world.points("replace -f CHANGED");
+        let whole = specification(&world);
+        assert_ne!(before, whole);
+        let back = world.path("back");
+        std::fs::write(&back, &before).unwrap();
+        let (mut old, mut new) = (0, 0);
+        for point in points {
+            world.succeeds(&format!("replace -f {back}"));
+            world.succeeds("update cluster demo.example.com --yes");
+            world.kill_at("replace -f CHANGED", point);
+            world.succeeds("update cluster demo.example.com --yes");
+            let after = specification(&world);
+            assert!(
+                after == before || after == whole,
+                "killed at {point:?}, a mixture was applied:\n{after}"
+            );
+            old += usize::from(after == before);
+            new += usize::from(after == whole);
+            world.check_documents("update");
+        }
+        assert!(old > 0 && new > 3, "{old} old, {new} new");
+        // The tombstone of a deletion is honoured by every other command, until the deletion is given up or done.
+        let fault = json!([{"service": "ec2", "action": "Delete.*", "hold": "after"}]);
+        world.region.ask("POST", "faults", &fault);
+        let mut process = world.start("delete cluster demo.example.com --yes");
+        let deadline = Instant::now() + Duration::from_mins(2);
+        while world.region.ask("GET", "held", &Value::Null) == json!([]) {
+            assert!(Instant::now() < deadline && process.try_wait().unwrap().is_none());
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        world.region.ask("DELETE", "faults", &Value::Null);
+        for line in ["update cluster demo.example.com --yes", "replace -f CHANGED --name demo.example.com"] {
+            let refused = world.run(line);
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            let is_refused = said.contains("is being deleted") && refused.status.code() == Some(1);
+            // What says nothing new has nothing to write, and leaves all as it is.
+            assert!(is_refused || said.contains("Nothing to replace"), "{line}: {said}");
+            assert!(said.contains("windlass delete cluster demo.example.com --yes"), "{line}: {said}");
+        }
+        let seen = world.run("get ig --name demo.example.com");
+        assert!(seen.status.success() && String::from_utf8_lossy(&seen.stderr).contains("is being deleted"));
+        world.succeeds("unlock demo.example.com --undelete");
+        world.succeeds("update cluster demo.example.com --yes");
+        world.succeeds("delete cluster demo.example.com --yes");
+        assert_eq!(world.versions(), 0);
     }
 
     #[test]

@@ -13,10 +13,10 @@ use serde_json::json;
 use super::super::fence::TAKEN_AWAY;
 use super::super::lease::{self, CLOCK_SKEW, Lease, LeaseError, TERMS};
 use super::super::revision::Intent;
-use super::super::{ClusterState, Holder, StateError, Store, StoreError, layout};
+use super::super::{ClusterState, Holder, Specification, StateError, Store, StoreError, Write, layout};
 use super::{CLUSTER, Chance, Network, Seat, Tally, World};
-use crate::spec::Manifests;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Metadata, Object};
+use crate::spec::{Manifests, to_yaml};
 
 /// How many interleavings are tried.
 const SCHEDULES: u64 = 10_000;
@@ -26,6 +26,9 @@ const STEPS: usize = 900;
 
 /// How many leases an operator takes in a schedule.
 const ROUNDS: usize = 3;
+
+/// Two groups that are only ever changed together.
+const HALVES: [&str; 2] = ["left", "right"];
 
 /// What kind of times a schedule is set in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +67,7 @@ struct Told {
     refused: u64,
     fenced: u64,
     lost: u64,
+    finished: u64,
 }
 
 /// An operator; a killed one starts again, and remembers nothing.
@@ -150,11 +154,18 @@ impl Operator {
     }
 
     async fn work(&mut self) -> Result<(), StateError> {
+        if let Some(journal) = self.state.finish_change().await? {
+            assert_ne!(journal.user, "", "a journal says who began it");
+            self.told.lock().unwrap().finished += 1;
+        }
         let mut read = self.state.read().await?;
+        if self.times == Times::Orderly {
+            assert_eq!(halves(&read)[0], halves(&read)[1], "a change is half done, and nobody says so");
+        }
         for _ in 0..=self.chance.below(3) {
             let pause = Duration::from_secs(self.chance.below(30) as u64);
             self.until_later(pause).await;
-            match self.chance.below(5) {
+            match self.chance.below(6) {
                 0 | 1 => {
                     let stored = &mut read.instance_groups[0];
                     let mut group = stored.value.clone();
@@ -175,10 +186,14 @@ impl Operator {
                     let mark = self.name();
                     let number = self
                         .state
-                        .record(&read, Intent { plan: json!({"by": mark}), objects: Vec::new() })
+                        .record(&read, Intent { plan: json!({"by": mark}), ..Intent::default() })
                         .await?;
                     self.claim((layout::revision(CLUSTER, number), mark, 0));
                     self.state.mark_applied(number).await?;
+                }
+                4 => {
+                    self.change_both_halves(&read).await?;
+                    read = self.state.read().await?;
                 }
                 _ => {
                     self.writes += 1;
@@ -189,6 +204,25 @@ impl Operator {
                     self.state.delete_instance_group(group.name(), &version).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Changes two documents that are only ever changed together.
+    async fn change_both_halves(&mut self, read: &Specification) -> Result<(), StateError> {
+        let (mut writes, mut claims) = (Vec::new(), Vec::new());
+        self.writes += 1;
+        for half in HALVES {
+            let key = layout::instance_group(CLUSTER, half);
+            let stored = read.instance_groups.iter().find(|stored| stored.value.name() == half).unwrap();
+            let mut group = stored.value.clone();
+            self.writes -= 1;
+            claims.push(self.mark(key.clone(), &mut group.metadata));
+            writes.push(Write { key, before: Some(stored.version.clone()), after: Some(to_yaml(&group)) });
+        }
+        self.state.change("work", writes).await?;
+        for claim in claims {
+            self.claim(claim);
         }
         Ok(())
     }
@@ -210,6 +244,14 @@ impl Operator {
         self.told.lock().unwrap().written += 1;
         self.claims.lock().unwrap().push(claim);
     }
+}
+
+/// The marks of the two documents that are only ever changed together.
+fn halves(read: &Specification) -> [Option<BTreeMap<String, String>>; 2] {
+    HALVES.map(|half| {
+        let stored = read.instance_groups.iter().find(|stored| stored.value.name() == half);
+        stored.unwrap().value.metadata.annotations.clone()
+    })
 }
 
 fn is_weather(error: &StateError) -> bool {
@@ -335,7 +377,10 @@ impl Schedule {
         while !self.world.lock().unwrap().on_the_way.is_empty() {
             self.world.lock().unwrap().deliver();
         }
+        // Whatever happened, the next command finds or makes a change whole.
+        self.complete(state.finish_change()).unwrap();
         let last = self.complete(state.read()).unwrap();
+        assert_eq!(halves(&last)[0], halves(&last)[1], "a change was done by half");
         assert!(last.cluster.value.metadata.name.is_some());
         self.check_history();
         self.world.lock().unwrap().tally
@@ -368,7 +413,9 @@ impl Schedule {
         let mut written: BTreeMap<(&String, &String), u32> = BTreeMap::new();
         for effect in &world.effects {
             let (before, after) = (text(&effect.before), text(&effect.after));
-            if effect.key == layout::lock(CLUSTER) || effect.key == layout::format(CLUSTER) {
+            if [layout::lock(CLUSTER), layout::format(CLUSTER), layout::journal(CLUSTER)]
+                .contains(&effect.key)
+            {
                 continue;
             }
             if effect.key == layout::applied(CLUSTER) {
@@ -414,8 +461,9 @@ fn number_in(text: &str, word: &str) -> i64 {
 
 /// The smallest cluster that can be read back.
 fn smallest() -> Manifests {
-    let (cluster, group) = (Cluster::named(CLUSTER), InstanceGroup::named("all"));
-    Manifests { cluster, instance_groups: vec![group], ssh_credential: None, additional_objects: Vec::new() }
+    let cluster = Cluster::named(CLUSTER);
+    let instance_groups = ["all", HALVES[0], HALVES[1]].map(InstanceGroup::named).to_vec();
+    Manifests { cluster, instance_groups, ssh_credential: None, additional_objects: Vec::new() }
 }
 
 /// Runs schedules; a failure says the seed of its own.
@@ -469,6 +517,7 @@ fn no_update_is_lost_and_of_two_holders_one_writes() {
             told.refused,
             told.fenced,
             told.lost,
+            told.finished,
         ];
         assert!(happened.iter().all(|times| *times > SCHEDULES / 1000), "{tally:?} {told:?}");
         assert!(told.written > SCHEDULES / 2, "{told:?}");

@@ -129,6 +129,7 @@ class Front:
                 "service": call.service,
                 "action": call.action,
                 "path": call.path,
+                "began": round(time.time() - seconds, 4),
                 "mutating": call.mutating,
                 "status": status,
                 "fault": injected.code if injected else None,
