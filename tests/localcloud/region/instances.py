@@ -45,6 +45,7 @@ class Instance:
     reason: Reason | None = None
     ended: datetime | None = None
     auto_scaling_group: str | None = None
+    reboots: int = 0
 
     @property
     def zone(self) -> str:
@@ -146,7 +147,8 @@ def finish_stop(instance: Instance) -> None:
 
 @action("ec2", "StartInstances")
 def start_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """A stopped instance runs again, with a new automatic public address (API_StartInstances)."""
+    """A stopped instance runs again, with a new automatic public address and launch time (API_StartInstances; API_Instance,
+    launchTime: "The time that the instance was last launched")."""
     wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
     for instance in wanted:
         if instance.state not in ("stopped", "pending", "running"):
@@ -158,11 +160,26 @@ def start_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         before = instance.state
         if before == "stopped":
             instance.state, instance.reason = "pending" if region.machines_connected else "running", None
+            instance.launched = now()
             for interface in instance.nics.values():
                 network_interfaces.give_automatic_address(region, interface)
         current = "running" if before == "running" else "pending"
         rows.append({"InstanceId": instance.id, "PreviousState": _state(before), "CurrentState": _state(current)})
     return {"StartingInstances": rows}
+
+
+@action("ec2", "RebootInstances")
+def reboot_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """The state stays `running`, and so do addresses, volumes and launch time; it says nothing (API_RebootInstances)."""
+    wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
+    for instance in wanted:
+        if instance.state != "running":
+            raise AwsError(
+                "IncorrectState", f"The instance '{instance.id}' is not in a state from which it can be rebooted."
+            )
+    for instance in wanted:
+        instance.reboots += 1
+    return {}
 
 
 @action("ec2", "ModifyInstanceAttribute")

@@ -102,6 +102,7 @@ def _instance(region: Region, instance: Instance) -> dict[str, Any]:
         "publicKey": key.public_key if key else None,
         "autoScalingGroup": instance.auto_scaling_group,
         "tags": dict(tags.of(region, instance.id)),
+        "reboots": instance.reboots,
         "launchTime": f"{instance.launched:%Y-%m-%dT%H:%M:%SZ}",
     }
 

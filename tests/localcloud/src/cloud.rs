@@ -23,7 +23,7 @@ use crate::region::Region;
 use crate::resolver::Resolver;
 use crate::status::{InstanceStatus, Status, VolumeStatus};
 use crate::volume::Volumes;
-use crate::world::{AttachmentState, Instance, Volume, World};
+use crate::world::{AttachmentState, Instance, InstanceState, Volume, World};
 
 /// How long a volume that is still held is left before it is tried again.
 const HELD: Duration = Duration::from_millis(250);
@@ -36,16 +36,28 @@ enum Event {
     World(World),
     Launched(String, Result<Machine, String>),
     Ended(String),
+    /// An instance that is off is terminated.
+    Discarded(String),
     Again,
 }
 
 /// An instance's machine, from its launch until the world has forgotten the instance.
 #[derive(Debug)]
 enum State {
-    Launching { doomed: bool },
+    Launching {
+        doomed: bool,
+    },
     Running(Machine),
-    Ending(Machine),
-    Ended { reason: &'static str },
+    /// It is being killed; `off` if its disk is kept.
+    Ending {
+        machine: Machine,
+        off: bool,
+    },
+    /// It was stopped, or is between the two halves of a reboot.
+    Off,
+    Ended {
+        reason: &'static str,
+    },
     Failed(String),
 }
 
@@ -54,7 +66,8 @@ impl State {
         match self {
             Self::Launching { .. } => "launching".to_owned(),
             Self::Running(_) => "running".to_owned(),
-            Self::Ending(_) => "ending".to_owned(),
+            Self::Ending { .. } => "ending".to_owned(),
+            Self::Off => "off".to_owned(),
             Self::Ended { reason } => (*reason).to_owned(),
             Self::Failed(reason) => format!("failed: {reason}"),
         }
@@ -62,7 +75,7 @@ impl State {
 
     fn machine(&self) -> Option<&Machine> {
         match self {
-            Self::Running(machine) | Self::Ending(machine) => Some(machine),
+            Self::Running(machine) | Self::Ending { machine, .. } => Some(machine),
             _ => None,
         }
     }
@@ -81,6 +94,8 @@ pub(crate) struct Keeper {
     pub(crate) directory: PathBuf,
     world: Arc<World>,
     machines: BTreeMap<String, State>,
+    /// How often each machine's instance had been asked to reboot when it was launched.
+    reboots: BTreeMap<String, u64>,
     services: BTreeMap<String, Vec<JoinHandle<()>>>,
     events: mpsc::UnboundedSender<Event>,
     inbox: mpsc::UnboundedReceiver<Event>,
@@ -114,6 +129,7 @@ impl Keeper {
             directory: parts.directory,
             world: Arc::default(),
             machines: BTreeMap::new(),
+            reboots: BTreeMap::new(),
             services: BTreeMap::new(),
             events,
             inbox,
@@ -156,6 +172,12 @@ impl Keeper {
                 self.clean(id);
             }
             Event::Ended(id) => self.ended(id).await,
+            Event::Discarded(id) if matches!(self.machines.get(&id), Some(State::Off)) => {
+                self.machines.insert(id.clone(), State::Ended { reason: "ended" });
+                self.report(&id, "terminated").await;
+                self.clean(id);
+            }
+            Event::Discarded(_) => {}
             Event::Again => self.retry_is_due = false,
         }
     }
@@ -170,7 +192,7 @@ impl Keeper {
         });
         if doomed {
             machine.kill();
-            self.machines.insert(id, State::Ending(machine));
+            self.machines.insert(id, State::Ending { machine, off: false });
             return;
         }
         tracing::info!(instance = id, leader = machine.leader(), "running");
@@ -182,16 +204,40 @@ impl Keeper {
 
     async fn ended(&mut self, id: String) {
         let Some(state) = self.machines.get(&id) else { return };
-        let reason = if matches!(state, State::Ending(_)) { "ended" } else { "died" };
+        let (reason, off) = match state {
+            State::Ending { off, .. } => ("ended", *off),
+            _ => ("died", false),
+        };
         if state.machine().is_none() {
             return;
         }
         self.release_volumes(&id).await;
+        if off {
+            return self.switched_off(id).await;
+        }
         tracing::info!(instance = id, reason, "gone");
         self.machines.insert(id.clone(), State::Ended { reason });
         self.publish();
         self.report(&id, "terminated").await;
         self.clean(id);
+    }
+
+    /// The machine is off, and its disk is kept. What it had set in its network is gone, as in any machine's memory.
+    async fn switched_off(&mut self, id: String) {
+        let mut world = World::clone(&self.world);
+        world.instances.retain(|instance| instance.id != id);
+        self.machines.insert(id.clone(), State::Off);
+        self.reconcile_network(&world).await;
+        tracing::info!(instance = id, "off");
+        self.publish();
+        // A reboot isn't told: EC2 goes on showing the instance as running.
+        if self.state_of(&id) == Some(InstanceState::Stopping) {
+            self.report(&id, "stopped").await;
+        }
+    }
+
+    fn state_of(&self, id: &str) -> Option<InstanceState> {
+        self.world.instances.iter().find(|instance| instance.id == id).map(|instance| instance.state)
     }
 
     /// Takes away what a machine left. Its disk may be large; nobody waits for that.
@@ -253,7 +299,7 @@ impl Keeper {
         let lingering: BTreeSet<String> = self
             .machines
             .iter()
-            .filter(|(_, state)| !matches!(state, State::Ended { .. } | State::Failed(_)))
+            .filter(|(_, state)| !matches!(state, State::Off | State::Ended { .. } | State::Failed(_)))
             .map(|(id, _)| id.clone())
             .collect();
         match self.network.apply(world, &lingering).await {
@@ -300,12 +346,17 @@ impl Keeper {
 
     fn reconcile_machines(&mut self, world: &World) {
         for instance in &world.instances {
-            if instance.state.is_alive() && !self.machines.contains_key(&instance.id) {
+            let off = matches!(self.machines.get(&instance.id), None | Some(State::Off));
+            if instance.state.is_alive() && off {
                 self.launch(world, instance);
             }
+            self.switch_off(instance);
         }
         let wanted: BTreeSet<&String> =
             world.instances.iter().filter(|instance| instance.state.is_alive()).map(|i| &i.id).collect();
+        let is_off =
+            |instance: &&Instance| matches!(instance.state, InstanceState::Stopping | InstanceState::Stopped);
+        let off: BTreeSet<&String> = world.instances.iter().filter(is_off).map(|i| &i.id).collect();
         let known: BTreeSet<&String> = world.instances.iter().map(|instance| &instance.id).collect();
         for (id, state) in &mut self.machines {
             if wanted.contains(id) {
@@ -315,9 +366,13 @@ impl Keeper {
                 State::Launching { doomed } => *doomed = true,
                 State::Running(machine) => {
                     machine.kill();
-                    *state = State::Ending(machine.clone());
+                    *state = State::Ending { machine: machine.clone(), off: false };
                 }
-                State::Ending(_) | State::Ended { .. } | State::Failed(_) => {}
+                State::Off if !off.contains(id) => {
+                    let _ = self.events.send(Event::Discarded(id.clone()));
+                }
+                State::Ending { off: end, .. } => *end &= off.contains(id),
+                State::Off | State::Ended { .. } | State::Failed(_) => {}
             }
         }
         let forgotten: Vec<String> = self
@@ -330,6 +385,19 @@ impl Keeper {
             .collect();
         for id in forgotten {
             self.machines.remove(&id);
+            self.reboots.remove(&id);
+        }
+    }
+
+    /// Kills the machine of an instance that is to be stopped, or to be rebooted. It is launched again when the
+    /// instance should have a machine and has none.
+    fn switch_off(&mut self, instance: &Instance) {
+        let Some(State::Running(machine)) = self.machines.get(&instance.id) else { return };
+        let reboot = self.reboots.get(&instance.id).is_some_and(|known| *known < instance.reboots);
+        if instance.state == InstanceState::Stopping || (reboot && instance.state.is_alive()) {
+            machine.kill();
+            let machine = machine.clone();
+            self.machines.insert(instance.id.clone(), State::Ending { machine, off: true });
         }
     }
 
@@ -341,6 +409,7 @@ impl Keeper {
             self.machines.insert(instance.id.clone(), State::Launching { doomed: false });
             return;
         };
+        self.reboots.insert(instance.id.clone(), instance.reboots);
         let image = self.images.get(&instance.image).cloned();
         let (setup, instance, events) = (self.setup.clone(), instance.clone(), self.events.clone());
         let resolver = firewall::resolver(vpc.cidr);

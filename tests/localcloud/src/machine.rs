@@ -110,7 +110,8 @@ impl Setup {
         }
     }
 
-    /// Boots an instance whose network namespace is there. Returns when its first process runs and sees what an
+    /// Boots an instance whose network namespace is there: from its own disk where it has run before, else from the
+    /// image. Returns when its first process runs and sees what an
     /// instance's kernel would show.
     pub async fn launch(
         &self,
@@ -125,12 +126,16 @@ impl Setup {
         let overlay = overlay_options(layers.len());
         let (at, store) = (directory.clone(), image.containerd_store());
         let resolver = resolver_configuration(instance, resolver);
-        let made = tokio::task::spawn_blocking(move || make_directory(&at, &layers, store, &resolver)).await;
-        made.map_err(std::io::Error::other).and_then(|result| result).map_err(unusable)?;
         let name = format!("{}-{id}", self.cloud);
+        let before = name.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            Cgroup::with_prefix(&before)?.remove()?;
+            make_directory(&at, &layers, store, &resolver)
+        });
+        made.await.map_err(std::io::Error::other).and_then(|result| result).map_err(unusable)?;
         let cgroup =
             Cgroup::create(&name).map_err(|source| Error::Cgroup { instance: id.clone(), source })?;
-        let notices = notices(&name).map_err(unusable)?;
+        let notices = free_notices(&name).await.map_err(unusable)?;
         let mut line = supervisor(&directory, overlay, &cgroup);
         line.extend(container(&directory, &name, &instance.host_name()));
         let environment = [
@@ -268,13 +273,16 @@ fn resolver_configuration(instance: &Instance, resolver: Ipv4Addr) -> String {
     format!("nameserver {resolver}\nsearch {}\n", instance.domain())
 }
 
-/// Makes the directory that the machine runs in.
+/// Makes the directory that the machine runs in; one that was switched off has it.
 fn make_directory(
     directory: &Path,
     layers: &[PathBuf],
     store: Option<PathBuf>,
     resolver: &str,
 ) -> std::io::Result<()> {
+    if directory.join("containerd").exists() {
+        return Ok(());
+    }
     for part in ["layers", "upper/etc", "work", "root", "kubelet"] {
         fs::create_dir_all(directory.join(part))?;
     }
@@ -296,6 +304,19 @@ fn notices(name: &str) -> std::io::Result<UnixDatagram> {
     let socket = std::os::unix::net::UnixDatagram::bind_addr(&address)?;
     socket.set_nonblocking(true)?;
     UnixDatagram::from_std(socket)
+}
+
+/// The same for a machine whose predecessor has just ended, and whose socket is just being closed.
+async fn free_notices(name: &str) -> std::io::Result<UnixDatagram> {
+    for _ in 0..20 {
+        match notices(name) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            result => return result,
+        }
+    }
+    notices(name)
 }
 
 /// Waits for the notice that the container's first process exists, and finds that process.

@@ -158,6 +158,9 @@ pub struct Instance {
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// How often it was asked to reboot.
+    #[serde(default)]
+    pub reboots: u64,
     /// When it was launched, RFC 3339.
     #[serde(default)]
     pub launch_time: Option<String>,
@@ -175,7 +178,7 @@ pub enum InstanceState {
     Pending,
     /// Reported running.
     Running,
-    /// To be stopped; the region stops none yet, and a machine that ends is a terminated one.
+    /// To be stopped: its machine ends, its disk is kept.
     Stopping,
     /// Stopped.
     Stopped,

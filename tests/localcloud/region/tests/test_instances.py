@@ -1,6 +1,7 @@
 """Instances as AWS runs and ends them."""
 
 import base64
+import time
 from typing import Any
 
 import pytest
@@ -169,10 +170,25 @@ def test_a_stopped_instance_keeps_its_addresses_but_the_automatic_one(network: A
     assert (stopped["State"]["Name"], stopped["PrivateIpAddress"]) == ("stopped", before["PrivateIpAddress"])
     assert "PublicIpAddress" not in stopped
     ec2.modify_instance_attribute(**change)
+    time.sleep(1.1)
     ec2.start_instances(InstanceIds=[instance])
     after = network.describe(instance)
+    assert after["LaunchTime"] > before["LaunchTime"]
     assert after["State"]["Name"] == "running" and after["PublicIpAddress"] != before["PublicIpAddress"]
     (seen,) = network.cloud.control("GET", "/world")["instances"]
     assert base64.b64decode(seen["userData"]) == b"hello"
     ec2.terminate_instances(InstanceIds=[instance])
     assert code_of(ec2.start_instances, InstanceIds=[instance]) == "IncorrectInstanceState"
+
+
+def test_a_reboot_is_told_to_the_machines_and_to_nobody_else(network: Any, ec2: Any) -> None:
+    """API_RebootInstances: the instance goes on running, with all that it has."""
+    instance = network.run()
+    before = network.describe(instance)
+    ec2.reboot_instances(InstanceIds=[instance])
+    ec2.reboot_instances(InstanceIds=[instance])
+    assert network.describe(instance) == before
+    (seen,) = network.cloud.control("GET", "/world")["instances"]
+    assert seen["reboots"] == 2
+    ec2.stop_instances(InstanceIds=[instance])
+    assert code_of(ec2.reboot_instances, InstanceIds=[instance]) == "IncorrectState"

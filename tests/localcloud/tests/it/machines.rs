@@ -168,6 +168,48 @@ mod with_local_cloud {
         assert_eq!(traces(directory.path()), Vec::<String>::new());
     }
 
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the local cloud"]
+    async fn an_instance_that_is_stopped_or_rebooted_keeps_its_disk_and_its_volume_and_nothing_else() {
+        let (directory, region) = (directory(), Region::serve(pending(&[FIRST])).await);
+        let cloud = start(&region, directory.path()).await;
+        region.instance(FIRST, InstanceState::Running).await;
+        let volume = "vol-0123456789abcdef0";
+        region.attach(volume, FIRST);
+        region.attachment(volume, Some(AttachmentState::Attached)).await;
+        let remember = "mkfs.ext4 -q /dev/nvme1n1; echo kept >/root/kept; echo lost >/run/lost; \
+                        ip address add 172.20.32.99/32 dev ens5; sync";
+        inside(&cloud, FIRST, remember);
+        let check = "cat /root/kept; test ! -e /run/lost; test -z \"$(ip -o address show to 172.20.32.99)\"; \
+                     blkid -o value -s TYPE /dev/nvme1n1";
+
+        let leader = |status: &localcloud::status::Status| status.instances[0].pid;
+        let before = leader(&cloud.status().borrow());
+        region.change(|world| world.instances[0].reboots += 1);
+        let mut status = cloud.status();
+        let rebooted = status.wait_for(|now| leader(now).is_some() && leader(now) != before);
+        tokio::time::timeout(Duration::from_mins(1), rebooted).await.unwrap().unwrap();
+        region.attachment(volume, Some(AttachmentState::Attached)).await;
+        let volume_is_back = "timeout 30 sh -c 'until test -b /dev/nvme1n1; do sleep 0.1; done'";
+        inside(&cloud, FIRST, volume_is_back);
+        assert_eq!(inside(&cloud, FIRST, check), "kept\next4\n");
+
+        region.change(|world| world.instances[0].state = InstanceState::Stopping);
+        region.instance(FIRST, InstanceState::Stopped).await;
+        assert!(cloud.instance_command(FIRST, "true").is_err(), "it is off");
+        region.change(|world| world.instances[0].state = InstanceState::Pending);
+        region.instance(FIRST, InstanceState::Running).await;
+        inside(&cloud, FIRST, volume_is_back);
+        assert_eq!(inside(&cloud, FIRST, check), "kept\next4\n");
+
+        region.change(|world| world.instances[0].state = InstanceState::Stopping);
+        region.instance(FIRST, InstanceState::Stopped).await;
+        region.change(|world| world.instances[0].state = InstanceState::ShuttingDown);
+        region.instance(FIRST, InstanceState::Terminated).await;
+        cloud.stop().await.unwrap();
+        assert_eq!(traces(directory.path()), Vec::<String>::new());
+    }
+
     fn detach(region: &Region, volume: &str) {
         region.change(|world| {
             let volume = world.volumes.iter_mut().find(|known| known.id == volume).unwrap();
