@@ -141,6 +141,9 @@ pub struct ControlPlaneConfig {
     pub former_instance_groups: BTreeMap<String, Role>,
     /// Add-ons to apply, in this order.
     pub addons: Vec<AddonRef>,
+    /// For how many seconds kubelets' certificates are issued; a week when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_seconds: Option<u64>,
 }
 
 /// One member of an etcd cluster and the cluster around it.

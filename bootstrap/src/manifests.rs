@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
@@ -39,9 +40,6 @@ const TEMPLATES: [(&str, &str); 6] = [
 
 /// The network plug-in's configuration, a template of its own kind: JSON.
 const CNI: (&str, &str) = ("cni", include_str!("../../manifests/node/cni.conflist"));
-
-/// What nodes may do, applied before any add-on.
-pub const RBAC: &str = include_str!("../../manifests/control-plane/rbac.yaml");
 
 /// The API server's configuration files: name and contents.
 const API_SERVER_FILES: [(&str, &str); 3] = [
@@ -166,6 +164,10 @@ pub fn ensure_proxy(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Res
     ensure_static_pod(host, "kube-proxy", &pod)
 }
 
+/// How long a kubelet's certificate holds. It renews it after some two thirds of that; a node that can't for longer joins
+/// anew.
+const CERTIFICATE: Duration = Duration::from_hours(7 * 24);
+
 /// The pods that start once the API answers.
 const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 
@@ -231,6 +233,7 @@ fn controller_pod(
         "pod_cidr": config.network.pod_cidr,
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),
+        "signing_duration": format!("{}s", control_plane.certificate_seconds.unwrap_or(CERTIFICATE.as_secs())),
         // A lone master has nobody to elect against, and would only wait out its predecessor's lease.
         "leader_elect": if control_plane.masters > 1 { "true" } else { "false" },
     });
@@ -253,18 +256,18 @@ fn image<'a>(
     images.get(name).map(String::as_str).ok_or(ManifestError::NoImage(name))
 }
 
-/// How a kubeconfig proves who it is.
+/// Where a node finds the API.
+pub fn server(config: &NodeConfig) -> String {
+    format!("https://{}:{}", config.api.private_address, config.api.port)
+}
+
+/// How a kubeconfig proves who it is: a certificate and its key, by path. Clients read them again when they change.
 #[derive(Clone, Debug)]
-pub enum Credentials<'a> {
-    /// A certificate and its key, by path: clients read them again when they change.
-    Certificate {
-        /// The certificate's path.
-        certificate: &'a str,
-        /// The key's path.
-        key: &'a str,
-    },
-    /// A bearer token.
-    Token(&'a str),
+pub struct Credentials<'a> {
+    /// The certificate's path.
+    pub certificate: &'a str,
+    /// The key's path.
+    pub key: &'a str,
 }
 
 /// Renders a kubeconfig.
@@ -275,22 +278,14 @@ pub fn kubeconfig(
     user: &str,
     credentials: &Credentials<'_>,
 ) -> Result<String, ManifestError> {
-    let mut context = HashMap::from([
+    let context = HashMap::from([
         ("cluster", cluster),
         ("server", server),
         ("certificate_authority", authority),
         ("user", user),
-        ("token", ""),
+        ("client_certificate", credentials.certificate),
+        ("client_key", credentials.key),
     ]);
-    match credentials {
-        Credentials::Certificate { certificate, key } => {
-            context.insert("client_certificate", certificate);
-            context.insert("client_key", key);
-        }
-        Credentials::Token(token) => {
-            context.insert("token", token);
-        }
-    }
     render("kubeconfig", &context)
 }
 
@@ -314,18 +309,18 @@ mod tests {
     #[test]
     fn nothing_in_a_text_can_end_its_quotes() {
         let server = "https://x\"\n  insecure-skip-tls-verify: true #";
-        let text = kubeconfig("demo", server, "/ca.crt", "u", &Credentials::Token("t")).unwrap();
+        let text = kubeconfig("demo", server, "/ca.crt", "u", &PAIR).unwrap();
         assert!(text.lines().all(|line| !line.trim_start().starts_with("insecure")), "{text}");
         assert!(text.contains(r#"server: "https://x\"\n  insecure-skip-tls-verify: true #""#), "{text}");
     }
 
+    const PAIR: Credentials<'_> = Credentials { certificate: "/c", key: "/k" };
+
     #[test]
-    fn a_token_and_a_certificate_exclude_each_other() {
-        let token = kubeconfig("demo", "s", "/ca", "u", &Credentials::Token("abcdef.0123")).unwrap();
-        assert!(token.contains("token: \"abcdef.0123\"") && !token.contains("client-certificate"));
-        let pair = Credentials::Certificate { certificate: "/c", key: "/k" };
-        let certificate = kubeconfig("demo", "s", "/ca", "u", &pair).unwrap();
-        assert!(certificate.contains("client-certificate: \"/c\"") && !certificate.contains("token"));
+    fn a_kubeconfig_names_files_and_holds_no_secret() {
+        let text = kubeconfig("demo", "s", "/ca", "u", &PAIR).unwrap();
+        assert!(text.contains("client-certificate: \"/c\"") && text.contains("client-key: \"/k\""), "{text}");
+        assert!(!text.contains("token"), "{text}");
     }
 
     #[test]

@@ -129,6 +129,7 @@ fn control_plane(
         default_taint: group.default_taint,
         former_instance_groups: BTreeMap::new(),
         addons: addons.to_vec(),
+        certificate_seconds: cluster.certificate_seconds,
     })
 }
 

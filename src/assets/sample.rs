@@ -42,6 +42,7 @@ pub(crate) fn cluster() -> Cluster {
                 volume: volume(),
             }],
         }],
+        certificate_seconds: None,
         plugin: NetworkPlugin::Flannel,
         cloud_labels: [].into(),
         instance_groups: vec![

@@ -39,6 +39,9 @@ pub struct Cluster {
     pub nodes_may: Permissions,
     /// The etcd clusters; this release has exactly one, `main`.
     pub etcd: Vec<EtcdCluster>,
+    /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_seconds: Option<u64>,
     /// The network plug-in.
     pub plugin: NetworkPlugin,
     /// Tags for every resource besides windlass's own.

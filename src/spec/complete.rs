@@ -84,6 +84,11 @@ fn convert(
         masters_may: permissions(spec, &["control-plane", "master"])?,
         nodes_may: permissions(spec, &["node"])?,
         etcd: spec.etcd_clusters.as_ref()?.iter().map(etcd_cluster).collect::<Option<_>>()?,
+        certificate_seconds: spec
+            .kube_controller_manager
+            .as_ref()
+            .and_then(|manager| manager.experimental_cluster_signing_duration.as_ref())
+            .and_then(|duration| super::check::seconds(&duration.0)),
         plugin: plugin(spec.networking.as_ref()?)?,
         cloud_labels: spec.cloud_labels.clone().unwrap_or_default(),
         instance_groups,

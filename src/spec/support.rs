@@ -64,6 +64,7 @@ const CLUSTER: &[(&str, Support)] = &[
     ("spec.isolateMasters", Fixed(&["false"])),
     ("spec.karpenter.enabled", Fixed(&["false"])),
     ("spec.keyStore", Kept),
+    ("spec.kubeControllerManager.experimentalClusterSigningDuration", Honoured),
     ("spec.kubeDNS.provider", Fixed(&["\"CoreDNS\""])),
     ("spec.kubelet.anonymousAuth", Fixed(&["false"])),
     ("spec.kubelet.authenticationTokenWebhook", Fixed(&["true"])),

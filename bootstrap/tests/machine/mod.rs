@@ -314,6 +314,7 @@ pub(crate) fn master_config() -> NodeConfig {
             default_taint: true,
             former_instance_groups: BTreeMap::new(),
             addons: vec![],
+            certificate_seconds: None,
         }),
         ..node_config()
     }

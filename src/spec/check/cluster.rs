@@ -13,6 +13,7 @@ pub(super) fn check(cluster: &Cluster, groups: &[InstanceGroup], report: &mut Re
     kubernetes_version(cluster, report);
     cloud_labels(cluster.spec.cloud_labels.as_ref(), report);
     super::instance_group::max_pods(cluster.spec.kubelet.as_ref(), report);
+    certificate_life(cluster, report);
     group_names(groups, report);
     // Without nodes, masters run the pods.
     if !groups.iter().any(|group| group.spec.role == Some(InstanceGroupRole::Master)) {
@@ -53,6 +54,25 @@ fn kubernetes_version(cluster: &Cluster, report: &mut Report<'_>) {
         let (first, last) = (KUBERNETES_MINORS.start(), KUBERNETES_MINORS.end());
         let message = format!("Kubernetes {version} is not supported");
         report.push(Problem::at(PATH, message).hint(format!("windlass runs 1.{first} to 1.{last}")));
+    }
+}
+
+/// The shortest life of a kubelet's certificate that leaves it the time to renew it.
+const SHORTEST_CERTIFICATE: u64 = 60;
+
+fn certificate_life(cluster: &Cluster, report: &mut Report<'_>) {
+    const PATH: &str = "spec.kubeControllerManager.experimentalClusterSigningDuration";
+    let manager = cluster.spec.kube_controller_manager.as_ref();
+    let Some(duration) = manager.and_then(|manager| manager.experimental_cluster_signing_duration.as_ref())
+    else {
+        return;
+    };
+    let text = &duration.0;
+    let hint = "write a duration such as `168h`; a kubelet renews its certificate itself, unless it can't for that long";
+    match text::seconds(text) {
+        Some(seconds) if seconds >= SHORTEST_CERTIFICATE => {}
+        Some(_) => report.push(Problem::at(PATH, format!("`{text}` is less than a minute")).hint(hint)),
+        None => report.push(Problem::at(PATH, format!("`{text}` is not a duration")).hint(hint)),
     }
 }
 

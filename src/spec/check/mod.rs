@@ -16,7 +16,7 @@ mod text;
 pub(super) use access::{access, public_key};
 pub(super) use instance_group::{GROUP_LABEL, MOST_INSTANCES};
 pub(super) use policies::statements;
-pub(super) use text::{dns_label, dns_name, net};
+pub(super) use text::{dns_label, dns_name, net, seconds};
 
 pub use change::check_change;
 

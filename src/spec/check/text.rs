@@ -42,6 +42,13 @@ pub(in crate::spec) fn net(text: &str) -> Result<IpNet, Problem> {
     Ok(range)
 }
 
+/// The whole seconds of a duration as Go writes it, such as `168h` or `1h30m`; `None` if it isn't one.
+pub(in crate::spec) fn seconds(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte));
+    let duration: jiff::SignedDuration = text.parse().ok().filter(|_| plain)?;
+    u64::try_from(duration.as_secs()).ok()
+}
+
 /// An IPv4 address.
 pub(in crate::spec) fn ipv4_address(text: &str) -> Result<Ipv4Addr, Problem> {
     text.parse().map_err(|_| refuse(format!("`{text}` is not an IPv4 address")))

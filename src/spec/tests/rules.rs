@@ -67,6 +67,16 @@ fn of_clusters() -> Vec<Broken> {
             json!({"kubeControllerManager": {"clusterCIDR": "10.0.0.0/8"}}),
             "spec.kubeControllerManager",
         ),
+        (
+            "a certificate that nobody can renew in time",
+            json!({"kubeControllerManager": {"experimentalClusterSigningDuration": "30s"}}),
+            "spec.kubeControllerManager.experimentalClusterSigningDuration",
+        ),
+        (
+            "a duration that is none",
+            json!({"kubeControllerManager": {"experimentalClusterSigningDuration": "a week"}}),
+            "spec.kubeControllerManager.experimentalClusterSigningDuration",
+        ),
         ("DNS outside", json!({"kubeDNS": {"serverIP": "10.0.0.10"}}), "spec.kubeDNS.serverIP"),
         ("egress that is none", subnet(json!({"egress": "somewhere"})), "spec.subnets[0].egress"),
         (
