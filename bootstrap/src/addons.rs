@@ -1,5 +1,5 @@
-//! Applies what the cluster runs besides the control plane: first what nodes may do, then the add-ons, in the order
-//! that the configuration gives, by server-side apply.
+//! Applies what the cluster runs besides the control plane: the add-ons, in the order that the configuration gives, by
+//! server-side apply.
 //!
 //! `kubectl`, which the image holds, does the applying: it knows the order of kinds, waits for definitions, and its
 //! field ownership is what users expect.
@@ -13,7 +13,6 @@ use crate::config::{AddonRef, NodeConfig};
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::keys;
-use crate::manifests;
 use crate::retry::{Class, Classed};
 use crate::root;
 use crate::state::{StateError, StateStore};
@@ -47,7 +46,7 @@ impl Classed for AddonError {
     }
 }
 
-/// Applies what lets nodes join and the add-ons, all in one go. Returns whether there was anything new among them since
+/// Applies the add-ons, all in one go. Returns whether there was anything new among them since
 /// the machine booted; they are applied all the same.
 pub async fn ensure(
     host: &Host,
@@ -56,9 +55,7 @@ pub async fn ensure(
     addons: &[AddonRef],
 ) -> Result<bool, AddonError> {
     let folder = host.path(root::RUN).join("addons");
-    let rbac = folder.join("00-rbac.yaml");
-    let mut changed = file::ensure(&rbac, manifests::RBAC, file::PRIVATE).map_err(AddonError::File)?;
-    let mut files = vec![rbac];
+    let (mut changed, mut files) = (false, Vec::new());
     for (index, addon) in addons.iter().enumerate() {
         let key = keys::addon(&config.cluster, &addon.name, &addon.sha256);
         let bytes = store.require_digest(&key, &addon.sha256).await;
@@ -67,7 +64,9 @@ pub async fn ensure(
         changed |= file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
         files.push(path);
     }
-    apply(host, &files).await.map_err(AddonError::Apply)?;
+    if !files.is_empty() {
+        apply(host, &files).await.map_err(AddonError::Apply)?;
+    }
     Ok(changed)
 }
 
@@ -97,7 +96,7 @@ mod tests {
     use crate::state::sha256;
 
     #[tokio::test]
-    async fn add_ons_are_applied_in_their_order_after_what_nodes_may_do() {
+    async fn add_ons_are_applied_in_their_order() {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::folder(folder.path().join("machine"));
         let store = StateStore::Folder(folder.path().join("state"));
@@ -117,8 +116,8 @@ mod tests {
             .filter_map(|word| word.rsplit_once("addons/"))
             .map(|word| word.1)
             .collect();
-        assert_eq!(files[..3], ["00-rbac.yaml", "01-flannel.yaml", "02-coredns.yaml"]);
-        assert_eq!(files[..3], files[3..], "applied again, whether it is new or not");
+        assert_eq!(files[..2], ["01-flannel.yaml", "02-coredns.yaml"]);
+        assert_eq!(files[..2], files[2..], "applied again, whether it is new or not");
 
         addons[0].sha256 = addons[1].sha256.clone();
         let error = ensure(&host, &store, &config, &addons).await.unwrap_err();

@@ -5,15 +5,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 
 use crate::host::Host;
+use crate::keyset::Secret;
 use crate::kubelet;
 use crate::retry::{Class, Classed};
 
 /// The administrator's kubeconfig on a master, on tmpfs.
 pub const ADMIN_KUBECONFIG: &str = "/srv/kubernetes/admin/kubeconfig";
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(3);
+/// How long the API may be silent where a request, or a watch that is not for ever, waits for it.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long a Node is watched before the report tells anew what is missing.
+const WATCH: Duration = Duration::from_secs(5);
 
 /// What can go wrong with the API.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +45,9 @@ pub enum ApiError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// Making a client for a token.
+    #[error("no client can be made for {0}")]
+    Token(String, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// The API doesn't answer yet.
     #[error("the Kubernetes API does not answer yet")]
     NoAnswer(#[source] Box<kube::Error>),
@@ -45,6 +57,9 @@ pub enum ApiError {
     /// A request failed.
     #[error("the Kubernetes API did not {0}")]
     Request(String, #[source] Box<kube::Error>),
+    /// The watch broke off.
+    #[error("the node {0} can't be watched")]
+    Watch(String, #[source] Box<kube::runtime::wait::Error>),
     /// This instance's Node isn't there, or isn't Ready.
     #[error("{0}")]
     NodeNotReady(String),
@@ -61,8 +76,17 @@ impl Classed for ApiError {
     fn class(&self) -> Class {
         match self {
             Self::NoAnswer(_) | Self::NotReady(_) | Self::NodeNotReady(_) => Class::Waiting,
-            Self::Kubeconfig { .. } | Self::Client { .. } | Self::Request(..) => Class::Passing,
+            Self::Kubeconfig { .. }
+            | Self::Client { .. }
+            | Self::Token(..)
+            | Self::Request(..)
+            | Self::Watch(..) => Class::Passing,
         }
+    }
+
+    fn again(&self) -> Option<Duration> {
+        // The Node is watched, not looked at now and then.
+        matches!(self, Self::NodeNotReady(_)).then_some(Duration::ZERO)
     }
 }
 
@@ -76,13 +100,28 @@ pub async fn connect_as_kubelet(host: &Host) -> Result<Client, ApiError> {
     connect(host, kubelet::NODE_KUBECONFIG).await
 }
 
+/// Connects with a bearer token to a server, a URL, trusting these authorities (PEM). The token stays in memory.
+pub fn connect_with_token(server: &str, authorities: &str, token: &Secret) -> Result<Client, ApiError> {
+    let failed = |source| ApiError::Token(server.to_owned(), source);
+    let url = server.parse::<http::Uri>().map_err(|error| failed(error.into()))?;
+    let roots: Result<Vec<Vec<u8>>, _> = x509_parser::pem::Pem::iter_from_buffer(authorities.as_bytes())
+        .map(|block| block.map(|block| block.contents))
+        .collect();
+    let mut config = kube::Config::new(url);
+    config.root_cert = Some(roots.map_err(|error| failed(error.into()))?);
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(ANSWER);
+    config.auth_info = AuthInfo { token: Some(token.expose().to_owned().into()), ..AuthInfo::default() };
+    Client::try_from(config).map_err(|error| failed(error.into()))
+}
+
 async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError> {
     let broken = |source| ApiError::Kubeconfig { path, source: Box::new(source) };
     let kubeconfig = Kubeconfig::read_from(host.path(Path::new(path))).map_err(broken)?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(broken)?;
-    config.connect_timeout = Some(Duration::from_secs(3));
+    config.connect_timeout = Some(CONNECT);
     Client::try_from(config).map_err(|source| ApiError::Client { path, source: Box::new(source) })
 }
 
@@ -105,19 +144,46 @@ fn failing_checks(message: &str) -> String {
     if names.is_empty() { message.trim().to_owned() } else { names.join(", ") }
 }
 
-/// Whether this instance's Node is Ready; else why not.
-pub async fn check_node_ready(client: &Client, name: &str) -> Result<(), ApiError> {
-    let node = Api::<Node>::all(client.clone()).get_opt(name).await;
-    let node = node.map_err(|source| ApiError::request(format!("show the node {name}"), source))?;
-    let Some(node) = node else {
-        return Err(ApiError::NodeNotReady(format!("the kubelet has not registered the node {name} yet")));
-    };
-    match ready_condition(&node) {
-        Some((true, _)) => Ok(()),
-        Some((false, reason)) => {
-            Err(ApiError::NodeNotReady(format!("the node {name} is not Ready: {reason}")))
+/// Waits for this instance's Node.
+pub struct NodeWatch {
+    nodes: Api<Node>,
+    name: String,
+    told: bool,
+}
+
+impl NodeWatch {
+    /// The Node of this name.
+    pub fn new(client: &Client, name: &str) -> Self {
+        Self { nodes: Api::all(client.clone()), name: name.to_owned(), told: false }
+    }
+
+    /// Whether it is Ready; else why not. The first time that is told at once, later the Node is watched for a while.
+    pub async fn ready(&mut self) -> Result<(), ApiError> {
+        let name = &self.name;
+        let failed = |source| ApiError::request(format!("show the node {name}"), source);
+        if std::mem::replace(&mut self.told, true) {
+            let ready = await_condition(self.nodes.clone(), name, |node: Option<&Node>| {
+                node.and_then(ready_condition).is_some_and(|(ready, _)| ready)
+            });
+            if let Ok(Err(error)) = tokio::time::timeout(WATCH, ready).await {
+                return Err(ApiError::Watch(name.clone(), Box::new(error)));
+            }
         }
-        None => Err(ApiError::NodeNotReady(format!("the node {name} has not said whether it is Ready yet"))),
+        let node = self.nodes.get_opt(name).await.map_err(failed)?;
+        let Some(node) = node else {
+            return Err(ApiError::NodeNotReady(format!(
+                "the kubelet has not registered the node {name} yet"
+            )));
+        };
+        match ready_condition(&node) {
+            Some((true, _)) => Ok(()),
+            Some((false, reason)) => {
+                Err(ApiError::NodeNotReady(format!("the node {name} is not Ready: {reason}")))
+            }
+            None => {
+                Err(ApiError::NodeNotReady(format!("the node {name} has not said whether it is Ready yet")))
+            }
+        }
     }
 }
 

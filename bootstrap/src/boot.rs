@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::api::NodeWatch;
 use crate::certificates::{self, Addresses};
 use crate::config::{BootConfig, ControlPlaneConfig, NodeConfig};
 use crate::ec2::Ec2;
 use crate::etcd::InitialClusterState;
 use crate::host::Host;
 use crate::instance::{self, Identity};
+use crate::join::Joining;
 use crate::keep::Tasks;
 use crate::reporter::Reporter;
 use crate::secrets::Secrets;
@@ -18,39 +20,39 @@ use crate::state::StateStore;
 use crate::step::{Done, Step, StepError};
 use crate::volume::VolumeStep;
 use crate::{
-    addons, address, api, bootstrap_token, cni, etcd, filesystem, image, join, kernel, kubelet, manifests,
-    proxy, registry_credentials, secrets,
+    addons, address, api, bootstrap_token, cni, etcd, filesystem, image, kernel, kubelet, manifests, proxy,
+    rbac, registry_credentials, secrets,
 };
 
-const IDENTITY: Step = Step::new("ensure_identity", Duration::from_mins(2));
-const CONFIGURATION: Step = Step::new("ensure_configuration", Duration::from_mins(5));
+const IDENTITY: Step = Step::new("ensure_identity", Duration::from_mins(2)).outside();
+const CONFIGURATION: Step = Step::new("ensure_configuration", Duration::from_mins(5)).outside();
 const IMAGE: Step = Step::new("ensure_image", Duration::from_mins(1));
 const KERNEL: Step = Step::new("ensure_kernel", Duration::from_mins(1));
 const CONTAINERD: Step = Step::new("ensure_containerd", Duration::from_mins(2));
-const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", Duration::from_mins(2));
-const SECRETS: Step = Step::new("ensure_secrets", Duration::from_mins(5));
+const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", Duration::from_mins(2)).outside();
+const SECRETS: Step = Step::new("ensure_secrets", Duration::from_mins(5)).outside();
 /// A predecessor may take long to terminate.
-const VOLUME: Step = Step::new("ensure_volume", Duration::from_mins(30));
+const VOLUME: Step = Step::new("ensure_volume", Duration::from_mins(30)).outside();
 const FILESYSTEM: Step = Step::new("ensure_filesystem", Duration::from_mins(40));
-const PRIVATE_ADDRESS: Step = Step::new("ensure_private_address", Duration::from_mins(2));
-const ELASTIC_IP: Step = Step::new("ensure_elastic_ip", Duration::from_mins(2));
+const PRIVATE_ADDRESS: Step = Step::new("ensure_private_address", Duration::from_mins(2)).outside();
+const ELASTIC_IP: Step = Step::new("ensure_elastic_ip", Duration::from_mins(2)).outside();
 const CERTIFICATES: Step = Step::new("ensure_certificates", Duration::from_mins(1));
-const ETCD: Step = Step::new("ensure_etcd_start", Duration::from_mins(5));
+const ETCD: Step = Step::new("ensure_etcd_start", Duration::from_mins(5)).outside();
 const STATIC_PODS: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
 const KUBELET: Step = Step::new("ensure_kubelet", Duration::from_mins(3));
-const REGISTRY_CREDENTIALS: Step = Step::new("ensure_registry_credentials", Duration::from_mins(5));
-const BOOTSTRAP_KUBECONFIG: Step = Step::new("ensure_bootstrap_kubeconfig", Duration::from_hours(1));
-const CERTIFICATE: Step =
-    Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).poll(Duration::from_millis(250));
+const REGISTRY_CREDENTIALS: Step = Step::new("ensure_registry_credentials", Duration::from_mins(5)).outside();
+/// A node may be there long before its master.
+const CERTIFICATE: Step = Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).outside();
 const PROXY: Step = Step::new("ensure_kube_proxy", Duration::from_mins(1));
-const API: Step = Step::new("ensure_api", Duration::from_mins(10)).poll(Duration::from_millis(250));
+const API: Step = Step::new("ensure_api", Duration::from_mins(10)).poll(Duration::from_millis(100)).outside();
 const CONTROLLERS: Step = Step::new("ensure_controllers", Duration::from_mins(1));
-const MARKER: Step = Step::new("ensure_etcd_marker", Duration::from_mins(5));
-const TOKEN: Step = Step::new("ensure_bootstrap_token", Duration::from_mins(5));
-const ADDONS: Step = Step::new("ensure_addons", Duration::from_mins(10));
+const RBAC: Step = Step::new("ensure_rbac", Duration::from_mins(5)).outside();
+const MARKER: Step = Step::new("ensure_etcd_marker", Duration::from_mins(5)).outside();
+const TOKEN: Step = Step::new("ensure_bootstrap_token", Duration::from_mins(5)).outside();
+const ADDONS: Step = Step::new("ensure_addons", Duration::from_mins(10)).outside();
 const NETWORK: Step =
-    Step::new("ensure_pod_network", Duration::from_mins(10)).poll(Duration::from_millis(200));
-const NODE: Step = Step::new("ensure_node_ready", Duration::from_mins(30)).poll(Duration::from_millis(500));
+    Step::new("ensure_pod_network", Duration::from_mins(10)).poll(Duration::from_millis(50)).outside();
+const NODE: Step = Step::new("ensure_node_ready", Duration::from_mins(30)).outside();
 
 /// What a boot works with.
 #[derive(Clone, Debug)]
@@ -117,20 +119,23 @@ impl Agent {
     ///
     /// Returns what goes on afterwards; it ends when it is dropped.
     pub async fn boot(&self, instance: &Arc<Instance>) -> Result<Tasks, StepError> {
-        self.prepare(instance).await?;
+        // Before anything else: with another image than the configuration is made for, nothing is touched.
+        IMAGE
+            .run(&self.reporter, async || image::check(&self.host, &instance.config).map(Done::unchanged))
+            .await?;
         match &instance.config.control_plane {
             Some(control_plane) => self.boot_master(instance, control_plane).await,
             None => self.boot_node(instance).await,
         }
     }
 
-    /// What masters and nodes have in common, before anything that needs the cluster.
+    /// What masters and nodes have in common, and nothing else waits for but the kubelet.
     async fn prepare(&self, instance: &Instance) -> Result<(), StepError> {
         let (host, report, config) = (&self.host, &self.reporter, &instance.config);
-        IMAGE.run(report, async || image::check(host, config).map(Done::unchanged)).await?;
         KERNEL.run(report, async || kernel::ensure(host).await.map(Done::changed_if)).await?;
         // It comes up while other things are waited for.
         CONTAINERD.run(report, async || kubelet::start_containerd(host).await.map(Done::unchanged)).await?;
+        kubelet::read_ahead(host).await;
         if config.disable_source_dest_check {
             let (ec2, identity) = (&instance.ec2, &instance.identity);
             self.on_machine(SOURCE_DEST_CHECK, async || {
@@ -148,8 +153,11 @@ impl Agent {
     ) -> Result<Tasks, StepError> {
         let (host, report, config) = (&self.host, &self.reporter, &instance.config);
         // The secrets are fetched while the volume is waited for.
-        let (secrets, volume) =
-            futures::try_join!(self.ensure_secrets(instance), self.ensure_volume(instance, control_plane))?;
+        let (secrets, volume, ()) = futures::try_join!(
+            self.ensure_secrets(instance),
+            self.ensure_volume(instance, control_plane),
+            self.prepare(instance)
+        )?;
         let addresses = self.ensure_addresses(instance, control_plane).await?;
         self.ensure_certificates(instance, control_plane, &secrets, addresses).await?;
         let etcd_state = self.ensure_etcd_start(instance, control_plane).await?;
@@ -185,8 +193,7 @@ impl Agent {
                 Ok::<_, api::ApiError>(Done::unchanged(client))
             })
             .await?;
-        let mut tasks = Tasks::default();
-        tasks.start_master(host, instance, control_plane);
+        // First what everything else takes longest for; then what nodes wait for.
         CONTROLLERS
             .run(report, async || {
                 manifests::ensure_controllers(host, config, control_plane).map(Done::changed_if)
@@ -197,19 +204,22 @@ impl Agent {
                 proxy::ensure_on_master(host, config, &instance.identity).map(Done::changed_if)
             })
             .await?;
+        let mut tasks = Tasks::default();
+        tasks.start_master(host, instance, control_plane);
+        let rbac = RBAC.run(report, async || rbac::ensure(&client).await.map(Done::unchanged));
+        let token = TOKEN.run(report, async || {
+            bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
+        });
         // The API answers from etcd, so etcd is initialised and healthy.
         let marker = MARKER.run(report, async || {
             etcd::ensure_marker(store, &config.cluster, &control_plane.etcd, volume)
                 .await
                 .map(Done::changed_if)
         });
-        let token = TOKEN.run(report, async || {
-            bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
-        });
         let addons = ADDONS.run(report, async || {
             addons::ensure(host, store, config, &control_plane.addons).await.map(Done::changed_if)
         });
-        futures::try_join!(marker, token, addons)?;
+        futures::try_join!(rbac, token, marker, addons)?;
         tasks.start_renewals(host, instance, addresses);
         tasks.start_additional_objects(host, report, instance);
         self.ensure_ready(instance, &client, &mut tasks).await?;
@@ -229,37 +239,39 @@ impl Agent {
             .await?;
         tasks.start_network(host, instance);
         tasks.start_registry_credentials(host, instance);
-        NODE.run(report, async || {
-            api::check_node_ready(client, &instance.identity.id).await.map(Done::unchanged)
-        })
-        .await
+        let mut node = NodeWatch::new(client, &instance.identity.id);
+        NODE.run(report, async || node.ready().await.map(Done::unchanged)).await
     }
 
     async fn boot_node(&self, instance: &Arc<Instance>) -> Result<Tasks, StepError> {
-        let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
-        self.ensure_registry_credentials(instance).await?;
-        BOOTSTRAP_KUBECONFIG
-            .run(report, async || {
-                join::ensure_bootstrap_kubeconfig(host, store, config).await.map(Done::changed_if)
-            })
-            .await?;
-        self.ensure_kubelet(instance).await?;
-        self.on_machine(CERTIFICATE, async || {
-            join::ensure_certificate(host, store, config).await.map(Done::unchanged)
-        })
-        .await?;
+        let (host, report, config) = (&self.host, &self.reporter, &instance.config);
         PROXY
             .run(report, async || {
                 proxy::ensure_on_node(host, config, &instance.identity).map(Done::changed_if)
             })
             .await?;
+        // What the kubelet needs before it starts; the certificate is what takes long.
+        futures::try_join!(
+            self.prepare(instance),
+            self.ensure_registry_credentials(instance),
+            self.ensure_certificate(instance)
+        )?;
+        self.ensure_kubelet(instance).await?;
         let mut tasks = Tasks::default();
         if host.is_machine() {
+            // From now on: this boot may be waiting for the API when the certificate expires.
+            tasks.start_membership(host, instance);
             let client =
                 API.run(report, async || api::connect_as_kubelet(host).await.map(Done::unchanged)).await?;
             self.ensure_ready(instance, &client, &mut tasks).await?;
         }
         Ok(tasks)
+    }
+
+    /// Joins the cluster, unless the kubelet has a certificate that holds, as after a reboot.
+    async fn ensure_certificate(&self, instance: &Instance) -> Result<(), StepError> {
+        let mut joining = Joining::new(&self.host, &instance.store, &instance.config, &instance.identity.id);
+        self.on_machine(CERTIFICATE, async || joining.ensure().await.map(Done::changed_if)).await.map(drop)
     }
 
     async fn ensure_secrets(&self, instance: &Instance) -> Result<Secrets, StepError> {

@@ -396,7 +396,7 @@ pub fn ip(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// The first block of a PEM file.
-fn der(pem: &[u8]) -> Option<Vec<u8>> {
+pub fn der(pem: &[u8]) -> Option<Vec<u8>> {
     x509_parser::pem::parse_x509_pem(pem).ok().map(|(_, pem)| pem.contents)
 }
 

@@ -23,6 +23,7 @@ use crate::config::ControlPlaneConfig;
 use crate::dns;
 use crate::host::Host;
 use crate::keys;
+use crate::membership::{self, Membership};
 use crate::node_groups::{self, NodeGroups, NodeGroupsError};
 use crate::nodes::{NodeKeeper, NodesError, Own};
 use crate::registry_credentials;
@@ -99,6 +100,11 @@ impl Tasks {
         self.0.spawn(renew_certificates(host.clone(), instance.clone(), addresses));
     }
 
+    /// A node's membership: the kubelet renews its certificate, unless it can't any more.
+    pub fn start_membership(&mut self, host: &Host, instance: &Arc<Instance>) {
+        self.0.spawn(keep_membership(host.clone(), instance.clone()));
+    }
+
     /// The credentials for image registries, which a user may change at any time.
     pub fn start_registry_credentials(&mut self, host: &Host, instance: &Arc<Instance>) {
         self.0.spawn(keep_registry_credentials(host.clone(), instance.clone()));
@@ -120,6 +126,23 @@ async fn settle<E: Error + 'static>(task: &str, result: Result<(), E>) {
     if let Err(error) = result {
         tracing::warn!(task, error = chain(&error), "begins again");
         tokio::time::sleep(AFTER_ERROR).await;
+    }
+}
+
+async fn keep_membership(host: Host, instance: Arc<Instance>) {
+    let mut membership = Membership::new(&host, &instance.store, &instance.config, &instance.identity.id);
+    loop {
+        tokio::time::sleep(membership::INTERVAL).await;
+        let mut told = None;
+        let kept = membership.ensure(|why| {
+            let why = chain(why);
+            if told.as_ref() != Some(&why) {
+                tracing::info!(why, "joining anew waits");
+                told = Some(why);
+            }
+        });
+        let kept = kept.await;
+        settle("membership", kept.map(drop)).await;
     }
 }
 

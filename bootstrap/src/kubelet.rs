@@ -1,8 +1,10 @@
 //! The kubelet: its configuration, its flags, and its service.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
+use rustix::fs::Advice;
 use serde_json::{Value, json};
 
 use crate::command::{Command, CommandError};
@@ -11,16 +13,14 @@ use crate::ecr;
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::manifests::CIPHER_SUITES;
+use crate::manifests::{self, CIPHER_SUITES, Credentials, ManifestError};
 use crate::nodes;
 use crate::retry::{Class, Classed};
 use crate::root;
 use crate::secrets::KUBERNETES_CA;
 
-/// The kubeconfig that a node's kubelet writes for itself once it has its first certificate. It holds no key.
+/// The kubeconfig of a node's kubelet. It names the file of the present certificate, and holds no key.
 pub const NODE_KUBECONFIG: &str = "/var/lib/kubelet/kubeconfig";
-/// The kubeconfig with which a node's kubelet asks for its first certificate.
-pub const BOOTSTRAP_KUBECONFIG: &str = "/srv/kubernetes/kubelet/bootstrap-kubeconfig";
 /// The master's kubelet has a certificate that the agent signed.
 pub const MASTER_KUBECONFIG: &str = "/srv/kubernetes/kubelet/kubeconfig";
 /// Where the kubelet keeps the certificates it rotates.
@@ -28,6 +28,9 @@ pub const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 /// A node's present client certificate and key.
 pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
+const PROGRAM: &str = "/usr/local/bin/kubelet";
+/// How many bytes are read ahead at a time.
+const READ_AHEAD: usize = 128 << 10;
 const CONFIGURATION: &str = "/etc/kubernetes/kubelet.json";
 const ENVIRONMENT: &str = "/run/windlass/kubelet.env";
 const SYSTEMD_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
@@ -50,6 +53,9 @@ pub enum KubeletError {
     /// The authorities that it trusts.
     #[error("the kubelet's authorities can't be written")]
     Authorities(#[source] crate::secrets::SecretsError),
+    /// A node's kubeconfig.
+    #[error("the kubelet's kubeconfig can't be rendered")]
+    Kubeconfig(#[source] ManifestError),
     /// A file.
     #[error("the kubelet's configuration can't be written")]
     File(#[source] FileError),
@@ -80,6 +86,11 @@ pub async fn ensure(host: &Host, config: &NodeConfig, identity: &Identity) -> Re
     Ok(changed)
 }
 
+/// Has the kubelet begin again, with another certificate. The pods go on running.
+pub async fn restart(host: &Host) -> Result<(), KubeletError> {
+    host.run(systemctl(["restart", "kubelet.service"])).await.map(drop).map_err(KubeletError::Start)
+}
+
 /// Whether the kubelet runs. In a folder that stands for a machine it never does.
 pub async fn is_active(host: &Host) -> Result<bool, KubeletError> {
     // 3 and 4 are systemd's codes for a unit that is down, or unknown.
@@ -91,6 +102,25 @@ pub async fn is_active(host: &Host) -> Result<bool, KubeletError> {
 /// Starts containerd, so that it comes up while the agent waits for other things.
 pub async fn start_containerd(host: &Host) -> Result<(), CommandError> {
     host.run(systemctl(["start", "--no-block", "containerd.service"])).await.map(drop)
+}
+
+/// Has the kubelet's program read into memory while the agent waits for other things: a new machine's disk is filled from
+/// its snapshot only as it is read (EBS User Guide, "Initialize Amazon EBS volumes"), which takes seconds.
+pub async fn read_ahead(host: &Host) {
+    let path = host.path(PROGRAM);
+    let read = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
+        let file = fs_err::File::open(path)?;
+        let length = file.metadata()?.len();
+        // The kernel takes no more than some pages at a time.
+        for offset in (0..length).step_by(READ_AHEAD) {
+            rustix::fs::fadvise(&file, offset, NonZeroU64::new(READ_AHEAD as u64), Advice::WillNeed)?;
+        }
+        Ok(())
+    });
+    // Without it the kubelet only starts later.
+    if let Ok(Err(error)) = read.await {
+        tracing::debug!(%error, "the kubelet's program is not read ahead");
+    }
 }
 
 fn systemctl<const N: usize>(arguments: [&str; N]) -> Command {
@@ -110,9 +140,21 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result
     let mut changed =
         file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)?;
     changed |= ecr::ensure(host, config)?;
+    if role(config) == Role::Node {
+        changed |= ensure_node_kubeconfig(host, config)?;
+    }
     changed |=
         file::ensure(&host.path(ENVIRONMENT), environment, file::PRIVATE).map_err(KubeletError::File)?;
     Ok(changed)
+}
+
+/// On a node the kubelet starts with the certificate that the agent has brought, and renews it itself.
+fn ensure_node_kubeconfig(host: &Host, config: &NodeConfig) -> Result<bool, KubeletError> {
+    let credentials = Credentials { certificate: CLIENT_CERTIFICATE, key: CLIENT_CERTIFICATE };
+    let server = manifests::server(config);
+    let text = manifests::kubeconfig(&config.cluster, &server, KUBERNETES_CA, "kubelet", &credentials)
+        .map_err(KubeletError::Kubeconfig)?;
+    file::ensure(&host.path(NODE_KUBECONFIG), text, file::PRIVATE).map_err(KubeletError::File)
 }
 
 fn role(config: &NodeConfig) -> Role {
@@ -188,10 +230,7 @@ fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
     ];
     match role(config) {
         Role::ControlPlane => arguments.push(format!("--kubeconfig={MASTER_KUBECONFIG}")),
-        Role::Node => {
-            arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}"));
-            arguments.push(format!("--bootstrap-kubeconfig={BOOTSTRAP_KUBECONFIG}"));
-        }
+        Role::Node => arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}")),
     }
     arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =

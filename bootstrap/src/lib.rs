@@ -7,13 +7,14 @@
 //!
 //! | modules | concern |
 //! |---|---|
-//! | [`config`], [`node_groups`], [`keyset`], [`keys`], [`tags`], [`auto_scaling`], [`report`], [`join`] | the contract with the CLI, which fills it in |
+//! | [`config`], [`node_groups`], [`keyset`], [`keys`], [`tags`], [`auto_scaling`], [`report`] | the contract with the CLI, which fills it in |
 //! | [`boot`], [`step`], [`retry`], [`reporter`], [`notify`] | steps, their limits and errors, who hears about them |
 //! | [`instance`], [`image`], [`kernel`] | who this is, and what it was built with |
 //! | [`volume`], [`filesystem`], [`address`] | what moves with a master |
 //! | [`secrets`], [`certificates`] | keys, which are on tmpfs only |
+//! | [`join`], [`client_certificate`] | how a node gets the certificate of its kubelet, the first and any later one |
 //! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
-//! | [`api`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
+//! | [`api`], [`rbac`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`membership`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
 //! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
 pub mod additional_objects;
@@ -26,6 +27,7 @@ pub mod aws;
 pub mod boot;
 pub mod bootstrap_token;
 pub mod certificates;
+pub mod client_certificate;
 pub mod cni;
 pub mod command;
 pub mod config;
@@ -46,10 +48,12 @@ pub mod keys;
 pub mod keyset;
 pub mod kubelet;
 pub mod manifests;
+pub mod membership;
 pub mod node_groups;
 pub mod nodes;
 pub mod notify;
 pub mod proxy;
+pub mod rbac;
 pub mod registry_credentials;
 pub mod report;
 pub mod reporter;
@@ -61,5 +65,7 @@ pub mod step;
 pub mod tags;
 pub mod volume;
 
+#[cfg(test)]
+mod fake_api;
 #[cfg(test)]
 mod testing;

@@ -44,13 +44,11 @@ pub fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -
 
 /// On a node it uses the kubelet's own certificate, which the kubelet rotates.
 pub fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
-    let server = format!("https://{}:{}", config.api.private_address, config.api.port);
+    let server = manifests::server(config);
     // The pod sees this folder, and not the one in which the kubelet's copy of it is.
     let authority = format!("{FOLDER}/ca.crt");
-    let credentials = Credentials::Certificate {
-        certificate: kubelet::CLIENT_CERTIFICATE,
-        key: kubelet::CLIENT_CERTIFICATE,
-    };
+    let credentials =
+        Credentials { certificate: kubelet::CLIENT_CERTIFICATE, key: kubelet::CLIENT_CERTIFICATE };
     let text = manifests::kubeconfig(&config.cluster, &server, &authority, "kubelet", &credentials)
         .map_err(ProxyError::Manifest)?;
     let kubeconfig = format!("{FOLDER}/kubeconfig");

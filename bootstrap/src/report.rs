@@ -61,4 +61,7 @@ pub struct StepReport {
     pub attempts: u32,
     /// Whether it changed anything, or found all as it should be.
     pub changed: bool,
+    /// Whether its time is mostly that of others: of AWS, of the API, of what runs in the cluster.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outside: bool,
 }

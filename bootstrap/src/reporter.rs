@@ -85,13 +85,19 @@ impl Reporter {
         let index = steps.iter().position(|step| step.name == name).unwrap_or_else(|| {
             let started_after = since_boot();
             let name = name.to_owned();
-            steps.push(StepReport { name, started_after, seconds: None, attempts: 0, changed: false });
+            let (seconds, attempts, changed, outside) = (None, 0, false, false);
+            steps.push(StepReport { name, started_after, seconds, attempts, changed, outside });
             steps.len() - 1
         });
         state.status.steps[index].seconds = None;
         state.active.insert(index, None);
         self.changed(state, Some(index));
         StepIndex(index)
+    }
+
+    /// A step's time is mostly that of others.
+    pub fn outside(&self, step: StepIndex) {
+        self.lock().status.steps[step.0].outside = true;
     }
 
     /// A step is tried once more.

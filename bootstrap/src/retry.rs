@@ -19,6 +19,11 @@ pub enum Class {
 pub trait Classed: Error + Send + Sync + 'static {
     /// Whether trying again can help.
     fn class(&self) -> Class;
+
+    /// How soon it is worth looking again for what is waited for, where the error knows better than the step.
+    fn again(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// The whole chain of an error on one line.

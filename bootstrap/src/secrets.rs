@@ -174,7 +174,7 @@ pub fn ensure_kubeconfigs(host: &Host, config: &NodeConfig) -> Result<bool, Secr
         let authority =
             if component == "kubelet" { KUBERNETES_CA.to_owned() } else { format!("{folder}/ca.crt") };
         let (certificate, key) = (format!("{folder}/client.crt"), format!("{folder}/client.key"));
-        let credentials = Credentials::Certificate { certificate: &certificate, key: &key };
+        let credentials = Credentials { certificate: &certificate, key: &key };
         let text = manifests::kubeconfig(&config.cluster, &server, &authority, component, &credentials)
             .map_err(SecretsError::Kubeconfig)?;
         let path = host.path(&folder).join("kubeconfig");

@@ -11,6 +11,7 @@ pub struct Step {
     name: &'static str,
     limit: Duration,
     poll: Duration,
+    outside: bool,
 }
 
 /// What an attempt came to: a value, and whether anything had to be changed for it.
@@ -54,7 +55,15 @@ pub struct StepError {
 impl Step {
     /// A step that is given up after this time, and looks every second for what it waits for.
     pub const fn new(name: &'static str, limit: Duration) -> Self {
-        Self { name, limit, poll: Duration::from_secs(1) }
+        Self { name, limit, poll: Duration::from_secs(1), outside: false }
+    }
+
+    /// Most of its time it waits for AWS, for the API, or for what runs in the cluster. The report says so: what a boot
+    /// takes beside that is the agent's own.
+    #[must_use]
+    pub const fn outside(mut self) -> Self {
+        self.outside = true;
+        self
     }
 
     /// Looks this often for what it waits for.
@@ -75,6 +84,9 @@ impl Step {
         let started = Instant::now();
         let mut backoff = Backoff::new(self.poll);
         let report = reporter.begin(self.name);
+        if self.outside {
+            reporter.outside(report);
+        }
         loop {
             reporter.attempt(report);
             let error = match attempt().await {
@@ -85,7 +97,10 @@ impl Step {
                 Err(error) => error,
             };
             let class = error.class();
-            let wait = backoff.next(class);
+            let wait = match error.again() {
+                Some(again) if class == Class::Waiting => again,
+                _ => backoff.next(class),
+            };
             let permanent = class == Class::Permanent;
             let over = permanent || started.elapsed() + wait > self.limit;
             reporter.not_yet(report, if over { Class::Permanent } else { class }, &chain(&error));

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use tera::{Context, Kwargs, State, Tera};
-use windlass_bootstrap::manifests::RBAC;
+use windlass_bootstrap::rbac;
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{Cluster, NetworkPlugin};
@@ -70,7 +70,8 @@ pub fn check_additional(cluster: &Cluster, objects: &[AdditionalObject]) -> Resu
     let failed = |error: &dyn std::fmt::Display| Problems(vec![Problem::at("", error.to_string())]);
     let mut taken = BTreeMap::new();
     let rendered = render(cluster).map_err(|error| failed(&error))?;
-    let rbac = Addon { name: "node RBAC".to_owned(), manifest: RBAC.to_owned() };
+    let rbac =
+        Addon { name: "node RBAC".to_owned(), manifest: rbac::manifest().map_err(|error| failed(&error))? };
     for addon in rendered.into_iter().chain([rbac]) {
         let source = Source { name: addon.name.clone(), text: addon.manifest };
         let own = yaml::read(vec![source])?.additional_objects;
