@@ -17,6 +17,13 @@ async fn a_cluster_lives_loses_its_master_keeps_its_data_and_leaves_nothing_behi
     fs::write(format!("{out}/timings.json"), serde_json::to_string_pretty(&timings).unwrap()).unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn every_node_returns_by_itself_after_its_certificate_has_expired_while_the_api_or_the_machine_was_off()
+{
+    live(async |cloud, options, say| scenario::outage::run(cloud, options, say).await).await;
+}
+
 /// What the operator brings is flannel too, because its image is there; windlass knows nothing of it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local cloud"]

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use fs_err as fs;
+use localcloud::image::Image;
+use localcloud::scenario::by_hand::{self, Layer};
 use localcloud::status::Status;
 use localcloud::{ImageSource, LocalCloud, Options, cleanup, cloud_name, default_directory, scenario};
 use tokio::signal::unix::{SignalKind, signal};
@@ -70,6 +72,15 @@ enum Commands {
         #[arg(long, value_name = "FILE")]
         timings: Option<PathBuf>,
     },
+    /// Start the same components by windlass and by hand, and tell how long each takes until every Node is Ready.
+    Compare {
+        /// The `windlass` binary.
+        #[arg(long, value_name = "FILE")]
+        windlass: PathBuf,
+        /// Where to write the times, as JSON.
+        #[arg(long, value_name = "FILE")]
+        timings: PathBuf,
+    },
     /// Run a command inside an instance, as root.
     Shell {
         /// The instance's id.
@@ -122,6 +133,7 @@ fn run(cli: Cli) -> Result<()> {
         Commands::Console { instance } => console(&directory, &instance),
         Commands::Kill { instance } => Ok(localcloud::kill(&running(&directory)?, &instance)?),
         Commands::Demo { windlass, timings } => demo(directory, windlass, timings.as_deref()),
+        Commands::Compare { windlass, timings } => compare(directory, &windlass, &timings),
         Commands::Shell { instance, command } => shell(&directory, &instance, &command),
     }
 }
@@ -145,6 +157,29 @@ fn demo(directory: PathBuf, windlass: PathBuf, timings: Option<&Path>) -> Result
         fs::write(file, serde_json::to_string_pretty(&lived)?)?;
     }
     print(&lived.to_string())
+}
+
+/// Starts the same components by windlass and by hand, in a cloud of its own.
+fn compare(directory: PathBuf, windlass: &Path, timings: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let windlass = std::path::absolute(windlass)?;
+    let options =
+        scenario::Options { windlass, kubectl: scenario::kubectl()?, folder: folder.path().to_owned() };
+    let compared = until_interrupted(async {
+        let layer = Layer::make(&folder.path().join("layer"))?;
+        let image = Image::build().await?;
+        let mut cloud = Options::in_directory(directory);
+        cloud.images = vec![ImageSource::Image(image.clone()), ImageSource::Image(layer.over(&image))];
+        let cloud = LocalCloud::start(cloud).await?;
+        let compared = by_hand::compare(&cloud, &options, &layer, |text| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        })
+        .await;
+        cloud.stop().await?;
+        compared
+    })?;
+    fs::write(timings, serde_json::to_string_pretty(&compared)?)?;
+    print(&format!("{:.2} times as long as by hand\n", compared.windlass / compared.by_hand))
 }
 
 /// Runs something that cleans up when it is dropped, and drops it when a signal asks for the end.

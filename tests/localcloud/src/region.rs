@@ -1,6 +1,7 @@
 //! The region's control API, and the process that serves it.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -60,6 +61,13 @@ pub struct Region {
     client: reqwest::Client,
 }
 
+/// The Python that the region runs in, which has AWS's SDK; made if it isn't there.
+pub async fn python() -> Result<PathBuf, Error> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/region/environment");
+    let environment = command::run_aloud(&[script]).await.map_err(Error::Environment)?;
+    Ok(Path::new(environment.trim()).join("bin/python"))
+}
+
 impl Region {
     /// The region that listens at `address`.
     pub fn at(address: SocketAddr) -> Self {
@@ -69,9 +77,7 @@ impl Region {
     /// Starts a region of this name (`us-east-1`) as a child process and waits until it listens.
     pub async fn start(name: &str) -> Result<(Self, Process), Error> {
         let package = env!("CARGO_MANIFEST_DIR");
-        let script = format!("{package}/region/environment");
-        let environment = command::run_aloud(&[script]).await.map_err(Error::Environment)?;
-        let python = format!("{}/bin/python", environment.trim());
+        let python = python().await?.display().to_string();
         let line = [&python, "-m", "region", "--port", "0", "--region", name].map(str::to_owned);
         let variables = [("PYTHONPATH".to_owned(), package.to_owned())];
         let (process, stdout) = Process::start("region", &line, &variables)?;

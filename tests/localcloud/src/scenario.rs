@@ -3,6 +3,8 @@
 //! It drives `windlass` and `kubectl` as an operator would, from the Internet's namespace, and looks at the region and
 //! the machines only to check what they say. Each stage is timed.
 
+pub mod by_hand;
+pub mod outage;
 mod own_network;
 mod smallest;
 
@@ -50,7 +52,9 @@ pub struct Options {
 pub struct Timings {
     /// Name and seconds of each stage.
     pub stages: Vec<Stage>,
-    /// Other measurements, in seconds: `agentStartToKubelet`, `instanceStartToReady`, `masterKilledToApi`.
+    /// Other measurements, in seconds: `agentStartToKubelet`, `masterAgentStartToKubeletOwn`,
+    /// `nodeAgentStartToKubeletOwn` (beside what others take: AWS and the API), `instanceStartToReady`,
+    /// `masterKilledToApi`.
     pub measured: BTreeMap<String, f64>,
     /// AWS calls by command: `updateFirst`, `updateNoOp`.
     pub calls: BTreeMap<String, usize>,
@@ -181,7 +185,11 @@ impl Life<'_> {
     }
 
     async fn create(&mut self, networking: &str) -> Result<()> {
-        self.windlass(&[
+        self.create_with(networking, &[]).await
+    }
+
+    async fn create_with(&mut self, networking: &str, more: &[&str]) -> Result<()> {
+        let arguments = [
             "create",
             "cluster",
             "--name",
@@ -195,8 +203,8 @@ impl Life<'_> {
             "--state",
             STATE,
             "--create-state-store",
-        ])
-        .await?;
+        ];
+        self.windlass(&[arguments.as_slice(), more].concat()).await?;
         Ok(())
     }
 
@@ -422,7 +430,8 @@ fn operator_calls(journal: &Value) -> impl Iterator<Item = &Value> {
     journal.as_array().into_iter().flatten().filter(|call| call["principal"] == "operator")
 }
 
-/// The slowest boot's times: from the agent's start to the kubelet's, and from the kernel's start to a Ready agent.
+/// The slowest boot's times: from the agent's start to the kubelet's, in all and without the waits for others, and from
+/// the kernel's start to a Ready agent.
 fn boot_times(instances: &Value) -> BTreeMap<String, f64> {
     let mut slowest = BTreeMap::new();
     for boot in instances.as_array().into_iter().flatten().map(|instance| &instance["boot"]) {
@@ -436,8 +445,65 @@ fn boot_times(instances: &Value) -> BTreeMap<String, f64> {
             longest("instanceStartToReady", end);
             if step["name"] == "ensure_kubelet" {
                 longest("agentStartToKubelet", end - started);
+                longest(&format!("{}AgentStartToKubeletOwn", role(boot)), own_time(boot, started, end));
             }
         }
     }
     slowest
+}
+
+fn role(boot: &Value) -> &'static str {
+    let steps = boot["steps"].as_array();
+    let has_etcd = steps.into_iter().flatten().any(|step| step["name"] == "ensure_etcd_start");
+    if has_etcd { "master" } else { "node" }
+}
+
+/// How much of a span the agent itself needed: all but the time in which every step that is under way waits for others.
+fn own_time(boot: &Value, from: f64, to: f64) -> f64 {
+    let steps: Vec<(f64, f64, bool)> = boot["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|step| {
+            let start = step["startedAfter"].as_f64().unwrap_or(0.0);
+            (start, start + step["seconds"].as_f64().unwrap_or(0.0), step["outside"] == true)
+        })
+        .collect();
+    let mut edges: Vec<f64> =
+        steps.iter().flat_map(|(start, end, _)| [*start, *end]).chain([from, to]).collect();
+    edges.retain(|edge| (from..=to).contains(edge));
+    edges.sort_by(f64::total_cmp);
+    let is_own = |at: f64| {
+        let mut under_way = steps.iter().filter(|(start, end, _)| *start <= at && at < *end).peekable();
+        under_way.peek().is_none() || under_way.any(|(_, _, outside)| !outside)
+    };
+    let spans = edges.iter().zip(edges.iter().skip(1));
+    spans.filter(|(start, end)| is_own(f64::midpoint(**start, **end))).map(|(start, end)| end - start).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_agent_s_own_time_is_what_is_not_spent_waiting_for_others() {
+        let step = |name: &str, start: f64, seconds: f64, outside: bool| json!({"name": name, "startedAfter": start, "seconds": seconds, "outside": outside});
+        let boot = json!({"agentStartedAfter": 10.0, "steps": [
+            step("ensure_identity", 10.1, 0.2, true),
+            step("ensure_kernel", 10.3, 0.1, false),
+            step("ensure_kubelet_certificate", 10.3, 5.0, true),
+            step("ensure_kubelet", 15.3, 0.3, false),
+            step("ensure_node_ready", 15.6, 4.0, true),
+        ]});
+        let times = boot_times(&json!([{"boot": boot}]));
+        let expect = |name: &str, seconds: f64| {
+            assert!((times[name] - seconds).abs() < 0.001, "{name}: {times:?}");
+        };
+        expect("agentStartToKubelet", 5.6);
+        // A tenth before the first step, a tenth for the kernel, three tenths for the kubelet.
+        expect("nodeAgentStartToKubeletOwn", 0.5);
+        expect("instanceStartToReady", 19.6);
+    }
 }
