@@ -122,6 +122,7 @@ fn without_a_version_an_upgrade_goes_to_the_newest_and_says_so_as_json() {
 #[test]
 fn no_command_takes_a_version_that_the_skew_policy_forbids() {
     let user = user();
+    mark_applied(&user);
     let before = user.state();
     let yaml = stdout(&user.run("get clusters -o yaml").code(0));
     let version = windlass::spec::versions::default_kubernetes();
@@ -368,6 +369,7 @@ fn neither_a_rollback_nor_a_state_changed_by_hand_takes_a_cluster_to_an_older_mi
     user.run("create cluster --zones us-east-1a --kubernetes-version 1.35.4").code(0);
     mark_applied(&user);
     user.run("upgrade cluster --kubernetes-version 1.36.1 --yes").code(0);
+    mark_applied(&user);
     let before = user.state();
     refused(
         user.run("rollback 1 --yes"),
@@ -375,7 +377,6 @@ fn neither_a_rollback_nor_a_state_changed_by_hand_takes_a_cluster_to_an_older_mi
         &["`1.36.1` can't be changed to `1.35.4`", "older minor version"],
     );
     assert_eq!(user.state(), before);
-    mark_applied(&user);
     let path = user.path("state/demo.example.com/cluster.yaml");
     let yaml = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, yaml.replace("1.36.1", "1.35.4")).unwrap();

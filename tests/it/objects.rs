@@ -114,13 +114,16 @@ fn objects_are_added_replaced_and_deleted_one_by_one() {
         user.file("more.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {a: b}\n");
     refused(user.run(&format!("replace -f {more} {NAMED}")), 1, &["no ConfigMap more to replace", "--force"]);
     user.run(&format!("create -f {more} {NAMED}")).code(0);
+    // The same command again, as after one that was killed, has nothing left to do.
+    let again = user.run(&format!("create -f {more} {NAMED}")).code(0);
+    assert!(stderr(&again).contains("Nothing to create"));
+    let other =
+        user.file("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {a: c}\n");
     refused(
-        user.run(&format!("create -f {more} {NAMED}")),
+        user.run(&format!("create -f {other} {NAMED}")),
         1,
         &["there is a ConfigMap more already", "replace"],
     );
-    let other =
-        user.file("other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: more}\ndata: {a: c}\n");
     user.run(&format!("replace -f {other} {NAMED}")).code(0);
     let yaml = stdout(&user.run(&format!("get all {NAMED} -o yaml")).code(0));
     assert!(yaml.contains("data:\n  a: c\n") && !yaml.contains("data:\n  a: b\n"), "{yaml}");
