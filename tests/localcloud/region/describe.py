@@ -1,4 +1,7 @@
-"""moto's Describe actions of EC2: filters that it would ignore or trip over are refused, and answers come in pages."""
+"""moto's Describe actions of EC2.
+
+Filters that it would ignore or trip over are refused, answers come in pages, and what can't be seen yet isn't in them.
+"""
 
 from typing import Any
 
@@ -9,6 +12,7 @@ from .actions import check
 from .errors import Unimplemented
 from .filters import paginate
 from .state import Region
+from .visibility import VISIBILITY, names_ids
 
 FILTERS = {
     "DescribeVpcs": {"vpc-id", "cidr", "cidr-block-association.cidr-block", "is-default", "state", "dhcp-options-id", "owner-id"},
@@ -48,6 +52,8 @@ def install() -> None:
 
     def in_pages(self: Any, answer: ActionResult) -> Any:
         params = self.params if isinstance(self.params, dict) else {}
+        if self._get_action().startswith("Describe"):
+            answer = ActionResult(VISIBILITY.veil(answer.result, not names_ids(params)))
         if params.get("MaxResults") and self._get_action().startswith("Describe"):
             answer = ActionResult(_page(answer.result, params))
         return serialized(self, answer)

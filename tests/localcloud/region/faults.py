@@ -1,4 +1,4 @@
-"""Injected faults: throttling, capacity errors, latency, lost replies, requests that hang."""
+"""Injected faults: throttling, capacity errors, latency, lost replies, requests that hang, delayed visibility."""
 
 import random
 import re
@@ -14,7 +14,8 @@ class Fault:
     `latency_ms` delays the request; `code` (with `status`) answers it with an error, before anything
     was done or, with `after`, once it was done: the reply is lost, its effect isn't. `hold` keeps the
     request until it is released: `before` anything was done, which then never is, or `after`. The first
-    `skip` requests that match pass unharmed.
+    `skip` requests that match pass unharmed. What a request makes can't be seen by filters for
+    `unseen_ms`, and by its id for half of that.
     """
 
     service: str | None = None
@@ -27,6 +28,7 @@ class Fault:
     after: bool = False
     hold: str | None = None
     skip: int = 0
+    unseen_ms: int = 0
     message: str = "injected by the test"
 
     def __post_init__(self) -> None:
@@ -47,7 +49,7 @@ class Fault:
         )
 
 
-NAMES = {"latencyMs": "latency_ms"}
+NAMES = {"latencyMs": "latency_ms", "unseenMs": "unseen_ms"}
 
 
 class Faults:

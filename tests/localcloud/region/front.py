@@ -18,6 +18,7 @@ from .authorization import authorize, conceal_absence
 from .errors import AwsError, Unimplemented
 from .protocol import Call, parse_params, read_call, render_error, render_result
 from .state import Region
+from .visibility import VISIBILITY, names_ids
 
 Response = tuple[int, dict[str, str], bytes]
 REGIONAL = {"ec2", "autoscaling", "elb", "elbv2"}
@@ -63,6 +64,8 @@ class Front:
             response = render_error(call, injected, request_id)
         else:
             response = self._perform(call, request_id)
+            if fault and fault.unseen_ms and response[0] < 400:
+                VISIBILITY.hide(call.action, call.params, response[2], fault.unseen_ms)
             if fault and fault.hold == "after":
                 self.region.faults.hold(call.service, call.action, call.path, fault.hold)
             if injected:
@@ -76,6 +79,7 @@ class Front:
             try:
                 self._understand(call)
                 authorize(self.region, call)
+                VISIBILITY.check(call.service, call.action, call.params)
                 response = self._dispatch(call, request_id)
                 if response[0] == 404:
                     conceal_absence(self.region, call)
@@ -103,7 +107,8 @@ class Front:
         if call.params.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if handler := HANDLERS.get(key):
-            return render_result(call, handler(self.region, call.params), request_id)
+            result = VISIBILITY.veil(handler(self.region, call.params), not names_ids(call.params))
+            return render_result(call, result, request_id)
         if call.service in WHOLE:
             raise Unimplemented(f"{call.service} {call.action}")
         for inspect in CHECKS.get(key, []):

@@ -14,6 +14,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from .errors import AwsError
 from .faults import Faults
 from .journal import Journal
+from .visibility import VISIBILITY
 
 
 def now() -> datetime:
@@ -56,6 +57,7 @@ class Region:
         with self.lock:
             moto_api_backend.reset()
             self.faults.clear()
+            VISIBILITY.clear()
             self.journal.clear()
             self.machines_connected = False
             self.enforce_authentication = False

@@ -106,6 +106,38 @@ def test_a_held_request_hangs_until_it_is_released(cloud: Any, s3: Any, moment: 
     assert keys == (["first", "second"] if written else ["first"])
 
 
+def test_what_was_just_made_is_not_seen_by_filters_and_for_a_shorter_while_not_by_its_id(cloud: Any, ec2: Any) -> None:
+    """EC2 API Reference, "Eventual consistency"; README.md, faults, `unseenMs`."""
+    cloud.control("POST", "/faults", [{"service": "ec2", "action": "CreateVpc", "unseenMs": 1000}])
+    vpc = ec2.create_vpc(CidrBlock="172.20.0.0/16")["Vpc"]["VpcId"]
+    started = time.monotonic()
+    assert ec2.describe_vpcs()["Vpcs"] == []
+    assert code_of(ec2.describe_vpcs, VpcIds=[vpc]) == "InvalidVpcID.NotFound"
+    assert code_of(ec2.create_subnet, VpcId=vpc, CidrBlock="172.20.0.0/24") == "InvalidVpcID.NotFound"
+    cloud.eventually(lambda: time.monotonic() - started > 0.5)
+    assert [one["VpcId"] for one in ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]] == [vpc]
+    assert ec2.describe_vpcs()["Vpcs"] == []
+    cloud.eventually(lambda: ec2.describe_vpcs()["Vpcs"])
+
+
+def test_a_role_that_was_just_made_is_not_found_by_its_name(cloud: Any) -> None:
+    """IAM User Guide, "Changes that I make are not always immediately visible"."""
+    iam = cloud.client("iam")
+    cloud.control("POST", "/faults", [{"service": "iam", "action": "CreateRole", "unseenMs": 600}])
+    iam.create_role(RoleName="masters", AssumeRolePolicyDocument="{}")
+    assert code_of(iam.get_role, RoleName="masters") == "NoSuchEntity"
+    assert code_of(iam.create_role, RoleName="masters", AssumeRolePolicyDocument="{}") == "EntityAlreadyExists"
+    cloud.eventually(lambda: code_of_or_none(iam.get_role, RoleName="masters") is None)
+
+
+def code_of_or_none(call: Any, **parameters: Any) -> str | None:
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+    return None
+
+
 def test_a_fault_that_is_not_one_is_refused(cloud: Any) -> None:
     """A misspelt fault must not be a test that passes for nothing."""
     with pytest.raises(urllib.error.HTTPError) as refused:
