@@ -6,9 +6,16 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::{Event, Run, backoff};
+use crate::aws::Class;
 use crate::cloud::context::Names;
-use crate::cloud::{self, CloudError, Found, Observed, Remedy, Resource, ResourceId};
+use crate::cloud::{
+    self, CloudError, Context, Found, Identity, Kind, Observed, Remedy, Resource, ResourceId, Sought,
+};
 use crate::plan::{Action, Step};
+
+/// How long it is waited, after a call that was not answered, until a look counts that sees nothing: EC2 shows what was
+/// made after a second or two (EC2 API Reference, "Eventual consistency").
+const SETTLING: Duration = Duration::from_secs(3);
 
 /// Carries out a step. Before each try it looks whether it may still change anything; between two tries it ends with its
 /// last error when the run was asked to stop.
@@ -29,7 +36,8 @@ pub(super) async fn carry_out(
         };
         let since = failing.since(begun, Instant::now());
         attempt += 1;
-        let pause = backoff::pause(attempt);
+        let settling = if may_be_unseen(run, step, &error) { SETTLING } else { Duration::ZERO };
+        let pause = backoff::pause(attempt).max(settling);
         let limit = match error.remedy() {
             Remedy::GiveUp => return Err(error),
             Remedy::RetryFor(limit) => since + limit,
@@ -69,7 +77,7 @@ impl Failing {
 /// again, because a call that failed may have been carried out.
 async fn try_once(run: Run<'_>, step: &Step, attempt: u32) -> Result<(), CloudError> {
     let id = &step.resource;
-    let found = if attempt == 1 { run.observed.0.get(id).cloned() } else { look(run, id).await? };
+    let found = if attempt == 1 { run.observed.0.get(id).cloned() } else { look(run, step).await? };
     match &step.action {
         Action::Delete => match found {
             Some(found) => remove(run, id, &found).await,
@@ -108,12 +116,76 @@ async fn remove(run: Run<'_>, id: &ResourceId, found: &Found) -> Result<(), Clou
     Ok(())
 }
 
-/// Looks for one resource again, with the names of everything that is known by now.
-async fn look(run: Run<'_>, id: &ResourceId) -> Result<Option<Found>, CloudError> {
+/// Looks for one resource again, with the names of everything that is known by now. What has an id is asked for by that:
+/// filters see what was just made only after a while.
+async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
+    let id = &step.resource;
     let names = Names::of_known(run.observed, run.context.ids);
+    let asked_for = run.context.ids.known(&asked_for(id));
+    let sought = asked_for.as_ref().map_or(Sought::All, |identity| Sought::Id(&identity.id));
+    let context = Context { sought, ..run.context };
     let mut observed = Observed::default();
-    observed.extend(id.kind, cloud::observe_kind(id.kind, &run.context, &names).await?);
-    Ok(observed.0.remove(id))
+    match cloud::observe_kind(id.kind, &context, &names).await {
+        Ok(found) => observed.extend(id.kind, found),
+        Err(error) if error.is_not_found() && asked_for.is_some() => {}
+        Err(error) => return Err(error),
+    }
+    match (observed.0.remove(id), run.context.ids.known(id)) {
+        (None, Some(identity)) => absent(run, step, identity),
+        (found, _) => Ok(found),
+    }
+}
+
+/// What it means that something with an id can't be seen. What this run has made is waited for, and never made again;
+/// neither is what was there and shall only be changed.
+fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<Found>, CloudError> {
+    let id = &step.resource;
+    let is_old = run.observed.0.get(id).is_some_and(|old| old.identity == identity);
+    // Making one of these reads first what is there.
+    let is_read_first = matches!(
+        id.kind,
+        Kind::SecurityGroupRules
+            | Kind::RecordSet
+            | Kind::StateObject
+            | Kind::AdditionalObjects
+            | Kind::NodeGroups
+    );
+    match step.action {
+        Action::Delete => Ok(None),
+        Action::Replace(_) if is_old => {
+            run.context.ids.remove(id);
+            Ok(None)
+        }
+        _ if is_read_first => Ok(None),
+        _ => Err(CloudError::Unseen { resource: id.clone(), aws_id: identity.id }),
+    }
+}
+
+/// Whether a call that was not answered may have made something that a look doesn't see yet, and that would be made a
+/// second time: of these kinds EC2 knows no client token.
+fn may_be_unseen(run: Run<'_>, step: &Step, error: &CloudError) -> bool {
+    let has_no_token = matches!(
+        step.resource.kind,
+        Kind::Vpc
+            | Kind::InternetGateway
+            | Kind::Subnet
+            | Kind::AddressReservation
+            | Kind::SecurityGroup
+            | Kind::KeyPair
+            | Kind::ElasticIp
+    );
+    let is_making = matches!(step.action, Action::Create(_) | Action::Replace(_));
+    let is_unanswered =
+        matches!(error, CloudError::Aws(error) if matches!(error.class, Class::Network | Class::Unavailable));
+    has_no_token && is_making && is_unanswered && run.context.ids.known(&step.resource).is_none()
+}
+
+/// The resource whose id AWS is asked for: rules are part of their group.
+fn asked_for(id: &ResourceId) -> ResourceId {
+    match id.kind {
+        Kind::SecurityGroupRules => ResourceId::new(Kind::SecurityGroup, &id.name),
+        _ => id.clone(),
+    }
 }
 
 #[cfg(test)]

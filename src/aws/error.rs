@@ -340,7 +340,9 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "LoadBalancerNotFound"
         | "TargetGroupNotFound" => Class::NotFound,
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" => Class::Unavailable,
-        "ValidationError" if message.contains("not found") => Class::NotFound,
+        "ValidationError" if message.contains("not found") || message.contains("does not exist") => {
+            Class::NotFound
+        }
         "InvalidChangeBatch" => class_of_change_batch(message),
         _ => class_by_form(code, status),
     }
@@ -396,6 +398,9 @@ mod tests {
     #[test]
     fn auto_scaling_says_not_found_only_in_its_message() {
         let message = "AutoScalingGroup name not found - null";
+        assert_eq!(class_of_answer("ValidationError", message, 400), Class::NotFound);
+        let message = "You must use a valid fully-formed launch template. The specified launch template, with template \
+                       ID lt-1, does not exist.";
         assert_eq!(class_of_answer("ValidationError", message, 400), Class::NotFound);
         assert_eq!(class_of_answer("ValidationError", "1 validation error detected", 400), Class::Invalid);
     }

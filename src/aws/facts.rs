@@ -263,7 +263,7 @@ const AMD64: Architecture = Architecture { ec2: "x86_64", ours: "amd64" };
 const ARM64: Architecture = Architecture { ec2: "arm64", ours: "arm64" };
 
 /// The partition and the account of the credentials.
-async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
+pub async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
     let answer = clients.sts.get_caller_identity().send().await.during(
         "sts",
         "GetCallerIdentity",

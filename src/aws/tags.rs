@@ -3,7 +3,9 @@
 //! Three tags name the cluster. `KubernetesCluster` and `kubernetes.io/cluster/<cluster>` are the field's: others
 //! (load balancer controllers, volume provisioners) put them on what they make, and the agent looks by them.
 //! [`MANAGED`] is windlass's alone: what carries it was made from the specification and may be changed or deleted
-//! when the specification says so.
+//! when the specification says so. Names are not unique (the same one may be in use in another region, or in another
+//! state store), so [`UID`] says of which cluster of that name a resource is; [`Owner`] decides. [`NAME`] says which of
+//! the cluster's resources it is; the `Name` that consoles show is for people, who may edit it.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +17,12 @@ pub type Tags = BTreeMap<String, String>;
 
 /// `windlass.dev/cluster=<cluster>`: on what windlass makes from a specification, and on nothing else.
 pub const MANAGED: &str = "windlass.dev/cluster";
+
+/// `windlass.dev/cluster-uid=<uid>`: on what carries [`MANAGED`], and says which cluster of that name is meant.
+pub const UID: &str = "windlass.dev/cluster-uid";
+
+/// `windlass.dev/name=<name>`: the resource's name within its cluster and kind.
+pub const NAME: &str = "windlass.dev/name";
 
 /// `windlass.dev/cloud-labels=<key> <key>…`: which of a resource's tags came from `cloudLabels`, so that a label that
 /// is removed from the specification is removed from AWS, and a tag that somebody else put there stays.
@@ -77,7 +85,53 @@ fn is_windlass_key(key: &str) -> bool {
         || (![shared::FORMATTED, RULES_MARKED].contains(&key) && families.iter().any(|f| key.starts_with(f)))
 }
 
-/// EC2's filter for what windlass made for a cluster.
+/// A cluster, as the tags of its resources name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Its uid; absent as long as nothing was made of it with one.
+    pub uid: Option<String>,
+    /// Whether resources with the cluster's name and no uid are its own: clusters that were made before there were uids.
+    pub unmarked_too: bool,
+}
+
+/// Whose a resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// This cluster's.
+    Ours,
+    /// Another cluster's that has the same name.
+    Namesake,
+    /// Nobody's who has this name.
+    Foreign,
+}
+
+impl Owner {
+    /// A cluster with a uid, all of whose resources carry it.
+    pub fn new(cluster: impl Into<String>, uid: impl Into<String>) -> Self {
+        Self { cluster: cluster.into(), uid: Some(uid.into()), unmarked_too: false }
+    }
+
+    /// Whose a resource with these tags is.
+    pub fn of(&self, tags: &Tags) -> Ownership {
+        if tags.get(MANAGED) != Some(&self.cluster) {
+            return Ownership::Foreign;
+        }
+        let ours = match tags.get(UID) {
+            Some(uid) => self.uid.as_ref() == Some(uid),
+            None => self.unmarked_too,
+        };
+        if ours { Ownership::Ours } else { Ownership::Namesake }
+    }
+
+    /// Whether a resource with these tags is this cluster's.
+    pub fn owns(&self, tags: &Tags) -> bool {
+        self.of(tags) == Ownership::Ours
+    }
+}
+
+/// EC2's filter for what windlass made for clusters of a name: [`Owner`] says which of it is whose.
 pub fn of_cluster(cluster: &str) -> Filter {
     filter(&format!("tag:{MANAGED}"), cluster)
 }
@@ -119,6 +173,27 @@ pub fn difference(from: &Tags, to: &Tags) -> (Tags, Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uid_tells_clusters_of_one_name_apart_and_only_an_old_cluster_owns_what_has_none() {
+        let tags = |pairs: &[(&str, &str)]| -> Tags {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let marked = tags(&[(MANAGED, "demo"), (UID, "1")]);
+        let namesake = tags(&[(MANAGED, "demo"), (UID, "2")]);
+        let unmarked = tags(&[(MANAGED, "demo")]);
+        let new = Owner::new("demo", "1");
+        let old = Owner { unmarked_too: true, ..new.clone() };
+        let nowhere = Owner { uid: None, ..new.clone() };
+        for (owner, ours) in
+            [(&new, [true, false, false]), (&old, [true, false, true]), (&nowhere, [false, false, false])]
+        {
+            assert_eq!([&marked, &namesake, &unmarked].map(|tags| owner.owns(tags)), ours, "{owner:?}");
+        }
+        assert_eq!(new.of(&namesake), Ownership::Namesake);
+        assert_eq!(new.of(&tags(&[(MANAGED, "other"), (UID, "1")])), Ownership::Foreign);
+        assert_eq!(new.of(&tags(&[(UID, "1")])), Ownership::Foreign);
+    }
 
     #[test]
     fn a_foreign_tag_is_not_ours_and_a_cloud_label_is() {

@@ -1,25 +1,32 @@
 //! `windlass delete cluster`: lists what there is, and with `--yes` deletes it, and then the state.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args as ClapArgs;
+use tokio::time::sleep;
 
 use super::context::Context;
-use super::diagnostic::Exit;
+use super::diagnostic::{Exit, Refusal};
 use super::holding::holding_unfinished;
 use super::live::Live;
+use super::located::Located;
 use super::progress::Progress;
 use super::{output, update, wish};
 use crate::apply::{self, Run};
 use crate::aws::Clients;
 use crate::cloud::by_controllers::{self, MadeByController, ReclaimMarks};
-use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource};
+use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource, Sought, Strangers};
 use crate::kube::PersistentVolume;
 use crate::model::Desired;
 use crate::pki::kubeconfig;
 use crate::plan::Plan;
+use crate::state::identity::Whereabouts;
 use crate::state::{ClusterState, StateError};
+
+/// How long AWS may go on showing what is deleted.
+const FADING: Duration = Duration::from_mins(1);
 
 /// `windlass delete cluster`.
 #[derive(Debug, ClapArgs)]
@@ -29,9 +36,6 @@ pub(crate) struct Args {
     /// Delete it all; without it what would be deleted is only listed
     #[arg(short, long)]
     yes: bool,
-    /// The region, where the specification can't be read any more
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
     /// Delete the volumes of all PersistentVolumes, of those with the reclaim policy `Retain`, too
     #[arg(long)]
     delete_volumes: bool,
@@ -40,7 +44,7 @@ pub(crate) struct Args {
 impl Args {
     /// What `delete -f` goes on with.
     pub(super) fn of(cluster: String, yes: bool) -> Self {
-        Self { cluster: Some(cluster), yes, region: None, delete_volumes: false }
+        Self { cluster: Some(cluster), yes, delete_volumes: false }
     }
 }
 
@@ -48,10 +52,12 @@ impl Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;
     let state = ClusterState::new(context.store().await?, name);
-    let clients = clients(context, &args, &state).await?;
+    let located = locate(context, &state).await?;
+    if state.is_a_remnant().await? {
+        output::say(&format!("There is no cluster {state} any more, but parts of its state."));
+    }
     if !args.yes {
-        let end = End::look(&state, &clients, args.delete_volumes).await?;
-        end.list()?;
+        End::look(&state, located.as_ref(), args.delete_volumes).await?.list()?;
         let repeat = context.flags_to_repeat();
         let volumes = if args.delete_volumes { " --delete-volumes" } else { "" };
         output::say(&format!(
@@ -63,37 +69,48 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    let work = delete(context, &args, &state, &clients);
+    let work = delete(context, &args, &state);
     holding_unfinished(context, &state, "delete cluster", work).await
 }
 
-/// Clients of the cluster's region. A specification that can't be read must not keep a cluster alive.
-async fn clients(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Clients> {
-    if let Some(region) = &args.region {
-        return Ok(context.clients(Some(region)).await);
-    }
-    match state.read().await {
+/// Where the cluster is; nowhere, when nothing of it was ever made. A specification that can't be read must not keep a
+/// cluster alive, so it is only asked for the region where nothing else knows that.
+async fn locate(context: &Context, state: &ClusterState) -> anyhow::Result<Option<Located>> {
+    let whereabouts = state.whereabouts().await?;
+    let read = state.read().await;
+    let region = match (&whereabouts, read) {
         // The `Cluster` goes after all that is in AWS: what is left is in the state.
-        Err(StateError::Missing { .. }) if state.is_a_remnant().await? => {
-            output::say(&format!("There is no cluster {state} any more, but parts of its state."));
-            Ok(context.clients(None).await)
+        (_, Err(StateError::Missing { .. })) if state.is_a_remnant().await? => {
+            whereabouts.place().map(|place| place.region.clone())
         }
-        read => Ok(context.clients(Some(&read?.region()?)).await),
-    }
+        (_, Err(StateError::Malformed { .. } | StateError::Specification { .. }))
+            if whereabouts.place().is_some() || whereabouts == Whereabouts::Nowhere =>
+        {
+            whereabouts.place().map(|place| place.region.clone())
+        }
+        (Whereabouts::Nowhere, read) => read.map(|_| None)?,
+        (_, read) => match whereabouts.place() {
+            Some(place) => read.map(|_| Some(place.region.clone()))?,
+            None => Some(read?.region()?),
+        },
+    };
+    let Some(region) = region else { return Ok(None) };
+    Ok(Some(Located::compare(context, state, &region, whereabouts).await?))
 }
 
 /// Deletes what is in AWS, then the state: as long as anything is left, the state says that there is a cluster.
-async fn delete(
-    context: &Context,
-    args: &Args,
-    state: &ClusterState,
-    clients: &Clients,
-) -> anyhow::Result<Exit> {
-    let end = End::look(state, clients, args.delete_volumes).await?;
+async fn delete(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
+    // Again, now that nobody else can apply anything: what was nowhere may be somewhere by now.
+    let located = locate(context, state).await?;
+    let end = End::look(state, located.as_ref(), args.delete_volumes).await?;
     end.list()?;
+    if let (Some(located), true) = (&located, end.plan.is_empty()) {
+        check_known_place(located, state)?;
+    }
     state.begin_deletion("delete cluster").await?;
-    if !end.plan.is_empty() {
-        apply_all(context, state, clients, &end).await?;
+    if let (Some(located), false) = (&located, end.plan.is_empty()) {
+        apply_all(context, state, located, &end).await?;
+        see_that_all_is_gone(located, state).await?;
     }
     state.purge().await?;
     output::say(&format!("Deleted the state {}/{}.", state.store().url(), state.name()));
@@ -106,20 +123,58 @@ async fn delete(
     Ok(Exit::Done)
 }
 
+/// An old cluster whose plans don't say where it is may be elsewhere when nothing of it is found: its keys stay.
+fn check_known_place(located: &Located, state: &ClusterState) -> Result<(), Refusal> {
+    if located.whereabouts().place().is_some() {
+        return Ok(());
+    }
+    let (name, place) = (state.name(), located.place());
+    let refusal =
+        Refusal::new(format!("nothing of `{name}` is in {place}, and its state doesn't say where it is"));
+    Err(refusal.hint(format!(
+        "use the credentials with which it was made; if it is really gone, remove its state by hand: aws s3 rm \
+         --recursive {}/{name}/",
+        state.store().url()
+    )))
+}
+
+/// Looks again before the keys go: what was deleted may be seen for a moment longer, and anything else is a reason to
+/// keep them.
+async fn see_that_all_is_gone(located: &Located, state: &ClusterState) -> anyhow::Result<()> {
+    let deadline = Instant::now() + FADING;
+    loop {
+        let left = wish::observe(located, state, Strangers::Ignore).await?;
+        let left = Plan::deletion(&Desired::default(), &left);
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let left: Vec<String> = left.steps.iter().map(|step| step.resource.to_string()).collect();
+            let refusal = Refusal::new(format!("not all of `{}` is gone: {}", state.name(), left.join(", ")));
+            let hint = "the state was kept: run the same command again";
+            return Err(refusal.hint(hint).exit(Exit::Unreachable).into());
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
 async fn apply_all(
     context: &Context,
     state: &ClusterState,
-    clients: &Clients,
+    located: &Located,
     end: &End,
 ) -> anyhow::Result<()> {
-    let clients = clients.without_retries();
-    let ids = Identities::new(&end.observed);
+    let clients = located.clients.without_retries();
+    let (ids, owner) = (Identities::new(&end.observed), located.owner(state));
     let cloud = cloud::Context {
         clients: &clients,
         store: state.store(),
         cluster: state.name(),
+        owner: &owner,
         ids: &ids,
         departures: &Departures::default(),
+        sought: Sought::All,
+        strangers: Strangers::Ignore,
         run: &wish::run_id(),
     };
     let progress = Progress::new(&end.plan);
@@ -147,11 +202,29 @@ struct End {
 
 impl End {
     /// Looks what there is, what controllers made too, and which volumes of PersistentVolumes go. Changes nothing.
-    async fn look(state: &ClusterState, clients: &Clients, all_volumes: bool) -> anyhow::Result<Self> {
-        let mut observed = wish::observe(clients, state).await?;
-        let (ids, departures) = (Identities::default(), Departures::default());
-        let (store, cluster) = (state.store(), state.name());
-        let cloud = cloud::Context { clients, store, cluster, ids: &ids, departures: &departures, run: "" };
+    async fn look(
+        state: &ClusterState,
+        located: Option<&Located>,
+        all_volumes: bool,
+    ) -> anyhow::Result<Self> {
+        let Some(located) = located else {
+            let (observed, last_wishes) = (Observed::default(), Desired::default());
+            return Ok(Self { observed, last_wishes, plan: Plan::default(), unasked: None });
+        };
+        let mut observed = wish::observe(located, state, Strangers::Ignore).await?;
+        let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
+        let cluster = state.name();
+        let cloud = cloud::Context {
+            clients: &located.clients,
+            store: state.store(),
+            cluster,
+            owner: &owner,
+            ids: &ids,
+            departures: &departures,
+            sought: Sought::All,
+            strangers: Strangers::Ignore,
+            run: "",
+        };
         by_controllers::observe(&cloud, &mut observed)
             .await
             .with_context(|| format!("could not look for what controllers made in `{cluster}`"))?;
@@ -160,7 +233,7 @@ impl End {
         if all_volumes {
             volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = true);
         } else if undecided {
-            match ask(state, clients).await {
+            match ask(state, &located.clients).await {
                 Ok(answer) => last_wishes = decide(&mut observed, &answer, cluster),
                 Err(error) => unasked = Some(format!("{error:#}")),
             }

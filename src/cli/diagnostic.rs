@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use crate::aws::AwsError;
 use crate::aws::facts::FactsError;
 use crate::aws::retry::WaitError;
+use crate::cloud::CloudError;
 use crate::model::ModelError;
 use crate::pki::kubeconfig::KubeconfigError;
 use crate::plan::PlanError;
@@ -107,7 +108,7 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 15] = [
+const ADVISERS: [Adviser; 16] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
     |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
@@ -137,6 +138,11 @@ const ADVISERS: [Adviser; 15] = [
     |error| error.downcast_ref().map(|error: &TemplateError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &FactsError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &ModelError| advice(error.hint(), None)),
+    |error| {
+        let error: &CloudError = error.downcast_ref()?;
+        let unreachable = matches!(error, CloudError::Aws(_) | CloudError::Wait(_));
+        Some(advice(error.hint(), unreachable.then_some(Exit::Unreachable)))
+    },
     |error| error.downcast_ref().map(|error: &PlanError| advice(error.hint(), None)),
 ];
 

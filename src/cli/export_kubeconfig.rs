@@ -8,12 +8,13 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
+use super::located::Located;
 use super::output;
 use crate::kube::endpoint;
 use crate::pki::client::{self, ADMINISTRATORS};
 use crate::pki::kubeconfig::{self, Entry};
 use crate::spec::cluster::Cluster;
-use crate::state::{Holder, Secrets};
+use crate::state::{ClusterState, Holder, Secrets};
 
 /// How long an administrator's certificate is good if nothing else is said: as with kops, a working day and a night.
 pub(super) const LIFETIME: &str = "18h";
@@ -42,15 +43,18 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let cluster = context.read(&state).await?.complete()?;
     let secrets = state.secrets().await?;
-    let server =
-        if let Some(server) = args.api_server { server } else { server_of(context, &cluster).await? };
+    let server = if let Some(server) = args.api_server {
+        server
+    } else {
+        server_of(context, &state, &cluster).await?
+    };
     write(args.kubeconfig, &cluster.name, server, &secrets, args.admin)?;
     Ok(Exit::Done)
 }
 
 /// Where AWS says that the API is reached, under the name that a hosted zone has for it.
-async fn server_of(context: &Context, cluster: &Cluster) -> anyhow::Result<String> {
-    let clients = context.clients(Some(&cluster.region)).await;
+async fn server_of(context: &Context, state: &ClusterState, cluster: &Cluster) -> anyhow::Result<String> {
+    let clients = Located::find(context, state, &cluster.region).await?.clients;
     let address = Box::pin(endpoint::address(&clients, cluster)).await?.ok_or_else(|| {
         Refusal::new(format!("the API of `{}` has no address yet", cluster.name))
             .hint("`windlass update cluster --yes` makes it")

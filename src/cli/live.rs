@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context as _;
 
 use super::context::Context;
+use super::located::Located;
 use crate::aws::Clients;
 use crate::health::Unanswered;
 use crate::kube::{self, Kubernetes, endpoint};
@@ -30,7 +31,7 @@ impl Live {
     pub(crate) async fn open(context: &Context, argument: Option<&str>) -> anyhow::Result<Self> {
         let state = context.cluster_state(argument).await?;
         let cluster = context.read(&state).await?.complete()?;
-        let clients = context.clients(Some(&cluster.region)).await;
+        let clients = Located::find(context, &state, &cluster.region).await?.clients;
         Ok(Self { cluster, clients, state })
     }
 

@@ -43,6 +43,7 @@ mod history;
 mod holding;
 mod interrupt;
 mod live;
+mod located;
 mod output;
 mod progress;
 mod replace;

@@ -10,7 +10,7 @@ use super::holding::holding;
 use super::progress::{Progress, shortfall, steps};
 use super::{export_kubeconfig, output, wish};
 use crate::apply::{self, Run};
-use crate::cloud::{self, Departures, Identities};
+use crate::cloud::{self, Departures, Identities, Sought, Strangers};
 use crate::kube::endpoint;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
@@ -124,22 +124,26 @@ pub(super) async fn apply_under_lease(
     args: &Args,
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
-    let grounds = wish::Grounds::gather(context, state).await?;
+    let mut grounds = wish::Grounds::gather(context, state).await?;
     // What can't be planned must not leave keys behind.
     grounds.decide(wish::stored(state).await?.as_ref())?;
+    grounds.located.settle(state).await?;
     let secrets = wish::ensured(state).await?;
     let wish = grounds.decide(Some(&secrets))?;
     print(&wish.plan, args.output)?;
     if !wish.plan.is_empty() {
         let revision = state.record(&grounds.specification, wish.intent(&grounds)?).await?;
-        let clients = grounds.clients.without_retries();
-        let ids = Identities::new(&grounds.observed);
+        let clients = grounds.located.clients.without_retries();
+        let (ids, owner) = (Identities::new(&grounds.observed), grounds.located.owner(state));
         let cloud = cloud::Context {
             clients: &clients,
             store: state.store(),
             cluster: state.name(),
+            owner: &owner,
             ids: &ids,
             departures: &Departures::default(),
+            sought: Sought::All,
+            strangers: Strangers::Refuse,
             run: &wish::run_id(),
         };
         let run =
@@ -170,7 +174,7 @@ async fn finish(
 ) -> anyhow::Result<Exit> {
     let cluster: &Cluster = &grounds.cluster;
     if args.create_kube_config || args.admin.is_some() {
-        match endpoint::address(&grounds.clients, cluster).await? {
+        match endpoint::address(&grounds.located.clients, cluster).await? {
             Some(address) => {
                 let server = endpoint::kubeconfig_server(cluster, address);
                 export_kubeconfig::write(None, &cluster.name, server, secrets, args.admin)?;

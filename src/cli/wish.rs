@@ -9,12 +9,13 @@ use windlass_bootstrap::keyset::{Keyset, Secret};
 
 use super::context::Context;
 use super::diagnostic::Refusal;
+use super::located::Located;
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
-use crate::aws::Clients;
 use crate::aws::facts::{self, Facts};
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::{self, Departures, Identities, Observed, Resource};
+use crate::cloud::volume::{self, Stray, Volume};
+use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource, ResourceId, Sought, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
 use crate::pki::keyset::KEYSETS;
 use crate::plan::{Occupied, Plan};
@@ -23,7 +24,7 @@ use crate::spec::{self, check_change};
 use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
-/// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
+/// What stands for authorities and for the cluster's uid where they aren't made yet. Only a plan ever shows it.
 const NOT_MADE_YET: &str = "(made when the cluster is first updated)";
 
 /// Everything that a decision needs, gathered.
@@ -32,8 +33,8 @@ pub(crate) struct Grounds {
     pub(crate) specification: Specification,
     /// The same, complete.
     pub(crate) cluster: Cluster,
-    /// Clients of the cluster's region.
-    pub(crate) clients: Clients,
+    /// The cluster's region and account.
+    pub(crate) located: Located,
     /// What is there.
     pub(crate) observed: Observed,
     /// What was applied last, where that can still be read.
@@ -41,6 +42,10 @@ pub(crate) struct Grounds {
     facts: Facts,
     state: StateLocation,
     addons: Vec<Addon>,
+    /// The names of the volumes that hold what etcd of this cluster has written.
+    known_volumes: BTreeSet<String>,
+    /// Where one of them is missing: the volumes that could be it.
+    strays: Vec<Stray>,
 }
 
 /// What shall be, and what has to be done for it.
@@ -86,18 +91,32 @@ impl Grounds {
         let kms_key = bucket.kms_key().await?.map(|key| key.to_string());
         let location =
             StateLocation { url: state.store().url(), region: bucket.region().to_owned(), kms_key };
-        let clients = context.clients(Some(&cluster.region)).await;
+        let located = Located::find(context, state, &cluster.region).await?;
         let (facts, mut observed) = {
             let facts = async {
-                facts::gather(&cluster, &clients).await.context("the specification can't be made on AWS")
+                let facts = facts::gather(&cluster, &located.clients).await;
+                facts.context("the specification can't be made on AWS")
             };
-            let observed = async { observe(&clients, state).await };
+            let observed = async { observe(&located, state, Strangers::Refuse).await };
             futures::try_join!(facts, observed)?
         };
-        look_into_removed_subnets(&cluster, &clients, state, &mut observed).await?;
+        look_into_removed_subnets(&cluster, &located, state, &mut observed).await?;
         let addons = addons::render(&cluster)?;
         addons::check_additional(&cluster, &specification.objects())?;
-        Ok(Self { specification, cluster, clients, observed, applied, facts, state: location, addons })
+        let known_volumes = known_volumes(state, applied.as_ref()).await?;
+        let strays = strays(&located, state, &cluster, &known_volumes, &observed).await?;
+        Ok(Self {
+            specification,
+            cluster,
+            located,
+            observed,
+            applied,
+            facts,
+            state: location,
+            addons,
+            known_volumes,
+            strays,
+        })
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.
@@ -117,12 +136,15 @@ impl Grounds {
             }
         })?;
         plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
+        let owner = self.located.owner_of(&self.cluster.name);
+        plan.refuse_lost_volumes(&desired, &self.known_volumes, &self.strays, &owner)?;
         Ok(Wish { desired, plan })
     }
 
     fn desired(&self, cluster: &Cluster, keys: &Keys) -> Result<Desired, ModelError> {
         model::build(&Inputs {
             cluster,
+            uid: self.located.uid().unwrap_or(NOT_MADE_YET),
             facts: &self.facts,
             state: &self.state,
             keys,
@@ -151,17 +173,20 @@ async fn check_reachable(
 /// A subnet goes when it is empty, which only AWS knows.
 async fn look_into_removed_subnets(
     cluster: &Cluster,
-    clients: &Clients,
+    located: &Located,
     state: &ClusterState,
     observed: &mut Observed,
 ) -> anyhow::Result<()> {
-    let (ids, departures) = (Identities::default(), Departures::default());
+    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
     let context = cloud::Context {
-        clients,
+        clients: &located.clients,
         store: state.store(),
         cluster: state.name(),
+        owner: &owner,
         ids: &ids,
         departures: &departures,
+        sought: Sought::All,
+        strangers: Strangers::Refuse,
         run: "",
     };
     let groups = cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
@@ -170,16 +195,52 @@ async fn look_into_removed_subnets(
         .context("could not look for what is in subnets that are not asked for any more")
 }
 
+/// The names of the volumes that hold what etcd of this cluster has written: those of the specification that was
+/// applied, and those of members that masters have marked as initialised.
+async fn known_volumes(state: &ClusterState, applied: Option<&Cluster>) -> anyhow::Result<BTreeSet<String>> {
+    let initialised = state.initialised_etcd_members().await?;
+    let mut known: BTreeSet<String> =
+        initialised.iter().map(|(etcd, member)| Volume::name_of(member, etcd, state.name())).collect();
+    // What an older windlass applied may be refused by now; then the marks of the masters are what is known.
+    for etcd in applied.iter().flat_map(|cluster| &cluster.etcd) {
+        known.extend(etcd.members.iter().map(|it| Volume::name_of(&it.name, &etcd.name, state.name())));
+    }
+    Ok(known)
+}
+
+/// Where a volume is missing that was there: all volumes that could be it.
+async fn strays(
+    located: &Located,
+    state: &ClusterState,
+    cluster: &Cluster,
+    known: &BTreeSet<String>,
+    observed: &Observed,
+) -> anyhow::Result<Vec<Stray>> {
+    let is_there = |name: &String| observed.0.contains_key(&ResourceId::new(Kind::Volume, name));
+    if known.iter().all(is_there) {
+        return Ok(Vec::new());
+    }
+    let zones: BTreeSet<String> = cluster.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
+    let strays = volume::strays(&located.clients, &located.owner(state), zones).await;
+    strays.with_context(|| format!("could not look for lost volumes of `{}`", state.name()))
+}
+
 /// Finds everything that is there of a cluster.
-pub(crate) async fn observe(clients: &Clients, state: &ClusterState) -> anyhow::Result<Observed> {
-    let ids = Identities::default();
-    let departures = Departures::default();
+pub(crate) async fn observe(
+    located: &Located,
+    state: &ClusterState,
+    strangers: Strangers,
+) -> anyhow::Result<Observed> {
+    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
     let context = cloud::Context {
-        clients,
+        clients: &located.clients,
         store: state.store(),
         cluster: state.name(),
+        owner: &owner,
         ids: &ids,
         departures: &departures,
+        sought: Sought::All,
+        strangers,
         run: "",
     };
     let failed = || format!("could not look for what there is of `{}`", state.name());

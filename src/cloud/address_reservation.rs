@@ -1,9 +1,12 @@
 //! Reserved addresses: EC2 hands out an address below an explicit reservation only when asked for that very address,
 //! so that the stable private address of a master is never given to another instance while the master is away.
+//!
+//! EC2 takes tags for a reservation and doesn't show them in its list of a subnet's reservations, so one is known by its
+//! subnet, which is the cluster's own, by its range of one address, and by its description, which is its name.
 
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{ResourceType, SubnetCidrReservationType};
+use aws_sdk_ec2::types::{ResourceType, SubnetCidrReservation, SubnetCidrReservationType};
 use futures::future::try_join_all;
 
 use super::context::{Context, Found, Identity, Names};
@@ -24,7 +27,7 @@ pub struct AddressReservation {
     pub subnet: Reference<Subnet>,
     /// The address.
     pub address: Ipv4Addr,
-    /// Its tags.
+    /// Its tags; none in what is observed where EC2 doesn't show them.
     pub tags: Tags,
 }
 
@@ -53,6 +56,12 @@ impl AddressReservation {
         }
     }
 
+    /// What is observed, with the wished tags where EC2 doesn't show any.
+    pub(super) fn without_unknown(&self, observed: &Self) -> Self {
+        let tags = if observed.tags.is_empty() { &self.tags } else { &observed.tags };
+        Self { tags: tags.clone(), ..observed.clone() }
+    }
+
     pub(super) async fn create(
         &self,
         context: &Context<'_>,
@@ -79,6 +88,7 @@ impl AddressReservation {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
+        let from = self.without_unknown(from);
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
     }
 
@@ -108,29 +118,78 @@ async fn of_subnet(context: &Context<'_>, names: &Names, subnet: &str) -> Result
         let call = context.clients.ec2.get_subnet_cidr_reservations().subnet_id(subnet).set_next_token(token);
         let page = call.send().await.during("ec2", "GetSubnetCidrReservations", &id)?;
         for reservation in page.subnet_ipv4_cidr_reservations() {
-            let tags = tags::from_ec2(reservation.tags());
-            if tags.get(tags::MANAGED).map(String::as_str) != Some(context.cluster) {
-                continue;
-            }
-            let reservation_id =
-                field(reservation.subnet_cidr_reservation_id(), &id, "the reservation's id")?;
-            let address = reservation.cidr().and_then(|cidr| cidr.split('/').next()?.parse().ok());
-            let observed = AddressReservation {
-                name: tagging::name(&tags, reservation_id),
-                subnet: names.reference(reservation.subnet_id().unwrap_or(subnet)),
-                address: field(address, &id, "the reserved address")?,
-                tags,
-            };
-            let name = observed.name.clone();
-            found.push(Found::new(
-                name,
-                Resource::AddressReservation(observed),
-                Identity::new(reservation_id),
-            ));
+            found.extend(read(reservation, context, names, subnet)?);
         }
         token = page.next_token().map(str::to_owned);
         if token.is_none() {
             return Ok(found);
         }
+    }
+}
+
+/// A reservation of the cluster's; nothing of one that somebody else made in its subnet.
+fn read(
+    reservation: &SubnetCidrReservation,
+    context: &Context<'_>,
+    names: &Names,
+    subnet: &str,
+) -> Result<Option<Found>, CloudError> {
+    let id = ResourceId::new(Kind::AddressReservation, subnet);
+    let tags = tags::from_ec2(reservation.tags());
+    let description = reservation.description().unwrap_or_default();
+    let Some(address) = one_address(reservation.cidr().unwrap_or_default()) else { return Ok(None) };
+    let name = if tags.is_empty() {
+        if !is_name(description, context.cluster) {
+            return Ok(None);
+        }
+        description.to_owned()
+    } else {
+        if !context.owner.owns(&tags) {
+            return Ok(None);
+        }
+        tagging::name(&tags, description)
+    };
+    let reservation_id = field(reservation.subnet_cidr_reservation_id(), &id, "the reservation's id")?;
+    let subnet = names.reference(reservation.subnet_id().unwrap_or(subnet));
+    let observed = AddressReservation { name: name.clone(), subnet, address, tags };
+    Ok(Some(Found::new(name, Resource::AddressReservation(observed), Identity::new(reservation_id))))
+}
+
+/// The address of a range that has only one.
+fn one_address(cidr: &str) -> Option<Ipv4Addr> {
+    cidr.strip_suffix("/32")?.parse().ok()
+}
+
+/// Whether a description is the name of a reservation of the cluster's.
+fn is_name(description: &str, cluster: &str) -> bool {
+    description.strip_suffix(cluster).is_some_and(|rest| rest.ends_with(".masters."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reservation_is_known_by_its_range_and_its_description() {
+        assert_eq!(one_address("172.20.0.10/32"), Some(Ipv4Addr::new(172, 20, 0, 10)));
+        assert_eq!(one_address("172.20.0.0/28"), None);
+        assert!(is_name("control-plane-us-east-1a.masters.demo.example.com", "demo.example.com"));
+        assert!(!is_name("control-plane-us-east-1a.masters.demo.example.com", "example.com"));
+        assert!(!is_name("reserved by hand", "demo.example.com") && !is_name("", "demo.example.com"));
+    }
+
+    #[test]
+    fn tags_that_ec2_does_not_show_are_not_compared() {
+        let tags = Tags::from([("Name".to_owned(), "a".to_owned())]);
+        let address = Ipv4Addr::new(172, 20, 0, 10);
+        let wanted = AddressReservation { name: "a".to_owned(), subnet: Reference::to("s"), address, tags };
+        let wanted = Resource::AddressReservation(wanted);
+        let seen = |tags: Tags| {
+            let Resource::AddressReservation(it) = wanted.clone() else { unreachable!() };
+            wanted.changes_from(&Resource::AddressReservation(AddressReservation { tags, ..it }))
+        };
+        assert_eq!(seen(Tags::new()), []);
+        let renamed = seen(Tags::from([("Name".to_owned(), "b".to_owned())]));
+        assert_eq!(renamed.iter().map(|change| change.field.as_str()).collect::<Vec<_>>(), ["tags.Name"]);
     }
 }

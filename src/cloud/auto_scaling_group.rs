@@ -8,14 +8,14 @@ use aws_sdk_autoscaling::types::{
     AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
 };
 
-use super::Resource;
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::launch_template::LaunchTemplate;
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::subnet::Subnet;
 use super::volume::{to_i32, to_u32};
+use super::{Resource, tagging};
 use crate::aws::During;
 use crate::aws::retry::{Patience, wait_for};
 use crate::aws::tags::{self, Tags};
@@ -194,14 +194,25 @@ impl AutoScalingGroup {
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let filter = Filter::builder().name(format!("tag:{}", tags::MANAGED)).values(context.cluster).build();
-        let call =
-            context.clients.autoscaling.describe_auto_scaling_groups().filters(filter).into_paginator();
-        let groups = call.items().send().try_collect().await.during(
+        let call = context.clients.autoscaling.describe_auto_scaling_groups();
+        let call = match context.sought {
+            Sought::All => call.filters(filter),
+            Sought::Id(name) => call.auto_scaling_group_names(name),
+        };
+        let groups = call.into_paginator().items().send().try_collect().await.during(
             "autoscaling",
             "DescribeAutoScalingGroups",
             &id,
         )?;
-        groups.iter().map(|group| read(group, names, &id)).collect()
+        let mut found = Vec::new();
+        for group in &groups {
+            let tags = managed_tags(group);
+            let name = group.auto_scaling_group_name().unwrap_or_default();
+            if tagging::is_ours(context, &tags, &ResourceId::new(Kind::AutoScalingGroup, name))? {
+                found.push(read(group, tags, names, &id)?);
+            }
+        }
+        Ok(found)
     }
 
     fn specification(&self, context: &Context<'_>) -> Result<LaunchTemplateSpecification, CloudError> {
@@ -220,7 +231,10 @@ impl AutoScalingGroup {
 
     fn autoscaling_tags(&self, tags: &Tags) -> Vec<Tag> {
         let tags = tags.iter();
-        tags.map(|(key, value)| self.tag().propagate_at_launch(true).key(key).value(value).build()).collect()
+        let tag = |(key, value): (&String, &String)| {
+            self.tag().propagate_at_launch(!is_of_the_group(key)).key(key).value(value).build()
+        };
+        tags.map(tag).collect()
     }
 
     /// A tag of the group. The API takes one with a value for a condition where it deletes: only the key says which tag goes.
@@ -242,7 +256,19 @@ fn no_policy() -> InstanceMaintenancePolicy {
     InstanceMaintenancePolicy::builder().min_healthy_percentage(-1).max_healthy_percentage(-1).build()
 }
 
-fn read(group: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
+/// Whether a tag says who the group is, and nothing about its instances, which aren't windlass's to change one by one.
+fn is_of_the_group(key: &str) -> bool {
+    [tags::UID, tags::NAME].contains(&key)
+}
+
+fn managed_tags(group: &Answer) -> Tags {
+    let tags = group.tags().iter();
+    let tags =
+        tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+    tags::managed(tags.collect())
+}
+
+fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
     let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
     let specification = group.launch_template();
     let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
@@ -254,10 +280,6 @@ fn read(group: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudEr
     });
     let subnets =
         group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
-    let tags = group
-        .tags()
-        .iter()
-        .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
     let observed = AutoScalingGroup {
         version: names.template_version(&template, number),
         name: name.clone(),
@@ -272,7 +294,7 @@ fn read(group: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudEr
             .iter()
             .filter_map(|process| process.process_name().map(str::to_owned))
             .collect(),
-        tags: tags::managed(tags.collect()),
+        tags,
     };
     Ok(Found::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))
 }

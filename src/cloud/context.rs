@@ -10,8 +10,28 @@ use super::elastic_ip::ElasticIp;
 use super::error::CloudError;
 use super::launch_template::LaunchTemplate;
 use super::reference::{Described, Kind, Reference, ResourceId};
-use crate::aws::{Clients, tags};
+use crate::aws::Clients;
+use crate::aws::tags::{self, Owner};
 use crate::state::Store;
+
+/// What `observe` makes of something that has one of the cluster's names in the account or its region, and belongs to
+/// somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strangers {
+    /// It is in the way: nothing may be made beside it.
+    Refuse,
+    /// It is left alone: nothing is going to be made.
+    Ignore,
+}
+
+/// What `observe` looks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sought<'a> {
+    /// All of the cluster's, by its tags. EC2's filters see what was just made only after a while.
+    All,
+    /// The one that AWS calls so. Kinds that are looked up by their names go by those.
+    Id(&'a str),
+}
 
 /// What every act needs.
 #[derive(Clone, Copy)]
@@ -22,10 +42,16 @@ pub struct Context<'a> {
     pub store: &'a Store,
     /// The cluster's name.
     pub cluster: &'a str,
+    /// Which of what carries that name is this cluster's.
+    pub owner: &'a Owner,
     /// The ids of what exists.
     pub ids: &'a Identities,
     /// The Auto Scaling groups that were asked to go.
     pub departures: &'a Departures,
+    /// What is looked for.
+    pub sought: Sought<'a>,
+    /// What it means that something of a name that must be the cluster's belongs to somebody else.
+    pub strangers: Strangers,
     /// Different in every run, so that the client tokens of one run never meet those of another.
     pub run: &'a str,
 }
@@ -95,6 +121,11 @@ impl Identities {
         self.locked().get(id).cloned().ok_or_else(|| CloudError::Missing(id.clone()))
     }
 
+    /// The identity of a resource, where there is one.
+    pub fn known(&self, id: &ResourceId) -> Option<Identity> {
+        self.locked().get(id).cloned()
+    }
+
     /// AWS's id of what is referred to.
     pub fn of<T: Described>(&self, reference: &Reference<T>) -> Result<String, CloudError> {
         Ok(self.identity(&reference.id())?.id)
@@ -120,6 +151,9 @@ pub struct Found {
     pub resource: Resource,
     /// What AWS calls it.
     pub identity: Identity,
+    /// What tells it from another one that has the same name, where AWS says it: since when it exists, what it is
+    /// attached to and since when.
+    pub circumstances: Option<String>,
     /// Whether another one of its kind has the same name and is taken for the real one.
     pub double: bool,
     /// Of a subnet that isn't wanted any more: what is in it and stays ([`super::subnet::find_occupants`]).
@@ -129,7 +163,29 @@ pub struct Found {
 impl Found {
     /// A finding.
     pub fn new(name: impl Into<String>, resource: Resource, identity: Identity) -> Self {
-        Self { name: name.into(), resource, identity, double: false, used_by: Vec::new() }
+        Self {
+            name: name.into(),
+            resource,
+            identity,
+            circumstances: None,
+            double: false,
+            used_by: Vec::new(),
+        }
+    }
+
+    /// With what tells it from another one that has the same name.
+    #[must_use]
+    pub fn with_circumstances(mut self, circumstances: impl Into<String>) -> Self {
+        self.circumstances = Some(circumstances.into());
+        self
+    }
+
+    /// AWS's id, with what is known besides.
+    pub fn described(&self) -> String {
+        match &self.circumstances {
+            Some(circumstances) => format!("{}: {circumstances}", self.identity.id),
+            None => self.identity.id.clone(),
+        }
     }
 }
 

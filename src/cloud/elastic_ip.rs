@@ -1,8 +1,8 @@
 //! Elastic IPs: the API's address where there is one master. The master's agent associates it.
 
-use aws_sdk_ec2::types::{DomainType, ResourceType};
+use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
@@ -13,7 +13,7 @@ use crate::aws::tags::{self, Tags};
 /// An Elastic IP. Which address it is, AWS decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElasticIp {
-    /// `api.<cluster>`.
+    /// `api.<cluster>`: a cluster has one.
     pub name: String,
     /// Its tags.
     pub tags: Tags,
@@ -24,6 +24,11 @@ impl Described for ElasticIp {
 }
 
 impl ElasticIp {
+    /// What the API's address is called.
+    pub fn name_of(cluster: &str) -> String {
+        format!("api.{cluster}")
+    }
+
     pub(super) fn fields(&self) -> Fields {
         let Self { name: _, tags } = self;
         Fields::default().map("tags", tags)
@@ -82,18 +87,32 @@ impl ElasticIp {
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::ElasticIp, context.cluster);
-        let call = context.clients.ec2.describe_addresses().filters(tags::of_cluster(context.cluster));
+        let call = context.clients.ec2.describe_addresses();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.allocation_ids(id),
+        };
         let answer = call.send().await.during("ec2", "DescribeAddresses", &id)?;
-        answer
-            .addresses()
-            .iter()
-            .map(|address| {
+        let tagged = answer.addresses().iter().map(|address| (address, tags::from_ec2(address.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(address, tags)| {
                 let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
-                let tags = tags::from_ec2(address.tags());
-                let name = tagging::name(&tags, allocation);
+                let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
                 let identity = Identity::new(allocation).with_address(address.public_ip());
-                Ok(Found::new(name.clone(), Resource::ElasticIp(Self { name, tags }), identity))
+                let circumstances = circumstances(address);
+                let found = Found::new(name.clone(), Resource::ElasticIp(Self { name, tags }), identity);
+                Ok(found.with_circumstances(circumstances))
             })
             .collect()
+    }
+}
+
+/// EC2 doesn't say since when an address is allocated.
+fn circumstances(address: &Address) -> String {
+    let ip = address.public_ip().unwrap_or_default();
+    match address.instance_id().or(address.network_interface_id()) {
+        Some(holder) => format!("{ip}, associated with {holder}"),
+        None => format!("{ip}, associated with nothing"),
     }
 }

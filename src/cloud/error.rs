@@ -19,6 +19,14 @@ pub enum CloudError {
     /// A resource that this one needs isn't there.
     #[error("`{0}` isn't there yet")]
     Missing(ResourceId),
+    /// Something that was just made can't be seen yet.
+    #[error("`{resource}` was made as {aws_id}, and AWS doesn't show it yet")]
+    Unseen {
+        /// The resource.
+        resource: ResourceId,
+        /// What AWS calls it.
+        aws_id: String,
+    },
     /// An answer of AWS lacks something that it must have.
     #[error("AWS's answer about `{resource}` lacks {field}")]
     Answer {
@@ -52,6 +60,21 @@ pub enum CloudError {
         found: Option<String>,
         /// What to type to give it its mark back.
         command: String,
+    },
+    /// Another cluster that has the same name has the resource.
+    #[error(
+        "`{resource}` belongs to another cluster of the same name: its tag `{}` is {}, and this cluster's uid is {}",
+        tags::UID,
+        uid.as_deref().unwrap_or("absent"),
+        ours.as_deref().unwrap_or("not made yet")
+    )]
+    Namesake {
+        /// The resource.
+        resource: ResourceId,
+        /// The other one's uid; absent of a cluster that was made before there were uids.
+        uid: Option<String>,
+        /// This one's, where it has been made.
+        ours: Option<String>,
     },
     /// A name in a hosted zone is somebody else's.
     #[error("`{resource}` exists and isn't this cluster's: {}", found.join(", "))]
@@ -109,6 +132,11 @@ impl CloudError {
             Self::Unmarked { command, .. } => Some(format!(
                 "if somebody removed its tags, put them back and run the same command again: {command}"
             )),
+            Self::Namesake { resource, .. } => Some(format!(
+                "names of {}s are unique in an account: the other cluster is in another region or another state store; \
+                 look there with `windlass get clusters`, and give this one another name",
+                resource.kind
+            )),
             Self::Blocked { .. } => {
                 Some("take out of the way what is named, and run the same command again".to_owned())
             }
@@ -150,11 +178,13 @@ impl CloudError {
             },
             Self::Blocked { by, .. } if by.iter().any(|blocker| blocker.may_go) => Remedy::RetryFor(RELEASE),
             Self::Blocked { .. } => Remedy::RetryFor(STRANGERS),
+            Self::Unseen { .. } => Remedy::RetryFor(VISIBILITY),
             Self::Store(StoreError::Aws { source, .. }) if source.is_transient() => Remedy::RetryFor(WEATHER),
             Self::Missing(_)
             | Self::Answer { .. }
             | Self::Foreign { .. }
             | Self::Unmarked { .. }
+            | Self::Namesake { .. }
             | Self::ForeignRecords { .. }
             | Self::Wait(_)
             | Self::Store(_) => Remedy::GiveUp,

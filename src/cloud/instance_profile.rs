@@ -1,11 +1,11 @@
 //! Instance profiles: what lets an instance have a role.
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
 use super::role::{self, Role};
+use super::{Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -48,6 +48,7 @@ impl InstanceProfile {
         let call = call.set_tags(Some(role::to_iam(&self.tags)));
         call.send().await.during("iam", "CreateInstanceProfile", id)?;
         let identity = Identity::new(&self.name);
+        context.ids.insert(id.clone(), identity.clone());
         let bare = Self { role: None, ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
@@ -115,7 +116,9 @@ impl InstanceProfile {
                 Err(error) => return Err(error.into()),
             };
             let tags = role::from_iam(profile.tags());
-            role::require_ours(&tags, context.cluster, &id)?;
+            if !tagging::is_ours(context, &tags, &id)? {
+                continue;
+            }
             let role = profile.roles().first().map(|role| Reference::to(role.role_name()));
             let observed = Self { name: name.clone(), role, tags };
             found.push(Found::new(name.clone(), Resource::InstanceProfile(observed), Identity::new(name)));

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{Filter, InternetGateway as Answer, ResourceType};
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
@@ -51,6 +51,7 @@ impl InternetGateway {
         let made = call.send().await.during("ec2", "CreateInternetGateway", id)?;
         let gateway = made.internet_gateway().and_then(|gateway| gateway.internet_gateway_id());
         let identity = Identity::new(field(gateway, id, "the gateway's id")?);
+        context.ids.insert(id.clone(), identity.clone());
         let bare = Self { vpc: None, ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
@@ -93,11 +94,17 @@ impl InternetGateway {
     /// called and whether or not it has its tags.
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::InternetGateway, context.cluster);
-        let mut gateways = list(context, &id, tags::of_cluster(context.cluster)).await?;
+        let wanted = match context.sought {
+            Sought::All => Wanted::Filter(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => Wanted::Id(id),
+        };
+        let mut gateways = list(context, &id, wanted).await?;
         let vpcs = names.ids_of(Kind::Vpc);
-        if !vpcs.is_empty() {
+        let own = |gateway: &Answer| context.owner.owns(&tags::from_ec2(gateway.tags()));
+        gateways.retain(own);
+        if !vpcs.is_empty() && context.sought == Sought::All {
             let attached = Filter::builder().name("attachment.vpc-id").set_values(Some(vpcs)).build();
-            let attached = list(context, &id, attached).await?;
+            let attached = list(context, &id, Wanted::Filter(attached)).await?;
             gateways.retain(|gateway| {
                 attached.iter().all(|other| other.internet_gateway_id() != gateway.internet_gateway_id())
             });
@@ -106,12 +113,12 @@ impl InternetGateway {
         gateways
             .iter()
             .map(|gateway| {
-                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id")?;
                 let tags = tags::from_ec2(gateway.tags());
+                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id")?;
                 let vpc = gateway.attachments().first().and_then(|attachment| attachment.vpc_id());
                 let own = vpc.and_then(|vpc| names.known(Kind::Vpc, vpc));
                 let observed = Self {
-                    name: own.map_or_else(|| tagging::name(&tags, gateway_id), |vpc| vpc.name),
+                    name: own.map_or_else(|| tagging::only_name(&tags, context.cluster), |vpc| vpc.name),
                     vpc: vpc.map(|vpc| names.reference(vpc)),
                     tags,
                 };
@@ -122,8 +129,18 @@ impl InternetGateway {
     }
 }
 
-async fn list(context: &Context<'_>, id: &ResourceId, filter: Filter) -> Result<Vec<Answer>, CloudError> {
-    let call = context.clients.ec2.describe_internet_gateways().filters(filter);
+/// Which gateways are asked for.
+enum Wanted<'a> {
+    Filter(Filter),
+    Id(&'a str),
+}
+
+async fn list(context: &Context<'_>, id: &ResourceId, wanted: Wanted<'_>) -> Result<Vec<Answer>, CloudError> {
+    let call = context.clients.ec2.describe_internet_gateways();
+    let call = match wanted {
+        Wanted::Filter(filter) => call.filters(filter),
+        Wanted::Id(id) => call.internet_gateway_ids(id),
+    };
     let pages = call.into_paginator().items().send();
     Ok(pages.try_collect().await.during("ec2", "DescribeInternetGateways", id)?)
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::ResourceType;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
@@ -79,21 +79,24 @@ impl KeyPair {
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::KeyPair, context.cluster);
-        let call = context.clients.ec2.describe_key_pairs().filters(tags::of_cluster(context.cluster));
+        let call = context.clients.ec2.describe_key_pairs();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.key_pair_ids(id),
+        };
         let answer = call.include_public_key(true).send().await.during("ec2", "DescribeKeyPairs", &id)?;
-        answer
-            .key_pairs()
-            .iter()
-            .map(|pair| {
-                let name = pair.key_name().unwrap_or_default().to_owned();
-                let observed = Self {
-                    name: name.clone(),
-                    public_key: Self::without_comment(pair.public_key().unwrap_or_default()),
-                    tags: tags::from_ec2(pair.tags()),
-                };
-                let pair_id = field(pair.key_pair_id(), &id, "the key pair's id")?;
-                Ok(Found::new(name, Resource::KeyPair(observed), Identity::new(pair_id)))
-            })
-            .collect()
+        let mut found = Vec::new();
+        for pair in answer.key_pairs() {
+            let name = pair.key_name().unwrap_or_default().to_owned();
+            let tags = tags::from_ec2(pair.tags());
+            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::KeyPair, &name))? {
+                continue;
+            }
+            let public_key = Self::without_comment(pair.public_key().unwrap_or_default());
+            let observed = Self { name: name.clone(), public_key, tags };
+            let pair_id = field(pair.key_pair_id(), &id, "the key pair's id")?;
+            found.push(Found::new(name, Resource::KeyPair(observed), Identity::new(pair_id)));
+        }
+        Ok(found)
     }
 }

@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use windlass_bootstrap::config::BootConfig;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::instance_profile::InstanceProfile;
@@ -232,10 +232,16 @@ impl LaunchTemplate {
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
         let ec2 = &context.clients.ec2;
-        let call =
-            ec2.describe_launch_templates().filters(tags::of_cluster(context.cluster)).into_paginator();
-        let templates =
-            call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplates", &id)?;
+        let call = ec2.describe_launch_templates();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.launch_template_ids(id),
+        };
+        let templates = call.into_paginator().items().send().try_collect().await.during(
+            "ec2",
+            "DescribeLaunchTemplates",
+            &id,
+        )?;
         if templates.is_empty() {
             return Ok(Vec::new());
         }
@@ -244,12 +250,20 @@ impl LaunchTemplate {
             call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplateVersions", &id)?;
         let mut found = Vec::new();
         for template in &templates {
+            let name = template.launch_template_name().unwrap_or_default().to_owned();
+            let tags = tags::from_ec2(template.tags());
+            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::LaunchTemplate, &name))? {
+                continue;
+            }
             let template_id = field(template.launch_template_id(), &id, "the template's id")?;
             let latest = versions.iter().find(|version| version.launch_template_id() == Some(template_id));
-            let latest: &LaunchTemplateVersion = field(latest, &id, "the template's latest version")?;
-            let name = template.launch_template_name().unwrap_or_default().to_owned();
+            let unseen = || CloudError::Unseen {
+                resource: ResourceId::new(Kind::LaunchTemplate, &name),
+                aws_id: template_id.to_owned(),
+            };
+            let latest: &LaunchTemplateVersion = latest.ok_or_else(unseen)?;
             let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
-            let observed = data::read(name.clone(), tags::from_ec2(template.tags()), version_data, names);
+            let observed = data::read(name.clone(), tags, version_data, names);
             let identity = Identity::new(template_id).with_version(latest.version_number());
             found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
         }

@@ -9,7 +9,7 @@
 //! - `effect`: what a change of a field means;
 //! - `create`, `update`, `delete`: the calls that make it so. `create` makes the bare object, tagged in the same call,
 //!   and goes on as `update` does from the bare object: what a killed run left half made is finished by the next run's
-//!   `update`;
+//!   `update`. The id is remembered before any further call, so that one that fails makes nobody look for a name;
 //! - `observe`: all of the cluster's, in a number of calls that does not grow with the cluster.
 
 pub mod additional_objects;
@@ -46,7 +46,7 @@ use self::additional_objects::AdditionalObjects;
 use self::address_reservation::AddressReservation;
 use self::auto_scaling_group::AutoScalingGroup;
 use self::by_controllers::{MadeByController, ReclaimMarks};
-pub use self::context::{Context, Found, Identities, Identity, Observed};
+pub use self::context::{Context, Found, Identities, Identity, Observed, Sought, Strangers};
 pub use self::departures::Departures;
 use self::elastic_ip::ElasticIp;
 pub use self::error::{CloudError, Remedy};
@@ -68,6 +68,7 @@ use self::subnet::Subnet;
 use self::volume::Volume;
 use self::vpc::Vpc;
 use crate::aws::Class;
+use crate::aws::tags::Tags;
 pub use crate::state::store::digest;
 
 /// A resource of any kind.
@@ -161,6 +162,32 @@ impl Resource {
         for_each_kind!(self, it => it.fields())
     }
 
+    /// Its tags, where AWS lets it have any of its own.
+    pub fn tags_mut(&mut self) -> Option<&mut Tags> {
+        match self {
+            Self::Vpc(it) => Some(&mut it.tags),
+            Self::InternetGateway(it) => Some(&mut it.tags),
+            Self::Subnet(it) => Some(&mut it.tags),
+            Self::AddressReservation(it) => Some(&mut it.tags),
+            Self::RouteTable(it) => Some(&mut it.tags),
+            Self::SecurityGroup(it) => Some(&mut it.tags),
+            Self::Role(it) => Some(&mut it.tags),
+            Self::InstanceProfile(it) => Some(&mut it.tags),
+            Self::KeyPair(it) => Some(&mut it.tags),
+            Self::Volume(it) => Some(&mut it.tags),
+            Self::ElasticIp(it) => Some(&mut it.tags),
+            Self::LaunchTemplate(it) => Some(&mut it.tags),
+            Self::AutoScalingGroup(it) => Some(&mut it.tags),
+            Self::SecurityGroupRules(_)
+            | Self::RecordSet(_)
+            | Self::StateObject(_)
+            | Self::AdditionalObjects(_)
+            | Self::MadeByController(_)
+            | Self::ReclaimMarks(_)
+            | Self::NodeGroups(_) => None,
+        }
+    }
+
     /// What must exist before it.
     pub fn references(&self) -> Vec<ResourceId> {
         for_each_kind!(self, it => it.references())
@@ -171,6 +198,9 @@ impl Resource {
         match (self, observed) {
             (Self::Volume(wanted), Self::Volume(observed)) => {
                 wanted.fields().changes_from(&wanted.without_defaults(observed).fields())
+            }
+            (Self::AddressReservation(wanted), Self::AddressReservation(observed)) => {
+                wanted.fields().changes_from(&wanted.without_unknown(observed).fields())
             }
             // What is named by its content, or kept for ever, is right wherever it is.
             (Self::StateObject(_), Self::StateObject(_)) => Vec::new(),

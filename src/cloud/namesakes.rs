@@ -7,16 +7,16 @@ use super::Resource;
 use super::context::Context;
 use super::error::CloudError;
 use super::reference::{Kind, ResourceId};
-use crate::aws::tags::{self, Tags};
+use crate::aws::tags::{self, Owner, Ownership, Tags};
 use crate::aws::{AwsError, During};
 
 /// The error of a creation that AWS refused because the name is taken.
 pub(super) async fn explain(source: AwsError, wanted: &Resource, context: &Context<'_>) -> CloudError {
     match find(wanted, context).await {
-        Ok(Some(found)) if found.tags.get(tags::MANAGED).is_none_or(|cluster| cluster != context.cluster) => {
+        Ok(Some(found)) if context.owner.of(&found.tags) == Ownership::Foreign => {
             let command = match wanted.kind() {
-                Kind::AutoScalingGroup => mark_group(&found.aws_id, context.cluster),
-                _ => mark(&found.aws_id, context.cluster),
+                Kind::AutoScalingGroup => mark_group(&found.aws_id, context.owner),
+                _ => mark(&found.aws_id, context.owner),
             };
             CloudError::Unmarked {
                 resource: wanted.id(),
@@ -88,15 +88,29 @@ async fn auto_scaling_group(
 }
 
 /// The command that says again whose something is.
-fn mark(aws_id: &str, cluster: &str) -> String {
-    format!("aws ec2 create-tags --resources {aws_id} --tags Key={},Value={cluster}", tags::MANAGED)
+fn mark(aws_id: &str, owner: &Owner) -> String {
+    let mut command = format!(
+        "aws ec2 create-tags --resources {aws_id} --tags Key={},Value={}",
+        tags::MANAGED,
+        owner.cluster
+    );
+    if let Some(uid) = &owner.uid {
+        command.push_str(&format!(" Key={},Value={uid}", tags::UID));
+    }
+    command
 }
 
-fn mark_group(name: &str, cluster: &str) -> String {
-    let tags = [(tags::MANAGED, true), (shared::CLUSTER, true)].map(|(key, propagate)| {
-        format!(
-            "ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={cluster},PropagateAtLaunch={propagate}"
-        )
-    });
+fn mark_group(name: &str, owner: &Owner) -> String {
+    let cluster = owner.cluster.as_str();
+    let mut tags = vec![(tags::MANAGED, cluster, true), (shared::CLUSTER, cluster, true)];
+    tags.extend(owner.uid.as_deref().map(|uid| (tags::UID, uid, false)));
+    let tags: Vec<String> = tags
+        .iter()
+        .map(|(key, value, propagate)| {
+            format!(
+                "ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={value},PropagateAtLaunch={propagate}"
+            )
+        })
+        .collect();
     format!("aws autoscaling create-or-update-tags --tags {}", tags.join(" "))
 }

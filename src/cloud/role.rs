@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use aws_sdk_iam::types::Tag;
 use serde_json::Value;
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
+use super::{Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -72,6 +72,7 @@ impl Role {
             .set_tags(Some(to_iam(&self.tags)));
         call.send().await.during("iam", "CreateRole", id)?;
         let identity = Identity::new(&self.name);
+        context.ids.insert(id.clone(), identity.clone());
         let bare = Self { policy: None, attached: BTreeSet::new(), ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
@@ -177,7 +178,9 @@ impl Role {
                 Err(error) => return Err(error.into()),
             };
             let tags = from_iam(role.tags());
-            require_ours(&tags, context.cluster, &id)?;
+            if !tagging::is_ours(context, &tags, &id)? {
+                continue;
+            }
             let trust = document(role.assume_role_policy_document().unwrap_or_default());
             let Some(has) = policies(context, &name, &id).await? else { continue };
             let mut other_policies = has.inline;
@@ -275,15 +278,6 @@ fn percent_decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&decoded).into_owned()
-}
-
-/// Names of roles and profiles are the whole account's, so that a tag must say whose they are.
-pub(super) fn require_ours(tags: &Tags, cluster: &str, id: &ResourceId) -> Result<(), CloudError> {
-    let found = tags.get(tags::MANAGED);
-    if found.is_some_and(|found| found == cluster) {
-        return Ok(());
-    }
-    Err(CloudError::Foreign { resource: id.clone(), tag: tags::MANAGED, found: found.cloned() })
 }
 
 /// Tags in IAM's form. A tag that the SDK refuses can't exist: key and value are always given.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::internet_gateway::InternetGateway;
@@ -70,6 +70,7 @@ impl RouteTable {
         let made = call.send().await.during("ec2", "CreateRouteTable", id)?;
         let table = made.route_table().and_then(|table| table.route_table_id());
         let identity = Identity::new(field(table, id, "the route table's id")?);
+        context.ids.insert(id.clone(), identity.clone());
         let bare = Self { routes: BTreeMap::new(), subnets: BTreeSet::new(), ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
@@ -150,26 +151,39 @@ impl RouteTable {
 
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::RouteTable, context.cluster);
-        let call = context.clients.ec2.describe_route_tables().filters(tags::of_cluster(context.cluster));
+        let call = context.clients.ec2.describe_route_tables();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.route_table_ids(id),
+        };
         let tables = call.into_paginator().items().send().try_collect().await.during(
             "ec2",
             "DescribeRouteTables",
             &id,
         )?;
-        tables.iter().map(|table| read(table, names, &id)).collect()
+        let tagged = tables.iter().map(|table| (table, tags::from_ec2(table.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(table, tags)| read(table, tags, context.cluster, names, &id))
+            .collect()
     }
 }
 
-fn read(table: &Answer, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
+fn read(
+    table: &Answer,
+    tags: Tags,
+    cluster: &str,
+    names: &Names,
+    id: &ResourceId,
+) -> Result<Found, CloudError> {
     let table_id = field(table.route_table_id(), id, "the route table's id")?;
-    let tags = tags::from_ec2(table.tags());
     let routes = table.routes().iter().filter_map(|route| {
         let target = route.gateway_id().filter(|gateway| *gateway != "local")?;
         Some((route.destination_cidr_block()?.to_owned(), names.reference(target)))
     });
     let subnets = table.associations().iter().filter_map(|association| association.subnet_id());
     let observed = RouteTable {
-        name: tagging::name(&tags, table_id),
+        name: tagging::only_name(&tags, cluster),
         vpc: names.reference(table.vpc_id().unwrap_or_default()),
         routes: routes.collect(),
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),

@@ -3,7 +3,7 @@
 
 use aws_sdk_ec2::types::ResourceType;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
@@ -114,10 +114,16 @@ pub(super) async fn list(
     context: &Context<'_>,
     id: &ResourceId,
 ) -> Result<Vec<aws_sdk_ec2::types::SecurityGroup>, CloudError> {
-    let call = context.clients.ec2.describe_security_groups().filters(tags::of_cluster(context.cluster));
-    Ok(call.into_paginator().items().send().try_collect().await.during(
+    let call = context.clients.ec2.describe_security_groups();
+    let call = match context.sought {
+        Sought::All => call.filters(tags::of_cluster(context.cluster)),
+        Sought::Id(id) => call.group_ids(id),
+    };
+    let mut groups = call.into_paginator().items().send().try_collect().await.during(
         "ec2",
         "DescribeSecurityGroups",
         id,
-    )?)
+    )?;
+    groups.retain(|group| context.owner.owns(&tags::from_ec2(group.tags())));
+    Ok(groups)
 }

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::{Filter, ResourceType};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found, Identity, Names, Observed};
+use super::context::{Context, Found, Identity, Names, Observed, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, Reference, ResourceId};
@@ -93,14 +93,18 @@ impl Subnet {
 
     pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::Subnet, context.cluster);
-        let call = context.clients.ec2.describe_subnets().filters(tags::of_cluster(context.cluster));
+        let call = context.clients.ec2.describe_subnets();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.subnet_ids(id),
+        };
         let subnets =
             call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeSubnets", &id)?;
-        subnets
-            .iter()
-            .map(|subnet| {
+        let tagged = subnets.iter().map(|subnet| (subnet, tags::from_ec2(subnet.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(subnet, tags)| {
                 let subnet_id = field(subnet.subnet_id(), &id, "the subnet's id")?;
-                let tags = tags::from_ec2(subnet.tags());
                 let observed = Self {
                     name: tagging::name(&tags, subnet_id),
                     vpc: names.reference(subnet.vpc_id().unwrap_or_default()),

@@ -1,14 +1,44 @@
 //! Tags of EC2 resources that exist.
 
-use super::context::Context;
+use super::context::{Context, Strangers};
 use super::error::CloudError;
 use super::reference::ResourceId;
 use crate::aws::During;
-use crate::aws::tags::{self, Tags};
+use crate::aws::tags::{self, Ownership, Tags};
 
-/// The resource's name: its `Name` tag, or AWS's id where somebody removed that.
+/// The resource's name: its tag [`tags::NAME`]. What was made before there was that tag goes by its `Name`, and by AWS's
+/// id where somebody removed that.
 pub(super) fn name(tags: &Tags, aws_id: &str) -> String {
-    tags.get("Name").map_or_else(|| aws_id.to_owned(), Clone::clone)
+    let name = tags.get(tags::NAME).or_else(|| tags.get("Name"));
+    name.map_or_else(|| aws_id.to_owned(), Clone::clone)
+}
+
+/// The name of a resource of which a cluster has only one of its kind, so that there is nothing to tell it from:
+/// a `Name` that somebody edited says nothing about it.
+pub(super) fn only_name(tags: &Tags, only: &str) -> String {
+    tags.get(tags::NAME).map_or_else(|| only.to_owned(), Clone::clone)
+}
+
+/// Whether a resource that AWS knows by its name is this cluster's. Such names are unique in the account or its region:
+/// whoever else has one is in the way of what is to be made.
+pub(super) fn is_ours(context: &Context<'_>, tags: &Tags, id: &ResourceId) -> Result<bool, CloudError> {
+    let error = match context.owner.of(tags) {
+        Ownership::Ours => return Ok(true),
+        Ownership::Namesake => CloudError::Namesake {
+            resource: id.clone(),
+            uid: tags.get(tags::UID).cloned(),
+            ours: context.owner.uid.clone(),
+        },
+        Ownership::Foreign => CloudError::Foreign {
+            resource: id.clone(),
+            tag: tags::MANAGED,
+            found: tags.get(tags::MANAGED).cloned(),
+        },
+    };
+    match context.strangers {
+        Strangers::Refuse => Err(error),
+        Strangers::Ignore => Ok(false),
+    }
 }
 
 /// Sets and removes tags so that those in `from` become those in `to`.

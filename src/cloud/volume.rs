@@ -1,17 +1,21 @@
 //! The EBS volumes of masters: what etcd keeps. They outlive instances, groups and mistakes: only `delete cluster`
 //! deletes one.
 
+use std::fmt;
+
+use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_ec2::types::{
     Filter, ResourceType, Volume as Answer, VolumeModification, VolumeState, VolumeType,
 };
+use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
-use crate::aws::During;
-use crate::aws::tags::{self, Tags};
+use crate::aws::tags::{self, Owner, Tags};
+use crate::aws::{AwsError, Clients, During};
 
 /// A volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +45,11 @@ impl Described for Volume {
 }
 
 impl Volume {
+    /// What the volume of a member of an etcd cluster is called.
+    pub fn name_of(member: &str, etcd_cluster: &str, cluster: &str) -> String {
+        format!("{member}.etcd-{etcd_cluster}.{cluster}")
+    }
+
     pub(super) fn fields(&self) -> Fields {
         let Self { name: _, zone, size, kind, iops, throughput, encrypted, kms_key, tags } = self;
         Fields::default()
@@ -151,13 +160,21 @@ impl Volume {
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::Volume, context.cluster);
-        let call = context.clients.ec2.describe_volumes().filters(tags::of_cluster(context.cluster));
+        let call = context.clients.ec2.describe_volumes();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.volume_ids(id),
+        };
         let volumes =
             call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
         let changes = modifications(context, &id, &volumes).await?;
         let alive =
             |volume: &&Answer| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
-        volumes.iter().filter(alive).map(|volume| read(volume, &changes, &id)).collect()
+        let tagged = volumes.iter().filter(alive).map(|volume| (volume, tags::from_ec2(volume.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(volume, tags)| read(volume, tags, &changes, context.cluster, &id))
+            .collect()
     }
 }
 
@@ -181,13 +198,18 @@ async fn modifications(
 }
 
 /// A volume as it will be when what was begun is done.
-fn read(volume: &Answer, changes: &[VolumeModification], id: &ResourceId) -> Result<Found, CloudError> {
+fn read(
+    volume: &Answer,
+    tags: Tags,
+    changes: &[VolumeModification],
+    cluster: &str,
+    id: &ResourceId,
+) -> Result<Found, CloudError> {
     let volume_id = field(volume.volume_id(), id, "the volume's id")?;
-    let tags = tags::from_ec2(volume.tags());
     let change = changes.iter().find(|change| change.volume_id() == Some(volume_id));
     let kind = change.and_then(VolumeModification::target_volume_type).or(volume.volume_type());
     let observed = Volume {
-        name: tagging::name(&tags, volume_id),
+        name: name(&tags, cluster, volume_id),
         zone: volume.availability_zone().unwrap_or_default().to_owned(),
         size: to_u32(change.and_then(VolumeModification::target_size).or(volume.size())).unwrap_or_default(),
         kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
@@ -197,7 +219,111 @@ fn read(volume: &Answer, changes: &[VolumeModification], id: &ResourceId) -> Res
         kms_key: volume.kms_key_id().map(str::to_owned),
         tags,
     };
-    Ok(Found::new(observed.name.clone(), Resource::Volume(observed), Identity::new(volume_id)))
+    let found = Found::new(observed.name.clone(), Resource::Volume(observed), Identity::new(volume_id));
+    Ok(found.with_circumstances(circumstances(volume)))
+}
+
+fn circumstances(volume: &Answer) -> String {
+    let made = time(volume.create_time());
+    let attached = attached(volume).unwrap_or_else(|| "attached to nothing".to_owned());
+    format!("made {}, {attached}", made.as_deref().unwrap_or("at an unknown time"))
+}
+
+/// What a volume is attached to, and since when.
+fn attached(volume: &Answer) -> Option<String> {
+    let attachment = volume.attachments().first()?;
+    let since = time(attachment.attach_time()).map(|time| format!(" since {time}")).unwrap_or_default();
+    Some(format!("attached to {}{since}", attachment.instance_id().unwrap_or("an instance")))
+}
+
+fn time(time: Option<&DateTime>) -> Option<String> {
+    time?.fmt(Format::DateTime).ok()
+}
+
+/// A volume that carries no mark of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// AWS's id.
+    pub id: String,
+    /// Its `Name`.
+    pub name: Option<String>,
+    /// The availability zone.
+    pub zone: String,
+    /// GiB.
+    pub size: u32,
+    /// `gp3` and the like.
+    pub kind: String,
+    /// Since when it exists.
+    pub made: Option<String>,
+    /// What it is attached to, and since when.
+    pub attached: Option<String>,
+    /// The cluster for which an agent has formatted it.
+    pub formatted_for: Option<String>,
+    /// Whether it is the root volume of an instance.
+    pub is_root: bool,
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, name, zone, size, kind, made, attached, formatted_for, is_root: _ } = self;
+        write!(formatter, "{id}: {zone}, {size} GiB {kind}")?;
+        if let Some(made) = made {
+            write!(formatter, ", made {made}")?;
+        }
+        match name {
+            Some(name) => write!(formatter, ", called {name}")?,
+            None => write!(formatter, ", without a name")?,
+        }
+        if let Some(cluster) = formatted_for {
+            write!(formatter, ", formatted for {cluster}")?;
+        }
+        write!(formatter, ", {}", attached.as_deref().unwrap_or("attached to nothing"))
+    }
+}
+
+/// The volumes of some zones that carry no mark of the cluster.
+pub async fn strays(
+    clients: &Clients,
+    owner: &Owner,
+    zones: impl IntoIterator<Item = String>,
+) -> Result<Vec<Stray>, AwsError> {
+    let zones = Filter::builder().name("availability-zone").set_values(Some(zones.into_iter().collect()));
+    let call = clients.ec2.describe_volumes().filters(zones.build());
+    let volumes = call.into_paginator().items().send().try_collect().await;
+    let volumes = volumes.during("ec2", "DescribeVolumes", &owner.cluster)?;
+    Ok(volumes.iter().filter(|volume| !owner.owns(&tags::from_ec2(volume.tags()))).map(stray).collect())
+}
+
+fn stray(volume: &Answer) -> Stray {
+    let tag = |key: &str| {
+        let tag = volume.tags().iter().find(|tag| tag.key() == Some(key));
+        tag.and_then(|tag| tag.value()).map(str::to_owned)
+    };
+    // A root volume goes with its instance; one of ours never does.
+    let is_root = volume.attachments().iter().any(|it| it.delete_on_termination() == Some(true));
+    Stray {
+        id: volume.volume_id().unwrap_or_default().to_owned(),
+        name: tag("Name"),
+        zone: volume.availability_zone().unwrap_or_default().to_owned(),
+        size: to_u32(volume.size()).unwrap_or_default(),
+        kind: volume.volume_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        made: time(volume.create_time()),
+        attached: attached(volume),
+        formatted_for: tag(shared::FORMATTED),
+        is_root,
+    }
+}
+
+/// The volume's name. One that was made before there was a tag for it says in another one of which etcd member it is.
+fn name(tags: &Tags, cluster: &str, volume_id: &str) -> String {
+    if tags.contains_key(tags::NAME) {
+        return tagging::name(tags, volume_id);
+    }
+    let member = tags.iter().find_map(|(key, member)| {
+        let etcd = key.strip_prefix(&shared::etcd_volume(""))?;
+        Some(Volume::name_of(member, etcd, cluster))
+    });
+    member.unwrap_or_else(|| tagging::name(tags, volume_id))
 }
 
 /// EC2's sizes are signed; ours never get near the limit, which the specification's checks see to.

@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
 use ipnet::Ipv4Net;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
@@ -70,6 +70,7 @@ impl Vpc {
             .during("ec2", "CreateVpc", id)?;
         let vpc = field(made.vpc().and_then(|vpc| vpc.vpc_id()), id, "the VPC's id")?;
         let identity = Identity::new(vpc);
+        context.ids.insert(id.clone(), identity.clone());
         // What a new VPC has by itself.
         let bare = Self { dns_hostnames: false, dns_support: true, ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
@@ -108,15 +109,22 @@ impl Vpc {
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::Vpc, context.cluster);
-        let pages =
-            context.clients.ec2.describe_vpcs().filters(tags::of_cluster(context.cluster)).into_paginator();
-        let vpcs = pages.items().send().try_collect().await.during("ec2", "DescribeVpcs", &id)?;
+        let call = context.clients.ec2.describe_vpcs();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.vpc_ids(id),
+        };
+        let vpcs =
+            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVpcs", &id)?;
         let mut found = Vec::new();
         for vpc in vpcs {
             let vpc_id = field(vpc.vpc_id(), &id, "the VPC's id")?;
             let tags = tags::from_ec2(vpc.tags());
+            if !context.owner.owns(&tags) {
+                continue;
+            }
             let observed = Self {
-                name: tagging::name(&tags, vpc_id),
+                name: tagging::only_name(&tags, context.cluster),
                 cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
                 dns_hostnames: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsHostnames).await?,
                 dns_support: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsSupport).await?,

@@ -46,7 +46,7 @@ pub(super) fn add(
         }
     }
     if cluster.api.elastic_ip {
-        let name = format!("api.{}", cluster.name);
+        let name = ElasticIp::name_of(&cluster.name);
         let mut tags = masters_own(cluster, group, &name);
         if let Some(record) = record_set(inputs, &name) {
             tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
@@ -75,7 +75,7 @@ fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Tags {
 
 fn volume(inputs: &Inputs<'_>, etcd: &EtcdCluster, member: &EtcdMember, subnet: &Subnet) -> Volume {
     let cluster = inputs.cluster;
-    let name = format!("{}.etcd-{}.{}", member.name, etcd.name, cluster.name);
+    let name = Volume::name_of(&member.name, &etcd.name, &cluster.name);
     let mut tags = named(cluster, &name);
     tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
     tags.insert(shared::etcd_volume(&etcd.name), member.name.clone());

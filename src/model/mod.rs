@@ -41,6 +41,8 @@ use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
 pub struct Inputs<'a> {
     /// The specification.
     pub cluster: &'a Cluster,
+    /// The cluster's uid.
+    pub uid: &'a str,
     /// What AWS is like.
     pub facts: &'a Facts,
     /// Where instances read their configuration.
@@ -193,8 +195,19 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
             Role::Node => nodes::add(inputs, group, configuration, &mut desired)?,
         }
     }
+    identify(&mut desired, inputs.uid);
     tag_limits::check(&desired)?;
     Ok(desired)
+}
+
+/// Says on every resource whose and which it is, by tags that nobody has a reason to edit.
+fn identify(desired: &mut Desired, uid: &str) {
+    for (id, resource) in &mut desired.0 {
+        if let Some(tags) = resource.tags_mut() {
+            tags.insert(tags::UID.to_owned(), uid.to_owned());
+            tags.insert(tags::NAME.to_owned(), id.name.clone());
+        }
+    }
 }
 
 /// The name of a group's Auto Scaling group and launch template.

@@ -41,9 +41,9 @@ pub enum Violation {
         /// Who needs it.
         needed_by: ResourceId,
     },
-    /// A volume would be lost.
+    /// A volume or an address would be lost.
     #[error("`{0}` would be deleted by an update")]
-    VolumeLost(ResourceId),
+    Lost(ResourceId),
     /// A secret would be seen.
     #[error("the plan shows what `{0}` keeps secret")]
     SecretShown(ResourceId),
@@ -70,8 +70,8 @@ fn references(plan: &Plan, desired: &Desired) -> Vec<Violation> {
         plan.steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.resource).collect();
     let mut violations: Vec<Violation> = deleted
         .iter()
-        .filter(|id| id.kind == Kind::Volume)
-        .map(|id| Violation::VolumeLost((*id).clone()))
+        .filter(|id| matches!(id.kind, Kind::Volume | Kind::ElasticIp))
+        .map(|id| Violation::Lost((*id).clone()))
         .collect();
     for (id, resource) in &desired.0 {
         for to in resource.references() {

@@ -16,7 +16,7 @@ use windlass_bootstrap::tags as shared;
 
 use super::{Action, Occupied, Plan, Step};
 use crate::aws::tags;
-use crate::cloud::Change;
+use crate::cloud::{Change, Kind, ResourceId};
 
 /// The width of a field's name; longer ones push their value to the right.
 const FIELD: usize = 27;
@@ -31,13 +31,10 @@ impl Display for Plan {
         section(formatter, "change", self.steps.iter().filter(is_change).collect())?;
         section(formatter, "delete and create again", self.steps.iter().filter(is_replace).collect())?;
         section(formatter, "delete", self.steps.iter().filter(is_delete).collect())?;
-        if !self.kept.is_empty() {
-            writeln!(formatter, "Kept, because data is on it:")?;
-            for id in &self.kept {
-                writeln!(formatter, "    {id}")?;
-            }
-            writeln!(formatter)?;
-        }
+        let (addresses, volumes): (Vec<_>, Vec<_>) =
+            self.kept.iter().partition(|id| id.kind == Kind::ElasticIp);
+        kept(formatter, "data is on it", &volumes)?;
+        kept(formatter, "nobody gets an address back; only `delete cluster` gives it up", &addresses)?;
         if !self.occupied.is_empty() {
             writeln!(formatter, "Not asked for any more, and kept until nothing uses it:")?;
             for Occupied { resource, by } in &self.occupied {
@@ -50,6 +47,17 @@ impl Display for Plan {
         }
         if self.remarks.is_empty() { Ok(()) } else { writeln!(formatter) }
     }
+}
+
+fn kept(formatter: &mut Formatter<'_>, why: &str, resources: &[&ResourceId]) -> fmt::Result {
+    if resources.is_empty() {
+        return Ok(());
+    }
+    writeln!(formatter, "Kept, because {why}:")?;
+    for id in resources {
+        writeln!(formatter, "    {id}")?;
+    }
+    writeln!(formatter)
 }
 
 fn section(formatter: &mut Formatter<'_>, verb: &str, steps: Vec<&Step>) -> fmt::Result {
@@ -91,7 +99,8 @@ fn is_common_tag(field: &str) -> bool {
     let Some((_, key)) = field.split_once("ags.") else {
         return false;
     };
-    [shared::CLUSTER, tags::MANAGED, "Name"].contains(&key) || key.starts_with(&shared::ownership(""))
+    [shared::CLUSTER, tags::MANAGED, tags::UID, tags::NAME, "Name"].contains(&key)
+        || key.starts_with(&shared::ownership(""))
 }
 
 fn addition(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {

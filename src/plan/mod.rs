@@ -3,6 +3,7 @@
 
 mod check;
 mod display;
+mod lost;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use self::check::{Violation, check};
+pub use self::lost::Lost;
+use crate::aws::tags;
 use crate::cloud::{Change, Effect, Found, Kind, Observed, Resource, ResourceId};
 use crate::model::Desired;
 
@@ -20,7 +23,8 @@ use crate::model::Desired;
 pub struct Plan {
     /// In an order in which they could be done one after the other.
     pub steps: Vec<Step>,
-    /// What isn't wanted any more and stays nevertheless, because data is on it.
+    /// What isn't wanted any more and stays nevertheless: volumes, because data is on them, and addresses, because
+    /// others may know them.
     pub kept: Vec<ResourceId>,
     /// What isn't wanted any more and stays until nothing uses it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -85,12 +89,23 @@ pub enum PlanError {
         refusals: Vec<Refusal>,
     },
     /// AWS has two of something that there must be one of.
-    #[error("there are two of `{resource}` in AWS: {} and another one", ids.join(", "))]
+    #[error("there are {} of `{resource}` in AWS:\n  {}", alike.len(), alike.join("\n  "))]
     Double {
         /// Which.
-        resource: String,
-        /// AWS's ids of those that are one too many.
-        ids: Vec<String>,
+        resource: ResourceId,
+        /// All of them: AWS's ids, with what is known of each.
+        alike: Vec<String>,
+    },
+    /// Volumes are missing on which the cluster's data is.
+    #[error(
+        "the data of etcd is not where it was, and a new volume would be blank:\n{}",
+        lost.iter().map(Lost::to_string).collect::<Vec<_>>().join("\n")
+    )]
+    VolumesLost {
+        /// All of them.
+        lost: Vec<Lost>,
+        /// The tags that make another volume the first one of them, as the AWS CLI takes them.
+        marks: String,
     },
     /// The plan would do harm: a defect of windlass, found before anything was changed.
     #[error("the plan is not sound:\n{}", violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n"))]
@@ -114,9 +129,16 @@ impl PlanError {
                  in AWS"
                     .to_owned(),
             ),
-            Self::Double { ids, .. } => {
-                Some(format!("delete the one that nothing uses, probably {}, and run the same command", ids.join(", ")))
-            }
+            Self::Double { resource, .. } => Some(format!(
+                "nothing was changed. Find out which one is in use; take the tag `{}` from the other one, or delete it \
+                 if nothing is on it, and run the same command{}",
+                tags::MANAGED,
+                if resource.kind == Kind::Volume { ". etcd's data may be on one that is not attached" } else { "" }
+            )),
+            Self::VolumesLost { marks, .. } => Some(format!(
+                "nothing was changed. If one of them is it, or you make one of its last snapshot, mark it and run the \
+                 same command: aws ec2 create-tags --resources VOLUME --tags {marks}"
+            )),
             Self::Unsound { .. } => {
                 Some("this is a defect of windlass, please report it; nothing was changed in AWS".to_owned())
             }
@@ -178,7 +200,8 @@ impl std::fmt::Display for Refusal {
 
 impl Plan {
     /// Plans what makes `desired` of what is there. What windlass made and the specification doesn't ask for any more
-    /// is deleted, but for volumes, and for objects that running instances were made from.
+    /// is deleted, but for volumes, for addresses, which nobody gets back, and for objects that running instances were
+    /// made from.
     pub fn update(desired: &Desired, observed: &Observed) -> Result<Self, PlanError> {
         refuse_doubles(observed)?;
         let mut actions = BTreeMap::new();
@@ -199,7 +222,7 @@ impl Plan {
         for id in observed.0.keys().filter(|id| !desired.0.contains_key(*id)) {
             match id.kind {
                 Kind::StateObject => {}
-                Kind::Volume => kept.push(id.clone()),
+                Kind::Volume | Kind::ElasticIp => kept.push(id.clone()),
                 _ => {
                     actions.insert(id.clone(), Action::Delete);
                 }
@@ -283,10 +306,10 @@ fn refuse_doubles(observed: &Observed) -> Result<(), PlanError> {
     let Some((id, first)) = doubles.first() else {
         return Ok(());
     };
-    let alike = doubles.iter().filter(|(other, found)| other.kind == id.kind && found.name == first.name);
+    let alike = observed.0.iter().filter(|(other, found)| other.kind == id.kind && found.name == first.name);
     Err(PlanError::Double {
-        resource: ResourceId::new(id.kind, &first.name).to_string(),
-        ids: alike.map(|(_, found)| found.identity.id.clone()).collect(),
+        resource: ResourceId::new(id.kind, &first.name),
+        alike: alike.map(|(_, found)| found.described()).collect(),
     })
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::format::FORMAT;
+use super::identity::Place;
 use super::journal::{Journal, Write};
 use super::layout;
 use super::store::{Condition, Object, Store, StoreError, Version};
@@ -64,6 +65,16 @@ pub enum StateError {
         cluster: String,
         /// Who wrote it.
         written_by: String,
+    },
+    /// The credentials or the specification lead to where the cluster isn't.
+    #[error("the cluster `{cluster}` is in {recorded}; this is {here}")]
+    Elsewhere {
+        /// The cluster's name.
+        cluster: String,
+        /// Where it is.
+        recorded: Place,
+        /// Where the command would have worked.
+        here: Place,
     },
     /// Something in the state can't be read.
     #[error("`{key}` in the state can't be read: {reason}")]
@@ -157,6 +168,16 @@ impl StateError {
                  that changes the cluster; or delete `{}`, which says what was to be written, and look at the \
                  specification: windlass get all --name {cluster} -o yaml",
                 layout::journal(cluster)
+            ),
+            Self::Elsewhere { recorded, here, .. } if recorded.account != here.account => format!(
+                "nothing was asked or changed there. Use credentials of account {}: set AWS_PROFILE; `aws sts \
+                 get-caller-identity` shows whose are in use",
+                recorded.account
+            ),
+            Self::Elsewhere { cluster, recorded, .. } => format!(
+                "nothing was asked or changed there. A cluster can't move: name zones of {} again with `windlass edit \
+                 cluster {cluster}`, or make a cluster of another name",
+                recorded.region
             ),
             Self::Specification { cluster, .. } => format!("mend it: windlass edit cluster {cluster}"),
             Self::NoInstanceGroup { cluster, .. } => {
@@ -438,10 +459,15 @@ impl ClusterState {
         self.store.delete(&layout::additional_object(&self.name, key), read).await.map_err(self.failed())
     }
 
-    /// Deletes everything of the cluster, with every earlier version. The `Cluster` goes after all else: what an
-    /// interrupted attempt leaves is seen as a cluster, and is deleted like one. The tombstone and the lease go last.
+    /// Deletes everything of the cluster, with every earlier version. Who it is and the `Cluster` go after all else: what
+    /// an interrupted attempt leaves is seen as a cluster, and is deleted like one. The tombstone and the lease go last.
     pub async fn purge(&self) -> Result<(), StateError> {
-        let last = [layout::cluster(&self.name), layout::journal(&self.name), layout::lock(&self.name)];
+        let last = [
+            layout::identity(&self.name),
+            layout::cluster(&self.name),
+            layout::journal(&self.name),
+            layout::lock(&self.name),
+        ];
         self.store.purge(&layout::cluster_prefix(&self.name), &last).await.map_err(self.failed())
     }
 

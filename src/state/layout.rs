@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <cluster>/format.json                   which windlass may read this
+//! <cluster>/identity.json                 account, region and uid; written once, before anything is made in AWS
 //! <cluster>/cluster.yaml                  what the user wants; its presence makes the cluster exist
 //! <cluster>/instancegroups/<name>.yaml
 //! <cluster>/sshcredentials/<name>.yaml
@@ -33,6 +34,11 @@ pub fn cluster(cluster: &str) -> String {
 
 /// The last part of [`cluster`]'s key.
 pub const CLUSTER_FILE: &str = "cluster.yaml";
+
+/// Who the cluster is: account, region and uid.
+pub fn identity(cluster: &str) -> String {
+    format!("{cluster}/identity.json")
+}
 
 /// Where the instance groups are.
 pub fn instance_groups_prefix(cluster: &str) -> String {

@@ -4,6 +4,7 @@
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
 //! - [`cluster_state`]: one cluster's part of it, typed; [`mod@format`]: which windlass may write it.
 //! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one.
+//! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
@@ -18,6 +19,7 @@ pub mod file;
 pub mod format;
 pub mod held_secrets;
 pub mod holder;
+pub mod identity;
 pub mod journal;
 pub mod layout;
 pub mod lease;

@@ -188,6 +188,17 @@ impl ClusterState {
         }
     }
 
+    /// The etcd clusters and members that a master has once initialised: there is data on their volumes.
+    pub async fn initialised_etcd_members(&self) -> Result<Vec<(String, String)>, StateError> {
+        let prefix = format!("{}/control-plane/etcd/", self.name());
+        let keys = self.store().list(&prefix).await.map_err(self.failed())?;
+        let member = |key: &String| {
+            let (etcd, member) = key.strip_prefix(&prefix)?.strip_suffix(".json")?.split_once('/')?;
+            Some((etcd.to_owned(), member.to_owned()))
+        };
+        Ok(keys.iter().filter_map(member).collect())
+    }
+
     /// A revision. Fails when there is none of that number.
     pub async fn revision(&self, number: u64) -> Result<Revision, StateError> {
         let keys = [layout::format(self.name()), layout::revision(self.name(), number)];

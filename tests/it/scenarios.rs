@@ -142,6 +142,7 @@ pub(crate) fn desired_of(cluster: &Cluster, kms_key: Option<String>) -> Desired 
     let keys = keys(cluster);
     model::build(&Inputs {
         cluster,
+        uid: "0123456789abcdef0123456789abcdef",
         facts: &facts,
         state: &state,
         keys: &keys,

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use windlass::apply::{self, Event, Run, Summary};
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
+use windlass::aws::tags::Owner;
 use windlass::aws::{Clients, facts};
 use windlass::cloud::by_controllers;
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed};
+use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed, Sought, Strangers};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
 use windlass::spec::cluster::{Cluster, InstanceGroup};
@@ -28,6 +29,7 @@ use windlass_bootstrap::config::Role;
 use windlass_bootstrap::keyset::Secret;
 
 const NAME: &str = "demo.example.com";
+const UID: &str = "0123456789abcdef0123456789abcdef";
 
 /// A region with an image, and what is wanted in it.
 struct World {
@@ -37,6 +39,7 @@ struct World {
     store: Store,
     departures: Departures,
     cluster: Cluster,
+    owner: Owner,
 }
 
 /// What one update did.
@@ -57,6 +60,7 @@ impl World {
             store: Store::memory(),
             departures: Departures::default(),
             cluster: specification(),
+            owner: Owner::new(NAME, UID),
         };
         world.register_image().await;
         world
@@ -91,6 +95,7 @@ impl World {
         let keys = keys();
         let inputs = Inputs {
             cluster,
+            uid: UID,
             facts: &facts,
             state: &state,
             keys: &keys,
@@ -106,8 +111,17 @@ impl World {
     }
 
     fn context<'a>(&'a self, clients: &'a Clients, ids: &'a Identities) -> Context<'a> {
-        let departures = &self.departures;
-        Context { clients, store: &self.store, cluster: NAME, ids, departures, run: "test" }
+        Context {
+            clients,
+            store: &self.store,
+            cluster: NAME,
+            owner: &self.owner,
+            ids,
+            departures: &self.departures,
+            sought: Sought::All,
+            strangers: Strangers::Refuse,
+            run: "test",
+        }
     }
 
     async fn update(&self) -> Outcome {
@@ -241,6 +255,12 @@ async fn leftovers(world: &World) -> Vec<String> {
     left
 }
 
+/// How much there is of everything.
+async fn counts(world: &World) -> BTreeMap<String, usize> {
+    let inventory: BTreeMap<String, Vec<String>> = world.region.get("inventory").await.unwrap();
+    inventory.into_iter().map(|(kind, ids)| (kind, ids.len())).collect()
+}
+
 /// Injects one fault.
 async fn inject(world: &World, fault: &Value) {
     world.region.delete("faults").await.unwrap();
@@ -360,6 +380,86 @@ mod with_region {
                 assert_eq!(vpcs, expected, "{action}, lost reply: {after}");
             }
         }
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn what_is_seen_only_after_a_while_is_made_once() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let expected = counts(&world).await;
+        world.reset().await;
+        let unseen =
+            json!({"action": "Create.*|AllocateAddress|ImportKeyPair", "unseenMs": 3000, "times": null});
+        inject(&world, &unseen).await;
+        let outcome = world.update().await.succeeded();
+        assert!(!outcome.events.is_empty(), "nothing was unseen");
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert_eq!(counts(&world).await, expected);
+        let again = world.update().await;
+        assert!(again.plan.is_empty(), "{}", again.plan);
+        world.region.delete("faults").await.unwrap();
+        world.delete().await.succeeded();
+        assert_eq!(leftovers(&world).await, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn what_a_lost_reply_has_made_and_is_seen_only_after_a_while_is_made_once() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let expected = counts(&world).await;
+        world.reset().await;
+        let action = "CreateVpc|CreateInternetGateway|CreateSubnet|CreateSubnetCidrReservation|CreateSecurityGroup|\
+                      AllocateAddress|ImportKeyPair|CreateVolume|CreateRouteTable|CreateLaunchTemplate";
+        let lost = json!({
+            "action": action, "code": "ServiceUnavailable", "status": 503, "after": true, "unseenMs": 2000,
+            "times": 10,
+        });
+        inject(&world, &lost).await;
+        let outcome = world.update().await.succeeded();
+        assert!(!outcome.events.is_empty(), "no reply was lost");
+        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        assert_eq!(counts(&world).await, expected);
+        assert!(world.update().await.plan.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_reservation_is_known_by_its_range_and_description_and_somebody_else_s_is_left_alone() {
+        let world = World::new().await;
+        world.update().await.succeeded();
+        let reservation =
+            world.observe().await.0.into_iter().find(|(id, _)| id.kind == Kind::AddressReservation);
+        let (_, reservation) = reservation.unwrap();
+        let subnets = world.clients.ec2.describe_subnets().send().await.unwrap();
+        let subnet =
+            subnets.subnets().iter().find(|it| it.availability_zone() == Some("us-east-1a")).unwrap();
+        let range: ipnet::Ipv4Net = subnet.cidr_block().unwrap().parse().unwrap();
+        let call = world.clients.ec2.create_subnet_cidr_reservation().subnet_id(subnet.subnet_id().unwrap());
+        let call = call.cidr(format!("{}/32", std::net::Ipv4Addr::from(u32::from(range.network()) + 99)));
+        let explicit = aws_sdk_ec2::types::SubnetCidrReservationType::Explicit;
+        call.reservation_type(explicit).description("by hand").send().await.unwrap();
+        let again = world.update().await.succeeded();
+        assert!(again.plan.is_empty(), "{}", again.plan);
+        let call = world.clients.ec2.delete_subnet_cidr_reservation();
+        call.subnet_cidr_reservation_id(&reservation.identity.id).send().await.unwrap();
+        let mended = world.update().await.succeeded();
+        let changed: Vec<_> = mended.plan.steps.iter().map(|step| step.resource.kind).collect();
+        assert_eq!(changed, [Kind::AddressReservation], "{}", mended.plan);
+        assert!(world.update().await.plan.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn an_address_that_is_not_wanted_any_more_is_kept() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        world.cluster.api.elastic_ip = false;
+        let outcome = world.update().await.succeeded();
+        assert_eq!(outcome.plan.kept.iter().map(|id| id.kind).collect::<Vec<_>>(), [Kind::ElasticIp]);
+        let addresses = world.clients.ec2.describe_addresses().send().await.unwrap();
+        assert_eq!(addresses.addresses().len(), 1);
     }
 
     #[tokio::test]

@@ -75,12 +75,25 @@ impl Region {
         self.send("POST", path, body)
     }
 
+    /// Calls a service of AWS's that takes forms; returns the answer.
+    pub(crate) fn call(&self, service: &str, form: &str) -> String {
+        let scope = format!("Credential=operator/20260101/us-east-1/{service}/aws4_request");
+        let headers = format!(
+            "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n"
+        );
+        self.request("POST", "/", &headers, form)
+    }
+
     fn send(&self, method: &str, path: &str, body: &Value) -> String {
+        self.request(method, &format!("/_region/{path}"), "", &body.to_string())
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
         let address = self.url.strip_prefix("http://").unwrap();
-        let body = body.to_string();
         let mut stream = TcpStream::connect(address).unwrap();
-        let headers = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {}", body.len());
-        write!(stream, "{method} /_region/{path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
+        let length = body.len();
+        let headers = format!("{headers}Host: {address}\r\nConnection: close\r\nContent-Length: {length}");
+        write!(stream, "{method} {path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");

@@ -1,0 +1,243 @@
+//! Who a cluster is: the account and the region that it is in, and its uid.
+//!
+//! The record is written before anything of the cluster is made in AWS, and never changes. Names don't say which cluster
+//! is meant: the same one may be in use in another region, account or state store. Every command that asks AWS compares
+//! account and region with the record first, and the uid is in the tags of all that is made ([`crate::aws::tags::UID`]).
+//!
+//! Clusters that were made before there was a record get it at their next update. What is in AWS of them carries no uid
+//! until then, so the record says that such resources are theirs too.
+
+use std::fmt;
+use std::fmt::Write as _;
+
+use aws_lc_rs::rand;
+use serde::{Deserialize, Serialize};
+
+use super::cluster_state::{ClusterState, StateError};
+use super::layout;
+use super::store::{Condition, Object};
+use crate::aws::tags::Owner;
+
+/// The version of the format of the record.
+const FORMAT: u32 = 1;
+
+/// Where in AWS a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The account's number.
+    pub account: String,
+    /// The region.
+    pub region: String,
+}
+
+/// Who a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    version: u32,
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Place,
+    /// What tells it from every other cluster of its name.
+    pub uid: String,
+    /// Whether what carries the cluster's name and no uid is its own: it was made before there were uids.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_unmarked: bool,
+}
+
+/// What the state says of where a cluster is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It says all.
+    Recorded(Identity),
+    /// Something of the cluster was made before there was a record, in the place that its plans name.
+    Unrecorded(Option<Place>),
+    /// Nothing of the cluster was ever made.
+    Nowhere,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "account {}, region {}", self.account, self.region)
+    }
+}
+
+impl Whereabouts {
+    /// Where the cluster is, as far as is known.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Recorded(identity) => Some(&identity.place),
+            Self::Unrecorded(place) => place.as_ref(),
+            Self::Nowhere => None,
+        }
+    }
+
+    /// Which resources are the cluster's.
+    pub fn owner(&self, cluster: &str) -> Owner {
+        let (uid, unmarked_too) = match self {
+            Self::Recorded(identity) => (Some(identity.uid.clone()), identity.owns_unmarked),
+            Self::Unrecorded(_) => (None, true),
+            Self::Nowhere => (None, false),
+        };
+        Owner { cluster: cluster.to_owned(), uid, unmarked_too }
+    }
+
+    /// Fails where the cluster is known to be elsewhere.
+    pub fn check(&self, cluster: &str, here: &Place) -> Result<(), StateError> {
+        match self.place() {
+            Some(place) if place != here => Err(StateError::Elsewhere {
+                cluster: cluster.to_owned(),
+                recorded: place.clone(),
+                here: here.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl ClusterState {
+    /// What the state says of where the cluster is.
+    pub async fn whereabouts(&self) -> Result<Whereabouts, StateError> {
+        if let Some(identity) = self.identity().await? {
+            return Ok(Whereabouts::Recorded(identity));
+        }
+        let prefix = layout::cluster_prefix(self.name());
+        let children = self.store().children(&prefix).await.map_err(self.failed())?;
+        // Whoever applies a specification writes a revision first; machines report when they are there.
+        let traces = ["applied", "revisions/", "status/"];
+        if !children.iter().any(|child| traces.contains(&child.as_str())) {
+            return Ok(Whereabouts::Nowhere);
+        }
+        Ok(Whereabouts::Unrecorded(self.place_in_revisions().await?))
+    }
+
+    /// Records who the cluster is, where that isn't recorded yet, and returns what is. Fails where it is recorded as
+    /// being elsewhere.
+    pub async fn settle(&self, here: &Place) -> Result<Identity, StateError> {
+        loop {
+            let whereabouts = self.whereabouts().await?;
+            whereabouts.check(self.name(), here)?;
+            let owns_unmarked = match whereabouts {
+                Whereabouts::Recorded(identity) => return Ok(identity),
+                Whereabouts::Unrecorded(_) => true,
+                Whereabouts::Nowhere => false,
+            };
+            let identity =
+                Identity { version: FORMAT, place: here.clone(), uid: self.new_uid()?, owns_unmarked };
+            let key = layout::identity(self.name());
+            let bytes =
+                serde_json::to_vec_pretty(&identity).map_err(|error| self.malformed(&error.to_string()))?;
+            match self.store().put(&key, bytes, Condition::Absent).await {
+                Ok(_) => return Ok(identity),
+                // Somebody else was faster, and theirs holds.
+                Err(error) if error.is_changed() => {}
+                Err(error) => return Err(self.failed()(error)),
+            }
+        }
+    }
+
+    async fn identity(&self) -> Result<Option<Identity>, StateError> {
+        let found = self.store().get(&layout::identity(self.name())).await.map_err(self.failed())?;
+        found.map(|object| self.parse_identity(&object)).transpose()
+    }
+
+    fn parse_identity(&self, object: &Object) -> Result<Identity, StateError> {
+        let identity: Identity =
+            serde_json::from_slice(&object.bytes).map_err(|error| self.malformed(&error.to_string()))?;
+        if identity.version > FORMAT {
+            return Err(
+                self.malformed(&format!("its format is {}; a newer windlass wrote it", identity.version))
+            );
+        }
+        Ok(identity)
+    }
+
+    fn malformed(&self, reason: &str) -> StateError {
+        StateError::Malformed { key: layout::identity(self.name()), reason: reason.to_owned() }
+    }
+
+    fn new_uid(&self) -> Result<String, StateError> {
+        let mut random = [0_u8; 16];
+        let failed = |_| self.malformed("the operating system gave no random bytes for it");
+        rand::fill(&mut random).map_err(failed)?;
+        Ok(random.iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+
+    /// Where the plans of the revisions say that the cluster is: the policy of masters names account and region. One
+    /// that can't be read says nothing.
+    async fn place_in_revisions(&self) -> Result<Option<Place>, StateError> {
+        let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
+        let found = self.store().get_all(&keys).await.map_err(self.failed())?;
+        Ok(found.iter().rev().flatten().find_map(|object| place_in(&String::from_utf8_lossy(&object.bytes))))
+    }
+}
+
+/// The first account and region in an ARN of EC2: `arn:aws:ec2:us-east-1:123456789012:volume/*`.
+fn place_in(text: &str) -> Option<Place> {
+    text.split(":ec2:").skip(1).find_map(|rest| {
+        let mut parts = rest.split(':');
+        let (region, account) = (parts.next()?, parts.next()?);
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_region = region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (is_account && is_region && !region.is_empty())
+            .then(|| Place { account: account.to_owned(), region: region.to_owned() })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::Store;
+
+    fn state() -> ClusterState {
+        ClusterState::new(Store::memory(), "demo.example.com")
+    }
+
+    fn place(account: &str, region: &str) -> Place {
+        Place { account: account.to_owned(), region: region.to_owned() }
+    }
+
+    #[tokio::test]
+    async fn who_a_cluster_is_is_written_once_and_an_other_account_or_region_is_refused_by_name() {
+        let state = state();
+        assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Nowhere);
+        let here = place("123456789012", "us-east-1");
+        let identity = state.settle(&here).await.unwrap();
+        assert!(!identity.owns_unmarked);
+        assert_eq!(identity.uid.len(), 32);
+        assert_eq!(state.settle(&here).await.unwrap(), identity);
+        assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Recorded(identity.clone()));
+        for elsewhere in [place("123456789012", "eu-west-1"), place("210987654321", "us-east-1")] {
+            let error = state.settle(&elsewhere).await.unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&here.to_string()) && text.contains(&elsewhere.to_string()), "{text}");
+            assert!(error.hint().is_some());
+        }
+        assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Recorded(identity));
+    }
+
+    #[tokio::test]
+    async fn operators_who_settle_at_once_agree_on_one_uid() {
+        let state = state();
+        let here = place("123456789012", "us-east-1");
+        let settled = futures::future::try_join_all((0..8).map(|_| state.settle(&here))).await.unwrap();
+        assert!(settled.iter().all(|identity| *identity == settled[0]), "{settled:?}");
+    }
+
+    #[tokio::test]
+    async fn a_cluster_without_a_record_is_where_its_plans_say_and_owns_what_has_no_uid() {
+        let state = state();
+        let plan = r#"{"plan": {"to": "{\"Resource\": \"arn:aws:ec2:eu-west-1:123456789012:volume/*\"}"}}"#;
+        let key = layout::revision(state.name(), 1);
+        state.store().put(&key, plan.as_bytes().to_vec(), Condition::Absent).await.unwrap();
+        let place = place("123456789012", "eu-west-1");
+        let whereabouts = state.whereabouts().await.unwrap();
+        assert_eq!(whereabouts, Whereabouts::Unrecorded(Some(place.clone())));
+        assert!(whereabouts.owner("demo").unmarked_too);
+        assert!(state.settle(&Place { account: "0".to_owned(), ..place.clone() }).await.is_err());
+        assert!(state.settle(&place).await.unwrap().owns_unmarked);
+    }
+}

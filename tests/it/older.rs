@@ -1,0 +1,151 @@
+//! Clusters that an older windlass has made are read, and gone on with.
+
+use windlass::state::identity::Whereabouts;
+use windlass::state::{ClusterState, Store};
+
+use crate::support::fixture;
+
+const NAME: &str = "demo.example.com";
+
+/// The states of older versions, by the commit that wrote them.
+const OLDER: [&str; 1] = ["579859e"];
+
+#[tokio::test]
+async fn a_state_that_an_older_windlass_wrote_is_read_whole() {
+    for version in OLDER {
+        let state = ClusterState::new(Store::file(fixture::folder(version).join("state")), NAME);
+        let specification = state.read().await.unwrap();
+        specification.complete().unwrap();
+        state.secrets().await.unwrap();
+        let applied = state.applied().await.unwrap().unwrap();
+        let revision = state.revision(applied).await.unwrap();
+        assert!(revision.says(&specification), "{version}");
+        assert!(!state.contents(&revision).await.unwrap().is_empty(), "{version}");
+        let whereabouts = state.whereabouts().await.unwrap();
+        let place = whereabouts.place().map(ToString::to_string);
+        assert_eq!(place.as_deref(), Some("account 123456789012, region us-east-1"), "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_made_before_there_were_uids_owns_what_has_none() {
+    let state = ClusterState::new(Store::file(fixture::folder("579859e").join("state")), NAME);
+    let whereabouts = state.whereabouts().await.unwrap();
+    assert!(matches!(whereabouts, Whereabouts::Unrecorded(Some(_))), "{whereabouts:?}");
+    let owner = whereabouts.owner(NAME);
+    assert!(owner.unmarked_too && owner.uid.is_none());
+}
+
+mod with_region {
+    use std::collections::BTreeMap;
+    use std::process::{Command, Output};
+
+    use serde_json::Value;
+    use windlass::aws::Clients;
+    use windlass::aws::tags;
+
+    use super::*;
+    use crate::support::region::Region;
+
+    struct World {
+        region: Region,
+        home: tempfile::TempDir,
+    }
+
+    impl World {
+        async fn of(version: &str) -> Self {
+            let region = Region::start();
+            fixture::load(version, &region).await;
+            Self { region, home: tempfile::tempdir().unwrap() }
+        }
+
+        fn windlass(&self, line: &str) -> Output {
+            Command::new(env!("CARGO_BIN_EXE_windlass"))
+                .args(line.split(' '))
+                .args(["--state", &format!("s3://{}", fixture::BUCKET)])
+                .envs(self.region.environment())
+                .env("HOME", self.home.path())
+                .env("KUBECONFIG", self.home.path().join("kubeconfig"))
+                .output()
+                .unwrap()
+        }
+
+        fn succeeds(&self, line: &str) -> String {
+            let output = self.windlass(line);
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        }
+
+        /// AWS's ids of all that there is, by kind.
+        fn inventory(&self) -> BTreeMap<String, Value> {
+            let inventory = self.region.ask("GET", "inventory", &Value::Null);
+            inventory
+                .as_object()
+                .unwrap()
+                .clone()
+                .into_iter()
+                .filter(|(kind, _)| kind != "objects" && kind != "instances" && kind != "networkInterfaces")
+                .collect()
+        }
+
+        async fn state(&self) -> ClusterState {
+            let store = Store::open(&format!("s3://{}", fixture::BUCKET), &self.region.clients().await).await;
+            ClusterState::new(store.unwrap(), NAME)
+        }
+    }
+
+    /// Renames the Elastic IP, the volume and the Internet gateway, as in a console.
+    async fn rename_by_hand(clients: &Clients) {
+        let addresses = clients.ec2.describe_addresses().send().await.unwrap();
+        let volumes = clients.ec2.describe_volumes().send().await.unwrap();
+        let of_etcd =
+            volumes.volumes().iter().filter(|it| it.tags().iter().any(|tag| tag.key() == Some("Name")));
+        let gateways = clients.ec2.describe_internet_gateways().send().await.unwrap();
+        let ids = addresses.addresses().iter().filter_map(|it| it.allocation_id());
+        let ids = ids.chain(of_etcd.filter_map(|it| it.volume_id()));
+        let ids = ids.chain(gateways.internet_gateways().iter().filter_map(|it| it.internet_gateway_id()));
+        let name = aws_sdk_ec2::types::Tag::builder().key("Name").value("renamed by hand").build();
+        let ids = ids.map(str::to_owned).collect();
+        clients.ec2.create_tags().set_resources(Some(ids)).tags(name).send().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn the_first_update_of_an_older_cluster_marks_what_is_there_and_creates_and_replaces_nothing() {
+        let world = World::of("579859e").await;
+        rename_by_hand(&world.region.clients().await).await;
+        let before = world.inventory();
+        let shown = world.succeeds(&format!("update cluster {NAME} -o json"));
+        let plan: Value = serde_json::from_str(&shown).unwrap();
+        for step in plan["steps"].as_array().unwrap() {
+            let resource = step["resource"].as_str().unwrap();
+            // What a newer windlass has instances read is another object, and that is all that it may make.
+            let may_be_new = ["state-object/", "node-groups/"].iter().any(|kind| resource.starts_with(kind));
+            assert!(step["action"] == "update" || may_be_new, "{step:#}");
+        }
+        assert_eq!(plan["kept"], serde_json::json!([]));
+        world.succeeds(&format!("update cluster {NAME} --yes"));
+        assert_eq!(world.inventory(), before, "something was made or replaced");
+        let identity = world.state().await.whereabouts().await.unwrap();
+        let Whereabouts::Recorded(identity) = identity else { panic!("{identity:?}") };
+        assert!(identity.owns_unmarked);
+        let clients = world.region.clients().await;
+        let volumes = clients.ec2.describe_volumes().filters(tags::of_cluster(NAME)).send().await.unwrap();
+        let volume_tags = volumes.volumes()[0].tags();
+        let tag =
+            |key: &str| volume_tags.iter().find(|tag| tag.key() == Some(key)).and_then(|tag| tag.value());
+        assert_eq!(tag(tags::UID), Some(identity.uid.as_str()));
+        assert_eq!(tag(tags::NAME), tag("Name"));
+        assert_eq!(world.succeeds(&format!("update cluster {NAME}")), "Nothing to do.\n");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn an_older_cluster_is_deleted_whole() {
+        let world = World::of("579859e").await;
+        world.succeeds(&format!("delete cluster {NAME} --yes"));
+        let left = world.inventory();
+        let left: Vec<_> = left.iter().filter(|(_, ids)| *ids != &serde_json::json!([])).collect();
+        assert!(left.iter().all(|(kind, _)| ["images", "buckets"].contains(&kind.as_str())), "{left:?}");
+    }
+}
