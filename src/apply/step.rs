@@ -124,13 +124,20 @@ async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
     let asked_for = run.context.ids.known(&asked_for(id));
     let sought = asked_for.as_ref().map_or(Sought::All, |identity| Sought::Id(&identity.id));
     let context = Context { sought, ..run.context };
-    let mut observed = Observed::default();
-    match cloud::observe_kind(id.kind, &context, &names).await {
-        Ok(found) => observed.extend(id.kind, found),
-        Err(error) if error.is_not_found() && asked_for.is_some() => {}
+    let seen = match cloud::observe_kind(id.kind, &context, &names).await {
+        Ok(seen) => seen,
+        Err(error) if error.is_not_found() && asked_for.is_some() => Vec::new(),
         Err(error) => return Err(error),
-    }
-    match (observed.0.remove(id), run.context.ids.known(id)) {
+    };
+    let found = match &asked_for {
+        Some(identity) => seen.into_iter().find(|found| found.identity.id == identity.id),
+        None => {
+            let mut observed = Observed::default();
+            observed.extend(id.kind, seen);
+            observed.0.remove(id)
+        }
+    };
+    match (found, run.context.ids.known(id)) {
         (None, Some(identity)) => absent(run, step, identity),
         (found, _) => Ok(found),
     }
