@@ -275,7 +275,7 @@ mod tests {
         let volume = id(Kind::Volume, "a.etcd-main.demo");
         let violations =
             of_a_changed_plan(&desired(vec![vpc()]), |plan| plan.steps.push(deletion(volume.clone())));
-        assert_eq!(violations, [Violation::VolumeLost(volume)]);
+        assert_eq!(violations, [Violation::Lost(volume)]);
     }
 
     #[test]
