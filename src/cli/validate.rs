@@ -183,16 +183,18 @@ type Problems = BTreeMap<(&'static str, String), Said>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
     why: String,
-    /// What makes it news: nodes and pods on their way pass through states that concern nobody who waits, so that one
-    /// of them is told once, and again only when it fails. How far a machine's boot is, is told step by step.
+    /// What makes it news: an API, nodes and pods on their way pass through states that concern nobody who waits, so
+    /// that one of them is told once, and again only when it fails. How far a machine's boot is, is told step by step.
     news: String,
 }
 
 impl Said {
     fn of(check: &Check) -> Self {
         let why = why(check).to_owned();
-        let on_its_way =
-            matches!((check.kind, &check.outcome), (Kind::Node | Kind::Pod, Outcome::Wait { .. }));
+        let on_its_way = matches!(
+            (check.kind, &check.outcome),
+            (Kind::Api | Kind::Node | Kind::Pod, Outcome::Wait { .. })
+        );
         Self { news: if on_its_way { String::new() } else { why.clone() }, why }
     }
 }

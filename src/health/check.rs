@@ -289,7 +289,7 @@ fn booting(instance: &Instance, status: &Status, joined: bool) -> Outcome {
             Outcome::Wait { why: format!("{subject}: its boot is done, its node is not there yet") }
         }
         BootState::Running => Outcome::Wait { why: format!("{subject}: it is at {step}") },
-        BootState::Waiting => Outcome::Wait { why: format!("{subject}: {step} waits: {reason}") },
+        BootState::Waiting => Outcome::Wait { why: format!("{subject}: {step} waits: {}", awaited(reason)) },
         BootState::Failed => Outcome::Fail {
             why: format!("{subject}: {step} failed: {reason}"),
             hint: Some(format!(
@@ -365,6 +365,14 @@ fn readiness(node: &Node, master: bool) -> Outcome {
             why: format!("{subject}: {why}"),
             hint: Some(format!("`kubectl describe node {}` shows since when, and its events", node.name)),
         },
+    }
+}
+
+/// What a boot step waits for; where that is the kubelet, in the reader's words.
+fn awaited(reason: &str) -> String {
+    match reason.split_once(" is not Ready: ") {
+        Some((node, why)) => format!("{node} is not Ready: {}", not_ready(why)),
+        None => reason.to_owned(),
     }
 }
 

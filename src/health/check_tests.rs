@@ -170,6 +170,9 @@ fn what_a_starting_kubelet_says_of_itself_is_told_in_the_reader_s_words() {
     ] {
         assert_eq!(not_ready(&said), told, "{said}");
     }
+    let waits = awaited(&format!("the node i-0a is not Ready: {network}"));
+    assert_eq!(waits, "the node i-0a is not Ready: its pods have no network yet");
+    assert_eq!(awaited("flannel has not written"), "flannel has not written");
 }
 
 #[test]
