@@ -10,6 +10,14 @@
 //! | `<cluster>/status/` | write | write, read |
 //! | `<cluster>/backups/` | – | write |
 
+/// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
+/// bucket lets those expire.
+pub const SHORT_LIVED_KEY: &str = "windlass.dev/earlier-versions";
+/// The tag's value.
+pub const SHORT_LIVED_VALUE: &str = "expire";
+/// The tag as a write takes it, in the form of a URL's query.
+pub const SHORT_LIVED_TAGGING: &str = "windlass.dev%2Fearlier-versions=expire";
+
 /// The node configuration of an instance group: [`crate::config::NodeConfig`] as JSON.
 pub fn node_config(cluster: &str, instance_group: &str, sha256: &str) -> String {
     format!("{cluster}/public/instance-groups/{instance_group}/{sha256}.json")

@@ -9,6 +9,7 @@ use fs_err as fs;
 
 use crate::aws::{self, AwsError};
 use crate::file::{self, FileError};
+use crate::keys;
 use crate::retry::{Class, Classed};
 
 /// What can go wrong with the state store.
@@ -119,15 +120,13 @@ impl StateStore {
         Ok(bytes)
     }
 
-    /// Writes an object that belongs to this writer alone, such as an instance's own status.
+    /// Writes an object that belongs to this writer alone, such as an instance's own status. It is written again and
+    /// again, and its tag lets earlier versions expire.
     pub async fn put(&self, key: &str, bytes: Vec<u8>) -> Result<(), StateError> {
         match self {
             Self::S3 { client, bucket, prefix } => {
                 let key = format!("{prefix}{key}");
-                let put = client.put_object().bucket(bucket).key(&key).content_type("application/json");
-                let put = Box::pin(put.body(ByteStream::from(bytes)).send()).await;
-                put.map(drop)
-                    .map_err(|error| StateError::Aws(Box::new(AwsError::new("PutObject", key, error))))
+                Box::pin(put_s3(client, bucket, &key, bytes)).await
             }
             Self::Folder(folder) => {
                 file::ensure(&folder.join(key), bytes, file::PRIVATE).map(drop).map_err(StateError::File)
@@ -179,6 +178,27 @@ async fn get_s3(client: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<
     let body = object.body.collect().await;
     let body = body.map_err(|error| StateError::Body { key: key.to_owned(), source: Box::new(error) })?;
     Ok(Some(body.into_bytes().to_vec()))
+}
+
+async fn put_s3(
+    client: &aws_sdk_s3::Client,
+    bucket: &str,
+    key: &str,
+    bytes: Vec<u8>,
+) -> Result<(), StateError> {
+    let put = |bytes: Vec<u8>, tagging: Option<&str>| {
+        let put = client.put_object().bucket(bucket).key(key).content_type("application/json");
+        put.set_tagging(tagging.map(str::to_owned)).body(ByteStream::from(bytes)).send()
+    };
+    let failed = |error| Box::new(AwsError::new("PutObject", format!("s3://{bucket}/{key}"), error));
+    match put(bytes.clone(), Some(keys::SHORT_LIVED_TAGGING)).await.map_err(failed) {
+        Ok(_) => Ok(()),
+        // The roles that an older windlass made may not tag.
+        Err(error) if error.code() == Some("AccessDenied") => {
+            put(bytes, None).await.map(drop).map_err(|error| StateError::Aws(failed(error)))
+        }
+        Err(error) => Err(StateError::Aws(error)),
+    }
 }
 
 async fn put_s3_if_absent(

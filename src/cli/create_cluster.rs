@@ -19,7 +19,7 @@ use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
 use crate::state::bucket_encryption::KmsKey;
 use crate::state::store::Address;
-use crate::state::{ClusterState, StateError, s3};
+use crate::state::{ClusterState, StateError, bucket};
 
 /// `windlass create cluster`.
 #[derive(Debug, ClapArgs)]
@@ -143,12 +143,12 @@ fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {
 
 async fn create_store(context: &Context, region: &str, key: Option<&KmsKey>) -> anyhow::Result<()> {
     let url = context.state_url()?;
-    let Address::S3 { bucket, .. } = Address::parse(&url)? else { return Ok(()) };
+    let Address::S3 { bucket: name, .. } = Address::parse(&url)? else { return Ok(()) };
     let clients = context.clients(Some(region)).await;
-    let created = s3::create_bucket(&clients, &bucket, key).await;
+    let created = bucket::create_bucket(&clients, &name, key).await;
     if created.with_context(|| format!("could not make the state store {url}"))? {
         output::say(&format!(
-            "Made the bucket {bucket} in {region}: versioned, encrypted, closed to the public."
+            "Made the bucket {name} in {region}: versioned, encrypted, closed to the public."
         ));
     }
     Ok(())

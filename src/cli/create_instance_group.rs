@@ -99,7 +99,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let mut group = group(&args, &read)?;
     let opens = args.edit.unwrap_or(args.set.is_empty() && args.unset.is_empty());
     if opens && !args.dry_run {
-        let Some(edited) = edit::compose(context, &read, &running, &group)? else {
+        let Some(edited) = edit::compose(context, &read, &running, &group).await? else {
             output::say("Edit cancelled, the group was not created.");
             return Ok(Exit::Done);
         };

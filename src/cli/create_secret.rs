@@ -4,6 +4,8 @@
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::Secret;
 use zeroize::Zeroizing;
 
@@ -13,8 +15,9 @@ use super::holding::holding;
 use super::{files, output};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
+use crate::state::encryption_writers::Writers;
 use crate::state::held_secrets::SecretKind;
-use crate::state::{ClusterState, Version};
+use crate::state::{ClusterState, SecretsError, Version};
 
 /// `windlass create secret`.
 #[derive(Debug, ClapArgs)]
@@ -57,10 +60,16 @@ struct EncryptionConfig {
     /// Put today's keys behind those of the file, so that what is encrypted with them can be read
     #[arg(long)]
     keep_old_keys: bool,
+    /// Say that everything in etcd was written again with today's configuration, so that all other keys may go
+    #[arg(long)]
+    all_reencrypted: bool,
     /// Replace it even if what is encrypted today can't be read any more
     #[arg(long)]
     force: bool,
 }
+
+/// How long it takes until every master writes with a new configuration: they look for it once an hour.
+const UNTIL_MASTERS_FOLLOW: SignedDuration = SignedDuration::from_mins(65);
 
 /// Runs `windlass create secret`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
@@ -128,10 +137,26 @@ async fn encryption_config(context: &Context, args: EncryptionConfig) -> anyhow:
     let state = existing(context, args.cluster.as_deref()).await?;
     let name = KIND.name();
     let work = holding(context, &state, "create secret", async {
+        // One that is lost is brought back: what it encrypted needs its keys.
+        if !args.force {
+            check_lost(&state).await?;
+        }
         let Some((today, version)) = state.held_secret(KIND).await? else {
             return put(&state, KIND, wanted.json(), None).await;
         };
-        let next = succeed(&wanted, &today, &args)?;
+        let mut writers = state.encryption_writers().await?;
+        if args.all_reencrypted {
+            check_followed(&state, args.force).await?;
+            writers.all_written_with(&parsed(&today)?);
+        }
+        let next = succeed(&wanted, &today, &writers, &args)?;
+        // First the record: a key that writes is recorded before it does.
+        if let Ok(today) = EncryptionConfiguration::parse(today.expose()) {
+            writers.add(&today);
+        }
+        writers.all.retain(|writer| next.can_not_read_of(std::slice::from_ref(writer)).is_empty());
+        writers.add(&next);
+        state.record_encryption_writers(&writers).await?;
         if *next.json() == today {
             return Ok(false);
         }
@@ -149,36 +174,78 @@ async fn encryption_config(context: &Context, args: EncryptionConfig) -> anyhow:
     }
     output::say(
         "Masters take it within an hour, and when they boot; the API server reads it without a restart.\n\
-         What is written already stays as it is until it is written again:\n  \
-         kubectl get secrets --all-namespaces -o json | kubectl replace -f -",
+         What is written already stays as it is until it is written again, which is safe from an hour on:\n  \
+         kubectl get secrets --all-namespaces -o json | kubectl replace -f -\n\
+         Keys that ever wrote stay in the configuration until --all-reencrypted says that this was done.",
     );
     Ok(Exit::Done)
 }
 
-/// What shall be kept, if everything that is encrypted today can be read with it.
+/// Fails where the configuration of an applied cluster is missing or empty.
+async fn check_lost(state: &ClusterState) -> Result<(), SecretsError> {
+    let key = keys::encryption_configuration(state.name());
+    match state.damaged_secrets().await? {
+        damages if damages.iter().any(|damage| damage.key == key) => {
+            let damages = damages.into_iter().filter(|damage| damage.key == key).collect();
+            Err(SecretsError::Damaged { cluster: state.name().to_owned(), damages })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails while some master may not yet write with today's configuration: what it writes then is not written again.
+async fn check_followed(state: &ClusterState, force: bool) -> anyhow::Result<()> {
+    let written = state.store().written(&keys::encryption_configuration(state.name())).await?;
+    let age = written.map_or(SignedDuration::MAX, |written| Timestamp::now().duration_since(written));
+    if force || age >= UNTIL_MASTERS_FOLLOW {
+        return Ok(());
+    }
+    let minutes = age.as_mins();
+    Err(Refusal::new(format!(
+        "today's configuration is {minutes} minutes old, and masters take a new one within an hour: what was written \
+         again meanwhile may be encrypted with the earlier key"
+    ))
+    .hint(
+        "wait until it is 65 minutes old; then kubectl get secrets --all-namespaces -o json | kubectl replace -f -; \
+         and then this command again",
+    )
+    .into())
+}
+
+fn parsed(today: &Secret) -> anyhow::Result<EncryptionConfiguration> {
+    EncryptionConfiguration::parse(today.expose()).map_err(|problems| {
+        anyhow::Error::new(problems).context(
+            "the configuration in the state can't be understood, so nobody can tell what the new one must read; \
+             --force replaces it",
+        )
+    })
+}
+
+/// What shall be kept, if everything can be read with it that today's configuration writes, and that was ever written
+/// and not again since.
 fn succeed(
     wanted: &EncryptionConfiguration,
     today: &Secret,
+    writers: &Writers,
     args: &EncryptionConfig,
 ) -> anyhow::Result<EncryptionConfiguration> {
-    let today = match EncryptionConfiguration::parse(today.expose()) {
-        Ok(today) => today,
+    let today = match parsed(today) {
         Err(_) if args.force => return Ok(wanted.clone()),
-        Err(problems) => {
-            return Err(anyhow::Error::new(problems).context(
-                "the configuration in the state can't be understood, so nobody can tell what the new one must read; \
-                 --force replaces it",
-            ));
-        }
+        today => today?,
     };
     let next = if args.keep_old_keys { wanted.keeping_keys_of(&today)? } else { wanted.clone() };
-    let lost = next.can_not_read(&today);
+    let mut lost = next.can_not_read(&today);
+    if lost.is_empty() {
+        lost = next.can_not_read_of(&writers.all);
+    }
     if !lost.is_empty() && !args.force {
         let refusal = Refusal::new(format!("etcd's data could not be read any more: {}", lost.join("; ")));
         return Err(refusal
             .hint(
-                "--keep-old-keys puts today's keys behind yours; once everything is written again, give the file without \
-                 it. --force replaces the keys at once, and what they encrypt is lost",
+                "--keep-old-keys puts today's keys behind yours. An old key may go when everything was written again: \
+                 an hour after the new one came first, kubectl get secrets --all-namespaces -o json | kubectl replace \
+                 -f -, and the same for every other encrypted resource; then give the file without the old key and \
+                 with --all-reencrypted. --force replaces the keys at once, and what they encrypt is lost",
             )
             .into());
     }

@@ -83,10 +83,14 @@ async fn locate(context: &Context, state: &ClusterState) -> anyhow::Result<Optio
         (_, Err(StateError::Missing { .. })) if state.is_a_remnant().await? => {
             whereabouts.place().map(|place| place.region.clone())
         }
-        (_, Err(StateError::Malformed { .. } | StateError::Specification { .. }))
-            if whereabouts.place().is_some() || whereabouts == Whereabouts::Nowhere =>
-        {
+        (
+            _,
+            Err(StateError::Damaged(_) | StateError::Malformed { .. } | StateError::Specification { .. }),
+        ) if whereabouts.place().is_some() || whereabouts == Whereabouts::Nowhere => {
             whereabouts.place().map(|place| place.region.clone())
+        }
+        (_, Err(error @ (StateError::Damaged(_) | StateError::Malformed { .. }))) => {
+            Some(state.region_amid_damage().await?.ok_or(error)?)
         }
         (Whereabouts::Nowhere, read) => read.map(|_| None)?,
         (_, read) => match whereabouts.place() {

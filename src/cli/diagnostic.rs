@@ -23,8 +23,8 @@ use crate::plan::PlanError;
 use crate::spec::explain::ExplainError;
 use crate::spec::set::SetError;
 use crate::spec::template::TemplateError;
-use crate::state::s3::BucketError;
-use crate::state::{LeaseError, SecretsError, StateError, StoreError};
+use crate::state::bucket::BucketError;
+use crate::state::{Damage, LeaseError, SecretsError, StateError, StoreError};
 
 use super::output;
 
@@ -155,6 +155,13 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
     let (text, exit) = render(error, output::colours_on_stderr());
     output::say(&text);
     exit
+}
+
+/// Prints what is damaged in the state, after everything else was shown, and returns how to exit.
+pub(crate) fn report_damages(damages: Vec<Damage>) -> Exit {
+    let reports =
+        damages.into_iter().map(|damage| report(&anyhow::Error::new(StateError::Damaged(Box::new(damage)))));
+    reports.last().unwrap_or(Exit::Done)
 }
 
 fn render(error: &anyhow::Error, colours: bool) -> (String, Exit) {

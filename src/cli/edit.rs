@@ -4,11 +4,13 @@
 //! problems at the top. Nothing is written over what somebody else has changed meanwhile.
 
 use std::env;
-use std::ffi::OsString;
+use std::fs::{OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 
 use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
-use dialoguer::Editor;
+use tokio::process::Command;
 
 use super::change::{Change, Running};
 use super::context::Context;
@@ -113,7 +115,7 @@ async fn edit<T: Editable>(
 ) -> anyhow::Result<Exit> {
     let running = Running::of(state).await?;
     let edited = if fields.set.is_empty() && fields.unset.is_empty() {
-        in_editor(context, read, &running, document, false)?
+        in_editor(context, read, &running, document, false).await?
     } else {
         Some(with_fields(read, &running, document.clone(), fields)?)
     };
@@ -143,29 +145,36 @@ fn with_fields<T: Editable>(
     mut document: T,
     fields: &Fields,
 ) -> anyhow::Result<T> {
+    let name = document.name().to_owned();
     for assignment in fields.set.iter().flat_map(|flag| assignments(flag)) {
         set(&mut document, &assignment)?;
     }
     for path in fields.unset.iter().flat_map(|flag| paths(flag)) {
         unset(&mut document, &path)?;
     }
+    if document.name() != name {
+        let refusal = Refusal::new(format!("metadata.name: the name `{name}` can't be changed"));
+        return Err(refusal
+            .hint("what has another name is another one: create it, and delete this one")
+            .into());
+    }
     document.clone().change().check(read, running)?;
     Ok(document)
 }
 
 /// Opens the editor on a document that isn't there yet. `None` when the user emptied it.
-pub(super) fn compose<T: Editable>(
+pub(super) async fn compose<T: Editable>(
     context: &Context,
     read: &Specification,
     running: &Running,
     document: &T,
 ) -> anyhow::Result<Option<T>> {
-    in_editor(context, read, running, document, true)
+    in_editor(context, read, running, document, true).await
 }
 
 /// Opens the editor until what comes out of it is good. `None` when the user gave up; unless the document is new, a
 /// text without a change says so.
-fn in_editor<T: Editable>(
+async fn in_editor<T: Editable>(
     context: &Context,
     read: &Specification,
     running: &Running,
@@ -179,7 +188,7 @@ fn in_editor<T: Editable>(
     let mut problems: Option<String> = None;
     loop {
         let first = if new { HEADER_OF_NEW } else { HEADER };
-        let answer = open_editor(&format!("{}{shown}", header(first, problems.as_deref())))?;
+        let answer = open_editor(&format!("{}{shown}", header(first, problems.as_deref()))).await?;
         let edited = without_header(&answer);
         if edited.trim().is_empty() || (!new && edited.trim() == original.trim()) {
             return Ok(None);
@@ -234,25 +243,41 @@ fn without_header(text: &str) -> String {
     text.lines().skip_while(|line| line.starts_with('#')).fold(String::new(), |text, line| text + line + "\n")
 }
 
-fn open_editor(text: &str) -> anyhow::Result<String> {
-    let program = editor();
-    let mut editor = Editor::new();
-    editor.executable(&program).extension(".yaml").require_save(false).trim_newlines(false);
-    let edited =
-        editor.edit(text).with_context(|| format!("could not run the editor {}", program.display()))?;
-    Ok(edited.unwrap_or_default())
+/// Lets the user change a text in an editor. The file has a folder of its own, which nobody else can look into, and
+/// whatever the editor leaves beside it goes with it.
+async fn open_editor(text: &str) -> anyhow::Result<String> {
+    let folder = tempfile::Builder::new()
+        .prefix("windlass-edit-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()
+        .context("could not make a folder for the editor's file")?;
+    let path = folder.path().join("edit.yaml");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    file.write_all(text.as_bytes()).with_context(|| format!("could not write {}", path.display()))?;
+    drop(file);
+    let editor = editor();
+    // As git does it: what is set may have arguments, and the shell takes it apart.
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("{editor} \"$@\"")).arg(&editor).arg(&path).kill_on_drop(true);
+    let status = command.status().await.with_context(|| format!("could not run the editor {editor}"))?;
+    if !status.success() {
+        let refusal = Refusal::new(format!("the editor `{editor}` failed ({status}); nothing was changed"));
+        return Err(refusal.hint("name another one in EDITOR").exit(Exit::Declined).into());
+    }
+    fs_err::read_to_string(&path).context("could not read what the editor wrote")
 }
 
 /// kubectl's order, with `VISUAL` as everywhere.
-fn editor() -> OsString {
-    let set = ["KUBE_EDITOR", "VISUAL", "EDITOR"].into_iter().filter_map(env::var_os);
-    set.into_iter().find(|program| !program.is_empty()).unwrap_or_else(|| "vi".into())
+fn editor() -> String {
+    let mut set = ["KUBE_EDITOR", "VISUAL", "EDITOR"].into_iter().filter_map(|name| env::var(name).ok());
+    set.find(|program| !program.trim().is_empty()).unwrap_or_else(|| "vi".to_owned())
 }
 
-/// Keeps what the user wrote where they find it again.
+/// Keeps what the user wrote where they, and nobody else, find it again.
 pub(super) fn keep(text: &str) -> Option<String> {
-    let path = env::temp_dir().join(format!("windlass-edit-{}.yaml", std::process::id()));
-    fs_err::write(&path, text).ok()?;
+    let mut file = tempfile::Builder::new().prefix("windlass-edit-").suffix(".yaml").tempfile().ok()?;
+    file.write_all(text.as_bytes()).ok()?;
+    let (_, path) = file.keep().ok()?;
     Some(path.display().to_string())
 }
 

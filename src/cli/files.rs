@@ -5,6 +5,7 @@ use std::io::Read;
 use anyhow::{Context as _, anyhow};
 use clap::Args as ClapArgs;
 
+use super::diagnostic::Refusal;
 use crate::spec::yaml::{self, Documents, Source};
 
 /// `-f FILE`, once or several times.
@@ -21,7 +22,18 @@ impl Files {
     pub(crate) fn read(&self) -> anyhow::Result<Documents> {
         let sources =
             self.filenames.iter().map(|name| read(name)).collect::<anyhow::Result<Vec<Source>>>()?;
-        Ok(yaml::read(sources)?)
+        let documents = yaml::read(sources)?;
+        let yaml::Documents { clusters, instance_groups, ssh_credentials, additional_objects, .. } =
+            &documents;
+        if clusters.is_empty()
+            && instance_groups.is_empty()
+            && ssh_credentials.is_empty()
+            && additional_objects.is_empty()
+        {
+            let refusal = Refusal::new(format!("there is no document in {}", self.filenames.join(", ")));
+            return Err(refusal.hint("check what wrote it: an empty file changes nothing").into());
+        }
+        Ok(documents)
     }
 }
 

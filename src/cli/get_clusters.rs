@@ -1,14 +1,14 @@
 //! `windlass get clusters`.
 
 use clap::Args as ClapArgs;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{self, StreamExt};
 
 use super::context::Context;
-use super::diagnostic::{Exit, Refusal};
+use super::diagnostic::{self, Exit, Refusal};
 use super::output::{self, Format, Table};
 use crate::spec::default;
 use crate::spec::v1alpha2::{Cluster, Object};
-use crate::state::{ClusterState, Specification, cluster_state};
+use crate::state::{ClusterState, Specification, StateError, cluster_state};
 
 /// How many clusters are read at once.
 const READS: usize = 16;
@@ -43,13 +43,25 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let states: Vec<_> = names.into_iter().map(|name| ClusterState::new(store.clone(), name)).collect();
     let reads: Vec<_> = states.iter().map(|state| Box::pin(context.read(state))).collect();
-    let found: Vec<Specification> = stream::iter(reads).buffered(READS).try_collect().await?;
-    let clusters: Vec<Cluster> = found.iter().map(|found| cluster(found, args.full)).collect();
-    match args.output {
-        Format::Table => output::print(&table(&clusters).render())?,
-        format => output::print_documents(&clusters, format)?,
+    let found: Vec<Result<Specification, StateError>> = stream::iter(reads).buffered(READS).collect().await;
+    let (mut clusters, mut errors) = (Vec::new(), Vec::new());
+    for found in found {
+        match found {
+            Ok(found) => clusters.push(cluster(&found, args.full)),
+            // What keeps one cluster from being read keeps all of them.
+            Err(error @ StateError::Store { .. }) => return Err(error.into()),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(Exit::Done)
+    if !clusters.is_empty() {
+        match args.output {
+            Format::Table => output::print(&table(&clusters).render())?,
+            format => output::print_documents(&clusters, format)?,
+        }
+    }
+    // The others are listed; each that can't be is told of, and how to mend it.
+    let exits = errors.into_iter().map(|error| diagnostic::report(&error.into()));
+    Ok(exits.last().unwrap_or(Exit::Done))
 }
 
 fn cluster(found: &Specification, full: bool) -> Cluster {

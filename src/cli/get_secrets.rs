@@ -1,9 +1,9 @@
-//! `windlass get secrets`: which there are, and since when; never what they say.
+//! `windlass get secrets`: which there are, and since when; never what they say. What is damaged is named, and fails it.
 
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::diagnostic::{Exit, Refusal};
+use super::diagnostic::{self, Exit, Refusal};
 use super::output::{self, Format, Table};
 
 /// `windlass get secrets`.
@@ -21,6 +21,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     Box::pin(state.read()).await?;
     let mut held = state.held_secrets().await?;
+    let damages = state.damaged_secrets().await?;
     if let Some(name) = args.secrets.iter().find(|name| !held.iter().any(|secret| secret.name == **name)) {
         let refusal = Refusal::new(format!("the cluster `{}` has no secret `{name}`", state.name()));
         return Err(refusal
@@ -39,5 +40,5 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         }
         format => output::print_documents(&held, format)?,
     }
-    Ok(Exit::Done)
+    Ok(diagnostic::report_damages(damages))
 }

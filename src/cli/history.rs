@@ -3,8 +3,9 @@
 use clap::Args as ClapArgs;
 
 use super::context::Context;
-use super::diagnostic::{Exit, Refusal};
+use super::diagnostic::{self, Exit, Refusal};
 use super::output::{self, Format, Table};
+use crate::state::StateError;
 use crate::state::revision::Revision;
 
 /// `windlass history`.
@@ -20,19 +21,26 @@ pub(crate) struct Args {
 /// Runs `windlass history`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    let (revisions, applied) = futures::try_join!(state.revisions(), state.applied())?;
-    if revisions.is_empty() {
+    let (mut revisions, mut damages) = state.history().await?;
+    let applied = match state.applied().await {
+        Err(StateError::Damaged(damage)) => {
+            damages.push(*damage);
+            None
+        }
+        applied => applied?,
+    };
+    if revisions.is_empty() && damages.is_empty() {
         let refusal = Refusal::new(format!("nothing of `{}` has been applied yet", state.name()));
         return Err(refusal.hint("`windlass update cluster --yes` applies it").into());
     }
     match args.output {
         Format::Table => output::print(&table(&revisions, applied).render())?,
         format => {
-            let shown: Vec<Revision> = revisions.into_iter().map(Revision::masked).collect();
-            output::print_documents(&shown, format)?;
+            revisions = revisions.into_iter().map(Revision::masked).collect();
+            output::print_documents(&revisions, format)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(diagnostic::report_damages(damages))
 }
 
 /// A line for each revision, in their order.

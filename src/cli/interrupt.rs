@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,6 +14,10 @@ use tokio::sync::watch;
 use super::diagnostic::{Exit, Refusal};
 use super::output;
 use crate::state::StopAsked;
+
+/// How long a command may go on that must end. One that waits in a call of the system, such as for the other end of a
+/// pipe, hears of no signal: it is ended where it is.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Says whether, and how often, the user has asked to stop.
 #[derive(Clone, Debug)]
@@ -40,7 +45,9 @@ impl Interrupt {
                 }
             });
         }
-        Self::of(signals, ignoring)
+        let this = Self::of(signals, ignoring);
+        tokio::spawn(this.clone().end_by_force());
+        this
     }
 
     fn of(signals: watch::Receiver<u32>, ignoring: Arc<AtomicUsize>) -> Self {
@@ -67,6 +74,26 @@ impl Interrupt {
             };
             if changed.is_err() {
                 std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Ends the process where nothing else does.
+    async fn end_by_force(self) {
+        let (mut signals, mut tidying) = (self.signals.clone(), self.tidying.subscribe());
+        loop {
+            let (count, tidies) = (*signals.borrow_and_update(), *tidying.borrow_and_update() > 0);
+            if count > 1 || (count == 1 && !tidies) {
+                tokio::time::sleep(GRACE).await;
+                output::say("interrupted");
+                std::process::exit(Exit::Interrupted.code().into());
+            }
+            let changed = tokio::select! {
+                changed = signals.changed() => changed,
+                changed = tidying.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
             }
         }
     }

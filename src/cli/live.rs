@@ -10,8 +10,9 @@ use crate::aws::Clients;
 use crate::health::Unanswered;
 use crate::kube::{self, Kubernetes, endpoint};
 use crate::pki::client;
+use crate::pki::keyset::KUBERNETES_CA;
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, SecretsError, StateError, Store};
+use crate::state::{ClusterState, Damage, SecretsError, StateError, Store};
 
 /// How long the certificate is good that a command makes for itself: longer than any command runs.
 const LIFETIME: Duration = Duration::from_hours(12);
@@ -51,6 +52,11 @@ impl Live {
         self.state.store()
     }
 
+    /// The secrets of the cluster that are missing or can't be used.
+    pub(crate) async fn damaged_secrets(&self) -> anyhow::Result<Vec<Damage>> {
+        Ok(self.state.damaged_secrets().await?)
+    }
+
     /// Makes a certificate that is never written down, and a connection with it. That there can't be one yet is an
     /// answer, not a failure.
     pub(crate) async fn connect(&self) -> anyhow::Result<Result<Kubernetes, Unanswered>> {
@@ -58,13 +64,20 @@ impl Live {
             .await
             .with_context(|| format!("cannot find the address of the API of \"{}\"", self.cluster.name))?;
         let Some(address) = address else { return Ok(Err(not_applied("the API has no address yet"))) };
-        let secrets = match self.state.secrets().await {
-            Ok(secrets) => secrets,
-            Err(error @ SecretsError::Missing { .. }) => return Ok(Err(not_applied(&error.to_string()))),
+        let authority = match self.state.keyset(KUBERNETES_CA).await {
+            Ok(Some(authority)) => authority,
+            Ok(None) => {
+                let missing = format!("the state of `{}` has no `{KUBERNETES_CA}`", self.cluster.name);
+                return Ok(Err(not_applied(&missing)));
+            }
+            Err(error @ SecretsError::Damaged { .. }) => {
+                let hint = error.hint();
+                return Ok(Err(Unanswered { message: error.to_string(), hint, may_come: false }));
+            }
             Err(error) => return Err(error.into()),
         };
-        let authority = &secrets.kubernetes_ca;
-        let user = client::issue(authority, "windlass", client::ADMINISTRATORS, LIFETIME, SystemTime::now())?;
+        let user =
+            client::issue(&authority, "windlass", client::ADMINISTRATORS, LIFETIME, SystemTime::now())?;
         let server = endpoint::server(address, self.cluster.api.port);
         let kubeconfig = kube::kubeconfig(&server, &authority.bundle(), &user)?;
         Ok(Ok(Kubernetes::connect(kubeconfig).await?))

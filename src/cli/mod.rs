@@ -49,6 +49,7 @@ mod progress;
 mod replace;
 mod rollback;
 mod toolbox;
+mod toolbox_restore_object;
 mod toolbox_template;
 mod unlock;
 mod update;
@@ -254,7 +255,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Rollback(args) => Box::pin(rollback::run(context, args)).await,
         Command::Unlock(args) => unlock::run(context, args).await,
-        Command::Toolbox(args) => toolbox::run(context, &args),
+        Command::Toolbox(args) => toolbox::run(context, args).await,
         Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),
         Command::Version(args) => version::run(&args),

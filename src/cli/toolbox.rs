@@ -4,7 +4,7 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::toolbox_template;
+use super::{toolbox_restore_object, toolbox_template};
 
 /// `windlass toolbox`.
 #[derive(Debug, ClapArgs)]
@@ -17,11 +17,14 @@ pub(crate) struct Args {
 enum What {
     /// Make a specification from templates and values
     Template(toolbox_template::Args),
+    /// List the versions of an object of the state, and bring one of them back
+    RestoreObject(toolbox_restore_object::Args),
 }
 
 /// Runs `windlass toolbox`.
-pub(super) fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    match &args.what {
-        What::Template(args) => toolbox_template::run(context, args),
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    match args.what {
+        What::Template(args) => toolbox_template::run(context, &args),
+        What::RestoreObject(args) => Box::pin(toolbox_restore_object::run(context, args)).await,
     }
 }

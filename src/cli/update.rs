@@ -157,6 +157,10 @@ pub(super) async fn apply_under_lease(
             return Err(incomplete(context, state, "update cluster", &summary));
         }
         state.mark_applied(revision).await?;
+        // Only tidying up: the next run does it as well.
+        if let Err(error) = state.prune().await {
+            tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
+        }
         output::say(&format!("Done: {} in {:.0} s.", steps(summary.done), summary.took.as_secs_f64()));
     } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
         state.mark_applied(revision).await?;

@@ -83,7 +83,8 @@ async fn watch(
 ) -> anyhow::Result<Report> {
     let deadline = Instant::now() + wait;
     let time_left = || deadline.saturating_duration_since(Instant::now());
-    let mut observer = Observer::new(live.clients.clone(), live.store().clone());
+    let mut observer =
+        Observer::new(live.clients.clone(), live.store().clone(), live.damaged_secrets().await?);
     let mut api = live.connect().await?;
     let mut healthy = 0;
     loop {

@@ -247,7 +247,7 @@ pub(crate) async fn observe(
     cloud::observe(&context).await.with_context(failed)
 }
 
-/// The keys, where they are all made.
+/// The keys, where they are all made. Fails where the cluster was applied and one of them is missing.
 pub(crate) async fn stored(state: &ClusterState) -> anyhow::Result<Option<Secrets>> {
     match state.secrets().await {
         Ok(secrets) => Ok(Some(secrets)),
@@ -256,7 +256,7 @@ pub(crate) async fn stored(state: &ClusterState) -> anyhow::Result<Option<Secret
     }
 }
 
-/// The keys; those that are missing are made and kept.
+/// The keys; before a cluster is first applied, those that are missing are made and kept.
 pub(crate) async fn ensured(state: &ClusterState) -> anyhow::Result<Secrets> {
     Ok(state.ensure_secrets(SystemTime::now()).await?)
 }

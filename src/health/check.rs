@@ -9,6 +9,7 @@ use windlass_bootstrap::report::{BootState, Status};
 use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered};
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::{Cluster, InstanceGroup};
+use crate::state::Damage;
 
 /// The static pods of every master besides etcd's; the kubelet names their mirrors `<pod>-<node>`.
 const CONTROL_PLANE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
@@ -41,6 +42,8 @@ pub enum Kind {
     Node,
     /// A pod.
     Pod,
+    /// A key, or another secret that the state holds.
+    Secret,
 }
 
 impl Kind {
@@ -52,6 +55,7 @@ impl Kind {
             Self::Machine => "Machine",
             Self::Node => "Node",
             Self::Pod => "Pod",
+            Self::Secret => "Secret",
         }
     }
 }
@@ -103,7 +107,7 @@ pub struct NodeLine {
     pub status: &'static str,
 }
 
-/// All checks, in the order: API, groups, machines, nodes, pods.
+/// All checks, in the order: API, groups, machines, nodes, pods, secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The checks.
@@ -143,6 +147,7 @@ impl Report {
 /// Checks a snapshot against what the specification wants.
 pub fn evaluate(cluster: &Cluster, snapshot: &Snapshot) -> Report {
     let mut checks = vec![api(cluster, snapshot)];
+    checks.extend(snapshot.damaged_secrets.iter().map(secret));
     for wanted in &cluster.instance_groups {
         let group = snapshot.cloud.groups.iter().find(|group| group.instance_group == wanted.name);
         checks.push(size(wanted, group, snapshot));
@@ -173,6 +178,13 @@ fn staying<'a>(group: &'a Group, snapshot: &'a Snapshot) -> impl Iterator<Item =
     members
         .filter_map(|member| snapshot.cloud.instances.get(&member.instance))
         .filter(|instance| matches!(instance.state.as_str(), "pending" | "running"))
+}
+
+/// What machines are made with, and can't be read any more, shows only when the next one boots.
+fn secret(damage: &Damage) -> Check {
+    let outcome = Outcome::Fail { why: damage.to_string(), hint: Some(damage.hint()) };
+    let name = damage.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json").to_owned();
+    Check { kind: Kind::Secret, name, instance_group: None, outcome }
 }
 
 fn api(cluster: &Cluster, snapshot: &Snapshot) -> Check {

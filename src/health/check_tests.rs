@@ -270,6 +270,7 @@ fn healthy() -> Snapshot {
     let mut snapshot = Snapshot {
         now: now(),
         cloud_is_new: true,
+        damaged_secrets: Vec::new(),
         cloud: CloudView {
             groups: vec![group(masters, &[MASTER]), group(nodes, &NODES)],
             instances: instances.into(),

@@ -14,7 +14,7 @@ use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapsh
 use crate::aws::{AwsError, Clients, During};
 use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
-use crate::state::{Store, StoreError};
+use crate::state::{Damage, Store, StoreError};
 
 /// What a terminated instance was is of no interest here.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
@@ -70,12 +70,13 @@ pub struct Observer {
     store: Store,
     cloud: Option<(Instant, CloudView)>,
     listed: Option<(Listed<Node>, Listed<Pod>)>,
+    damaged_secrets: Vec<Damage>,
 }
 
 impl Observer {
-    /// An observer that has seen nothing yet.
-    pub fn new(clients: Clients, store: Store) -> Self {
-        Self { clients, store, cloud: None, listed: None }
+    /// An observer that has seen nothing yet but what is wrong with the secrets.
+    pub fn new(clients: Clients, store: Store, damaged_secrets: Vec<Damage>) -> Self {
+        Self { clients, store, cloud: None, listed: None, damaged_secrets }
     }
 
     /// Makes the next look ask AWS, however short ago it was asked.
@@ -101,7 +102,8 @@ impl Observer {
         self.listed = listed;
         let wanted = unarrived(cluster, &cloud, kubernetes.as_ref().ok());
         let boot = reports(&self.store, &cluster.name, wanted).await?;
-        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, boot, kubernetes })
+        let damaged_secrets = self.damaged_secrets.clone();
+        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, damaged_secrets, boot, kubernetes })
     }
 
     /// Waits until something that the last look saw has changed, but not longer than the limit, and long enough that

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use windlass_bootstrap::report::Status;
 
 use crate::kube::{self, Node, Pod};
+use crate::state::Damage;
 
 /// What was seen of a cluster at one moment.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub cloud: CloudView,
     /// Whether AWS's part was seen for this snapshot, in contrast to some seconds ago.
     pub cloud_is_new: bool,
+    /// What is wrong with the cluster's secrets.
+    pub damaged_secrets: Vec<Damage>,
     /// Boot reports by instance id.
     pub boot: BTreeMap<String, Status>,
     /// The Kubernetes API's part, or why there is none.

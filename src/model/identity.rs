@@ -90,7 +90,13 @@ impl State {
     }
 
     fn write(&self, folders: &[&str]) -> Value {
-        json!({"Sid": "WriteState", "Effect": "Allow", "Action": "s3:PutObject", "Resource": self.objects(folders)})
+        // What is written again and again is tagged, so that earlier versions expire.
+        json!({
+            "Sid": "WriteState",
+            "Effect": "Allow",
+            "Action": ["s3:PutObject", "s3:PutObjectTagging"],
+            "Resource": self.objects(folders),
+        })
     }
 
     /// Without the right to list, S3 answers "denied" for an object that isn't there, and whether the marker of an

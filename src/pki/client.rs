@@ -7,8 +7,9 @@ use rcgen::{
     PKCS_ECDSA_P256_SHA256,
 };
 use windlass_bootstrap::keyset::{Keyset, Secret};
+use zeroize::Zeroizing;
 
-use super::PkiError;
+use super::{PkiError, pem};
 
 /// The group that the API server lets do everything, before any RBAC.
 pub const ADMINISTRATORS: &str = "system:masters";
@@ -37,6 +38,7 @@ pub fn issue(
 ) -> Result<ClientCertificate, PkiError> {
     let expires = now + lifetime;
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map(Zeroizing::new)
         .map_err(|source| PkiError::Key { name: user.to_owned(), source })?;
     let mut parameters = CertificateParams::default();
     parameters.distinguished_name.push(DnType::OrganizationName, group);
@@ -46,18 +48,17 @@ pub fn issue(
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     parameters.not_before = (now - CLOCK_SKEW).into();
     parameters.not_after = expires.into();
-    let certificate = parameters
-        .signed_by(&key, &issuer(authority)?)
-        .map_err(|source| PkiError::Certificate { name: user.to_owned(), source })?;
-    Ok(ClientCertificate { certificate: certificate.pem(), key: Secret::new(key.serialize_pem()), expires })
-}
-
-fn issuer(authority: &Keyset) -> Result<Issuer<'static, KeyPair>, PkiError> {
     let wrong = |reason: String| PkiError::Keyset { name: authority.name.clone(), reason };
     let primary =
         authority.primary().ok_or_else(|| wrong(format!("it has no key `{}`", authority.primary)))?;
-    let key = KeyPair::from_pem(primary.private.expose()).map_err(|error| wrong(error.to_string()))?;
-    Issuer::from_ca_cert_pem(&primary.public, key).map_err(|error| wrong(error.to_string()))
+    let signer = pem::read(&primary.private)
+        .ok_or_else(|| wrong(format!("its key `{}` can't be read", primary.id)))?;
+    let issuer =
+        Issuer::from_ca_cert_pem(&primary.public, &*signer).map_err(|error| wrong(error.to_string()))?;
+    let certificate = parameters
+        .signed_by(&*key, &issuer)
+        .map_err(|source| PkiError::Certificate { name: user.to_owned(), source })?;
+    Ok(ClientCertificate { certificate: certificate.pem(), key: pem::write(&key), expires })
 }
 
 #[cfg(test)]

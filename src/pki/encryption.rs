@@ -3,40 +3,35 @@
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
 use windlass_bootstrap::keyset::Secret;
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use super::PkiError;
 
 /// A new `EncryptionConfiguration` as JSON: secretbox (XSalsa20-Poly1305) with 32 random bytes, which is the strongest
 /// of the local providers that Kubernetes documents; `identity` last, so that what is not encrypted yet can be read.
 pub fn generate() -> Result<Secret, PkiError> {
-    let mut key = [0_u8; 32];
-    rand::fill(&mut key).map_err(|_| PkiError::Random)?;
-    let mut encoded = STANDARD.encode(key);
-    key.zeroize();
-    let configuration = configuration(&encoded).to_string();
-    encoded.zeroize();
-    Ok(Secret::new(configuration))
+    let mut key = Zeroizing::new([0_u8; 32]);
+    rand::fill(&mut *key).map_err(|_| PkiError::Random)?;
+    let [before, after] = FORM;
+    // With its whole capacity from the start: a text that grows leaves its beginnings behind.
+    let mut text = String::with_capacity(before.len() + key.len() * 2 + after.len());
+    text.push_str(before);
+    STANDARD.encode_string(key.as_slice(), &mut text);
+    text.push_str(after);
+    Ok(Secret::new(text))
 }
 
-fn configuration(key: &str) -> Value {
-    json!({
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "EncryptionConfiguration",
-        "resources": [{
-            "resources": ["secrets"],
-            "providers": [
-                {"secretbox": {"keys": [{"name": "key1", "secret": key}]}},
-                {"identity": {}},
-            ],
-        }],
-    })
-}
+/// What stands before and behind the key.
+const FORM: [&str; 2] = [
+    r#"{"apiVersion":"apiserver.config.k8s.io/v1","kind":"EncryptionConfiguration","resources":[{"providers":[{"secretbox":{"keys":[{"name":"key1","secret":""#,
+    r#""}]}},{"identity":{}}],"resources":["secrets"]}]}"#,
+];
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use windlass_bootstrap::keyset::Secret;
 
@@ -43,6 +45,27 @@ struct Key {
     secret: Secret,
 }
 
+/// What wrote some resource, without the key itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writer {
+    /// The resource, or a pattern of resources.
+    pub resource: String,
+    /// What the pattern covers and another rule counted for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<String>,
+    /// Such as `secretbox`; `identity` where nothing was encrypted.
+    pub provider: String,
+    /// The key's name.
+    #[serde(default)]
+    pub key: String,
+    /// SHA-256 of provider, name and key.
+    #[serde(default)]
+    pub digest: String,
+}
+
+/// The provider that encrypts nothing.
+const IDENTITY: &str = "identity";
+
 impl EncryptionConfiguration {
     /// Reads a configuration in YAML or JSON. Fails with everything that is wrong with it; no key is ever shown.
     pub fn parse(text: &str) -> Result<Self, Problems> {
@@ -79,8 +102,73 @@ impl EncryptionConfiguration {
 
     /// What is written in a way today that this configuration can't read any more: one line for each resource.
     pub fn can_not_read(&self, today: &Self) -> Vec<String> {
-        let resources: BTreeSet<&String> = today.rules.iter().flat_map(|rule| &rule.resources).collect();
-        resources.into_iter().filter_map(|resource| self.loses(resource, today)).collect()
+        self.lost(&today.writers(), "is", "today")
+    }
+
+    /// What may still be as one of these wrote it, and can't be read with this configuration: one line for each.
+    pub fn can_not_read_of(&self, writers: &[Writer]) -> Vec<String> {
+        self.lost(writers, "was", "and nothing says that all of it was written again")
+    }
+
+    /// What this configuration makes write, for each resource that it names.
+    pub fn writers(&self) -> Vec<Writer> {
+        let mut writers = Vec::new();
+        let mut earlier: Vec<String> = Vec::new();
+        for rule in &self.rules {
+            for resource in &rule.resources {
+                // The first rule that names a resource counts for it.
+                if earlier.iter().any(|pattern| covers(pattern, resource)) {
+                    continue;
+                }
+                let except = earlier.iter().filter(|other| covers(resource, other)).cloned().collect();
+                writers.extend(rule.providers.first().and_then(|first| first.writer(resource, except)));
+            }
+            earlier.extend(rule.resources.iter().cloned());
+        }
+        writers
+    }
+
+    fn lost(&self, writers: &[Writer], is: &str, when: &str) -> Vec<String> {
+        let mut lost = Vec::new();
+        for writer in writers {
+            let named = self.rules.iter().flat_map(|rule| &rule.resources);
+            let narrower = named.filter(|name| {
+                **name != writer.resource
+                    && covers(&writer.resource, name)
+                    && !writer.except.iter().any(|other| covers(other, name))
+            });
+            for resource in std::iter::once(&writer.resource).chain(narrower) {
+                let line = match writer.provider.as_str() {
+                    _ if self.reads(resource, writer) => continue,
+                    IDENTITY => {
+                        format!(
+                            "`{resource}` {is} written without encryption {when}, and there is no `identity`"
+                        )
+                    }
+                    provider => {
+                        format!("`{resource}` {is} written with the {provider} key `{}` {when}", writer.key)
+                    }
+                };
+                if !lost.contains(&line) {
+                    lost.push(line);
+                }
+            }
+        }
+        lost.sort();
+        lost
+    }
+
+    /// Whether what was written of a resource can be read.
+    fn reads(&self, resource: &str, writer: &Writer) -> bool {
+        // Without any provider a resource is read as it is.
+        let Some(rule) = self.rule_of(resource) else { return writer.provider == IDENTITY };
+        rule.providers.iter().any(|provider| match provider {
+            Provider::Identity => writer.provider == IDENTITY,
+            Provider::Local { kind, keys } => {
+                *kind == writer.provider
+                    && keys.iter().any(|key| key.name == writer.key && key.digest(kind) == writer.digest)
+            }
+        })
     }
 
     /// The same with today's providers behind its own, so that everything can be read that is written today.
@@ -107,28 +195,34 @@ impl EncryptionConfiguration {
         Self::parse(&value.to_string())
     }
 
-    fn loses(&self, resource: &str, today: &Self) -> Option<String> {
-        let writer = today.rule_of(resource)?.providers.first()?;
-        let readers = self.rule_of(resource).map_or(&[][..], |rule| rule.providers.as_slice());
-        match writer {
-            // Without any provider a resource is read as it is.
-            Provider::Identity if readers.is_empty() || readers.contains(&Provider::Identity) => None,
-            Provider::Identity => {
-                Some(format!("`{resource}` is written without encryption today, and there is no `identity`"))
-            }
-            Provider::Local { kind, keys } => {
-                let key = keys.first()?;
-                let kept = readers.iter().any(|reader| {
-                    matches!(reader, Provider::Local { kind: other, keys } if other == kind && keys.contains(key))
-                });
-                (!kept).then(|| format!("`{resource}` is written with the {kind} key `{}` today", key.name))
-            }
-        }
-    }
-
     /// The rule that counts for a resource: the first that names it.
     fn rule_of(&self, resource: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.covers(resource))
+    }
+}
+
+impl Provider {
+    fn writer(&self, resource: &str, except: Vec<String>) -> Option<Writer> {
+        let (provider, key, digest) = match self {
+            Self::Identity => (IDENTITY, String::new(), String::new()),
+            Self::Local { kind, keys } => {
+                let key = keys.first()?;
+                (*kind, key.name.clone(), key.digest(kind))
+            }
+        };
+        Some(Writer { resource: resource.to_owned(), except, provider: provider.to_owned(), key, digest })
+    }
+}
+
+impl Key {
+    /// Tells keys apart, and nothing of the key itself.
+    fn digest(&self, kind: &str) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in [kind, self.name.as_str(), self.secret.expose()] {
+            context.update(part.as_bytes());
+            context.update(&[0]);
+        }
+        context.finish().as_ref().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
     }
 }
 
@@ -331,6 +425,22 @@ mod tests {
         assert_eq!(value["resources"][1]["resources"], serde_json::json!(["widgets.example.com"]));
         let again = kept.keeping_keys_of(&today).unwrap();
         assert_eq!(again.json(), kept.json());
+    }
+
+    #[test]
+    fn what_a_pattern_wrote_must_be_readable_by_the_rules_that_are_narrower_now() {
+        let all = configuration(&[&secretbox(&[("key1", OLD)])]).replace("[secrets]", "['*.*']");
+        let all = EncryptionConfiguration::parse(&all).unwrap();
+        let narrower = format!(
+            "{}- resources: ['*.*']\n  providers:\n  - {}\n",
+            configuration(&[&secretbox(&[("key2", NEW)])]),
+            secretbox(&[("key1", OLD)])
+        );
+        let narrower = EncryptionConfiguration::parse(&narrower).unwrap();
+        assert_eq!(narrower.can_not_read(&all), ["`secrets` is written with the secretbox key `key1` today"]);
+        assert!(narrower.can_not_read(&narrower).is_empty(), "{:?}", narrower.can_not_read(&narrower));
+        let shown = format!("{:?}", narrower.writers());
+        assert!(!shown.contains(OLD) && !shown.contains(NEW), "{shown}");
     }
 
     #[test]

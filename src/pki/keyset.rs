@@ -7,9 +7,11 @@ use rcgen::{
     PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
 };
 use windlass_bootstrap::config::CONFIG_VERSION;
-use windlass_bootstrap::keyset::{Key, Keyset, Secret};
+use windlass_bootstrap::keyset::{Key, Keyset};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
 
-use super::PkiError;
+use super::{PkiError, pem};
 
 /// Signs what the API server and its clients show each other.
 pub const KUBERNETES_CA: &str = "kubernetes-ca";
@@ -40,10 +42,39 @@ pub fn generate(name: &str, now: SystemTime) -> Result<Keyset, PkiError> {
     })
 }
 
+/// Checks that every key of a keyset can be used: each private half can be read and fits its public half. Fails with
+/// what is wrong, in words that show nothing secret.
+pub fn check(keyset: &Keyset) -> Result<(), String> {
+    if keyset.primary().is_none() {
+        return Err(format!("it has no key `{}`, which is its primary one", keyset.primary));
+    }
+    for key in &keyset.keys {
+        let pair = pem::read(&key.private);
+        let pair = pair.ok_or_else(|| format!("the private half of its key `{}` can't be read", key.id))?;
+        let fits = if keyset.name == SERVICE_ACCOUNT {
+            pair.public_key_pem().trim() == key.public.trim()
+        } else {
+            public_key(&key.public).is_some_and(|public| public == pair.public_key_raw())
+        };
+        if !fits {
+            return Err(format!("the two halves of its key `{}` don't belong together", key.id));
+        }
+    }
+    Ok(())
+}
+
+/// The public key of a certificate.
+fn public_key(certificate: &str) -> Option<Vec<u8>> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
+    Some(certificate.public_key().subject_public_key.data.to_vec())
+}
+
 /// An authority on ECDSA P-256: every component of Kubernetes and etcd takes it, and signing is quick on a small
 /// master.
 fn authority(name: &str, now: SystemTime) -> Result<Key, PkiError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .map(Zeroizing::new)
         .map_err(|source| PkiError::Key { name: name.to_owned(), source })?;
     let serial = serial(now);
     let mut parameters = CertificateParams::default();
@@ -55,20 +86,17 @@ fn authority(name: &str, now: SystemTime) -> Result<Key, PkiError> {
     parameters.not_before = (now - CLOCK_SKEW).into();
     parameters.not_after = (now + AUTHORITY_LIFETIME).into();
     let certificate = parameters
-        .self_signed(&key)
+        .self_signed(&*key)
         .map_err(|source| PkiError::Certificate { name: name.to_owned(), source })?;
-    Ok(Key { id: serial.to_string(), public: certificate.pem(), private: Secret::new(key.serialize_pem()) })
+    Ok(Key { id: serial.to_string(), public: certificate.pem(), private: pem::write(&key) })
 }
 
 /// RSA, because it is what every verifier of an OIDC token must know (RS256).
 fn signing_key(name: &str, now: SystemTime) -> Result<Key, PkiError> {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)
+        .map(Zeroizing::new)
         .map_err(|source| PkiError::Key { name: name.to_owned(), source })?;
-    Ok(Key {
-        id: serial(now).to_string(),
-        public: key.public_key_pem(),
-        private: Secret::new(key.serialize_pem()),
-    })
+    Ok(Key { id: serial(now).to_string(), public: key.public_key_pem(), private: pem::write(&key) })
 }
 
 /// Nanoseconds since 1970, which a `u64` holds until the year 2554.
@@ -79,7 +107,7 @@ fn serial(now: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use x509_parser::prelude::{FromDer, X509Certificate};
+    use windlass_bootstrap::keyset::Secret;
 
     use super::*;
 
@@ -115,6 +143,20 @@ mod tests {
         let now = SystemTime::now();
         let id = |now| generate(ETCD_CA, now).unwrap().primary.parse::<u64>().unwrap();
         assert!(id(now) < id(now + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn halves_of_different_keys_are_no_key() {
+        let now = SystemTime::now();
+        for name in KEYSETS {
+            let (mut one, other) = (generate(name, now).unwrap(), generate(name, now).unwrap());
+            check(&one).unwrap();
+            one.keys[0].private = other.keys[0].private.clone();
+            assert!(check(&one).unwrap_err().contains("don't belong together"), "{name}");
+            one.keys[0].private = Secret::new("s3cret");
+            let told = check(&one).unwrap_err();
+            assert!(told.contains("can't be read") && !told.contains("s3cret"), "{told}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::env;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -15,9 +15,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::client::ClientCertificate;
 use crate::spec::yaml;
+
+/// How many links a path may lead over, as the kernel has it.
+const LINKS: usize = 40;
 
 /// How long another writer of the file is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,6 +56,14 @@ pub enum KubeconfigError {
         #[source]
         source: io::Error,
     },
+    /// What is there isn't a file, and is left alone.
+    #[error("`{path}` is {what}, and no kubeconfig can be kept there")]
+    NoFile {
+        /// Its path.
+        path: String,
+        /// Such as `a device`.
+        what: &'static str,
+    },
     /// What is there is not a kubeconfig, and is left alone.
     #[error("`{path}` is not a kubeconfig: {reason}")]
     Malformed {
@@ -73,6 +85,9 @@ impl KubeconfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Nowhere => Some("name the file with --kubeconfig".to_owned()),
+            Self::NoFile { .. } => {
+                Some("name a file with --kubeconfig or KUBECONFIG, or one that isn't there yet".to_owned())
+            }
             Self::Malformed { .. } => {
                 Some("mend it, or name another file with --kubeconfig or KUBECONFIG".to_owned())
             }
@@ -101,9 +116,9 @@ pub fn add(path: &Path, entry: &Entry) -> Result<(), KubeconfigError> {
     })
 }
 
-/// Removes a cluster from the file, if it is there. Returns whether it was.
+/// Removes a cluster from the file, if it is there. Returns whether it was. What isn't a file holds no cluster.
 pub fn remove(path: &Path, name: &str) -> Result<bool, KubeconfigError> {
-    if !path.exists() {
+    if !path.is_file() {
         return Ok(false);
     }
     let mut found = false;
@@ -121,37 +136,87 @@ pub fn has_credential(path: &Path, name: &str) -> bool {
 
 /// The name of the current context, if there is one.
 pub fn current_context(path: &Path) -> Option<String> {
-    let config = read(path).ok()?;
-    let name = config.get("current-context")?.as_str()?;
+    let config = Wiped(read(path).ok()?);
+    let name = config.0.get("current-context")?.as_str()?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 
 type Config = Map<String, Value>;
+
+/// A kubeconfig with keys in it, which are wiped from memory with it.
+struct Wiped(Config);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+/// Wipes every text.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(fields) => fields.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
 
 /// Reads, changes and writes the file under kubectl's own lock; writes only what the change says was changed.
 fn change(
     path: &Path,
     work: impl FnOnce(&mut Config) -> Result<bool, String>,
 ) -> Result<(), KubeconfigError> {
-    // A link is followed, so that it stays one.
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = &followed(path);
+    check_file(path)?;
     let failed = |act, source| KubeconfigError::File { act, path: path.display().to_string(), source };
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent).map_err(|source| failed("make the folder of", source))?;
     }
     let _lock = Lock::take(path)?;
-    let mut config = read(path)?;
+    let mut config = Wiped(read(path)?);
     let malformed = |reason| KubeconfigError::Malformed { path: path.display().to_string(), reason };
-    if work(&mut config).map_err(malformed)? {
-        write(path, &to_yaml(&Value::Object(config))).map_err(|source| failed("write", source))?;
+    if work(&mut config.0).map_err(malformed)? {
+        write(path, &to_yaml(&config.0)).map_err(|source| failed("write", source))?;
     }
     Ok(())
 }
 
+/// A link is followed, so that it stays one: to a file that isn't there yet, too.
+fn followed(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = std::fs::read_link(&path) else { break };
+        path = path.parent().map_or_else(|| target.clone(), |folder| folder.join(&target));
+    }
+    path
+}
+
+/// Fails where there is something that isn't a file: a device would be replaced by a file with a key in it, and reading
+/// a FIFO waits for whoever writes into it.
+fn check_file(path: &Path) -> Result<(), KubeconfigError> {
+    let kind = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => {
+            return Err(KubeconfigError::File { act: "look at", path: path.display().to_string(), source });
+        }
+    };
+    let what = match () {
+        () if kind.is_file() => return Ok(()),
+        () if kind.is_dir() => "a folder",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () => "a device",
+    };
+    Err(KubeconfigError::NoFile { path: path.display().to_string(), what })
+}
+
 fn read(path: &Path) -> Result<Config, KubeconfigError> {
+    check_file(path)?;
     let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::default(),
         Err(source) => {
             return Err(KubeconfigError::File { act: "read", path: path.display().to_string(), source });
         }
@@ -198,18 +263,17 @@ impl Drop for Lock {
     }
 }
 
-/// By renaming, so that a reader sees the old or the new file; only the owner may read it.
+/// By renaming, so that a reader sees the old or the new file; only the owner may read it. What could not be written to
+/// its end is removed again.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".windlass");
-    let unfinished = PathBuf::from(name);
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.set_permissions(Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut unfinished = tempfile::Builder::new()
+        .prefix(".windlass-")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)?;
+    unfinished.write_all(text.as_bytes())?;
+    unfinished.as_file().sync_all()?;
+    unfinished.persist(path).map_err(|error| error.error)?;
     File::open(folder)?.sync_all()
 }
 
@@ -276,26 +340,28 @@ fn forget(config: &mut Config, name: &str) -> bool {
 }
 
 /// YAML in which every text is quoted, in JSON's way.
-fn to_yaml(value: &Value) -> String {
-    let mut text = String::new();
-    write_value(&mut text, value, 0);
+fn to_yaml(config: &Config) -> Zeroizing<String> {
+    // With its whole capacity from the start: a text that grows leaves its beginnings behind.
+    let size: usize = config.iter().map(|(key, value)| size(key, value, 0)).sum();
+    let mut text = Zeroizing::new(String::with_capacity(size));
+    write_fields(&mut text, config, 0);
     text
+}
+
+/// How many bytes a field takes at most: every character of a text may become six.
+fn size(key: &str, value: &Value, indent: usize) -> usize {
+    let nested: usize = match value {
+        Value::String(text) => text.len() * 6,
+        Value::Array(items) => items.iter().map(|item| size("", item, indent + 2)).sum(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| size(key, value, indent + 2)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 32,
+    };
+    nested + key.len() * 6 + 2 * indent + 16
 }
 
 fn write_value(text: &mut String, value: &Value, indent: usize) {
     match value {
-        Value::Object(fields) if !fields.is_empty() => {
-            for (index, (key, value)) in fields.iter().enumerate() {
-                // The first key of an item of a list stands behind its dash.
-                if index > 0 || text.ends_with('\n') || text.is_empty() {
-                    let _ = write!(text, "{:indent$}", "");
-                }
-                let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
-                let key = if plain { key.clone() } else { json!(key).to_string() };
-                let _ = write!(text, "{key}:");
-                write_nested(text, value, indent);
-            }
-        }
+        Value::Object(fields) if !fields.is_empty() => write_fields(text, fields, indent),
         Value::Array(items) if !items.is_empty() => {
             for item in items {
                 let _ = write!(text, "{:indent$}- ", "");
@@ -305,6 +371,19 @@ fn write_value(text: &mut String, value: &Value, indent: usize) {
         leaf => {
             let _ = writeln!(text, "{leaf}");
         }
+    }
+}
+
+fn write_fields(text: &mut String, fields: &Config, indent: usize) {
+    for (index, (key, value)) in fields.iter().enumerate() {
+        // The first key of an item of a list stands behind its dash.
+        if index > 0 || text.ends_with('\n') || text.is_empty() {
+            let _ = write!(text, "{:indent$}", "");
+        }
+        let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphabetic() || c == '-');
+        let key = if plain { key.clone() } else { json!(key).to_string() };
+        let _ = write!(text, "{key}:");
+        write_nested(text, value, indent);
     }
 }
 
@@ -422,10 +501,46 @@ current-context: other
     }
 
     #[test]
+    fn what_is_no_file_is_refused_by_what_it_is_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let before = std::fs::read_dir(folder.path()).unwrap().count();
+        for (path, what) in [
+            (Path::new("/dev/null"), "a device"),
+            (&link, "a device"),
+            (folder.path(), "a folder"),
+            (&folder.path().join("socket"), "a socket"),
+        ] {
+            let error = add(path, &entry("demo")).unwrap_err();
+            assert!(error.to_string().contains(what), "{error}");
+            assert_eq!(current_context(path), None);
+            assert!(!remove(path, "demo").unwrap());
+        }
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before, "something was left");
+    }
+
+    #[test]
+    fn a_link_stays_one_also_to_a_file_that_is_not_there_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("config");
+        std::os::unix::fs::symlink("one/two", &link).unwrap();
+        std::fs::create_dir(folder.path().join("one")).unwrap();
+        std::os::unix::fs::symlink("../real", folder.path().join("one/two")).unwrap();
+        for name in ["demo", "other"] {
+            add(&link, &entry(name)).unwrap();
+            assert!(link.is_symlink() && folder.path().join("one/two").is_symlink());
+            assert_eq!(current_context(&folder.path().join("real")).as_deref(), Some(name));
+        }
+    }
+
+    #[test]
     fn words_that_yaml_would_read_otherwise_stay_texts() {
         let value =
             json!({"a": ["yes", "1e3", "", "x: y", "\"q\"\n"], "no": {"é 1": null}, "n": 1, "e": [{}, []]});
-        let text = to_yaml(&value);
-        assert_eq!(yaml::to_json(&text).unwrap(), value, "{text}");
+        let text = to_yaml(value.as_object().unwrap());
+        assert_eq!(yaml::to_json(&text).unwrap(), value, "{}", *text);
     }
 }

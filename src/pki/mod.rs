@@ -9,6 +9,7 @@ pub mod encryption;
 pub mod encryption_configuration;
 pub mod keyset;
 pub mod kubeconfig;
+mod pem;
 pub mod ssh;
 
 use thiserror::Error;

@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{
 };
 use thiserror::Error;
 
-use super::s3::settled;
+use super::bucket::settled;
 use crate::aws::{AwsError, During};
 
 /// The ARN of a KMS key: `arn:aws:kms:<region>:<account>:key/<id>`. Aliases and bare ids are not enough: what instances

@@ -6,292 +6,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use thiserror::Error;
+use futures::stream::{self, StreamExt};
+use jiff::SignedDuration;
 
-use super::format::FORMAT;
-use super::identity::Place;
+use super::damage::{MISSING, was_deleted};
+use super::error::StateError;
 use super::journal::{Journal, Write};
 use super::layout;
-use super::store::{Condition, Object, Store, StoreError, Version};
+use super::specification::{self, Specification, Stored};
+use super::store::{Condition, Object, Store, StoreError, Version, is_key};
 use crate::spec::additional::{AdditionalObject, ObjectKey};
 use crate::spec::create::Manifests;
 use crate::spec::problem::Problems;
 use crate::spec::v1alpha2::{self, Cluster, InstanceGroup, SshCredential};
 use crate::spec::yaml::{self, Source};
 
-/// Why the state of a cluster could not be used.
-#[derive(Debug, Error)]
-pub enum StateError {
-    /// There is no such cluster.
-    #[error("there is no cluster `{cluster}` in {store}")]
-    Missing {
-        /// Its name.
-        cluster: String,
-        /// The store's address.
-        store: String,
-    },
-    /// There is one already.
-    #[error("there is a cluster `{cluster}` in {store} already")]
-    Exists {
-        /// Its name.
-        cluster: String,
-        /// The store's address.
-        store: String,
-    },
-    /// It is kops's.
-    #[error("{store}/{cluster} was written by kops, and windlass does not write into it")]
-    OfKops {
-        /// The cluster's name.
-        cluster: String,
-        /// The store's address.
-        store: String,
-    },
-    /// A newer windlass wrote it.
-    #[error(
-        "the state of `{cluster}` has format {found}, written by windlass {written_by}; this one reads up to {FORMAT}"
-    )]
-    Newer {
-        /// The cluster's name.
-        cluster: String,
-        /// The version found.
-        found: u32,
-        /// Who wrote it.
-        written_by: String,
-    },
-    /// A newer windlass wrote it last.
-    #[error("windlass {written_by} wrote the state of `{cluster}` last; this one is {}", env!("CARGO_PKG_VERSION"))]
-    Downgrade {
-        /// The cluster's name.
-        cluster: String,
-        /// Who wrote it.
-        written_by: String,
-    },
-    /// The credentials or the specification lead to where the cluster isn't.
-    #[error("the cluster `{cluster}` is in {recorded}; this is {here}")]
-    Elsewhere {
-        /// The cluster's name.
-        cluster: String,
-        /// Where it is.
-        recorded: Place,
-        /// Where the command would have worked.
-        here: Place,
-    },
-    /// Something in the state can't be read.
-    #[error("`{key}` in the state can't be read: {reason}")]
-    Malformed {
-        /// Its key.
-        key: String,
-        /// Why.
-        reason: String,
-    },
-    /// It is being deleted, and wasn't to the end.
-    #[error("the cluster `{cluster}` is being deleted: {began}")]
-    BeingDeleted {
-        /// The cluster's name.
-        cluster: String,
-        /// Who began, and when.
-        began: String,
-    },
-    /// A change of several objects was begun and can't be finished.
-    #[error(
-        "a change of `{cluster}` is half done and can't be finished: {began}, and since then somebody else wrote `{key}`"
-    )]
-    Unfinishable {
-        /// The cluster's name.
-        cluster: String,
-        /// Who began it, and when.
-        began: String,
-        /// The object that is in the way.
-        key: String,
-    },
-    /// The specification in the state isn't a good one.
-    #[error("the specification of `{cluster}` in the state is not good:\n{problems}")]
-    Specification {
-        /// The cluster's name.
-        cluster: String,
-        /// All that is wrong with it.
-        problems: Problems,
-    },
-    /// The cluster has no instance group of that name.
-    #[error("the cluster `{cluster}` has no instance group `{name}`")]
-    NoInstanceGroup {
-        /// The cluster's name.
-        cluster: String,
-        /// The group's name.
-        name: String,
-    },
-    /// The cluster has no revision of that number.
-    #[error("the cluster `{cluster}` has no revision {number}")]
-    NoRevision {
-        /// The cluster's name.
-        cluster: String,
-        /// The number.
-        number: u64,
-    },
-    /// The store said no.
-    #[error("could not use the state of `{cluster}`")]
-    Store {
-        /// The cluster's name.
-        cluster: String,
-        /// What it said.
-        #[source]
-        source: StoreError,
-    },
-}
-
-impl StateError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Missing { store, .. } => {
-                format!("see which there are: windlass get clusters --state {store}")
-            }
-            Self::Exists { cluster, .. } => format!(
-                "change it with `windlass edit cluster {cluster}` or `windlass replace -f FILE`, or choose another name"
-            ),
-            Self::OfKops { .. } => {
-                "choose another prefix: --state s3://BUCKET/PREFIX; the specification can be brought \
-                                    over with `kops get all -o yaml` and `windlass create -f`"
-                    .to_owned()
-            }
-            Self::Newer { written_by, .. } => format!("use windlass {written_by} or newer"),
-            Self::Downgrade { written_by, .. } => format!(
-                "use windlass {written_by} or newer; or, if the older one shall go on from here, add \
-                 --allow-windlass-downgrade"
-            ),
-            Self::BeingDeleted { cluster, .. } => format!(
-                "finish it: windlass delete cluster {cluster} --yes; or give it up and keep what is left: windlass unlock \
-                 {cluster} --undelete"
-            ),
-            Self::Unfinishable { cluster, key, .. } => format!(
-                "bring back the version of `{key}` that was there before (the bucket keeps versions) and run any command \
-                 that changes the cluster; or delete `{}`, which says what was to be written, and look at the \
-                 specification: windlass get all --name {cluster} -o yaml",
-                layout::journal(cluster)
-            ),
-            Self::Elsewhere { recorded, here, .. } if recorded.account != here.account => format!(
-                "nothing was asked or changed there. Use credentials of account {}: set AWS_PROFILE; `aws sts \
-                 get-caller-identity` shows whose are in use",
-                recorded.account
-            ),
-            Self::Elsewhere { cluster, recorded, .. } => format!(
-                "nothing was asked or changed there. A cluster can't move: name zones of {} again with `windlass edit \
-                 cluster {cluster}`, or make a cluster of another name",
-                recorded.region
-            ),
-            Self::Specification { cluster, .. } => format!("mend it: windlass edit cluster {cluster}"),
-            Self::NoInstanceGroup { cluster, .. } => {
-                format!("see which there are: windlass get instancegroups --name {cluster}")
-            }
-            Self::NoRevision { cluster, .. } => {
-                format!("see which there are: windlass history {cluster}")
-            }
-            Self::Malformed { .. } | Self::Store { .. } => return None,
-        })
-    }
-}
-
-/// A document of the state, as it was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stored<T> {
-    /// What it says.
-    pub value: T,
-    /// Which version of it was read.
-    pub version: Version,
-}
-
-/// What a user wants, as it was read from the state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Specification {
-    /// The cluster.
-    pub cluster: Stored<Cluster>,
-    /// Its groups, by name.
-    pub instance_groups: Vec<Stored<InstanceGroup>>,
-    /// Its SSH keys, by name.
-    pub ssh_credentials: Vec<Stored<SshCredential>>,
-    /// Its additional objects, by key.
-    pub additional_objects: Vec<Stored<AdditionalObject>>,
-    /// What somebody began to write of it and didn't end. The documents are as they will be when it is done.
-    pub unfinished: Option<Box<Journal>>,
-}
-
-fn values<T: Clone>(stored: &[Stored<T>]) -> Vec<T> {
-    stored.iter().map(|stored| stored.value.clone()).collect()
-}
-
-impl Specification {
-    /// The documents, without their versions.
-    pub fn documents(&self) -> (Cluster, Vec<InstanceGroup>, Vec<SshCredential>) {
-        (self.cluster.value.clone(), values(&self.instance_groups), values(&self.ssh_credentials))
-    }
-
-    /// The additional objects, without their versions.
-    pub fn objects(&self) -> Vec<AdditionalObject> {
-        values(&self.additional_objects)
-    }
-
-    /// All of it as YAML documents, the cluster first: what `create -f` takes.
-    pub fn to_yaml(&self) -> String {
-        self.to_yaml_with(&self.objects())
-    }
-
-    /// The same with these additional objects in the place of its own, whose secrets are not for everybody.
-    pub fn to_yaml_with(&self, objects: &[AdditionalObject]) -> String {
-        let (cluster, groups, credentials) = self.documents();
-        documents_to_yaml(&cluster, &groups, &credentials, objects)
-    }
-
-    /// Whether another one says the same, whichever versions it was read at.
-    pub fn says_what(&self, other: &Self) -> bool {
-        self.documents() == other.documents() && self.objects() == other.objects()
-    }
-
-    /// Whether it is what a new cluster of these manifests would be.
-    pub fn says(&self, manifests: &Manifests) -> bool {
-        let (cluster, groups, credentials) = self.documents();
-        let Manifests { cluster: wanted, instance_groups, ssh_credential, additional_objects } = manifests;
-        let in_order = |groups: &[InstanceGroup]| {
-            let mut groups = groups.to_vec();
-            groups.sort_by(|one, other| v1alpha2::Object::name(one).cmp(v1alpha2::Object::name(other)));
-            groups
-        };
-        cluster == *wanted
-            && in_order(&groups) == in_order(instance_groups)
-            && credentials.iter().eq(ssh_credential)
-            && self.additional_objects.len() == additional_objects.len()
-            && additional_objects
-                .iter()
-                .all(|wanted| self.additional_objects.iter().any(|it| it.value == *wanted))
-    }
-
-    /// The region, also of a specification of which an interrupted deletion has left only the cluster.
-    pub fn region(&self) -> Result<String, StateError> {
-        let mut subnets = self.cluster.value.spec.subnets.iter().flatten();
-        let region = subnets.find_map(|subnet| crate::spec::subnets::region(subnet.zone.as_deref()?));
-        region.map_or_else(|| Ok(self.complete()?.region), |region| Ok(region.to_owned()))
-    }
-
-    /// The complete specification, checked.
-    pub fn complete(&self) -> Result<crate::spec::cluster::Cluster, StateError> {
-        let (cluster, groups, credentials) = self.documents();
-        crate::spec::complete(&cluster, &groups, &credentials).map_err(|problems| StateError::Specification {
-            cluster: v1alpha2::Object::name(&self.cluster.value).to_owned(),
-            problems,
-        })
-    }
-}
-
-/// A cluster's documents, separated by `---`.
-pub(super) fn documents_to_yaml(
-    cluster: &Cluster,
-    groups: &[InstanceGroup],
-    credentials: &[SshCredential],
-    objects: &[AdditionalObject],
-) -> String {
-    let documents = std::iter::once(yaml::to_yaml(cluster)).chain(groups.iter().map(yaml::to_yaml));
-    let documents = documents.chain(credentials.iter().map(yaml::to_yaml));
-    documents.chain(objects.iter().map(AdditionalObject::to_yaml)).collect::<Vec<_>>().join("---\n")
-}
+/// How many objects are looked at at once.
+const READS: usize = 32;
 
 /// One cluster's part of a store.
 #[derive(Clone, Debug)]
@@ -316,8 +47,16 @@ impl ClusterState {
         &self.name
     }
 
-    /// Reads what the user wants. Fails when there is no such cluster.
+    /// Reads what the user wants. Fails when there is no such cluster, and with the version to bring back where one of
+    /// the documents is damaged.
     pub async fn read(&self) -> Result<Specification, StateError> {
+        match Box::pin(self.read_documents()).await {
+            Err(error) => Err(self.explain(error).await),
+            read => read,
+        }
+    }
+
+    async fn read_documents(&self) -> Result<Specification, StateError> {
         let [groups, credentials, objects] = self.prefixes();
         let fixed = [layout::format(&self.name), layout::cluster(&self.name), layout::journal(&self.name)];
         let read = futures::future::try_join4(
@@ -346,13 +85,28 @@ impl ClusterState {
         let groups = written(groups, writes, &groups_prefix);
         let credentials = written(credentials, writes, &credentials_prefix);
         let objects = written(objects, writes, &objects_prefix);
+        let name = self.name.as_str();
         Ok(Specification {
             unfinished: journal.map(Box::new),
-            cluster: self.parse(&layout::cluster(&self.name), &cluster, |found| found.clusters)?,
-            instance_groups: self.parse_all(&groups, |found| found.instance_groups)?,
-            ssh_credentials: self.parse_all(&credentials, |found| found.ssh_credentials)?,
-            additional_objects: self.parse_all(&objects, |found| found.additional_objects)?,
+            cluster: parse_cluster(name, &layout::cluster(name), &cluster)?,
+            instance_groups: parse_all(name, &groups, parse_instance_group)?,
+            ssh_credentials: parse_all(name, &credentials, parse_ssh_credential)?,
+            additional_objects: parse_all(name, &objects, parse_additional_object)?,
         })
+    }
+
+    /// The cluster's region where the specification as a whole can't be read: what the `Cluster` says, else what the
+    /// last revision said that can be read.
+    pub async fn region_amid_damage(&self) -> Result<Option<String>, StateError> {
+        let key = layout::cluster(&self.name);
+        let found = self.store.get(&key).await.map_err(self.failed())?;
+        let cluster = found.and_then(|found| parse_cluster(&self.name, &key, &found).ok());
+        let cluster = cluster.map(|stored| stored.value);
+        if let Some(region) = cluster.as_ref().and_then(specification::region) {
+            return Ok(Some(region));
+        }
+        let (revisions, _) = self.history().await?;
+        Ok(revisions.iter().rev().find_map(|revision| specification::region(&revision.cluster)))
     }
 
     /// Fails when a new cluster can't be written here: there is one already, or kops's.
@@ -366,7 +120,7 @@ impl ClusterState {
             return Err(self.of_kops());
         }
         let marker = self.store.get(&layout::format(&self.name)).await.map_err(self.failed())?;
-        self.check_format(marker.as_ref())
+        self.explained(self.check_format(marker.as_ref())).await
     }
 
     /// Writes a new cluster. The `Cluster` itself is written last: until then there is none, and what an interrupted
@@ -471,6 +225,12 @@ impl ClusterState {
         self.store.purge(&layout::cluster_prefix(&self.name), &last).await.map_err(self.failed())
     }
 
+    /// Deletes versions, older than a day, of what is written again and again, where no rule of the bucket does.
+    pub async fn prune(&self) -> Result<usize, StateError> {
+        let prefixes = layout::short_lived(&self.name);
+        self.store.prune(&prefixes, SignedDuration::from_hours(24)).await.map_err(self.failed())
+    }
+
     /// Whether there is no cluster, and yet something of one: what an interrupted run has left.
     pub async fn is_a_remnant(&self) -> Result<bool, StateError> {
         let children = self.store.children(&layout::cluster_prefix(&self.name)).await;
@@ -516,6 +276,10 @@ impl ClusterState {
         if layout::is_of_kops(children.iter().map(String::as_str)) {
             return Ok(self.of_kops());
         }
+        let key = layout::cluster(&self.name);
+        if was_deleted(&self.store, &key).await {
+            return Ok(StateError::Malformed { key, reason: MISSING.to_owned() });
+        }
         Ok(StateError::Missing { cluster: self.name.clone(), store: self.store.url() })
     }
 
@@ -523,39 +287,13 @@ impl ClusterState {
         StateError::OfKops { cluster: self.name.clone(), store: self.store.url() }
     }
 
-    async fn documents(&self, keys: Vec<String>) -> Result<Vec<(String, Object)>, StateError> {
+    /// What isn't of the form that windlass's keys have is somebody else's, and no part of the specification.
+    async fn documents(&self, mut keys: Vec<String>) -> Result<Vec<(String, Object)>, StateError> {
+        let prefix = layout::cluster_prefix(&self.name);
+        keys.retain(|key| key.strip_prefix(&prefix).is_some_and(layout::is_specification));
         let objects = self.store.get_all(&keys).await.map_err(self.failed())?;
         // One that was deleted since it was listed isn't there any more.
         Ok(keys.into_iter().zip(objects).filter_map(|(key, object)| Some((key, object?))).collect())
-    }
-
-    fn parse_all<T>(
-        &self,
-        documents: &[(String, Object)],
-        pick: impl Fn(yaml::Documents) -> Vec<T>,
-    ) -> Result<Vec<Stored<T>>, StateError> {
-        documents.iter().map(|(key, object)| self.parse(key, object, &pick)).collect()
-    }
-
-    fn parse<T>(
-        &self,
-        key: &str,
-        object: &Object,
-        pick: impl Fn(yaml::Documents) -> Vec<T>,
-    ) -> Result<Stored<T>, StateError> {
-        let wrong = |problems: Problems| StateError::Malformed {
-            key: format!("{}/{key}", self.store.url()),
-            reason: format!("\n{problems}"),
-        };
-        let source = Source::from_bytes(key, object.bytes.clone()).map_err(wrong)?;
-        let mut found = pick(yaml::read(vec![source]).map_err(wrong)?);
-        match (found.pop(), found.is_empty()) {
-            (Some(value), true) => Ok(Stored { value, version: object.version.clone() }),
-            _ => Err(StateError::Malformed {
-                key: format!("{}/{key}", self.store.url()),
-                reason: "it does not hold exactly the one document that its name says".to_owned(),
-            }),
-        }
     }
 
     pub(super) fn failed(&self) -> impl FnOnce(StoreError) -> StateError + use<> {
@@ -577,7 +315,7 @@ fn written(documents: Vec<(String, Object)>, writes: &[Write], prefix: &str) -> 
         match &write.after {
             Some(text) => {
                 let (bytes, version) = (text.clone().into_bytes(), Version("not written yet".to_owned()));
-                documents.insert(write.key.clone(), Object { bytes, version });
+                documents.insert(write.key.clone(), Object { bytes: bytes.into(), version });
             }
             None => drop(documents.remove(&write.key)),
         }
@@ -585,25 +323,111 @@ fn written(documents: Vec<(String, Object)>, writes: &[Write], prefix: &str) -> 
     documents.into_iter().collect()
 }
 
-/// The names of the clusters of a store. One call for each thousand names at the top and one for each of them: what is
-/// in the clusters is not listed.
+/// Reads documents of one kind.
+fn parse_all<T>(
+    cluster: &str,
+    documents: &[(String, Object)],
+    parse: impl Fn(&str, &str, &Object) -> Result<Stored<T>, StateError>,
+) -> Result<Vec<Stored<T>>, StateError> {
+    documents.iter().map(|(key, object)| parse(cluster, key, object)).collect()
+}
+
+fn parse_cluster(_cluster: &str, key: &str, object: &Object) -> Result<Stored<Cluster>, StateError> {
+    let key_of = |cluster: &Cluster| layout::cluster(v1alpha2::Object::name(cluster));
+    parse(key, object, |found| found.clusters, key_of)
+}
+
+fn parse_instance_group(
+    cluster: &str,
+    key: &str,
+    object: &Object,
+) -> Result<Stored<InstanceGroup>, StateError> {
+    let key_of = |group: &InstanceGroup| layout::instance_group(cluster, v1alpha2::Object::name(group));
+    parse(key, object, |found| found.instance_groups, key_of)
+}
+
+fn parse_ssh_credential(
+    cluster: &str,
+    key: &str,
+    object: &Object,
+) -> Result<Stored<SshCredential>, StateError> {
+    let key_of = |found: &SshCredential| layout::ssh_credential(cluster, v1alpha2::Object::name(found));
+    parse(key, object, |found| found.ssh_credentials, key_of)
+}
+
+fn parse_additional_object(
+    cluster: &str,
+    key: &str,
+    object: &Object,
+) -> Result<Stored<AdditionalObject>, StateError> {
+    let key_of = |found: &AdditionalObject| layout::additional_object(cluster, found.key());
+    parse(key, object, |found| found.additional_objects, key_of)
+}
+
+/// What is wrong with the bytes of a document of a cluster's specification.
+pub(super) fn check_document(cluster: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
+    let object = &Object { bytes: bytes.to_vec().into(), version: Version(String::new()) };
+    let is_below = |prefix: String| key.starts_with(&prefix);
+    let parsed = if is_below(layout::instance_groups_prefix(cluster)) {
+        parse_instance_group(cluster, key, object).map(drop)
+    } else if is_below(layout::ssh_credentials_prefix(cluster)) {
+        parse_ssh_credential(cluster, key, object).map(drop)
+    } else if is_below(layout::additional_objects_prefix(cluster)) {
+        parse_additional_object(cluster, key, object).map(drop)
+    } else {
+        parse_cluster(cluster, key, object).map(drop)
+    };
+    parsed.map_err(|error| match error {
+        StateError::Malformed { reason, .. } => reason,
+        other => other.to_string(),
+    })
+}
+
+/// Reads a document, which must be the one that its key names.
+fn parse<T>(
+    key: &str,
+    object: &Object,
+    pick: impl Fn(yaml::Documents) -> Vec<T>,
+    key_of: impl Fn(&T) -> String,
+) -> Result<Stored<T>, StateError> {
+    let malformed = |reason: String| StateError::Malformed { key: key.to_owned(), reason };
+    let wrong = |problems: Problems| malformed(format!("\n{problems}"));
+    let source = Source::from_bytes(key, object.bytes.to_vec()).map_err(wrong)?;
+    let mut found = pick(yaml::read(vec![source]).map_err(wrong)?);
+    match (found.pop(), found.is_empty()) {
+        (Some(value), true) if key_of(&value) == key => Ok(Stored { value, version: object.version.clone() }),
+        _ => Err(malformed("it does not hold exactly the one document that its name says".to_owned())),
+    }
+}
+
+/// The names of the clusters of a store, with those whose `cluster.yaml` was deleted. One call for each thousand names at
+/// the top and one for each of them, two where there is no cluster: what is in the clusters is not listed.
 pub async fn clusters(store: &Store) -> Result<Vec<String>, StoreError> {
-    let names: Vec<String> = store
+    let mut names: Vec<String> = store
         .children("")
         .await?
         .iter()
         .filter_map(|name| name.strip_suffix('/'))
+        .filter(|name| is_key(name))
         .map(str::to_owned)
         .collect();
     let keys: Vec<String> = names.iter().map(|name| layout::cluster(name)).collect();
     let found = store.get_all(&keys).await?;
-    Ok(names.into_iter().zip(found).filter(|(_, found)| found.is_some()).map(|(name, _)| name).collect())
+    let deleted = keys.iter().zip(&found).map(|(key, found)| {
+        // Boxed, because the compiler can't see that a borrowing closure works for every key.
+        Box::pin(async move { found.is_none() && was_deleted(store, key).await })
+    });
+    let deleted: Vec<bool> = stream::iter(deleted.collect::<Vec<_>>()).buffered(READS).collect().await;
+    let mut there = found.iter().zip(deleted).map(|(found, deleted)| found.is_some() || deleted);
+    names.retain(|_| there.next().unwrap_or_default());
+    Ok(names)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::spec::{CreateOptions, create};
+    use crate::state::Remedy;
 
     fn manifests() -> Manifests {
         let options = CreateOptions {
@@ -666,6 +490,66 @@ mod tests {
             assert!(matches!(error, StateError::OfKops { .. }), "{key}: {error}");
             assert_eq!(state.store().list("").await.unwrap(), [key]);
         }
+    }
+
+    async fn put(state: &ClusterState, key: &str, text: &str) {
+        let found = state.store().get(key).await.unwrap();
+        let condition = found.map_or(Condition::Absent, |found| Condition::Unchanged(found.version));
+        state.store().put(key, text.into(), condition).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_others_put_below_a_cluster_is_no_part_of_its_specification() {
+        let (state, manifests) = (state(), manifests());
+        state.create(&manifests).await.unwrap();
+        let before = state.read().await.unwrap();
+        for key in [
+            "instancegroups/README.md",
+            "instancegroups/old/nodes.yaml",
+            "instancegroups/nodes.yaml.bak",
+            "sshcredentials/.DS_Store",
+            "objects/core/Secret/_.yaml",
+            "notes.txt",
+        ] {
+            put(&state, &format!("demo.example.com/{key}"), "{").await;
+        }
+        assert_eq!(state.read().await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_document_that_is_not_the_one_of_its_name_is_named_and_the_region_is_still_known() {
+        let (state, manifests) = (state(), manifests());
+        state.create(&manifests).await.unwrap();
+        let group = yaml::to_yaml(&manifests.instance_groups[0]);
+        for text in ["{", "", &group] {
+            let key = layout::instance_group("demo.example.com", "stranger");
+            put(&state, &key, text).await;
+            let error = state.read().await.unwrap_err();
+            let StateError::Damaged(damage) = &error else { panic!("{error}") };
+            assert_eq!(damage.key, key);
+            assert!(
+                error.hint().unwrap().contains("if it is somebody else's, delete it"),
+                "{:?}",
+                error.hint()
+            );
+            assert_eq!(state.region_amid_damage().await.unwrap().as_deref(), Some("us-east-1"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lost_cluster_file_is_named_with_the_version_to_bring_back_and_still_listed() {
+        let (state, manifests) = (state(), manifests());
+        state.create(&manifests).await.unwrap();
+        let read = state.read().await.unwrap();
+        let key = layout::cluster("demo.example.com");
+        state.store().delete(&key, &read.cluster.version).await.unwrap();
+        let error = state.read().await.unwrap_err();
+        let StateError::Damaged(damage) = &error else { panic!("{error}") };
+        let Remedy::Version(version) = &damage.remedy else { panic!("{damage}") };
+        assert_eq!((&damage.key, &version.id), (&key, &read.cluster.version.0));
+        assert_eq!(clusters(state.store()).await.unwrap(), ["demo.example.com"]);
+        state.restore(&key, version).await.unwrap();
+        assert_eq!(state.read().await.unwrap().documents(), read.documents());
     }
 
     #[tokio::test]

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use super::memory::holds;
 use super::store::{Condition, Object, StoreError, Version, digest};
 
@@ -51,11 +53,12 @@ impl FileStore {
         condition: Condition,
     ) -> Result<Version, StoreError> {
         let (folder, key) = (self.folder.clone(), key.to_owned());
+        let bytes = Zeroizing::new(bytes);
         blocking(move || {
             let _lock = lock(&folder)?;
             let path = folder.join(&key);
             let found = read(&path)?;
-            if let Some(found) = found.as_ref().filter(|found| found.bytes == bytes) {
+            if let Some(found) = found.as_ref().filter(|found| found.bytes == *bytes) {
                 return Ok(found.version.clone());
             }
             if !holds(&condition, found.as_ref()) {
@@ -138,7 +141,7 @@ fn failed(act: &'static str, path: &Path, source: io::Error) -> StoreError {
 
 fn read(path: &Path) -> Result<Option<Object>, StoreError> {
     match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(Object { version: Version(digest(&bytes)), bytes })),
+        Ok(bytes) => Ok(Some(Object { version: Version(digest(&bytes)), bytes: bytes.into() })),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(failed("read", path, source)),
     }

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cluster_state::{ClusterState, StateError};
+use super::cluster_state::ClusterState;
+use super::error::StateError;
 use super::layout;
 use super::store::{Condition, Object};
 
@@ -31,7 +32,7 @@ impl ClusterState {
         else {
             return Ok(());
         };
-        let format = self.parse_format(&marker)?;
+        let format = self.explained(self.parse_format(&marker)).await?;
         if !allow_downgrade && is_older(OURS, &format.written_by) {
             return Err(StateError::Downgrade {
                 cluster: self.name().to_owned(),
@@ -45,7 +46,7 @@ impl ClusterState {
     pub async fn mark_writer(&self) -> Result<(), StateError> {
         let key = layout::format(self.name());
         let Some(marker) = self.store().get(&key).await.map_err(self.failed())? else { return Ok(()) };
-        if self.parse_format(&marker)?.written_by == OURS {
+        if self.explained(self.parse_format(&marker)).await?.written_by == OURS {
             return Ok(());
         }
         let written =

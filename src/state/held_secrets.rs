@@ -91,8 +91,13 @@ impl ClusterState {
         let key = kind.key(self.name());
         let found = self.store().get(&key).await.map_err(|source| self.unusable(source))?;
         let Some(found) = found else { return Ok(None) };
-        let text = String::from_utf8(found.bytes).map_err(|_| SecretsError::Malformed { key })?;
-        Ok(Some((Secret::new(text), found.version)))
+        match String::from_utf8(found.bytes.into_vec()) {
+            Ok(text) => Ok(Some((Secret::new(text), found.version))),
+            Err(_) => {
+                let damages = vec![self.damage(&key, "it is not UTF-8").await];
+                Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
+            }
+        }
     }
 
     /// Writes a secret, if it is still the version that was read; `None` adds one.

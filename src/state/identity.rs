@@ -13,7 +13,8 @@ use std::fmt::Write as _;
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_state::{ClusterState, StateError};
+use super::cluster_state::ClusterState;
+use super::error::StateError;
 use super::layout;
 use super::store::{Condition, Object};
 use crate::aws::tags::Owner;

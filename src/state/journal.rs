@@ -20,7 +20,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_state::{ClusterState, StateError};
+use super::cluster_state::ClusterState;
+use super::error::StateError;
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, Object, Version};

@@ -11,6 +11,7 @@
 //! <cluster>/lock                          the lease
 //! <cluster>/journal                       a change of several objects, until it is done; or a deletion
 //! <cluster>/applied                       the revision that AWS was last brought to
+//! <cluster>/encryption-writers.json       which keys etcd's data may be encrypted with: names and digests
 //! <cluster>/revisions/<n>/…               what was applied; immutable
 //! <cluster>/public/…  nodes/…  control-plane/…  status/…  backups/…
 //! ```
@@ -94,6 +95,11 @@ pub fn applied(cluster: &str) -> String {
     format!("{cluster}/applied")
 }
 
+/// The record of the keys that etcd's data may be encrypted with.
+pub fn encryption_writers(cluster: &str) -> String {
+    format!("{cluster}/encryption-writers.json")
+}
+
 /// Where the revisions are.
 pub fn revisions_prefix(cluster: &str) -> String {
     format!("{cluster}/revisions/")
@@ -107,6 +113,31 @@ pub fn revision(cluster: &str, number: u64) -> String {
 /// Where instances report.
 pub fn status_prefix(cluster: &str) -> String {
     format!("{cluster}/status/")
+}
+
+/// Whether a key is one of an object that is written again and again, whose earlier versions say nothing.
+pub fn is_short_lived(key: &str) -> bool {
+    key.ends_with("/lock") && key.matches('/').count() == 1
+}
+
+/// What is written again and again: the lease, the token of joining nodes, and all instances' reports.
+pub fn short_lived(cluster: &str) -> [String; 3] {
+    [lock(cluster), windlass_bootstrap::keys::bootstrap_token(cluster), status_prefix(cluster)]
+}
+
+/// Whether a name directly below a cluster's prefix says that AWS was touched for the cluster: an intent was recorded, or
+/// instances were given something to read, or have written.
+pub fn is_trace_of_an_update(name: &str) -> bool {
+    matches!(name, "applied" | "revisions/" | "public/" | "status/" | "backups/")
+}
+
+/// Whether a key below a cluster's prefix is one of a document beside the `Cluster`, as windlass writes them. What else
+/// is found there, such as the markers that consoles make for folders, is none of the specification.
+pub fn is_specification(rest: &str) -> bool {
+    let Some(name) = rest.strip_suffix(".yaml") else { return false };
+    let parts: Vec<&str> = name.split('/').collect();
+    !parts.contains(&"")
+        && matches!(parts.as_slice(), ["instancegroups" | "sshcredentials", _] | ["objects", _, _, _, _])
 }
 
 /// Whether the names directly below a cluster's prefix are those that kops writes.

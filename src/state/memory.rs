@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::store::{Condition, Object, StoreError, Version};
+use jiff::Timestamp;
 
-/// Objects by key, with the count of writes at which each was written.
+use super::store::{Condition, Object, StoreError, Version};
+use super::versions::ObjectVersion;
+
+/// Objects by key, with all their versions, named by the count of writes at which each was written.
 #[derive(Debug, Default)]
 pub struct MemoryStore(Mutex<Contents>);
 
@@ -13,7 +16,25 @@ pub struct MemoryStore(Mutex<Contents>);
 struct Contents {
     writes: u64,
     objects: BTreeMap<String, Object>,
-    times: BTreeMap<String, jiff::Timestamp>,
+    /// Oldest first; a deletion has no object.
+    versions: BTreeMap<String, Vec<(ObjectVersion, Option<Object>)>>,
+}
+
+impl Contents {
+    /// Makes an object what is given, and returns the version's name.
+    fn write(&mut self, key: &str, bytes: Option<Vec<u8>>) -> Version {
+        self.writes += 1;
+        let id = self.writes.to_string();
+        let size = bytes.as_ref().map(|bytes| bytes.len() as u64);
+        let version = ObjectVersion { id: id.clone(), time: Timestamp::now(), size };
+        let object = bytes.map(|bytes| Object { bytes: bytes.into(), version: Version(id.clone()) });
+        match object.clone() {
+            Some(object) => self.objects.insert(key.to_owned(), object),
+            None => self.objects.remove(key),
+        };
+        self.versions.entry(key.to_owned()).or_default().push((version, object));
+        Version(id)
+    }
 }
 
 impl MemoryStore {
@@ -25,9 +46,25 @@ impl MemoryStore {
         self.contents().objects.get(key).cloned()
     }
 
-    pub(super) fn written_at(&self, key: &str) -> Option<jiff::Timestamp> {
+    pub(super) fn written_at(&self, key: &str) -> Option<Timestamp> {
         let contents = self.contents();
-        contents.objects.get(key).and_then(|_| contents.times.get(key).copied())
+        contents
+            .versions
+            .get(key)?
+            .last()
+            .filter(|(_, object)| object.is_some())
+            .map(|(version, _)| version.time)
+    }
+
+    /// The versions of an object, newest first.
+    pub(super) fn versions(&self, key: &str) -> Vec<ObjectVersion> {
+        let contents = self.contents();
+        contents.versions.get(key).into_iter().flatten().rev().map(|(version, _)| version.clone()).collect()
+    }
+
+    pub(super) fn get_version(&self, key: &str, id: &str) -> Option<Object> {
+        let contents = self.contents();
+        contents.versions.get(key)?.iter().find(|(version, _)| version.id == id)?.1.clone()
     }
 
     pub(super) fn put(
@@ -44,19 +81,16 @@ impl MemoryStore {
         if !holds(condition, found) {
             return Err(StoreError::Changed { key: key.to_owned() });
         }
-        contents.writes += 1;
-        let version = Version(contents.writes.to_string());
-        contents.times.insert(key.to_owned(), jiff::Timestamp::now());
-        contents.objects.insert(key.to_owned(), Object { bytes, version: version.clone() });
-        Ok(version)
+        Ok(contents.write(key, Some(bytes)))
     }
 
     pub(super) fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
         let mut contents = self.contents();
         match contents.objects.get(key) {
             Some(found) if found.version != *version => Err(StoreError::Changed { key: key.to_owned() }),
-            _ => {
-                contents.objects.remove(key);
+            None => Ok(()),
+            Some(_) => {
+                contents.write(key, None);
                 Ok(())
             }
         }
@@ -67,7 +101,9 @@ impl MemoryStore {
     }
 
     pub(super) fn purge(&self, prefix: &str) {
-        self.contents().objects.retain(|key, _| !key.starts_with(prefix));
+        let mut contents = self.contents();
+        contents.objects.retain(|key, _| !key.starts_with(prefix));
+        contents.versions.retain(|key, _| !key.starts_with(prefix));
     }
 }
 

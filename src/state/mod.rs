@@ -1,19 +1,27 @@
 //! The state: what is kept of a cluster outside AWS's own resources, in a versioned bucket.
 //!
 //! - [`layout`]: every key, in one file.
+//! - [`bucket`]: whose the bucket is, and whether it can hold a state.
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
-//! - [`cluster_state`]: one cluster's part of it, typed; [`mod@format`]: which windlass may write it.
-//! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one.
+//! - [`cluster_state`]: one cluster's part of it, typed; [`specification`]: what a user wants, as it was read;
+//!   [`mod@format`]: which windlass may write it.
+//! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one; [`encryption_writers`]: which keys etcd's data
+//!   needs.
 //! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
+//! - [`versions`]: what a bucket keeps of an object; [`damage`]: what is wrong with one, and which version to bring back.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
 //! lease adds to that, and what it doesn't, stands in [`lease`].
 
+pub mod bucket;
 pub mod bucket_encryption;
 mod clock;
 pub mod cluster_state;
+pub mod damage;
+pub mod encryption_writers;
+pub mod error;
 mod fence;
 pub mod file;
 pub mod format;
@@ -30,12 +38,17 @@ pub mod s3;
 pub mod secrets;
 #[cfg(test)]
 mod simulation;
+pub mod specification;
 pub mod store;
+pub mod versions;
 
-pub use cluster_state::{ClusterState, Specification, StateError, Stored};
+pub use cluster_state::ClusterState;
+pub use damage::{Damage, Remedy};
+pub use error::StateError;
 pub use fence::StopAsked;
 pub use holder::Holder;
 pub use journal::{Journal, Write};
 pub use lease::{Lease, LeaseError, LeaseRecord};
 pub use secrets::{Secrets, SecretsError};
+pub use specification::{Specification, Stored};
 pub use store::{Condition, Object, Store, StoreError, Version};

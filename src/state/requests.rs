@@ -5,6 +5,8 @@
 
 use std::future::Future;
 
+use zeroize::Zeroizing;
+
 use super::store::{Condition, Object, StoreError, Version};
 
 /// How often a write is tried while another of the same key is under way.
@@ -53,15 +55,16 @@ pub(super) async fn put(
     bytes: Vec<u8>,
     condition: &Condition,
 ) -> Result<Version, StoreError> {
+    let bytes = Zeroizing::new(bytes);
     for conflicts in 1..=CONFLICTS {
-        match store.try_put(key, bytes.clone(), condition).await? {
+        match store.try_put(key, bytes.to_vec(), condition).await? {
             Answer::Done(version) => return Ok(version),
             Answer::Busy => store.pause(conflicts).await,
             Answer::Refused => break,
         }
     }
     match store.get(key).await? {
-        Some(found) if found.bytes == bytes => Ok(found.version),
+        Some(found) if found.bytes == *bytes => Ok(found.version),
         _ => Err(StoreError::Changed { key: key.to_owned() }),
     }
 }

@@ -14,9 +14,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::cluster_state::{ClusterState, Specification, StateError, documents_to_yaml};
+use super::cluster_state::ClusterState;
+use super::damage::{Damage, MISSING, was_deleted};
+use super::error::StateError;
 use super::holder::Holder;
 use super::layout;
+use super::specification::{Specification, documents_to_yaml};
 use super::store::{Condition, Object};
 use crate::aws::facts::Image;
 use crate::spec::AdditionalObject;
@@ -110,9 +113,12 @@ impl ClusterState {
     pub async fn record(&self, specification: &Specification, intent: Intent) -> Result<u64, StateError> {
         let (cluster, instance_groups, ssh_credentials) = specification.documents();
         let Holder { user, host, command: _, process: _ } = Holder::this_process("");
+        // A number is never given twice, even where its revision was lost.
+        let read = futures::future::try_join(self.revision_numbers(), self.applied());
+        let (numbers, applied) = Box::pin(read).await?;
         let mut revision = Revision {
             version: FORMAT,
-            number: self.revision_numbers().await?.last().map_or(1, |last| last + 1),
+            number: numbers.last().copied().max(applied).map_or(1, |last| last + 1),
             time: Timestamp::now(),
             user,
             host,
@@ -141,7 +147,7 @@ impl ClusterState {
         let key = layout::applied(self.name());
         let found = self.store().get(&key).await.map_err(self.failed())?;
         let condition = match found {
-            Some(found) if applied(&key, &found)? >= number => return Ok(()),
+            Some(found) if self.explained(applied(&key, &found)).await? >= number => return Ok(()),
             Some(found) => Condition::Unchanged(found.version),
             None => Condition::Absent,
         };
@@ -168,11 +174,15 @@ impl ClusterState {
         Ok(applied.is_some() || !numbers.is_empty())
     }
 
-    /// The number of the revision that AWS was last brought to, if there is one.
+    /// The number of the revision that AWS was last brought to, if there is one. Fails with the version to bring back
+    /// where the pointer can't be read or was deleted.
     pub async fn applied(&self) -> Result<Option<u64>, StateError> {
         let key = layout::applied(self.name());
-        let found = self.store().get(&key).await.map_err(self.failed())?;
-        found.map(|found| applied(&key, &found)).transpose()
+        match self.store().get(&key).await.map_err(self.failed())? {
+            Some(found) => self.explained(applied(&key, &found)).await.map(Some),
+            None if was_deleted(self.store(), &key).await => Err(self.lost(&key).await),
+            None => Ok(None),
+        }
     }
 
     /// What may be there in AWS: the revision that AWS was last brought to, or, before any was carried out to its end, the
@@ -204,10 +214,14 @@ impl ClusterState {
         let keys = [layout::format(self.name()), layout::revision(self.name(), number)];
         let mut found = self.store().get_all(&keys).await.map_err(self.failed())?;
         let revision = found.pop().flatten();
-        self.check_format(found.pop().flatten().as_ref())?;
+        self.explained(self.check_format(found.pop().flatten().as_ref())).await?;
         let [_, key] = keys;
         match revision {
-            Some(found) => parse(&key, &found),
+            Some(found) => match parse(&key, &found) {
+                Err(error) => Err(self.explain(error).await),
+                revision => revision,
+            },
+            None if was_deleted(self.store(), &key).await => Err(self.lost(&key).await),
             None => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
         }
     }
@@ -217,19 +231,44 @@ impl ClusterState {
         let found = self.store().get_all(&revision.objects).await.map_err(self.failed())?;
         let text = |(key, object): (&String, Option<Object>)| {
             let object = object.ok_or_else(|| malformed(key, &"it is not there any more"))?;
-            let text = String::from_utf8(object.bytes).map_err(|error| malformed(key, &error))?;
+            let text = String::from_utf8(object.bytes.into_vec()).map_err(|error| malformed(key, &error))?;
             Ok((key.clone(), text))
         };
         revision.objects.iter().zip(found).map(text).collect()
     }
 
-    /// All revisions, oldest first.
+    /// All revisions, oldest first. Fails where one of them is damaged.
     pub async fn revisions(&self) -> Result<Vec<Revision>, StateError> {
+        let (revisions, mut damages) = Box::pin(self.history()).await?;
+        damages.pop().map_or(Ok(revisions), |damage| Err(StateError::Damaged(Box::new(damage))))
+    }
+
+    /// The revisions that can be read, oldest first, and what is wrong with the others.
+    pub async fn history(&self) -> Result<(Vec<Revision>, Vec<Damage>), StateError> {
         let marker = self.store().get(&layout::format(self.name())).await.map_err(self.failed())?;
-        self.check_format(marker.as_ref())?;
-        let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
+        self.explained(self.check_format(marker.as_ref())).await?;
+        let numbers = self.revision_numbers().await?;
+        // There are no gaps in what was never damaged.
+        let keys: Vec<String> = (1..=numbers.last().copied().unwrap_or_default())
+            .map(|number| layout::revision(self.name(), number))
+            .collect();
         let found = self.store().get_all(&keys).await.map_err(self.failed())?;
-        keys.iter().zip(found).filter_map(|(key, found)| Some(parse(key, &found?))).collect()
+        let (mut revisions, mut faults) = (Vec::new(), Vec::new());
+        for (key, found) in keys.iter().zip(&found) {
+            match found {
+                Some(found) => match parse(key, found) {
+                    Ok(revision) => revisions.push(revision),
+                    Err(StateError::Malformed { reason, .. }) => faults.push((key, reason)),
+                    Err(error) => return Err(error),
+                },
+                None => faults.push((key, MISSING.to_owned())),
+            }
+        }
+        let mut damages = Vec::new();
+        for (key, fault) in faults {
+            damages.push(Box::pin(self.damage(key, fault)).await);
+        }
+        Ok((revisions, damages))
     }
 
     async fn revision_numbers(&self) -> Result<Vec<u64>, StateError> {
@@ -249,6 +288,18 @@ fn parse(key: &str, found: &Object) -> Result<Revision, StateError> {
         ));
     }
     Ok(revision)
+}
+
+/// What is wrong with the bytes of a revision.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<Revision>(bytes).map(drop).map_err(|error| format!("it is no revision: {error}"))
+}
+
+/// What is wrong with the bytes of the pointer to the applied revision.
+pub(super) fn check_applied(bytes: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<Applied>(bytes)
+        .map(drop)
+        .map_err(|error| format!("it names no revision: {error}"))
 }
 
 fn applied(key: &str, found: &Object) -> Result<u64, StateError> {
@@ -299,6 +350,61 @@ mod tests {
         assert_eq!(state.unfinished(&specification).await.unwrap(), None);
         let error = state.revision(3).await.unwrap_err();
         assert_eq!(error.to_string(), "the cluster `demo.example.com` has no revision 3");
+    }
+
+    async fn spoil(state: &ClusterState, key: &str, bytes: Option<&[u8]>) -> String {
+        let found = state.store().get(key).await.unwrap().unwrap();
+        match bytes {
+            Some(bytes) => {
+                let condition = Condition::Unchanged(found.version.clone());
+                state.store().put(key, bytes.to_vec(), condition).await.unwrap();
+            }
+            None => state.store().delete(key, &found.version).await.unwrap(),
+        }
+        found.version.0
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_lost_pointer_is_named_with_the_version_to_bring_back() {
+        for bytes in [None, Some(&b""[..]), Some(b"{}")] {
+            let state = state().await;
+            let specification = state.read().await.unwrap();
+            let number = state.record(&specification, intent(json!({}))).await.unwrap();
+            assert_eq!(state.applied().await.unwrap(), None, "an interrupted first run is no damage");
+            state.mark_applied(number).await.unwrap();
+            let key = layout::applied("demo.example.com");
+            let version = spoil(&state, &key, bytes).await;
+            let error = state.applied().await.unwrap_err();
+            let wanted = format!("restore-object {key} --version-id {version} ");
+            assert!(error.to_string().contains(&key), "{error}");
+            assert!(error.hint().unwrap().contains(&wanted), "{:?}", error.hint());
+            assert_eq!(state.history().await.unwrap().0.len(), 1, "the history goes on working");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_lost_revision_is_named_and_the_others_are_listed() {
+        for bytes in [None, Some(&b""[..]), Some(b"{}")] {
+            let state = state().await;
+            let specification = state.read().await.unwrap();
+            for _ in 0..3 {
+                let number = state.record(&specification, intent(json!({}))).await.unwrap();
+                state.mark_applied(number).await.unwrap();
+            }
+            let key = layout::revision("demo.example.com", 2);
+            let version = spoil(&state, &key, bytes).await;
+            let (revisions, damages) = state.history().await.unwrap();
+            assert_eq!(revisions.iter().map(|revision| revision.number).collect::<Vec<_>>(), [1, 3]);
+            assert_eq!((damages.len(), damages[0].key.as_str()), (1, key.as_str()));
+            assert!(damages[0].hint().contains(&format!("--version-id {version} ")), "{}", damages[0].hint());
+            for error in [state.revision(2).await.unwrap_err(), state.revisions().await.unwrap_err()] {
+                assert!(matches!(&error, StateError::Damaged(damage) if damage.key == key), "{error}");
+            }
+            let last = layout::revision("demo.example.com", 3);
+            spoil(&state, &last, None).await;
+            let next = state.record(&specification, intent(json!({}))).await.unwrap();
+            assert_eq!(next, 4, "the number of the applied revision was given again");
+        }
     }
 
     #[tokio::test]

@@ -4,27 +4,25 @@
 //! a store does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::ProvideErrorMetadata;
-use aws_sdk_s3::operation::head_bucket::HeadBucketError;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{
-    BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration, Delete, ObjectIdentifier,
-    PublicAccessBlockConfiguration, VersioningConfiguration,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
-use serde_json::json;
-use thiserror::Error;
+use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
+use windlass_bootstrap::keys;
+use zeroize::Zeroizing;
 
 use super::bucket_encryption::{self, KmsKey};
 use super::fence::{Fence, Pass};
-use super::layout;
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
-use crate::aws::retry::Patience;
+use super::versions::ObjectVersion;
+use super::{bucket, layout};
 use crate::aws::{AwsError, Class, Clients, During};
 
 /// How many versions one DeleteObjects takes.
@@ -40,47 +38,8 @@ pub struct S3Store {
     bucket: String,
     prefix: String,
     region: String,
-}
-
-/// A bucket that can't hold a state.
-#[derive(Debug, Error)]
-pub enum BucketError {
-    /// There is none.
-    #[error("there is no bucket `{bucket}`")]
-    Missing {
-        /// Its name.
-        bucket: String,
-    },
-    /// It would forget what is written over.
-    #[error("the bucket `{bucket}` does not keep versions of its objects")]
-    Unversioned {
-        /// Its name.
-        bucket: String,
-    },
-    /// Its name is taken by another account.
-    #[error("the bucket `{bucket}` belongs to somebody else")]
-    Foreign {
-        /// Its name.
-        bucket: String,
-    },
-}
-
-impl BucketError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
-            Self::Missing { .. } => {
-                "let `windlass create cluster --create-state-store` make it, with versioning, \
-                                     encryption and no public access; or check the name"
-                    .to_owned()
-            }
-            Self::Unversioned { bucket } => format!(
-                "turn it on: aws s3api put-bucket-versioning --bucket {bucket} --versioning-configuration \
-                 Status=Enabled"
-            ),
-            Self::Foreign { .. } => "choose another name: bucket names are shared by all of AWS".to_owned(),
-        })
-    }
+    /// Whether the credentials may tag what they write, as far as is known.
+    tags: Arc<AtomicBool>,
 }
 
 impl S3Store {
@@ -90,20 +49,11 @@ impl S3Store {
         prefix: String,
         fence: &Fence,
     ) -> Result<Self, StoreError> {
-        let region = match region_of(clients, &bucket).await {
-            Ok(Some(region)) => region,
-            Ok(None) => return Err(BucketError::Missing { bucket }.into()),
-            Err(source) => {
-                return Err(StoreError::Aws { act: "open", key: format!("s3://{bucket}"), source });
-            }
-        };
-        let clients = clients.in_region(&region);
-        let client = clients.gated(Arc::new(Pass::all(fence))).s3;
-        let store = Self { client, lock_client: clients.s3, bucket, prefix, region };
-        if store.is_versioned().await? {
-            return Ok(store);
-        }
-        Err(BucketError::Unversioned { bucket: store.bucket }.into())
+        let (account, clients) = bucket::open(clients, &bucket).await?;
+        let client = bucket::owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
+        let lock_client = bucket::owned_by(&account, &clients.s3);
+        let tags = Arc::new(AtomicBool::new(true));
+        Ok(Self { client, lock_client, bucket, prefix, region: clients.region, tags })
     }
 
     /// The bucket's name.
@@ -162,14 +112,7 @@ impl S3Store {
         bucket_encryption::read(&self.client, &self.bucket).await.map_err(self.failed("look at", ""))
     }
 
-    async fn is_versioned(&self) -> Result<bool, StoreError> {
-        let answer = self.client.get_bucket_versioning().bucket(&self.bucket).send().await;
-        let answer =
-            answer.during("s3", "GetBucketVersioning", &self.bucket).map_err(self.failed("look at", ""))?;
-        Ok(answer.status() == Some(&BucketVersioningStatus::Enabled))
-    }
-
-    pub(super) async fn written_at(&self, key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
+    pub(super) async fn written_at(&self, key: &str) -> Result<Option<Timestamp>, StoreError> {
         let answer = self.client.head_object().bucket(&self.bucket).key(self.key(key)).send().await;
         let answer = match answer.during("s3", "HeadObject", self.place(key)) {
             Ok(answer) => answer,
@@ -180,7 +123,7 @@ impl S3Store {
             Err(error) => return Err(self.failed("look at", key)(error)),
         };
         let seconds = answer.last_modified().map(aws_smithy_types::DateTime::secs);
-        Ok(seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()))
+        Ok(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()))
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
@@ -219,6 +162,108 @@ impl S3Store {
         }
         names.sort();
         Ok(names)
+    }
+
+    async fn send(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        condition: &Condition,
+        tagging: Option<&str>,
+    ) -> Result<PutObjectOutput, AwsError> {
+        let put = self.writer(key).put_object().bucket(&self.bucket).key(self.key(key));
+        let put = match condition {
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Unchanged(version) => put.if_match(&version.0),
+        };
+        let put = put.set_tagging(tagging.map(str::to_owned)).body(wiped(bytes));
+        put.send().await.during("s3", "PutObject", self.place(key))
+    }
+
+    /// The versions of one object, newest first, of which S3 lists up to a thousand at once.
+    pub(super) async fn versions_of(&self, key: &str) -> Result<Vec<ObjectVersion>, StoreError> {
+        let full = self.key(key);
+        let request = self.client.list_object_versions().bucket(&self.bucket).prefix(&full);
+        let page = request.send().await;
+        // The key itself sorts before all others that begin with it.
+        let page = page
+            .during("s3", "ListObjectVersions", self.place(key))
+            .map_err(self.failed("list the versions of", key))?;
+        let versions = page.versions().iter().filter(|version| version.key() == Some(&full)).map(|version| {
+            let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+            (version.is_latest(), version.version_id(), version.last_modified(), Some(size))
+        });
+        let markers = page.delete_markers().iter().filter(|marker| marker.key() == Some(&full));
+        let markers =
+            markers.map(|marker| (marker.is_latest(), marker.version_id(), marker.last_modified(), None));
+        let mut found: Vec<(bool, ObjectVersion)> = versions
+            .chain(markers)
+            .filter_map(|(latest, id, time, size)| {
+                let time = Timestamp::from_second(time?.secs()).ok()?;
+                Some((latest.unwrap_or_default(), ObjectVersion { id: id?.to_owned(), time, size }))
+            })
+            .collect();
+        // Stable: S3 lists the versions newest first, and times of the same second say nothing.
+        found.sort_by_key(|(latest, version)| (!*latest, std::cmp::Reverse(version.time)));
+        Ok(found.into_iter().map(|(_, version)| version).collect())
+    }
+
+    pub(super) async fn get_version(&self, key: &str, id: &str) -> Result<Option<Object>, StoreError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(self.key(key)).version_id(id);
+        match request.send().await.during("s3", "GetObject", self.place(key)) {
+            Ok(answer) => self.object(key, answer).await.map(Some),
+            // S3 answers 405 for a delete marker, 400 for what is no version's name, 404 for a version that is gone.
+            Err(error) if error.is_not_found() || error.code.as_deref() == Some("MethodNotAllowed") => {
+                Ok(None)
+            }
+            Err(error) => Err(self.failed("read", key)(error)),
+        }
+    }
+
+    async fn object(&self, key: &str, answer: GetObjectOutput) -> Result<Object, StoreError> {
+        let version =
+            version(answer.e_tag(), "GetObject", &self.place(key)).map_err(self.failed("read", key))?;
+        let bytes = answer.body.collect().await.map_err(|error| {
+            let mut cause = AwsError::unexpected("s3", "GetObject", self.place(key), error.to_string());
+            cause.class = Class::Network;
+            self.failed("read", key)(cause)
+        })?;
+        Ok(Object { bytes: bytes.to_vec().into(), version })
+    }
+
+    /// Deletes earlier versions of some objects, or of all below some prefixes, that are older than an age: of each as
+    /// many as one call lists. Nothing where a rule of the bucket does it. Returns how many.
+    pub(super) async fn prune(&self, prefixes: &[String], age: SignedDuration) -> Result<usize, StoreError> {
+        if bucket::expires_versions(&self.client, &self.bucket).await {
+            return Ok(0);
+        }
+        let before = Timestamp::now() - age;
+        let mut pruned = 0;
+        for prefix in prefixes {
+            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.key(prefix));
+            let page = request.send().await.during("s3", "ListObjectVersions", self.place(prefix));
+            let page = page.map_err(self.failed("list the versions of", prefix))?;
+            let versions = page.versions().iter().map(|version| {
+                (version.key(), version.version_id(), version.is_latest(), version.last_modified())
+            });
+            let markers = page.delete_markers().iter().map(|marker| {
+                (marker.key(), marker.version_id(), marker.is_latest(), marker.last_modified())
+            });
+            let mut old = Vec::new();
+            for (key, id, latest, time) in versions.chain(markers) {
+                let time = time.and_then(|time| Timestamp::from_second(time.secs()).ok());
+                let is_old = latest == Some(false) && time.is_some_and(|time| time <= before);
+                if let (true, Some(key), Some(id)) = (is_old, key, id) {
+                    let object = ObjectIdentifier::builder().key(key).version_id(id).build();
+                    old.extend(object.ok());
+                }
+            }
+            for batch in old.chunks(DELETE_BATCH) {
+                self.delete_batch(prefix, batch).await?;
+            }
+            pruned += old.len();
+        }
+        Ok(pruned)
     }
 
     /// Every version and delete marker below a prefix, in the order and the batches in which they are deleted.
@@ -300,14 +345,7 @@ impl Requests for S3Store {
             Err(error) if is_missing_key(&error) => return Ok(None),
             Err(error) => return Err(self.failed("read", key)(error)),
         };
-        let version =
-            version(answer.e_tag(), "GetObject", &self.place(key)).map_err(self.failed("read", key))?;
-        let bytes = answer.body.collect().await.map_err(|error| {
-            let mut cause = AwsError::unexpected("s3", "GetObject", self.place(key), error.to_string());
-            cause.class = Class::Network;
-            self.failed("read", key)(cause)
-        })?;
-        Ok(Some(Object { bytes: bytes.to_vec(), version }))
+        self.object(key, answer).await.map(Some)
     }
 
     async fn try_put(
@@ -316,13 +354,19 @@ impl Requests for S3Store {
         bytes: Vec<u8>,
         condition: &Condition,
     ) -> Result<Answer<Version>, StoreError> {
-        let put = self.writer(key).put_object().bucket(&self.bucket).key(self.key(key));
-        let put = match condition {
-            Condition::Absent => put.if_none_match("*"),
-            Condition::Unchanged(version) => put.if_match(&version.0),
+        let answer = if layout::is_short_lived(key) && self.tags.load(Ordering::Relaxed) {
+            match self.send(key, bytes.clone(), condition, Some(keys::SHORT_LIVED_TAGGING)).await {
+                // Without `s3:PutObjectTagging` a lock is still a lock.
+                Err(error) if error.class == Class::Denied => {
+                    self.tags.store(false, Ordering::Relaxed);
+                    self.send(key, bytes, condition, None).await
+                }
+                answer => answer,
+            }
+        } else {
+            self.send(key, bytes, condition, None).await
         };
-        let answer = put.body(ByteStream::from(bytes)).send().await;
-        match answer.during("s3", "PutObject", self.place(key)) {
+        match answer {
             Ok(answer) => version(answer.e_tag(), "PutObject", &self.place(key))
                 .map(Answer::Done)
                 .map_err(self.failed("write", key)),
@@ -344,6 +388,11 @@ impl Requests for S3Store {
     }
 }
 
+/// The bytes of a request, which are wiped when the last of its attempts is over.
+fn wiped(bytes: Vec<u8>) -> ByteStream {
+    ByteStream::from(Bytes::from_owner(Zeroizing::new(bytes)))
+}
+
 /// What an error says about a condition. S3 answers 404 to If-Match on a key that is gone.
 fn refusal<T>(error: &AwsError) -> Option<Answer<T>> {
     match error.class {
@@ -361,138 +410,4 @@ fn is_missing_key(error: &AwsError) -> bool {
 fn version(etag: Option<&str>, operation: &'static str, place: &str) -> Result<Version, AwsError> {
     let etag = etag.ok_or_else(|| AwsError::unexpected("s3", operation, place, "the answer has no ETag"))?;
     Ok(Version(etag.to_owned()))
-}
-
-/// The region of a bucket, or `None` when there is no such bucket. HeadBucket names the region in a header of every
-/// answer, refusals and redirections included.
-async fn region_of(clients: &Clients, bucket: &str) -> Result<Option<String>, AwsError> {
-    match clients.s3.head_bucket().bucket(bucket).send().await {
-        Ok(answer) => Ok(Some(answer.bucket_region().unwrap_or(&clients.region).to_owned())),
-        Err(error) => {
-            if let Some(region) = region_in(&error) {
-                return Ok(Some(region));
-            }
-            let error = AwsError::new("s3", "HeadBucket", bucket, &error);
-            if error.is_not_found() { Ok(None) } else { Err(error) }
-        }
-    }
-}
-
-fn region_in(error: &SdkError<HeadBucketError, HttpResponse>) -> Option<String> {
-    let response = error.raw_response()?;
-    // 403 would name the region too, but says that the bucket can't be used.
-    if !matches!(response.status().as_u16(), 301 | 400) {
-        return None;
-    }
-    response.headers().get("x-amz-bucket-region").map(str::to_owned)
-}
-
-/// Makes a bucket fit for a state: versioned, encrypted, closed to the public, and to anything but TLS. One that is
-/// there already, and ours, is brought to the same. Returns whether it was made.
-pub async fn create_bucket(
-    clients: &Clients,
-    bucket: &str,
-    key: Option<&KmsKey>,
-) -> Result<bool, StoreError> {
-    let failed = |source| StoreError::Aws { act: "create", key: format!("s3://{bucket}"), source };
-    let created = match region_of(clients, bucket).await.map_err(failed)? {
-        Some(_) => false,
-        None => create(clients, bucket).await?,
-    };
-    let region = region_of(clients, bucket).await.map_err(failed)?.unwrap_or_else(|| clients.region.clone());
-    let clients = clients.in_region(&region);
-    secure(&clients, bucket).await.map_err(failed)?;
-    // A bucket that was there keeps the encryption that it has, unless another is asked for.
-    if created || key.is_some() {
-        bucket_encryption::write(&clients.s3, bucket, key).await.map_err(failed)?;
-    }
-    Ok(created)
-}
-
-async fn create(clients: &Clients, bucket: &str) -> Result<bool, StoreError> {
-    let request = clients.s3.create_bucket().bucket(bucket);
-    // S3 wants the region named everywhere but in us-east-1, where it must not be.
-    let request = match clients.region.as_str() {
-        "us-east-1" => request,
-        region => {
-            let location = BucketLocationConstraint::from(region);
-            let place = CreateBucketConfiguration::builder().location_constraint(location).build();
-            request.create_bucket_configuration(place)
-        }
-    };
-    match settled(|| request.clone().send(), "CreateBucket", bucket).await {
-        Ok(_) => Ok(true),
-        Err(error) if error.code.as_deref() == Some("BucketAlreadyOwnedByYou") => Ok(false),
-        Err(error) if error.code.as_deref() == Some("BucketAlreadyExists") => {
-            Err(BucketError::Foreign { bucket: bucket.to_owned() }.into())
-        }
-        Err(source) => Err(StoreError::Aws { act: "create", key: format!("s3://{bucket}"), source }),
-    }
-}
-
-/// How long a bucket that was just made may take to settle.
-const SETTLING: Patience = Patience::of(Duration::from_mins(1));
-
-/// Makes a call about a new bucket until S3 doesn't answer any more that another one about it is under way: its
-/// `OperationAborted` comes for a while after a bucket was made, or deleted, and isn't among what the SDK repeats.
-pub(super) async fn settled<T, E, W>(
-    call: impl Fn() -> W,
-    operation: &'static str,
-    bucket: &str,
-) -> Result<T, AwsError>
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    W: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
-{
-    let mut pauses = SETTLING.pauses();
-    loop {
-        let outcome = call().await.during("s3", operation, bucket);
-        let is_unsettled = |error: &AwsError| error.code.as_deref() == Some("OperationAborted");
-        match (outcome, pauses.next()) {
-            (Err(error), Some(pause)) if is_unsettled(&error) => tokio::time::sleep(pause).await,
-            (outcome, _) => return outcome,
-        }
-    }
-}
-
-async fn secure(clients: &Clients, bucket: &str) -> Result<(), AwsError> {
-    let s3 = &clients.s3;
-    let closed = PublicAccessBlockConfiguration::builder()
-        .block_public_acls(true)
-        .ignore_public_acls(true)
-        .block_public_policy(true)
-        .restrict_public_buckets(true)
-        .build();
-    let request = s3.put_public_access_block().bucket(bucket).public_access_block_configuration(closed);
-    settled(|| request.clone().send(), "PutPublicAccessBlock", bucket).await?;
-    let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
-    let request = s3.put_bucket_versioning().bucket(bucket).versioning_configuration(versions);
-    settled(|| request.clone().send(), "PutBucketVersioning", bucket).await?;
-    // Where the endpoint itself isn't TLS, the policy would lock out the one who writes it.
-    if !clients.endpoint_is_plain_http {
-        let request = s3.put_bucket_policy().bucket(bucket).policy(tls_only(&clients.region, bucket));
-        settled(|| request.clone().send(), "PutBucketPolicy", bucket).await?;
-    }
-    Ok(())
-}
-
-/// The policy that refuses whatever doesn't come over TLS.
-fn tls_only(region: &str, bucket: &str) -> String {
-    let partition = match region {
-        region if region.starts_with("cn-") => "aws-cn",
-        region if region.starts_with("us-gov-") => "aws-us-gov",
-        _ => "aws",
-    };
-    json!({
-        "Version": "2012-10-17",
-        "Statement": [{
-            "Sid": "TlsOnly",
-            "Effect": "Deny",
-            "Principal": "*",
-            "Action": "s3:*",
-            "Resource": [format!("arn:{partition}:s3:::{bucket}"), format!("arn:{partition}:s3:::{bucket}/*")],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        }],
-    })
-    .to_string()
 }

@@ -201,16 +201,17 @@ impl World {
                 if !holds(condition, found) {
                     return Reply::Written(Answer::Refused);
                 }
-                let before = found.map(|found| found.bytes.clone());
+                let before = found.map(|found| found.bytes.to_vec());
                 // As S3's ETag: the same content is the same version.
                 let version = Version(digest(bytes));
-                self.objects.insert(key.clone(), Object { bytes: bytes.clone(), version: version.clone() });
+                self.objects
+                    .insert(key.clone(), Object { bytes: bytes.clone().into(), version: version.clone() });
                 self.note(operator, key, before, Some(bytes.clone()));
                 Reply::Written(Answer::Done(version))
             }
             Request::Delete(key, version) => match self.objects.get(key) {
                 Some(found) if found.version == *version => {
-                    let before = self.objects.remove(key).map(|found| found.bytes);
+                    let before = self.objects.remove(key).map(|found| found.bytes.into_vec());
                     self.note(operator, key, before, None);
                     Reply::Deleted(Answer::Done(()))
                 }

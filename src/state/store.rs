@@ -2,20 +2,25 @@
 
 use std::fmt::{self, Write as _};
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
+use super::bucket::BucketError;
 use super::fence::{Fence, Pass, StopAsked, Tenure};
 use super::file::FileStore;
 use super::layout;
 use super::memory::MemoryStore;
 use super::requests::{self, Requests};
-use super::s3::{BucketError, S3Store};
+use super::s3::S3Store;
 #[cfg(test)]
 use super::simulation::Network;
+use super::versions::ObjectVersion;
 use crate::aws::{AwsError, Clients, Permit};
 
 /// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
@@ -30,9 +35,46 @@ pub struct Version(pub String);
 #[derive(Clone, PartialEq, Eq)]
 pub struct Object {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// What a conditional write must name.
     pub version: Version,
+}
+
+/// The bytes of an object. They may be secret: they are wiped from memory when dropped, and show only how many they are.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bytes(Zeroizing<Vec<u8>>);
+
+impl Bytes {
+    /// The bytes themselves, which whoever takes them wipes where they are secret.
+    pub fn into_vec(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<T: AsRef<[u8]>> PartialEq<T> for Bytes {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
+    }
+}
+
+impl fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.len())
+    }
 }
 
 /// Objects may be secret, so only their size is shown.
@@ -285,6 +327,31 @@ impl Store {
         }
     }
 
+    /// The versions of an object, deletions among them, newest first; of very many the newest thousand. `None` where
+    /// the store keeps no versions.
+    pub async fn versions(&self, key: &str) -> Result<Option<Vec<ObjectVersion>>, StoreError> {
+        check(key)?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(store.versions_of(key)).await.map(Some),
+            Kind::File(_) => Ok(None),
+            Kind::Memory(store) => Ok(Some(store.versions(key))),
+            #[cfg(test)]
+            Kind::Simulated(_) => Ok(None),
+        }
+    }
+
+    /// Reads one version of an object; `None` where there is none, or it says that the object was deleted.
+    pub async fn get_version(&self, key: &str, id: &str) -> Result<Option<Object>, StoreError> {
+        check(key)?;
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(store.get_version(key, id)).await,
+            Kind::File(_) => Ok(None),
+            Kind::Memory(store) => Ok(store.get_version(key, id)),
+            #[cfg(test)]
+            Kind::Simulated(_) => Ok(None),
+        }
+    }
+
     /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't,
     /// and with [`StoreError::LeaseLost`] when the writer's lease is lost. Finding exactly these bytes counts as having
     /// written them: the reply to an earlier attempt may have been lost. Whoever must know that it was them, and nobody
@@ -381,6 +448,17 @@ impl Store {
         }
     }
 
+    /// Deletes earlier versions, older than an age, of some objects, or of all below some prefixes: bounded work, and
+    /// none where a rule of the bucket does it, or the store keeps no versions. Returns how many.
+    pub async fn prune(&self, prefixes: &[String], age: SignedDuration) -> Result<usize, StoreError> {
+        match &*self.kind {
+            Kind::S3(store) => Box::pin(store.prune(prefixes, age)).await,
+            Kind::File(_) | Kind::Memory(_) => Ok(0),
+            #[cfg(test)]
+            Kind::Simulated(_) => Ok(0),
+        }
+    }
+
     /// Deletes everything below a prefix that ends in `/`, with every earlier version: what is left of a deleted
     /// cluster would be its private keys. The keys in `last` go after all others, in that order.
     pub async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
@@ -428,8 +506,8 @@ fn check(key: &str) -> Result<(), StoreError> {
     if is_key(key) { Ok(()) } else { Err(StoreError::Key { key: key.to_owned() }) }
 }
 
-/// A key must be a path below the store in every kind of store.
-fn is_key(key: &str) -> bool {
+/// Whether a text can be a key: a path below the store in every kind of store.
+pub(super) fn is_key(key: &str) -> bool {
     key.len() <= 1024
         && !key.contains(['\0', '\\'])
         && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..")

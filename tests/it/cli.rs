@@ -362,6 +362,158 @@ fn a_kubeconfig_is_exported_for_some_hours() {
     user.run("export kubeconfig demo.example.com --admin=99999h").code(1);
 }
 
+/// What is below a folder, hidden files too.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_full_disk_leaves_the_kubeconfig_as_it_was_and_nothing_beside_it() {
+    let user = User::new();
+    user.create();
+    std::fs::create_dir(user.path("kube")).unwrap();
+    let before = "apiVersion: v1\nkind: Config\n";
+    let config = user.file("kube/config", before);
+    // No file may grow beyond nothing: what a full disk does, too.
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+    let line = "export kubeconfig demo.example.com --admin --api-server https://198.51.100.7";
+    let output = std::process::Command::new("/bin/sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_windlass")])
+        .args(line.split_whitespace())
+        .env_clear()
+        .env("HOME", user.path(""))
+        .env("KUBECONFIG", &config)
+        .env("WINDLASS_STATE_STORE", format!("file://{}", user.path("state").display()))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("could not write") && told.contains(&config), "{told}");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), before);
+    assert_eq!(names(&user.path("kube")), ["config"]);
+}
+
+#[test]
+fn a_kubeconfig_that_is_no_file_is_refused_at_once() {
+    let user = User::new();
+    user.create();
+    let fifo = user.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let line = "export kubeconfig demo.example.com --admin --api-server https://198.51.100.7";
+    for (path, what) in [(fifo.to_str().unwrap(), "is a FIFO"), ("/dev/null", "is a device")] {
+        let begun = std::time::Instant::now();
+        refused(user.run_with(line, &[("KUBECONFIG", path)]), 1, &[path, what, "--kubeconfig"]);
+        refused(user.run_with("get ig", &[("KUBECONFIG", path)]), 1, &["which cluster?"]);
+        assert!(begun.elapsed().as_secs() < 5);
+    }
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+}
+
+#[test]
+fn sigterm_ends_a_command_that_waits_for_a_pipe() {
+    let user = User::new();
+    user.create();
+    let fifo = user.path("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let mut waiting = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
+        .args(["replace", "-f", fifo.to_str().unwrap()])
+        .env_clear()
+        .env("HOME", user.path(""))
+        .env("WINDLASS_STATE_STORE", format!("file://{}", user.path("state").display()))
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(waiting.try_wait().unwrap().is_none(), "it does not wait for the pipe");
+    let begun = std::time::Instant::now();
+    let id = waiting.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let ended = loop {
+        match waiting.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if begun.elapsed().as_secs() > 20 => break None,
+            None => std::thread::sleep(std::time::Duration::from_millis(50)),
+        }
+    };
+    let _ = waiting.kill();
+    assert_eq!(ended.and_then(|status| status.code()), Some(130));
+}
+
+#[test]
+fn a_group_is_not_renamed_and_an_empty_file_replaces_nothing() {
+    let user = User::new().with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    user.create();
+    let before = user.state();
+    let rename = "edit ig nodes-us-east-1a --set metadata.name=other";
+    refused(user.run(rename), 1, &["metadata.name", "`nodes-us-east-1a` can't be changed", "hint: "]);
+    let rename = "edit cluster demo.example.com --set metadata.name=other.example.com";
+    refused(user.run(rename), 1, &["metadata.name", "can't be changed"]);
+    for text in ["", "\n# nothing\n", "---\n---\n"] {
+        let file = user.file("empty.yaml", text);
+        for command in ["replace", "create", "delete"] {
+            refused(
+                user.run(&format!("{command} -f {file}")),
+                1,
+                &["there is no document in", &file, "hint: "],
+            );
+        }
+    }
+    assert_eq!(user.state(), before);
+}
+
+#[test]
+fn an_editor_that_fails_changes_nothing_and_is_said() {
+    let user = User::new().with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    user.create();
+    let before = user.state();
+    let script = "#!/bin/sh\nsed -i \"s/maxSize: 1/maxSize: 3/\" \"$1\"\nexit 1\n";
+    let failing = user.file("failing", script);
+    std::fs::set_permissions(&failing, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for editor in [failing.as_str(), "/no/such/editor"] {
+        let edited = user.run_with("edit ig nodes-us-east-1a", &[("EDITOR", editor)]);
+        let told = stderr(&edited);
+        edited.code(3);
+        assert!(
+            told.contains(&format!("the editor `{editor}` failed")) && told.contains("nothing was changed"),
+            "{told}"
+        );
+    }
+    assert_eq!(user.state(), before);
+}
+
+#[test]
+fn an_editor_s_file_is_private_its_name_can_not_be_guessed_and_nothing_of_it_stays() {
+    let user = User::new().with("WINDLASS_CLUSTER_NAME", "demo.example.com");
+    user.create();
+    std::fs::create_dir(user.path("tmp")).unwrap();
+    let (seen, tmp) = (user.path("seen"), user.path("tmp"));
+    let script = format!(
+        "#!/bin/sh\numask 022\nstat -c '%a %n' \"$1\" \"$(dirname \"$1\")\" >> {}\ncp \"$1\" \"$1.backup\"\n{}",
+        seen.display(),
+        "sed -i 's/minSize: 1/minSize: 9/' \"$1\"\n"
+    );
+    let editor = user.file("editor", &script);
+    std::fs::set_permissions(&editor, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let environment = [("EDITOR", editor.as_str()), ("TMPDIR", tmp.to_str().unwrap())];
+    let edited = user.run_with("edit ig nodes-us-east-1a", &environment);
+    let told = stderr(&edited);
+    edited.code(1);
+    let seen = std::fs::read_to_string(seen).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert!(lines.len() == 4 && lines[0].starts_with("600 ") && lines[1].starts_with("700 "), "{seen}");
+    assert_ne!(lines[0], lines[2], "the second name is the first one's");
+    let kept = names(&tmp);
+    assert!(kept.len() == 1 && told.contains(&kept[0]), "{kept:?}: {told}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(tmp.join(&kept[0])).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
 #[test]
 fn shells_complete_and_the_version_is_printed() {
     let user = User::new();
@@ -384,7 +536,7 @@ fn an_endpoint_where_nobody_listens_is_named() {
         .with("AWS_REGION", "us-east-1")
         .with("AWS_ACCESS_KEY_ID", "x")
         .with("AWS_SECRET_ACCESS_KEY", "x");
-    refused(user.run("get clusters"), 5, &["s3:HeadBucket", "refused", "AWS_ENDPOINT_URL"]);
+    refused(user.run("get clusters"), 5, &["sts:GetCallerIdentity", "refused", "AWS_ENDPOINT_URL"]);
 }
 
 #[test]

@@ -313,6 +313,51 @@ fn an_encryption_configuration_must_read_what_is_written_today() {
     create(&first, "--force").code(0);
 }
 
+/// Makes the file of the encryption configuration look as if it had been written so long ago.
+fn age(user: &User, minutes: u64) {
+    let path = user.path("state/demo.example.com/control-plane/encryption-configuration.json");
+    let time = std::time::SystemTime::now() - std::time::Duration::from_secs(60 * minutes);
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_key_that_ever_wrote_stays_until_a_re_encryption_is_recorded() {
+    let user = user();
+    mark_applied(&user);
+    let first = user.file("first.yaml", &encryption_configuration(&[FIRST]));
+    let second = user.file("second.yaml", &encryption_configuration(&[SECOND, FIRST]));
+    let alone = user.file("alone.yaml", &encryption_configuration(&[SECOND]));
+    let create =
+        |file: &str, flags: &str| user.run(&format!("create secret encryptionconfig -f {file} {flags}"));
+    create(&first, "--keep-old-keys").code(0);
+    let before = user.state();
+    // The generated key doesn't write any more, and yet it wrote.
+    refused(
+        create(&first, ""),
+        1,
+        &["`secrets` was written with the secretbox key `key1`", "--all-reencrypted"],
+    );
+    let early = create(&first, "--all-reencrypted");
+    refused(early, 1, &["0 minutes old", "masters take a new one within an hour"]);
+    assert_eq!(user.state(), before);
+    age(&user, 66);
+    create(&first, "--all-reencrypted").code(0);
+    create(&second, "").code(0);
+    refused(create(&alone, ""), 1, &["was written with the secretbox key `first`"]);
+    let record =
+        std::fs::read_to_string(user.path("state/demo.example.com/encryption-writers.json")).unwrap();
+    assert!(
+        !record.contains(FIRST.1) && !record.contains(SECOND.1) && record.contains("reencrypted"),
+        "{record}"
+    );
+    create(&alone, "--force").code(0);
+    create(&alone, "").code(0);
+    // One that is lost is not replaced by another.
+    std::fs::write(user.path("state/demo.example.com/control-plane/encryption-configuration.json"), "")
+        .unwrap();
+    refused(create(&second, ""), 1, &["encryption-configuration.json", "it is empty"]);
+}
+
 #[test]
 fn a_secret_that_can_not_be_honoured_is_refused_by_name_and_nothing_of_it_is_shown() {
     let user = user();

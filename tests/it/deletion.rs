@@ -4,7 +4,7 @@ mod with_region {
     use std::process::{Command, Output, Stdio};
 
     use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
-    use windlass::state::s3::create_bucket;
+    use windlass::state::bucket::create_bucket;
 
     use crate::support::region::Region;
 

@@ -12,7 +12,7 @@ mod with_region {
 
     use serde_json::{Value, json};
     use windlass::spec::{Manifests, to_yaml};
-    use windlass::state::s3::create_bucket;
+    use windlass::state::bucket::create_bucket;
     use windlass::state::{ClusterState, Store};
 
     use crate::support::region::Region;

@@ -8,6 +8,7 @@
 
 mod cli;
 mod commands;
+mod damage;
 mod deletion;
 mod groups_of_nodes;
 mod hints;
@@ -15,6 +16,7 @@ mod identity;
 mod kills;
 mod layers;
 mod locked;
+mod memory;
 mod objects;
 mod older;
 mod operate;

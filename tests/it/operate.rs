@@ -72,7 +72,14 @@ mod with_region {
         let cluster = ClusterState::new(store, NAME).read().await.unwrap().complete().unwrap();
         let nobody = Unanswered { message: "nobody asked".to_owned(), hint: None, may_come: true };
         let now = "2026-11-21T01:02:03Z".parse().unwrap();
-        let snapshot = Snapshot { now, cloud, cloud_is_new: true, boot, kubernetes: Err(nobody) };
+        let snapshot = Snapshot {
+            now,
+            cloud,
+            cloud_is_new: true,
+            damaged_secrets: Vec::new(),
+            boot,
+            kubernetes: Err(nobody),
+        };
         let report = evaluate(&cluster, &snapshot);
         let machine = report.problems().find(|check| check.name == instance).unwrap();
         assert!(

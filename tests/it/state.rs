@@ -137,8 +137,12 @@ async fn a_store_in_a_folder_keeps_its_objects_to_its_owner() {
 }
 
 mod with_region {
+    use aws_sdk_s3::types::{
+        BucketCannedAcl, BucketVersioningStatus, CreateBucketConfiguration, PublicAccessBlockConfiguration,
+        Tag, VersioningConfiguration,
+    };
+    use windlass::state::bucket::create_bucket;
     use windlass::state::bucket_encryption::KmsKey;
-    use windlass::state::s3::create_bucket;
 
     use super::*;
     use crate::support::region::Region;
@@ -202,8 +206,132 @@ mod with_region {
         create_bucket(&clients, "plain", None).await.unwrap();
         let plain = Store::open("s3://plain", &clients).await.unwrap();
         assert_eq!(plain.bucket().unwrap().kms_key().await.unwrap(), None);
-        create_bucket(&clients, "plain", Some(&key)).await.unwrap();
-        assert_eq!(plain.bucket().unwrap().kms_key().await.unwrap(), Some(key));
+        let error = create_bucket(&clients, "plain", Some(&key)).await.unwrap_err();
+        assert!(error.to_string().contains("does not encrypt with arn:aws:kms:"), "{error}");
+        assert_eq!(
+            plain.bucket().unwrap().kms_key().await.unwrap(),
+            None,
+            "a bucket that was there is changed"
+        );
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
+    async fn a_bucket_that_is_there_is_never_changed_and_one_whose_making_was_interrupted_is_finished() {
+        let region = Region::start();
+        let clients = region.clients().await;
+        clients.s3.create_bucket().bucket("theirs").send().await.unwrap();
+        region.ask("DELETE", "journal", &serde_json::Value::Null);
+        assert!(!create_bucket(&clients, "theirs", None).await.unwrap());
+        let journal = region.ask("GET", "journal", &serde_json::Value::Null);
+        assert!(journal.as_array().unwrap().iter().all(|call| call["mutating"] == false), "{journal}");
+
+        let tag = Tag::builder().key("windlass.dev/state-store").value("unfinished").build().unwrap();
+        let configuration = CreateBucketConfiguration::builder().tags(tag).build();
+        let create = clients.s3.create_bucket().bucket("half").create_bucket_configuration(configuration);
+        create.send().await.unwrap();
+        assert!(create_bucket(&clients, "half", None).await.unwrap());
+        Store::open("s3://half", &clients).await.unwrap();
+        assert!(!create_bucket(&clients, "half", None).await.unwrap(), "it is finished now");
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
+    async fn every_call_names_the_bucket_s_owner_and_another_s_bucket_is_refused() {
+        let region = Region::start();
+        let user = crate::cli::User::new().with("WINDLASS_STATE_STORE", "s3://clusters");
+        let user = region.environment().iter().fold(user, |user, (name, value)| user.with(name, value));
+        region.ask("DELETE", "journal", &serde_json::Value::Null);
+        let create = "create cluster --name demo.example.com --zones us-east-1a --create-state-store";
+        user.run(create).code(0);
+        user.run("get clusters").code(0);
+        user.run("edit cluster demo.example.com --set spec.channel=alpha").code(0);
+        user.run("toolbox restore-object demo.example.com/cluster.yaml").code(1);
+        let journal = region.ask("GET", "journal", &serde_json::Value::Null);
+        let calls = journal.as_array().unwrap().iter().filter(|call| call["service"] == "s3");
+        let unnamed: Vec<&serde_json::Value> = calls
+            .filter(|call| call["action"] != "CreateBucket" && call["expectedBucketOwner"] != "123456789012")
+            .collect();
+        assert!(unnamed.is_empty(), "{unnamed:?}");
+        let other = [("WINDLASS_STATE_STORE_ACCOUNT", "999999999999")];
+        let refused = user.run_with("get clusters", &other).code(5);
+        let told = crate::cli::stderr(&refused);
+        assert!(told.contains("isn't the account 999999999999's") && told.contains("hint: "), "{told}");
+        let wrong = user.run_with("get clusters", &[("WINDLASS_STATE_STORE_ACCOUNT", "me")]);
+        assert!(crate::cli::stderr(&wrong).contains("twelve digits"));
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
+    async fn a_public_bucket_is_refused_until_it_is_closed() {
+        let region = Region::start();
+        let clients = region.clients().await;
+        let s3 = &clients.s3;
+        for bucket in ["by-policy", "by-acl"] {
+            s3.create_bucket().bucket(bucket).send().await.unwrap();
+            let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+            s3.put_bucket_versioning()
+                .bucket(bucket)
+                .versioning_configuration(versions)
+                .send()
+                .await
+                .unwrap();
+            Store::open(&format!("s3://{bucket}"), &clients).await.unwrap();
+        }
+        let policy = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*",
+            "Action": "s3:GetObject", "Resource": "arn:aws:s3:::by-policy/*"}]}"#;
+        s3.put_bucket_policy().bucket("by-policy").policy(policy).send().await.unwrap();
+        s3.put_bucket_acl().bucket("by-acl").acl(BucketCannedAcl::PublicRead).send().await.unwrap();
+        for (bucket, how) in [("by-policy", "its policy"), ("by-acl", "its access control list")] {
+            let url = format!("s3://{bucket}");
+            let error = Store::open(&url, &clients).await.unwrap_err();
+            assert!(error.to_string().contains(how), "{error}");
+            assert!(error.hint().unwrap().contains("put-public-access-block"), "{:?}", error.hint());
+            let closed = PublicAccessBlockConfiguration::builder()
+                .ignore_public_acls(true)
+                .restrict_public_buckets(true)
+                .build();
+            let close = s3.put_public_access_block().bucket(bucket).public_access_block_configuration(closed);
+            close.send().await.unwrap();
+            Store::open(&url, &clients).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
+    async fn earlier_versions_of_the_lock_expire_by_a_rule_or_are_pruned_and_no_others() {
+        let region = Region::start();
+        let clients = region.clients().await;
+        create_bucket(&clients, "ours", None).await.unwrap();
+        let rules = clients.s3.get_bucket_lifecycle_configuration().bucket("ours").send().await.unwrap();
+        let [rule] = rules.rules() else { panic!("{rules:?}") };
+        let tag = rule.filter().unwrap().tag().unwrap();
+        let days = rule.noncurrent_version_expiration().unwrap().noncurrent_days();
+        assert_eq!((tag.key(), tag.value(), days), ("windlass.dev/earlier-versions", "expire", Some(1)));
+
+        clients.s3.create_bucket().bucket("theirs").send().await.unwrap();
+        let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let request = clients.s3.put_bucket_versioning().bucket("theirs").versioning_configuration(versions);
+        request.send().await.unwrap();
+        let now = jiff::SignedDuration::from_secs(-5);
+        for (bucket, pruned) in [("ours", 0), ("theirs", 4)] {
+            let store = Store::open(&format!("s3://{bucket}"), &clients).await.unwrap();
+            for key in ["demo/lock", "demo/status/i-1.json", "demo/cluster.yaml"] {
+                let mut condition = Condition::Absent;
+                for round in 0..3_u8 {
+                    condition = Condition::Unchanged(store.put(key, vec![round], condition).await.unwrap());
+                }
+            }
+            let tags = clients.s3.get_object_tagging().bucket(bucket).key("demo/lock").send().await.unwrap();
+            assert_eq!(tags.tag_set()[0].key(), "windlass.dev/earlier-versions");
+            let tags = clients.s3.get_object_tagging().bucket(bucket).key("demo/cluster.yaml").send().await;
+            assert!(tags.unwrap().tag_set().is_empty());
+            let prefixes = ["demo/lock".to_owned(), "demo/status/".to_owned()];
+            let young = store.prune(&prefixes, jiff::SignedDuration::from_hours(24)).await.unwrap();
+            assert_eq!((young, store.prune(&prefixes, now).await.unwrap()), (0, pruned), "{bucket}");
+            assert_eq!(store.get("demo/lock").await.unwrap().unwrap().bytes, [2]);
+            assert_eq!(store.versions("demo/cluster.yaml").await.unwrap().unwrap().len(), 3);
+        }
     }
 
     #[tokio::test]

@@ -308,7 +308,7 @@ mod with_region {
             let fault = json!({"service": "s3", "action": action, "code": "OperationAborted", "status": 409, "times": 2});
             world.region.post("faults", &json!([fault])).await.unwrap();
         }
-        assert!(windlass::state::s3::create_bucket(&world.clients, "new-state", None).await.unwrap());
+        assert!(windlass::state::bucket::create_bucket(&world.clients, "new-state", None).await.unwrap());
         let faults: Value = world.region.get("faults").await.unwrap();
         let unused = faults.as_array().unwrap().iter().filter(|fault| fault["times"] != 0).count();
         assert_eq!(unused, 0, "{faults}");

@@ -45,6 +45,9 @@ def authorize(region: Region, call: Call) -> None:
         for need in needs(region, call):
             if not _allowed(region, caller, need):
                 raise _denied(call, caller, need)
+    if call.service == "s3" and call.headers.get("x-amz-expected-bucket-owner", region.account) != region.account:
+        # All buckets of the region are one account's ("Verifying bucket ownership with bucket owner condition").
+        raise AwsError("AccessDenied", "Access Denied", 403)
 
 
 def conceal_absence(region: Region, call: Call) -> None:

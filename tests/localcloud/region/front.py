@@ -140,5 +140,6 @@ class Front:
                 "fault": injected.code if injected else None,
                 "principal": call.principal,
                 "seconds": round(seconds, 4),
+                **({"expectedBucketOwner": owner} if (owner := call.headers.get("x-amz-expected-bucket-owner")) else {}),
             }
         )

@@ -18,6 +18,23 @@ def install() -> None:
 
     FakeBucket.get_permission = get_permission
     S3Response.get_bucket_versioning = _get_bucket_versioning
+    create = S3Response._bucket_response_put
+
+    def create_with_tags(self: Any, request: Any, bucket_name: str, querystring: Any) -> Any:
+        """CreateBucket takes the bucket's tags, which moto ignores (API_CreateBucketConfiguration)."""
+        answer = create(self, request, bucket_name, querystring)
+        tags = _tags(self.body) if self.body and not querystring else {}
+        if tags:
+            self.backend.put_bucket_tagging(bucket_name, tags)
+        return answer
+
+    S3Response._bucket_response_put = create_with_tags
+
+
+def _tags(body: bytes) -> dict[str, str]:
+    names = {"s3": NAMESPACE}
+    found = ElementTree.fromstring(body).findall("s3:Tags/s3:Tag", names)
+    return {tag.findtext("s3:Key", "", names): tag.findtext("s3:Value", "", names) for tag in found}
 
 
 def _get_bucket_versioning(self: Any) -> tuple[int, dict[str, str], str]:

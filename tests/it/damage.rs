@@ -1,0 +1,234 @@
+//! What is damaged in the state is named, with the version to bring back; all else goes on working.
+
+use crate::cli::{User, refused, stderr, stdout};
+
+#[test]
+fn a_store_in_a_folder_says_that_it_keeps_no_versions() {
+    let user = User::new();
+    user.create();
+    let key = "demo.example.com/control-plane/keysets/etcd-ca.json";
+    std::fs::write(user.path("state").join(key), "").unwrap();
+    let listed = user.run("get secrets --name demo.example.com").code(1);
+    assert!(stdout(&listed).contains("kubernetes-ca"), "the others are listed");
+    for words in [key, "it is empty", "keeps no versions", "from a copy of your own"] {
+        assert!(stderr(&listed).contains(words), "{words}: {}", stderr(&listed));
+    }
+    refused(user.run(&format!("toolbox restore-object {key}")), 1, &["keeps no versions"]);
+    refused(user.run("toolbox restore-object applied"), 1, &["no key of a cluster"]);
+    refused(user.run("toolbox restore-object demo.example.com/lock"), 1, &["windlass unlock"]);
+}
+
+#[test]
+fn one_damaged_cluster_does_not_keep_the_others_from_being_listed() {
+    let user = User::new();
+    user.create();
+    user.run("create cluster --name other.example.com --zones us-east-1a").code(0);
+    std::fs::write(user.path("state/demo.example.com/instancegroups/stranger.yaml"), "{").unwrap();
+    let listed = user.run("get clusters").code(1);
+    assert_eq!(stdout(&listed), "NAME\t\t\tCLOUD\tZONES\nother.example.com\taws\tus-east-1a\n");
+    let told = stderr(&listed);
+    assert!(told.contains("demo.example.com/instancegroups/stranger.yaml"), "{told}");
+    user.run("get clusters other.example.com").code(0);
+}
+
+mod with_region {
+    use std::process::{Command, Output};
+
+    use localcloud::process::Process;
+    use localcloud::region::Region;
+    use serde_json::{Value, json};
+    use windlass::aws::Clients;
+    use windlass::state::{Condition, Store};
+
+    const NAME: &str = "demo.example.com";
+    const STATE: &str = "s3://clusters-of-a-test";
+
+    struct World {
+        region: Region,
+        _process: Process,
+        home: tempfile::TempDir,
+        store: Store,
+    }
+
+    impl World {
+        /// An applied cluster.
+        async fn new() -> Self {
+            let (region, process) = Region::start("us-east-1").await.unwrap();
+            let home = tempfile::tempdir().unwrap();
+            let version = windlass::spec::versions::default_kubernetes();
+            let image = json!({
+                "name": format!("windlass-{version}-debian-13-amd64-1"),
+                "architecture": "x86_64",
+                "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"},
+            });
+            region.post("images", &image).await.unwrap();
+            let url = format!("http://{}", region.address());
+            let clients = Clients::for_endpoint("us-east-1", &url).await;
+            let created = command(&url, home.path())
+                .args(["create", "cluster", NAME, "--zones", "us-east-1a", "--create-state-store", "--yes"])
+                .output()
+                .unwrap();
+            assert!(created.status.success(), "{created:?}");
+            let store = Store::open(STATE, &clients).await.unwrap();
+            Self { region, _process: process, home, store }
+        }
+
+        fn windlass(&self, arguments: &[&str]) -> Output {
+            let url = format!("http://{}", self.region.address());
+            command(&url, self.home.path()).args(arguments).output().unwrap()
+        }
+
+        /// Runs a command that must succeed; returns what it wrote to stdout and stderr.
+        fn run(&self, arguments: &[&str]) -> (String, String) {
+            let output = self.windlass(arguments);
+            assert!(output.status.success(), "{arguments:?}: {output:?}");
+            (text(&output.stdout), text(&output.stderr))
+        }
+
+        /// Runs a command that must end with a code; returns what it wrote to stderr.
+        fn fails(&self, code: i32, arguments: &[&str]) -> String {
+            let output = self.windlass(arguments);
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+            text(&output.stderr)
+        }
+
+        /// Writes over an object, or deletes it.
+        async fn spoil(&self, key: &str, bytes: Option<&[u8]>) {
+            let found = self.store.get(key).await.unwrap().unwrap();
+            match bytes {
+                Some(bytes) => {
+                    let condition = Condition::Unchanged(found.version);
+                    self.store.put(key, bytes.to_vec(), condition).await.unwrap();
+                }
+                None => self.store.delete(key, &found.version).await.unwrap(),
+            }
+        }
+    }
+
+    fn command(url: &str, home: &std::path::Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command
+            .env_clear()
+            .env("HOME", home)
+            .env("PATH", "/usr/bin:/bin")
+            .env("AWS_ENDPOINT_URL", url)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "example")
+            .env("WINDLASS_STATE_STORE", STATE)
+            .env("WINDLASS_CLUSTER_NAME", NAME);
+        command
+    }
+
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
+    /// The command that a hint says to type, without `windlass` itself.
+    fn hinted(told: &str) -> Vec<&str> {
+        let start =
+            told.find("windlass toolbox restore-object").unwrap_or_else(|| panic!("no way back: {told}"));
+        told[start..].lines().next().unwrap().split_whitespace().skip(1).collect()
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn no_key_of_an_applied_cluster_is_made_anew_and_the_hint_brings_the_old_one_back() {
+        let world = World::new().await;
+        let names = ["kubernetes-ca", "etcd-ca", "front-proxy-ca", "service-account"];
+        let mut keys: Vec<String> =
+            names.iter().map(|name| format!("{NAME}/control-plane/keysets/{name}.json")).collect();
+        keys.push(format!("{NAME}/control-plane/encryption-configuration.json"));
+        for key in &keys {
+            let original = world.store.get(key).await.unwrap().unwrap().bytes;
+            for bytes in [None, Some(&b""[..]), Some(b"{}")] {
+                world.spoil(key, bytes).await;
+                for arguments in [
+                    &["update", "cluster"][..],
+                    &["update", "cluster", "--yes"],
+                    &["create", "cluster", NAME, "--zones", "us-east-1a"],
+                ] {
+                    let told = world.fails(1, arguments);
+                    assert!(told.contains(key) && told.contains("restore-object"), "{arguments:?}: {told}");
+                }
+                let listed = world.windlass(&["get", "secrets"]);
+                assert_eq!(listed.status.code(), Some(1), "{listed:?}");
+                assert!(
+                    text(&listed.stdout).contains("SINCE") && text(&listed.stderr).contains(key),
+                    "{listed:?}"
+                );
+                let validated = world.windlass(&["validate", "cluster", "-o", "json"]);
+                let report: Value = serde_json::from_slice(&validated.stdout).unwrap();
+                let failures = report["failures"].as_array().unwrap();
+                let found = failures.iter().filter(|failure| failure["type"] == "Secret");
+                assert!(found.clone().count() == 1, "{report}");
+                assert!(found.into_iter().all(|failure| failure["message"].as_str().unwrap().contains(key)));
+                let now = world.store.get(key).await.unwrap().map(|object| object.bytes.into_vec());
+                assert_eq!(now.as_deref(), bytes, "something was made in its place");
+
+                let told = world.fails(1, &["update", "cluster", "--yes"]);
+                world.run(&hinted(&told));
+                assert_eq!(world.store.get(key).await.unwrap().unwrap().bytes, original);
+            }
+        }
+        world.run(&["get", "secrets"]);
+        let (planned, _) = world.run(&["update", "cluster", "--yes"]);
+        assert_eq!(planned, "Nothing to do.\n");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn damage_has_a_way_out_and_a_damaged_cluster_can_be_deleted() {
+        let world = World::new().await;
+        let applied = format!("{NAME}/applied");
+        world.spoil(&applied, Some(b"")).await;
+        let history = world.windlass(&["history"]);
+        assert_eq!(history.status.code(), Some(1), "{history:?}");
+        assert!(text(&history.stdout).lines().count() == 2 && text(&history.stderr).contains(&applied));
+        let told = world.fails(1, &["update", "cluster"]);
+        assert!(told.contains(&applied), "{told}");
+        let hint = hinted(&told);
+        let (shown, said) = world.run(&["toolbox", "restore-object", &applied]);
+        assert!(
+            shown.contains("VERSION") && shown.contains('*') && said.contains("Nothing was changed"),
+            "{shown}"
+        );
+        let before = world.store.get(&applied).await.unwrap().unwrap();
+        assert!(before.bytes.is_empty(), "only listing changed it");
+        world.run(&hint);
+        let told = world.fails(1, &["toolbox", "restore-object", &applied]);
+        assert!(told.contains("is there and sound"), "{told}");
+        world.run(&hint);
+        world.fails(1, &["toolbox", "restore-object", &applied, "--version-id", "none", "--yes"]);
+
+        world.spoil(&applied, None).await;
+        let told = world.fails(1, &["update", "cluster"]);
+        world.run(&hinted(&told));
+        let revision = format!("{NAME}/revisions/00000001.json");
+        world.spoil(&revision, None).await;
+        let told = world.fails(1, &["update", "cluster"]);
+        assert!(told.contains(&revision), "{told}");
+        let history = world.windlass(&["history"]);
+        assert_eq!(history.status.code(), Some(1));
+        world.run(&hinted(&text(&history.stderr)));
+        world.run(&["history"]);
+
+        let cluster = format!("{NAME}/cluster.yaml");
+        world.spoil(&cluster, None).await;
+        let told = world.fails(1, &["get", "clusters"]);
+        assert!(told.contains(&cluster), "{told}");
+        world.run(&hinted(&told));
+        world.run(&["get", "clusters"]);
+
+        world
+            .store
+            .put(&format!("{NAME}/instancegroups/x.yaml"), b"{".to_vec(), Condition::Absent)
+            .await
+            .unwrap();
+        let told = world.fails(1, &["update", "cluster"]);
+        assert!(told.contains("instancegroups/x.yaml"), "{told}");
+        world.run(&["delete", "cluster", NAME, "--yes"]);
+        assert_eq!(world.store.list("").await.unwrap(), Vec::<String>::new());
+        assert_eq!(world.store.versions(&applied).await.unwrap(), Some(Vec::new()));
+    }
+}
