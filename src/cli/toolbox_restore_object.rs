@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::{OnInterrupt, holding};
+use super::holding::holding;
 use super::output::{self, Table};
 use crate::state::damage::{Restored, fault};
 use crate::state::versions::ObjectVersion;
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     let work = async { Ok(state.restore(&key, &wanted).await?) };
-    let restored = holding(context, &state, "toolbox restore-object", OnInterrupt::Drop, work).await?;
+    let restored = holding(context, &state, "toolbox restore-object", work).await?;
     output::say(&match restored {
         Restored::Written(version) => {
             format!("Restored {key}: it is version {} of {} again.", version.id, version.written())
