@@ -43,13 +43,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let states: Vec<_> = names.into_iter().map(|name| ClusterState::new(store.clone(), name)).collect();
     let reads: Vec<_> = states.iter().map(|state| Box::pin(context.read(state))).collect();
-    let found: Vec<Result<Specification, StateError>> = stream::iter(reads).buffered(READS).collect().await;
+    let found: Vec<anyhow::Result<Specification>> = stream::iter(reads).buffered(READS).collect().await;
     let (mut clusters, mut errors) = (Vec::new(), Vec::new());
     for found in found {
         match found {
             Ok(found) => clusters.push(cluster(&found, args.full)),
             // What keeps one cluster from being read keeps all of them.
-            Err(error @ StateError::Store { .. }) => return Err(error.into()),
+            Err(error) if error.chain().any(is_of_the_store) => return Err(error),
             Err(error) => errors.push(error),
         }
     }
@@ -60,8 +60,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         }
     }
     // The others are listed; each that can't be is told of, and how to mend it.
-    let exits = errors.into_iter().map(|error| diagnostic::report(&error.into()));
+    let exits = errors.iter().map(diagnostic::report);
     Ok(exits.last().unwrap_or(Exit::Done))
+}
+
+/// Whether it is the store that can't be used, and not one cluster's part of it.
+fn is_of_the_store(cause: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(cause.downcast_ref(), Some(StateError::Store { .. }))
 }
 
 fn cluster(found: &Specification, full: bool) -> Cluster {

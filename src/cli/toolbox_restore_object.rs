@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::holding;
+use super::holding::holding_unfinished;
 use super::output::{self, Table};
 use crate::state::damage::{Restored, fault};
 use crate::state::versions::ObjectVersion;
@@ -48,8 +48,9 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
+    // A change that is half done may be waiting for this very object.
     let work = async { Ok(state.restore(&key, &wanted).await?) };
-    let restored = holding(context, &state, "toolbox restore-object", work).await?;
+    let restored = holding_unfinished(context, &state, "toolbox restore-object", work).await?;
     output::say(&match restored {
         Restored::Written(version) => {
             format!("Restored {key}: it is version {} of {} again.", version.id, version.written())
