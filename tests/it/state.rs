@@ -19,7 +19,7 @@ async fn what_is_written_is_read_back(store: &Store) {
     let bytes = [0, 255, b'\n'].to_vec();
     let version = store.put("read/some", bytes.clone(), Condition::Absent).await.unwrap();
     let object = store.get("read/some").await.unwrap().unwrap();
-    assert_eq!((object.bytes, object.version), (bytes, version));
+    assert!(object.bytes == bytes && object.version == version, "{object:?}");
     let keys = ["read/some", "read/none", "read/some"].map(str::to_owned);
     let found: Vec<bool> = store.get_all(&keys).await.unwrap().iter().map(Option::is_some).collect();
     assert_eq!(found, [true, false, true]);

@@ -14,7 +14,7 @@ mod with_region {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     use serde_json::{Value, json};
-    use windlass::state::s3::create_bucket;
+    use windlass::state::bucket::create_bucket;
 
     use crate::support::region::Region;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use windlass::state::s3::create_bucket;
+use windlass::state::bucket::create_bucket;
 use windlass::state::{Condition, Store};
 
 use super::region::Region;
