@@ -97,6 +97,7 @@ locals {
   tags = {
     Name                              = local.image_name
     "windlass.dev/kubernetes-version" = local.kubernetes_version
+    "windlass.dev/etcd-version"       = local.versions.etcd
     "windlass.dev/agent-version"      = local.agent_version
     "windlass.dev/architecture"       = var.architecture
     "windlass.dev/debian"             = var.debian

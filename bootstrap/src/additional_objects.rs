@@ -17,8 +17,8 @@ use crate::state::{StateError, StateStore, sha256};
 /// How often they are looked at.
 pub const INTERVAL: Duration = Duration::from_secs(20);
 
-/// The name under which their state is reported.
-pub const STEP: &str = "apply_additional_objects";
+/// The name under which the report says what is wrong with them.
+pub const TASK: &str = "apply_additional_objects";
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,8 @@ pub async fn ensure(
     cluster: &str,
     applied: &mut Option<String>,
 ) -> Result<bool, AdditionalObjectsError> {
-    let bytes = store.get(&keys::additional_objects(cluster)).await.map_err(AdditionalObjectsError::Read)?;
+    let bytes = store.find(&keys::additional_objects(cluster)).await;
+    let bytes = bytes.map_err(AdditionalObjectsError::Read)?;
     let path = host.path(root::RUN).join("addons/additional-objects.json");
     let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) else {
         *applied = None;

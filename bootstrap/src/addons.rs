@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::keys;
 use crate::retry::{Class, Classed};
 use crate::root;
-use crate::state::{StateError, StateStore};
+use crate::state::{StateError, StateStore, sha256};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -57,11 +57,15 @@ pub async fn ensure(
     let folder = host.path(root::RUN).join("addons");
     let (mut changed, mut files) = (false, Vec::new());
     for (index, addon) in addons.iter().enumerate() {
-        let key = keys::addon(&config.cluster, &addon.name, &addon.sha256);
-        let bytes = store.require_digest(&key, &addon.sha256).await;
-        let bytes = bytes.map_err(|source| AddonError::Read { name: addon.name.clone(), source })?;
         let path = folder.join(format!("{:02}-{}.yaml", index + 1, addon.name));
-        changed |= file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
+        // What this boot has fetched already is named by its digest, and needs no state.
+        let kept = file::read(&path).map_err(AddonError::File)?;
+        if kept.is_none_or(|bytes| sha256(&bytes) != addon.sha256) {
+            let key = keys::addon(&config.cluster, &addon.name, &addon.sha256);
+            let bytes = store.require_digest(&key, &addon.sha256).await;
+            let bytes = bytes.map_err(|source| AddonError::Read { name: addon.name.clone(), source })?;
+            changed |= file::ensure(&path, bytes, file::PRIVATE).map_err(AddonError::File)?;
+        }
         files.push(path);
     }
     if !files.is_empty() {

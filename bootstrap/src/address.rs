@@ -1,13 +1,16 @@
 //! The addresses that move with a master: its stable private address, and the Elastic IP. Both are taken only once the
 //! volume is this instance's, from whoever has them.
 
+use std::ffi::OsStr;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use serde::Deserialize;
 
 use crate::aws::AwsError;
 use crate::command::{Command, CommandError};
 use crate::ec2::{Ec2, ElasticIp};
+use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifests::ManifestError;
@@ -48,6 +51,9 @@ pub enum AddressError {
     /// `ip` said something unexpected.
     #[error("what `ip` says about the network interfaces can't be understood")]
     Format(#[source] serde_json::Error),
+    /// A file of systemd-networkd.
+    #[error("the address can't be kept over a restart of systemd-networkd")]
+    File(#[source] FileError),
     /// The configuration doesn't say which address.
     #[error("the master's stable private address is not known")]
     Member(#[source] ManifestError),
@@ -61,7 +67,7 @@ impl Classed for AddressError {
         match self {
             Self::NotYet { .. } | Self::NoInstance => Class::Waiting,
             Self::SeveralElasticIps { .. } | Self::Format(_) | Self::Member(_) => Class::Permanent,
-            Self::NoElasticIp(_) | Self::NoInterface(_) | Self::Command(_) => Class::Passing,
+            Self::NoElasticIp(_) | Self::NoInterface(_) | Self::Command(_) | Self::File(_) => Class::Passing,
             Self::Aws(error) => error.class(),
         }
     }
@@ -94,7 +100,8 @@ pub async fn ensure_private_address(
     Ok(ensure_on_machine(host, identity, address).await? || !assigned)
 }
 
-/// Debian doesn't configure secondary addresses by itself.
+/// Debian doesn't configure secondary addresses by itself, and systemd-networkd, which Debian's images run, takes away
+/// those that its files don't name when it is restarted.
 async fn ensure_on_machine(
     host: &Host,
     identity: &Identity,
@@ -103,8 +110,9 @@ async fn ensure_on_machine(
     let show = Command::new("/usr/sbin/ip").arguments(["-json", "address", "show"]);
     let shown = host.run(show).await.map_err(AddressError::Command)?.stdout;
     let (interface, present) = find_address(&shown, &identity.mac, address)?;
+    let told = ensure_in_networkd(host, &interface, address)?;
     if present {
-        return Ok(false);
+        return Ok(told);
     }
     let add = Command::new("/usr/sbin/ip").arguments([
         "address",
@@ -115,6 +123,37 @@ async fn ensure_on_machine(
     ]);
     host.run(add).await.map_err(AddressError::Command)?;
     Ok(true)
+}
+
+/// Where systemd-networkd says which file configures a link: `NETWORK_FILE=…` in the file of the link's index. It is what
+/// `networkctl status` and libsystemd's sd-network read.
+const LINKS: &str = "/run/systemd/netif/links";
+/// Configuration of this boot only, as the address may be another instance's by the next one.
+const NETWORKS: &str = "/run/systemd/network";
+const DROP_IN: &str = "50-windlass.conf";
+
+/// Adds the address to what systemd-networkd configures on the interface, by a drop-in for the file that matches it
+/// (systemd.network(5)). It is read when networkd is restarted or reloaded; what it does today stays as it is. Without
+/// networkd there is nothing to do.
+fn ensure_in_networkd(host: &Host, interface: &str, address: Ipv4Addr) -> Result<bool, AddressError> {
+    let read = |path: &str| file::read(&host.path(path)).map_err(AddressError::File);
+    let Some(index) = read(&format!("/sys/class/net/{interface}/ifindex"))? else { return Ok(false) };
+    let Some(link) = read(&format!("{LINKS}/{}", String::from_utf8_lossy(&index).trim()))? else {
+        return Ok(false);
+    };
+    let link = String::from_utf8_lossy(&link);
+    let file = link.lines().find_map(|line| line.strip_prefix("NETWORK_FILE="));
+    let Some(name) = file.and_then(|file| Path::new(file).file_name()).and_then(OsStr::to_str) else {
+        return Ok(false);
+    };
+    let drop_in = host.path(NETWORKS).join(format!("{name}.d")).join(DROP_IN);
+    let text =
+        format!("# Moves with the master; written by windlass-bootstrap.\n[Network]\nAddress={address}/32\n");
+    // networkd isn't root: it must be let in.
+    for folder in [host.path(NETWORKS).as_path(), drop_in.parent().unwrap_or(Path::new(NETWORKS))] {
+        file::ensure_folder(folder, 0o755).map_err(AddressError::File)?;
+    }
+    file::ensure(&drop_in, text, file::PUBLIC).map_err(AddressError::File)
 }
 
 #[derive(Deserialize)]
@@ -198,5 +237,27 @@ mod tests {
         assert_eq!(find("02:00:0a:00:00:01", "172.20.32.12").unwrap(), ("ens5".to_owned(), false));
         assert!(matches!(find("02:00:0a:00:00:02", "172.20.32.10"), Err(AddressError::NoInterface(_))));
         assert!(matches!(find_address("", "", Ipv4Addr::LOCALHOST), Err(AddressError::Format(_))));
+    }
+
+    #[test]
+    fn the_address_is_among_what_networkd_configures_so_that_its_restart_does_not_take_it_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path());
+        let write = |path: &str, text: &str| {
+            let path = host.path(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let address = "172.20.32.10".parse().unwrap();
+        assert!(!ensure_in_networkd(&host, "ens5", address).unwrap(), "a machine without networkd");
+        write("/sys/class/net/ens5/ifindex", "2\n");
+        let link = "# This is private data. Do not parse.\nADMIN_STATE=configured\n\
+                    NETWORK_FILE=/run/systemd/network/10-netplan-ens5.network\n";
+        write("/run/systemd/netif/links/2", link);
+        assert!(ensure_in_networkd(&host, "ens5", address).unwrap());
+        let drop_in = host.path("/run/systemd/network/10-netplan-ens5.network.d/50-windlass.conf");
+        let text = std::fs::read_to_string(drop_in).unwrap();
+        assert!(text.ends_with("[Network]\nAddress=172.20.32.10/32\n"), "{text}");
+        assert!(!ensure_in_networkd(&host, "ens5", address).unwrap());
     }
 }

@@ -11,8 +11,8 @@ use kube::{Api, Client};
 
 use crate::host::Host;
 use crate::keyset::Secret;
-use crate::kubelet;
 use crate::retry::{Class, Classed};
+use crate::{kubelet, last_words};
 
 /// The administrator's kubeconfig on a master, on tmpfs.
 pub const ADMIN_KUBECONFIG: &str = "/srv/kubernetes/admin/kubeconfig";
@@ -54,6 +54,9 @@ pub enum ApiError {
     /// The API answers, and says that it isn't ready.
     #[error("the Kubernetes API is not ready yet: {0}")]
     NotReady(String),
+    /// It isn't ready, and what it is made of ends again and again.
+    #[error("{0}")]
+    Crashing(String, #[source] Box<ApiError>),
     /// A request failed.
     #[error("the Kubernetes API did not {0}")]
     Request(String, #[source] Box<kube::Error>),
@@ -76,6 +79,7 @@ impl Classed for ApiError {
     fn class(&self) -> Class {
         match self {
             Self::NoAnswer(_) | Self::NotReady(_) | Self::NodeNotReady(_) => Class::Waiting,
+            Self::Crashing(_, error) => error.class(),
             Self::Kubeconfig { .. }
             | Self::Client { .. }
             | Self::Token(..)
@@ -135,6 +139,15 @@ pub async fn check_ready(client: &Client) -> Result<(), ApiError> {
         Err(kube::Error::Api(status)) => Err(ApiError::NotReady(failing_checks(&status.message))),
         Err(source) => Err(ApiError::NoAnswer(Box::new(source))),
     }
+}
+
+/// The same on a master, which also knows what etcd and the API server said last, where they crash.
+pub async fn check_ready_here(host: &Host, client: &Client, etcd: &str) -> Result<(), ApiError> {
+    let pods = [format!("etcd-{etcd}"), "kube-apiserver".to_owned()];
+    check_ready(client).await.map_err(|error| match last_words::of(host, &pods) {
+        Some(said) => ApiError::Crashing(said, Box::new(error)),
+        None => error,
+    })
 }
 
 /// The names of the checks that fail, of the list that `/readyz` answers with.

@@ -70,6 +70,14 @@ impl AwsError {
             Self::NoAnswer { .. } => None,
         }
     }
+
+    /// Whether the service is down or out of reach: no answer, or one that says so itself (S3's and EC2's lists of
+    /// error codes: 500 and 503).
+    pub fn is_outage(&self) -> bool {
+        const CODES: [&str; 5] =
+            ["InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "SlowDown"];
+        self.code().is_none_or(|code| CODES.contains(&code))
+    }
 }
 
 impl Classed for AwsError {
@@ -136,6 +144,12 @@ mod tests {
         for code in ["InvalidParameterValue", "AttachmentLimitExceeded"] {
             assert_eq!(refused(code).class(), Class::Permanent, "{code}");
         }
+    }
+
+    #[test]
+    fn a_service_that_says_no_is_not_down() {
+        assert!(refused("ServiceUnavailable").is_outage() && refused("InternalError").is_outage());
+        assert!(!refused("AccessDenied").is_outage() && !refused("NoSuchBucket").is_outage());
     }
 
     #[test]

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use crate::api::NodeWatch;
 use crate::certificates::{self, Addresses};
 use crate::config::{BootConfig, ControlPlaneConfig, NodeConfig};
-use crate::ec2::Ec2;
+use crate::ec2::{Ec2, Volume};
 use crate::etcd::InitialClusterState;
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::join::Joining;
 use crate::keep::Tasks;
 use crate::reporter::Reporter;
+use crate::retry::chain;
 use crate::secrets::Secrets;
 use crate::state::StateStore;
 use crate::step::{Done, Step, StepError};
@@ -30,7 +31,9 @@ const IMAGE: Step = Step::new("ensure_image", Duration::from_mins(1));
 const KERNEL: Step = Step::new("ensure_kernel", Duration::from_mins(1));
 const CONTAINERD: Step = Step::new("ensure_containerd", Duration::from_mins(2));
 const SOURCE_DEST_CHECK: Step = Step::new("ensure_no_source_dest_check", Duration::from_mins(2)).outside();
-const SECRETS: Step = Step::new("ensure_secrets", Duration::from_mins(5)).outside();
+/// What needs the state and would only be begun anew if it were given up: a state that is away is waited for.
+const UNTIL_DONE: Duration = Duration::MAX;
+const SECRETS: Step = Step::new("ensure_secrets", UNTIL_DONE).outside();
 /// A predecessor may take long to terminate.
 const VOLUME: Step = Step::new("ensure_volume", Duration::from_mins(30)).outside();
 const FILESYSTEM: Step = Step::new("ensure_filesystem", Duration::from_mins(40));
@@ -40,16 +43,18 @@ const CERTIFICATES: Step = Step::new("ensure_certificates", Duration::from_mins(
 const ETCD: Step = Step::new("ensure_etcd_start", Duration::from_mins(5)).outside();
 const STATIC_PODS: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
 const KUBELET: Step = Step::new("ensure_kubelet", Duration::from_mins(3));
-const REGISTRY_CREDENTIALS: Step = Step::new("ensure_registry_credentials", Duration::from_mins(5)).outside();
+const REGISTRY_CREDENTIALS: Step = Step::new(registry_credentials::TASK, Duration::from_mins(1)).outside();
+/// How long the boot waits for what it can do without.
+const OPTIONAL: Duration = Duration::from_secs(5);
 /// A node may be there long before its master.
 const CERTIFICATE: Step = Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).outside();
 const PROXY: Step = Step::new("ensure_kube_proxy", Duration::from_mins(1));
 const API: Step = Step::new("ensure_api", Duration::from_mins(10)).poll(Duration::from_millis(100)).outside();
 const CONTROLLERS: Step = Step::new("ensure_controllers", Duration::from_mins(1));
 const RBAC: Step = Step::new("ensure_rbac", Duration::from_mins(5)).outside();
-const MARKER: Step = Step::new("ensure_etcd_marker", Duration::from_mins(5)).outside();
-const TOKEN: Step = Step::new("ensure_bootstrap_token", Duration::from_mins(5)).outside();
-const ADDONS: Step = Step::new("ensure_addons", Duration::from_mins(10)).outside();
+const MARKER: Step = Step::new("ensure_etcd_marker", UNTIL_DONE).outside();
+const TOKEN: Step = Step::new("ensure_bootstrap_token", UNTIL_DONE).outside();
+const ADDONS: Step = Step::new("ensure_addons", UNTIL_DONE).outside();
 const NETWORK: Step =
     Step::new("ensure_pod_network", Duration::from_mins(10)).poll(Duration::from_millis(50)).outside();
 const NODE: Step = Step::new("ensure_node_ready", Duration::from_mins(30)).outside();
@@ -108,7 +113,8 @@ impl Agent {
     pub async fn configure(&self, origin: &Origin) -> Result<Instance, StepError> {
         let config = CONFIGURATION
             .run(&self.reporter, async || {
-                instance::node_config(&origin.store, &origin.boot).await.map(Done::unchanged)
+                let (value, changed) = instance::node_config(&self.host, &origin.store, &origin.boot).await?;
+                Ok::<_, instance::InstanceError>(Done { value, changed })
             })
             .await?;
         let ec2 = Ec2::open(&origin.identity.region, &config.cluster).await;
@@ -161,9 +167,10 @@ impl Agent {
         let addresses = self.ensure_addresses(instance, control_plane).await?;
         self.ensure_certificates(instance, control_plane, &secrets, addresses).await?;
         let etcd_state = self.ensure_etcd_start(instance, control_plane).await?;
+        let quota = etcd::quota(volume.as_ref().map(|volume| volume.size));
         STATIC_PODS
             .run(report, async || {
-                let mut changed = manifests::ensure_api(host, config, control_plane, etcd_state)?;
+                let mut changed = manifests::ensure_api(host, config, control_plane, etcd_state, quota)?;
                 if !kubelet::is_active(host).await.unwrap_or(false) {
                     changed |= manifests::remove_controllers(host)?;
                 }
@@ -172,9 +179,10 @@ impl Agent {
             .await?;
         self.ensure_kubelet(instance).await?;
         if !host.is_machine() {
-            return Ok(Tasks::default());
+            return Ok(Tasks::new(host, report, instance));
         }
-        self.bring_up(instance, control_plane, volume.as_deref(), addresses).await
+        let volume = volume.as_ref().map(|volume| volume.id.as_str());
+        self.bring_up(instance, control_plane, volume, addresses).await
     }
 
     /// What is done through the API, once it answers.
@@ -189,7 +197,7 @@ impl Agent {
         let client = API
             .run(report, async || {
                 let client = api::connect_as_admin(host).await?;
-                api::check_ready(&client).await?;
+                api::check_ready_here(host, &client, &control_plane.etcd.name).await?;
                 Ok::<_, api::ApiError>(Done::unchanged(client))
             })
             .await?;
@@ -204,15 +212,15 @@ impl Agent {
                 proxy::ensure_on_master(host, config, &instance.identity).map(Done::changed_if)
             })
             .await?;
-        let mut tasks = Tasks::default();
-        tasks.start_master(host, instance, control_plane);
+        let mut tasks = Tasks::new(host, report, instance);
+        tasks.start_master(control_plane);
         let rbac = RBAC.run(report, async || rbac::ensure(&client).await.map(Done::unchanged));
         let token = TOKEN.run(report, async || {
             bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
         });
         // The API answers from etcd, so etcd is initialised and healthy.
         let marker = MARKER.run(report, async || {
-            etcd::ensure_marker(store, &config.cluster, &control_plane.etcd, volume)
+            etcd::ensure_marker(host, store, &config.cluster, &control_plane.etcd, volume)
                 .await
                 .map(Done::changed_if)
         });
@@ -220,8 +228,8 @@ impl Agent {
             addons::ensure(host, store, config, &control_plane.addons).await.map(Done::changed_if)
         });
         futures::try_join!(rbac, token, marker, addons)?;
-        tasks.start_renewals(host, instance, addresses);
-        tasks.start_additional_objects(host, report, instance);
+        tasks.start_renewals(control_plane, addresses);
+        tasks.start_additional_objects();
         self.ensure_ready(instance, &client, &mut tasks).await?;
         Ok(tasks)
     }
@@ -237,8 +245,9 @@ impl Agent {
         NETWORK
             .run(report, async || cni::ensure(host, &instance.config.network).map(Done::changed_if))
             .await?;
-        tasks.start_network(host, instance);
-        tasks.start_registry_credentials(host, instance);
+        tasks.start_network();
+        tasks.start_registry_credentials();
+        tasks.start_looks();
         let mut node = NodeWatch::new(client, &instance.identity.id);
         NODE.run(report, async || node.ready().await.map(Done::unchanged)).await
     }
@@ -257,10 +266,10 @@ impl Agent {
             self.ensure_certificate(instance)
         )?;
         self.ensure_kubelet(instance).await?;
-        let mut tasks = Tasks::default();
+        let mut tasks = Tasks::new(host, report, instance);
         if host.is_machine() {
             // From now on: this boot may be waiting for the API when the certificate expires.
-            tasks.start_membership(host, instance);
+            tasks.start_membership();
             let client =
                 API.run(report, async || api::connect_as_kubelet(host).await.map(Done::unchanged)).await?;
             self.ensure_ready(instance, &client, &mut tasks).await?;
@@ -278,9 +287,8 @@ impl Agent {
         let (host, cluster) = (&self.host, &instance.config.cluster);
         let secrets = SECRETS
             .run(&self.reporter, async || {
-                let secrets = secrets::fetch(&instance.store, cluster).await?;
-                let changed = secrets::ensure(host, &secrets).await?;
-                Ok::<_, secrets::SecretsError>(Done { value: secrets, changed })
+                let (value, changed) = secrets::obtain(host, &instance.store, cluster).await?;
+                Ok::<_, secrets::SecretsError>(Done { value, changed })
             })
             .await?;
         // After the secrets, because both make the tmpfs.
@@ -288,22 +296,30 @@ impl Agent {
         Ok(secrets)
     }
 
-    /// Before the kubelet, which looks for them when it starts and then only every five minutes.
+    /// Before the kubelet, which looks for them when it starts and then only every five minutes. A boot can do without
+    /// them: what is wrong with them is reported, and tried again after the boot.
     async fn ensure_registry_credentials(&self, instance: &Instance) -> Result<(), StepError> {
         let (store, cluster) = (&instance.store, &instance.config.cluster);
         REGISTRY_CREDENTIALS
             .run(&self.reporter, async || {
-                registry_credentials::ensure(&self.host, store, cluster).await.map(Done::changed_if)
+                let ensure = registry_credentials::ensure(&self.host, store, cluster);
+                let problem = match tokio::time::timeout(OPTIONAL, ensure).await {
+                    Ok(Ok(changed)) => return Ok::<_, std::convert::Infallible>(Done::changed_if(changed)),
+                    Ok(Err(error)) => chain(&error),
+                    Err(_) => format!("the state did not answer within {} s", OPTIONAL.as_secs()),
+                };
+                self.reporter.keeps(registry_credentials::TASK, Some(&problem));
+                Ok(Done::changed_if(false))
             })
             .await
     }
 
-    /// Returns the volume's id; `None` in a folder.
+    /// Returns the volume; `None` in a folder.
     async fn ensure_volume(
         &self,
         instance: &Instance,
         control_plane: &ControlPlaneConfig,
-    ) -> Result<Option<String>, StepError> {
+    ) -> Result<Option<Volume>, StepError> {
         let (host, report, etcd) = (&self.host, &self.reporter, &control_plane.etcd);
         if !host.is_machine() {
             VOLUME.leave_out(report);
@@ -320,14 +336,12 @@ impl Agent {
         let cluster = &instance.config.cluster;
         FILESYSTEM
             .run(report, async || {
-                let marker = etcd::read_marker(&instance.store, cluster, etcd).await;
-                let initialised = marker.map_err(filesystem::FilesystemError::Marker)?.is_some();
-                filesystem::ensure(host, &instance.ec2, &attached, cluster, etcd, initialised)
+                filesystem::ensure(host, &instance.ec2, &instance.store, &attached, cluster, etcd)
                     .await
                     .map(Done::changed_if)
             })
             .await?;
-        Ok(Some(attached.volume.id))
+        Ok(Some(attached.volume))
     }
 
     /// Takes the addresses. Only after the volume: that is the fence.

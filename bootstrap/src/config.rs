@@ -11,21 +11,55 @@
 //!
 //! Nothing here depends on an AWS id: volumes and addresses are found by their tags.
 //!
-//! Both are JSON with an explicit [`version`](NodeConfig::version); unknown fields and unknown versions are
-//! refused, because an agent that skipped a setting it does not know would build a machine nobody asked for.
+//! Both are JSON with an explicit [`version`](NodeConfig::version). Within a major version formats only grow: an image
+//! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
+//! fields have a default. Another major version is refused by name: see [`read`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The version of both documents that this agent reads.
+/// The version of the documents that the CLI and the agent exchange: the newest that both read.
 pub const CONFIG_VERSION: &str = "windlass/v1";
+
+/// Why a document can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Of another major version, whatever else it may hold.
+    #[error(
+        "it is of version `{0}`; this agent reads `{CONFIG_VERSION}`, so it takes an image with a newer agent"
+    )]
+    Version(String),
+    /// It isn't what it should be.
+    #[error("it is not what it should be")]
+    Format(#[source] serde_json::Error),
+}
+
+/// Reads a document that carries its version: the version first, so that a newer format is refused by its name and not
+/// for whatever field of it comes first. Unknown fields are left alone.
+pub fn read<T: DeserializeOwned>(document: &[u8]) -> Result<T, DocumentError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: String,
+    }
+    let Versioned { version } = serde_json::from_slice(document).map_err(DocumentError::Format)?;
+    if !is_ours(&version) {
+        return Err(DocumentError::Version(version));
+    }
+    serde_json::from_slice(document).map_err(DocumentError::Format)
+}
+
+/// Whether a version is of the major version that this agent reads: `windlass/v1`, `windlass/v1.7`.
+fn is_ours(version: &str) -> bool {
+    version.strip_prefix(CONFIG_VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
 
 /// The EC2 user data: JSON, at most 16 KiB raw (EC2's limit), without any secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct BootConfig {
     /// [`CONFIG_VERSION`].
     pub version: String,
@@ -43,7 +77,7 @@ pub struct BootConfig {
 
 /// What an instance of a group shall be. See the module's documentation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeConfig {
     /// [`CONFIG_VERSION`].
     pub version: String,
@@ -71,7 +105,7 @@ pub struct NodeConfig {
 
 /// The cluster's address ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct NetworkConfig {
     /// Pods' addresses, cut into one range per node by kube-controller-manager.
     pub pod_cidr: Ipv4Net,
@@ -87,7 +121,7 @@ pub struct NetworkConfig {
 
 /// How the Kubernetes API is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ApiConfig {
     /// The stable private address, which nodes use. Masters themselves use 127.0.0.1.
     pub private_address: Ipv4Addr,
@@ -105,7 +139,7 @@ pub const MASTER_TAINT: &str = "node-role.kubernetes.io/control-plane=:NoSchedul
 
 /// What the kubelet is told beyond the agent's own defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct KubeletConfig {
     /// Labels the kubelet may set itself (`NodeRestriction` forbids `node-role.kubernetes.io/…`; those the
     /// master's agent sets).
@@ -122,7 +156,7 @@ pub struct KubeletConfig {
 
 /// What only masters are told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct ControlPlaneConfig {
     /// etcd on this master.
     pub etcd: EtcdConfig,
@@ -148,7 +182,7 @@ pub struct ControlPlaneConfig {
 
 /// One member of an etcd cluster and the cluster around it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct EtcdConfig {
     /// The etcd cluster's name: `main`.
     pub name: String,
@@ -162,7 +196,7 @@ pub struct EtcdConfig {
 
 /// A reference to an add-on's manifests in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct AddonRef {
     /// The add-on's name, such as `coredns`.
     pub name: String,
@@ -192,5 +226,30 @@ mod tests {
         assert!(!control_plane.default_taint, "it was made without");
         let written = serde_json::to_string(&config).unwrap();
         assert!(!written.contains("instanceGroups") && !written.contains("defaultTaint"), "{written}");
+    }
+
+    const NEWER: &str = r#"{"version":"windlass/v1.3","cluster":"demo.example.com","instanceGroup":"nodes",
+        "stateStore":"s3://bucket","region":"us-east-1","nodeConfigSha256":"00","colour":{"of":["the","sky"]}}"#;
+
+    #[test]
+    fn unknown_fields_of_the_same_major_version_are_left_alone() {
+        assert_eq!(read::<BootConfig>(NEWER.as_bytes()).unwrap().cluster, "demo.example.com");
+        let mut config = serde_json::to_value(crate::testing::node_config()).unwrap();
+        config["shade"] = true.into();
+        config["network"]["mtu"] = 9001.into();
+        let read: NodeConfig = read(config.to_string().as_bytes()).unwrap();
+        assert_eq!(read, crate::testing::node_config());
+    }
+
+    #[test]
+    fn a_newer_major_version_is_refused_by_name_whatever_is_in_it() {
+        for document in
+            [NEWER.replace("windlass/v1.3", "windlass/v2"), r#"{"version":"windlass/v10"}"#.to_owned()]
+        {
+            let error = read::<BootConfig>(document.as_bytes()).unwrap_err();
+            let DocumentError::Version(found) = &error else { panic!("{error}") };
+            assert!(document.contains(found.as_str()) && error.to_string().contains(found.as_str()));
+        }
+        assert!(matches!(read::<BootConfig>(b"#cloud-config"), Err(DocumentError::Format(_))));
     }
 }

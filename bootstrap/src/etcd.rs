@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{CONFIG_VERSION, EtcdConfig};
+use crate::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
 use crate::file::{self, FileError};
 use crate::filesystem;
 use crate::host::Host;
@@ -46,7 +46,7 @@ pub enum EtcdError {
         key: String,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
+        source: DocumentError,
     },
     /// A file on the volume or of this boot.
     #[error("etcd's data can't be looked at")]
@@ -111,6 +111,16 @@ pub enum Data {
     Present,
 }
 
+/// How large etcd's database may become on a volume of so many GiB, in bytes: two fifths of it, because defragmenting
+/// writes a second copy beside the first, and logs and snapshots need room, too; and 8 GiB at most, which is what etcd's
+/// maintainers recommend (etcd's "System limits"). Without a volume it is etcd's own default.
+///
+/// It follows the volume when etcd is next started: a running one isn't restarted for it.
+pub fn quota(volume_gib: Option<u64>) -> u64 {
+    const GIB: u64 = 1 << 30;
+    volume_gib.map_or(2 * GIB, |size| (size * GIB * 2 / 5).min(8 * GIB))
+}
+
 /// Decides how etcd starts. `earlier` is what was decided earlier in this same boot, which is kept as long as it is
 /// true: another flag would restart a running etcd for nothing.
 pub fn decide(
@@ -129,21 +139,26 @@ pub fn decide(
     }
 }
 
-/// Makes the data folder, decides, and remembers the decision for this boot.
+/// Makes the data folder, decides, and remembers the decision for this boot. The marker is asked for only where there is
+/// no data: what it says matters to nothing else, and the state may be away.
 pub async fn ensure_decision(
     host: &Host,
     store: &StateStore,
     cluster: &str,
     etcd: &EtcdConfig,
 ) -> Result<InitialClusterState, EtcdError> {
-    let marker = read_marker(store, cluster, etcd).await?;
     let folder = host.path(filesystem::mount_point(&etcd.name)).join("data");
+    let data = look(&folder)?;
+    let marker = match data {
+        Data::Absent => read_marker(store, cluster, etcd).await?,
+        Data::Present => None,
+    };
     let memory = host.path(root::RUN).join(format!("etcd-{}-initial-cluster-state", etcd.name));
     let earlier = match file::read(&memory).map_err(EtcdError::File)?.as_deref() {
         Some(b"new") => Some(InitialClusterState::New),
         _ => None,
     };
-    let decision = decide(marker.as_ref(), look(&folder)?, earlier)?;
+    let decision = decide(marker.as_ref(), data, earlier)?;
     file::ensure_folder(&folder, 0o700).map_err(EtcdError::File)?;
     file::ensure(&memory, decision.as_str(), file::PUBLIC).map_err(EtcdError::File)?;
     Ok(decision)
@@ -156,20 +171,35 @@ pub async fn read_marker(
     etcd: &EtcdConfig,
 ) -> Result<Option<Marker>, EtcdError> {
     let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
-    let Some(bytes) = store.get(&key).await.map_err(EtcdError::Marker)? else { return Ok(None) };
-    serde_json::from_slice(&bytes).map(Some).map_err(|source| EtcdError::MarkerFormat { key, source })
+    let Some(bytes) = store.find(&key).await.map_err(EtcdError::Marker)? else { return Ok(None) };
+    config::read(&bytes).map(Some).map_err(|source| EtcdError::MarkerFormat { key, source })
 }
 
 /// Writes the marker unless it is there. To be called once etcd is known to be healthy. Returns whether it was written.
+/// The machine remembers until its next start that it is, so that the state isn't asked again.
 pub async fn ensure_marker(
+    host: &Host,
     store: &StateStore,
     cluster: &str,
     etcd: &EtcdConfig,
     volume: Option<&str>,
 ) -> Result<bool, EtcdError> {
-    if read_marker(store, cluster, etcd).await?.is_some() {
+    let known = host.path(root::RUN).join(format!("etcd-{}-marked", etcd.name));
+    if file::read(&known).map_err(EtcdError::File)?.is_some() {
         return Ok(false);
     }
+    let written = read_marker(store, cluster, etcd).await?.is_none()
+        && write_marker(store, cluster, etcd, volume).await?;
+    file::ensure(&known, "", file::PUBLIC).map_err(EtcdError::File)?;
+    Ok(written)
+}
+
+async fn write_marker(
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+    volume: Option<&str>,
+) -> Result<bool, EtcdError> {
     let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
     let marker = Marker {
         version: CONFIG_VERSION.to_owned(),
@@ -179,8 +209,10 @@ pub async fn ensure_marker(
         volume: volume.map(ToOwned::to_owned),
         initialised: jiff::Timestamp::now(),
     };
-    let bytes = serde_json::to_vec_pretty(&marker)
-        .map_err(|source| EtcdError::MarkerFormat { key: key.clone(), source })?;
+    let bytes = serde_json::to_vec_pretty(&marker).map_err(|source| EtcdError::MarkerFormat {
+        key: key.clone(),
+        source: DocumentError::Format(source),
+    })?;
     store.put_if_absent(&key, bytes).await.map_err(EtcdError::Marker)
 }
 
@@ -240,6 +272,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_quota_follows_the_volume_s_size_and_leaves_room_for_a_second_copy() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!([quota(Some(20)), quota(Some(1000))], [8 * GIB, 8 * GIB]);
+        assert_eq!([quota(Some(10)), quota(None)], [4 * GIB, 2 * GIB]);
+        assert!((1..100).all(|size| quota(Some(size)) * 2 < size * GIB));
+    }
+
     #[tokio::test]
     async fn a_lost_disk_stops_the_boot_and_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
@@ -248,9 +288,10 @@ mod tests {
         let etcd = config();
         let first = ensure_decision(&host, &store, "demo", &etcd).await.unwrap();
         assert_eq!(first, InitialClusterState::New);
-        assert!(ensure_marker(&store, "demo", &etcd, Some("vol-1")).await.unwrap());
+        assert!(ensure_marker(&host, &store, "demo", &etcd, Some("vol-1")).await.unwrap());
+        std::fs::remove_dir_all(host.path(root::RUN)).unwrap();
         assert!(
-            !ensure_marker(&store, "demo", &etcd, Some("vol-2")).await.unwrap(),
+            !ensure_marker(&host, &store, "demo", &etcd, Some("vol-2")).await.unwrap(),
             "the first marker stays"
         );
         let error = ensure_decision(&host, &store, "demo", &etcd).await.unwrap_err();
@@ -276,6 +317,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_there_is_data_etcd_starts_and_is_known_to_be_marked_without_the_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        let log = host.path("/var/lib/etcd-main/data/member/wal");
+        std::fs::create_dir_all(&log).unwrap();
+        std::fs::write(log.join("0.wal"), "log").unwrap();
+        assert!(ensure_marker(&host, &store, "demo", &config(), None).await.unwrap());
+        std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+        std::fs::write(folder.path().join("state"), "not a folder").unwrap();
+        let decision = ensure_decision(&host, &store, "demo", &config()).await.unwrap();
+        assert_eq!(decision, InitialClusterState::Existing);
+        assert!(!ensure_marker(&host, &store, "demo", &config(), None).await.unwrap());
+        std::fs::remove_dir_all(&log).unwrap();
+        let error = ensure_decision(&host, &store, "demo", &config()).await.unwrap_err();
+        assert!(
+            matches!(error, EtcdError::Marker(_)),
+            "without data nobody decides before the state says: {error}"
+        );
+    }
+
+    #[tokio::test]
     async fn the_decision_of_this_boot_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::folder(folder.path().join("machine"));
@@ -287,7 +350,7 @@ mod tests {
         let log = host.path("/var/lib/etcd-main/data/member/wal");
         std::fs::create_dir_all(&log).unwrap();
         std::fs::write(log.join("0.wal"), "log").unwrap();
-        ensure_marker(&store, "demo", &config(), None).await.unwrap();
+        ensure_marker(&host, &store, "demo", &config(), None).await.unwrap();
         assert_eq!(
             ensure_decision(&host, &store, "demo", &config()).await.unwrap(),
             InitialClusterState::New

@@ -55,7 +55,9 @@ pub fn ensure_folder(path: &Path, mode: u32) -> Result<bool, FileError> {
             if let Some(parent) = path.parent() {
                 fs::create_dir_all(parent).map_err(failed)?;
             }
-            std::fs::DirBuilder::new().mode(mode).create(path).map(|()| true).map_err(failed)
+            std::fs::DirBuilder::new().mode(mode).create(path).map_err(failed)?;
+            // The process's umask may have taken some of it away.
+            fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map(|()| true).map_err(failed)
         }
     }
 }

@@ -12,10 +12,11 @@ use crate::aws::AwsError;
 use crate::command::{Command, CommandError};
 use crate::config::{CONFIG_VERSION, EtcdConfig};
 use crate::ec2::Ec2;
-use crate::etcd::EtcdError;
+use crate::etcd::{self, EtcdError};
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::retry::{Class, Classed};
+use crate::state::StateStore;
 use crate::tags;
 use crate::volume::AttachedVolume;
 
@@ -197,20 +198,20 @@ pub fn judge(evidence: &Evidence, cluster: &str) -> Verdict {
     Verdict::Blank
 }
 
-/// Makes sure that the volume has a file system of this etcd member's, and that it is mounted. `initialised` is
-/// whether the state says that etcd was initialised.
+/// Makes sure that the volume has a file system of this etcd member's, and that it is mounted. The state is asked
+/// whether etcd was initialised only where the volume holds no file system.
 pub async fn ensure(
     host: &Host,
     ec2: &Ec2,
+    store: &StateStore,
     attached: &AttachedVolume,
     cluster: &str,
     etcd: &EtcdConfig,
-    initialised: bool,
 ) -> Result<bool, FilesystemError> {
     let mount_point = mount_point(&etcd.name);
     let mut changed = false;
     if !mounted(host, &attached.device, &mount_point)? {
-        changed = prepare(host, ec2, attached, cluster, initialised).await?;
+        changed = prepare(host, ec2, store, attached, cluster, etcd).await?;
         mount(host, attached, &mount_point).await?;
     }
     changed |= ensure_note(&host.path(&mount_point), attached, cluster, etcd)?;
@@ -226,11 +227,17 @@ pub async fn ensure(
 async fn prepare(
     host: &Host,
     ec2: &Ec2,
+    store: &StateStore,
     attached: &AttachedVolume,
     cluster: &str,
-    initialised: bool,
+    etcd: &EtcdConfig,
 ) -> Result<bool, FilesystemError> {
-    let evidence = gather(host, attached, initialised).await?;
+    let recognised = probe(host, attached).await?;
+    let initialised = match &recognised {
+        Some(_) => true,
+        None => etcd::read_marker(store, cluster, etcd).await.map_err(FilesystemError::Marker)?.is_some(),
+    };
+    let evidence = gather(attached, recognised, initialised)?;
     match judge(&evidence, cluster) {
         Verdict::Refused(reason) => {
             Err(FilesystemError::NotBlank { volume: attached.volume.id.clone(), reason })
@@ -250,9 +257,9 @@ async fn tag(ec2: &Ec2, attached: &AttachedVolume, value: &str) -> Result<(), Fi
 }
 
 /// Gathers the evidence from the device.
-async fn gather(
-    host: &Host,
+fn gather(
     attached: &AttachedVolume,
+    recognised: Option<Recognised>,
     initialised: bool,
 ) -> Result<Evidence, FilesystemError> {
     let device = &attached.device;
@@ -261,7 +268,7 @@ async fn gather(
     Ok(Evidence {
         device_size,
         volume_size: attached.volume.size * GIB,
-        recognised: probe(host, attached).await?,
+        recognised,
         ends_are_zero,
         tag: attached.volume.tags.get(tags::FORMATTED).cloned(),
         initialised,

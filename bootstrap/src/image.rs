@@ -33,6 +33,19 @@ pub enum ImageError {
         /// For which group.
         instance_group: String,
     },
+    /// Another etcd.
+    #[error(
+        "the machine image holds etcd {image}, the etcd cluster {etcd} is specified to run {specified}: build an image that \
+         holds etcd {specified}, or set its version to {image}, then update the cluster"
+    )]
+    EtcdVersion {
+        /// What the image holds.
+        image: String,
+        /// What is specified.
+        specified: String,
+        /// For which etcd cluster.
+        etcd: String,
+    },
 }
 
 impl Classed for ImageError {
@@ -46,6 +59,7 @@ impl Classed for ImageError {
 #[serde(rename_all = "camelCase")]
 struct Release {
     kubernetes_version: String,
+    etcd_version: Option<String>,
 }
 
 /// Checks the image against the specification.
@@ -53,12 +67,18 @@ pub fn check(host: &Host, config: &NodeConfig) -> Result<(), ImageError> {
     let bytes =
         file::read(&host.path(root::RELEASE)).map_err(ImageError::Read)?.ok_or(ImageError::NotOurs)?;
     let release: Release = serde_json::from_slice(&bytes).map_err(ImageError::Format)?;
-    if release.kubernetes_version == config.kubernetes_version {
-        return Ok(());
+    if release.kubernetes_version != config.kubernetes_version {
+        return Err(ImageError::KubernetesVersion {
+            image: release.kubernetes_version,
+            specified: config.kubernetes_version.clone(),
+            instance_group: config.instance_group.clone(),
+        });
     }
-    Err(ImageError::KubernetesVersion {
-        image: release.kubernetes_version,
-        specified: config.kubernetes_version.clone(),
-        instance_group: config.instance_group.clone(),
-    })
+    let etcd = config.control_plane.as_ref().map(|control_plane| &control_plane.etcd);
+    match (etcd, release.etcd_version) {
+        (Some(etcd), Some(image)) if image != etcd.version => {
+            Err(ImageError::EtcdVersion { image, specified: etcd.version.clone(), etcd: etcd.name.clone() })
+        }
+        _ => Ok(()),
+    }
 }

@@ -7,10 +7,14 @@ use aws_config::imds::client::error::ImdsError;
 use aws_config::imds::client::{Client, ImdsResponseRetryClassifier};
 use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 
-use crate::config::{BootConfig, CONFIG_VERSION, NodeConfig};
+use crate::aws::{self, AwsError};
+use crate::config::{self, BootConfig, DocumentError, NodeConfig};
+use crate::file;
+use crate::host::Host;
 use crate::keys;
-use crate::retry::{Class, Classed};
-use crate::state::{StateError, StateStore};
+use crate::retry::{Class, Classed, chain};
+use crate::root;
+use crate::state::{StateError, StateStore, sha256};
 
 /// What can go wrong while the instance finds out what it is.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +38,7 @@ pub enum InstanceError {
     },
     /// The user data is not a boot configuration.
     #[error("the user data is not a boot configuration of windlass")]
-    UserData(#[source] serde_json::Error),
+    UserData(#[source] DocumentError),
     /// The node configuration can't be read.
     #[error("the node configuration can't be read from the state")]
     Read(#[source] StateError),
@@ -45,15 +49,7 @@ pub enum InstanceError {
         key: String,
         /// Where and why.
         #[source]
-        source: serde_json::Error,
-    },
-    /// A document of another version.
-    #[error("the {document} is of version `{found}`; this agent reads `{CONFIG_VERSION}`")]
-    Version {
-        /// Which document.
-        document: &'static str,
-        /// Its version.
-        found: String,
+        source: DocumentError,
     },
     /// The documents contradict each other.
     #[error("the node configuration is for {found}, the user data for {expected}")]
@@ -129,6 +125,16 @@ pub async fn identify(metadata: &Client) -> Result<Identity, InstanceError> {
     })
 }
 
+/// What IAM calls `aws:userid`, for this instance `<role id>:<instance id>`: the name under which it may write its report.
+/// Nothing on the machine knows the role's id.
+pub async fn user_id(region: &str) -> Result<String, AwsError> {
+    let sts = aws_sdk_sts::Client::new(&aws::configuration(region).await);
+    let identity = sts.get_caller_identity().send().await;
+    let identity =
+        identity.map_err(|error| AwsError::new("GetCallerIdentity", "this instance's role", error))?;
+    Ok(identity.user_id().unwrap_or_default().to_owned())
+}
+
 /// Reads the boot configuration from the user data.
 pub async fn boot_config(metadata: &Client) -> Result<BootConfig, InstanceError> {
     let path = "/latest/user-data";
@@ -140,35 +146,42 @@ pub async fn boot_config(metadata: &Client) -> Result<BootConfig, InstanceError>
 }
 
 fn parse_boot_config(user_data: &str) -> Result<BootConfig, InstanceError> {
-    let config: BootConfig = serde_json::from_str(user_data).map_err(InstanceError::UserData)?;
-    check_version("user data", &config.version)?;
-    Ok(config)
+    config::read(user_data.as_bytes()).map_err(InstanceError::UserData)
 }
 
-/// Reads the node configuration that the boot configuration names.
-pub async fn node_config(store: &StateStore, boot: &BootConfig) -> Result<NodeConfig, InstanceError> {
+/// Reads the node configuration that the boot configuration names: from this machine's disk, where an earlier start of
+/// the agent has kept it, else from the state. Its digest is checked either way, so that the two can't differ; and a
+/// restart or a reboot doesn't need the state for it. Returns whether it had to be fetched.
+pub async fn node_config(
+    host: &Host,
+    store: &StateStore,
+    boot: &BootConfig,
+) -> Result<(NodeConfig, bool), InstanceError> {
     let key = keys::node_config(&boot.cluster, &boot.instance_group, &boot.node_config_sha256);
+    let kept = host.path(root::NODE_CONFIGURATION);
+    if let Ok(Some(bytes)) = file::read(&kept)
+        && sha256(&bytes) == boot.node_config_sha256
+    {
+        return Ok((parse_node_config(&bytes, &key, boot)?, false));
+    }
     let bytes = store.require_digest(&key, &boot.node_config_sha256).await.map_err(InstanceError::Read)?;
-    parse_node_config(&bytes, &key, boot)
+    let config = parse_node_config(&bytes, &key, boot)?;
+    // A full disk is no reason not to boot.
+    if let Err(error) = file::ensure(&kept, &bytes, file::PRIVATE) {
+        tracing::warn!(error = chain(&error), "the node configuration can't be kept for the next start");
+    }
+    Ok((config, true))
 }
 
 fn parse_node_config(bytes: &[u8], key: &str, boot: &BootConfig) -> Result<NodeConfig, InstanceError> {
-    let config: NodeConfig = serde_json::from_slice(bytes)
-        .map_err(|source| InstanceError::NodeConfig { key: key.to_owned(), source })?;
-    check_version("node configuration", &config.version)?;
+    let config: NodeConfig =
+        config::read(bytes).map_err(|source| InstanceError::NodeConfig { key: key.to_owned(), source })?;
     let expected = format!("{}/{}", boot.cluster, boot.instance_group);
     let found = format!("{}/{}", config.cluster, config.instance_group);
     if expected != found {
         return Err(InstanceError::Mismatch { expected, found });
     }
     Ok(config)
-}
-
-fn check_version(document: &'static str, found: &str) -> Result<(), InstanceError> {
-    if found == CONFIG_VERSION {
-        return Ok(());
-    }
-    Err(InstanceError::Version { document, found: found.to_owned() })
 }
 
 async fn get(metadata: &Client, path: &str) -> Result<String, InstanceError> {
@@ -191,13 +204,41 @@ mod tests {
         "stateStore":"s3://bucket","region":"us-east-1","nodeConfigSha256":"00"}"#;
 
     #[test]
-    fn user_data_of_another_version_or_with_unknown_fields_is_refused() {
+    fn user_data_of_another_major_version_is_refused_by_name() {
         assert_eq!(parse_boot_config(USER_DATA).unwrap().cluster, "demo.example.com");
         let error = parse_boot_config(&USER_DATA.replace("windlass/v1", "windlass/v2")).unwrap_err();
-        assert!(matches!(&error, InstanceError::Version { found, .. } if found == "windlass/v2"));
+        assert!(
+            matches!(&error, InstanceError::UserData(DocumentError::Version(found)) if found == "windlass/v2")
+        );
         assert_eq!(error.class(), Class::Permanent);
         assert!(parse_boot_config(&USER_DATA.replace("\"region\"", "\"zone\"")).is_err());
         assert!(parse_boot_config("#cloud-config").is_err());
+    }
+
+    #[tokio::test]
+    async fn a_kept_node_configuration_is_used_without_the_state_and_a_changed_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let state = folder.path().join("state");
+        let store = StateStore::Folder(state.clone());
+        let bytes = serde_json::to_vec(&crate::testing::node_config()).unwrap();
+        let boot = BootConfig {
+            cluster: "demo".into(),
+            node_config_sha256: sha256(&bytes),
+            ..parse_boot_config(USER_DATA).unwrap()
+        };
+        let key = keys::node_config("demo", "nodes", &boot.node_config_sha256);
+        store.put(&key, bytes.clone()).await.unwrap();
+        assert!(node_config(&host, &store, &boot).await.unwrap().1, "fetched");
+        // No answer from the state any more.
+        std::fs::remove_dir_all(&state).unwrap();
+        std::fs::write(&state, "not a folder").unwrap();
+        let (config, fetched) = node_config(&host, &store, &boot).await.unwrap();
+        assert_eq!((config, fetched), (crate::testing::node_config(), false));
+        // Whoever changed it on the disk, the launch names another.
+        std::fs::write(host.path(root::NODE_CONFIGURATION), [&bytes[..], b" "].concat()).unwrap();
+        let error = node_config(&host, &store, &boot).await.unwrap_err();
+        assert!(matches!(error, InstanceError::Read(_)) && error.class() == Class::Passing);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::api::{self, ApiError};
 use crate::client_certificate::{self, CertificateFileError, Found, Request};
-use crate::config::{CONFIG_VERSION, NodeConfig};
+use crate::config::{self, NodeConfig};
 use crate::host::Host;
 use crate::keys;
 use crate::keyset::Secret;
@@ -328,13 +328,10 @@ async fn read_token(store: &StateStore, cluster: &str, now: Timestamp) -> Result
         Err(error @ StateError::Hidden { .. }) => return Err(JoinError::NoToken(Some(error))),
         Err(error) => return Err(JoinError::Read(error)),
     };
-    let token: BootstrapToken = match serde_json::from_slice(&bytes) {
+    let token: BootstrapToken = match config::read(&bytes) {
         Ok(token) => token,
         Err(_) => return Err(JoinError::Format(key)),
     };
-    if token.version != CONFIG_VERSION {
-        return Err(JoinError::Format(key));
-    }
     if token.expires <= now {
         return Err(JoinError::Expired(token.expires));
     }

@@ -1,8 +1,9 @@
-//! What goes on after the boot, for as long as the instance lives: on masters approvals, Nodes, the bootstrap token and
-//! certificates; on every instance the pod network's configuration and the credentials for image registries.
+//! What goes on after the boot, for as long as the instance lives: on masters approvals, Nodes, the bootstrap token,
+//! certificates, and a look from time to time at the API and what moves with a master; on every instance the pod network's
+//! configuration, the credentials for image registries, and a look at the kernel and the kubelet.
 //!
-//! Each is a task of its own that begins again after an error, and makes its connection anew now and then, because a
-//! connection keeps the certificate it was made with.
+//! Each is a task of its own that begins again after an error and says in the instance's report that it fails. What
+//! holds a connection makes it anew now and then, because a connection keeps the certificate it was made with.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,30 +13,31 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::additional_objects;
 use crate::api::{self, ApiError};
 use crate::approve::{ApproveError, Approver};
 use crate::boot::Instance;
 use crate::bootstrap_token::{self, TokenError};
 use crate::certificates::{self, Addresses, CertificateError};
-use crate::cni;
 use crate::config::ControlPlaneConfig;
-use crate::dns;
 use crate::host::Host;
-use crate::keys;
+use crate::kubelet::KubeletError;
 use crate::membership::{self, Membership};
 use crate::node_groups::{self, NodeGroups, NodeGroupsError};
 use crate::nodes::{NodeKeeper, NodesError, Own};
-use crate::registry_credentials;
-use crate::report::BootState;
 use crate::reporter::Reporter;
 use crate::retry::chain;
 use crate::secrets::{self, SecretsError};
+use crate::volume::VolumeStep;
+use crate::{additional_objects, address, cni, dns, filesystem, kernel, kubelet, registry_credentials};
 
 /// How long a connection is kept.
 const CONNECTION: Duration = Duration::from_hours(6);
-/// How long to wait after an error.
-const AFTER_ERROR: Duration = Duration::from_secs(3);
+/// How long to wait after an error at most.
+const AFTER_ERROR: Duration = Duration::from_secs(15);
+/// How long to wait before something is begun anew that ended.
+const ANEW: Duration = Duration::from_secs(3);
+/// How long something that failed must go on without an error until it counts as working again.
+const SETTLED: Duration = Duration::from_secs(30);
 /// The longest that a kubelet's certificate is good, as kube-controller-manager is told.
 const SIGNING: Duration = Duration::from_hours(168);
 /// How often the groups of nodes are looked at.
@@ -48,6 +50,8 @@ const CERTIFICATES: Duration = Duration::from_hours(1);
 const REGISTRY_CREDENTIALS: Duration = Duration::from_mins(5);
 /// How often the pod network's configuration is looked at.
 const NETWORK: Duration = Duration::from_secs(10);
+/// How often what the boot made right is looked at: on a master that is three requests to EC2.
+const LOOK: Duration = Duration::from_mins(1);
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -68,219 +72,374 @@ enum KeepError {
     Secrets(#[source] SecretsError),
     #[error("the certificates could not be renewed")]
     Certificates(#[source] CertificateError),
+    #[error("the kubelet could not be looked at")]
+    Kubelet(#[source] KubeletError),
+    #[error("the kubelet did not run, and was started again")]
+    KubeletDown,
 }
 
 /// The tasks; they end when this is dropped.
-#[derive(Debug, Default)]
-pub struct Tasks(JoinSet<()>);
+#[derive(Debug)]
+pub struct Tasks {
+    keeper: Keeper,
+    running: JoinSet<()>,
+}
 
 impl Tasks {
-    /// Approvals and Nodes: what other machines wait for.
-    pub fn start_master(
-        &mut self,
-        host: &Host,
-        instance: &Arc<Instance>,
-        control_plane: &ControlPlaneConfig,
-    ) {
-        let (known, groups) = watch::channel(None);
-        self.0.spawn(approve(host.clone(), instance.clone()));
-        self.0.spawn(follow_node_groups(host.clone(), instance.clone(), known));
-        let own = Own {
-            name: instance.identity.id.clone(),
-            region: instance.identity.region.clone(),
-            default_taint: control_plane.default_taint,
-            labels: instance.config.kubelet.labels.keys().cloned().collect(),
-        };
-        self.0.spawn(keep_nodes(host.clone(), instance.clone(), own, groups));
+    /// No task yet.
+    pub fn new(host: &Host, reporter: &Reporter, instance: &Arc<Instance>) -> Self {
+        let keeper = Keeper { host: host.clone(), reporter: reporter.clone(), instance: instance.clone() };
+        Self { keeper, running: JoinSet::new() }
     }
 
-    /// The bootstrap token and the certificates, which the boot has just made.
-    pub fn start_renewals(&mut self, host: &Host, instance: &Arc<Instance>, addresses: Addresses) {
-        self.0.spawn(renew_token(host.clone(), instance.clone()));
-        self.0.spawn(renew_certificates(host.clone(), instance.clone(), addresses));
+    /// Approvals and Nodes: what other machines wait for.
+    pub fn start_master(&mut self, control_plane: &ControlPlaneConfig) {
+        let Instance { identity, config, .. } = &*self.keeper.instance;
+        let own = Own {
+            name: identity.id.clone(),
+            region: identity.region.clone(),
+            default_taint: control_plane.default_taint,
+            labels: config.kubelet.labels.keys().cloned().collect(),
+        };
+        let (known, groups) = watch::channel(None);
+        self.running.spawn(self.keeper.clone().approve());
+        self.running.spawn(self.keeper.clone().follow_node_groups(known));
+        self.running.spawn(self.keeper.clone().keep_nodes(own, groups));
+    }
+
+    /// The bootstrap token and the certificates, which the boot has just made; the API, and what moves with the master.
+    pub fn start_renewals(&mut self, control_plane: &ControlPlaneConfig, addresses: Addresses) {
+        let (changed, addresses) = watch::channel(addresses);
+        self.running.spawn(self.keeper.clone().renew_token());
+        self.running.spawn(self.keeper.clone().renew_certificates(addresses));
+        self.running.spawn(self.keeper.clone().look_at_master(control_plane.clone(), changed));
     }
 
     /// A node's membership: the kubelet renews its certificate, unless it can't any more.
-    pub fn start_membership(&mut self, host: &Host, instance: &Arc<Instance>) {
-        self.0.spawn(keep_membership(host.clone(), instance.clone()));
+    pub fn start_membership(&mut self) {
+        self.running.spawn(self.keeper.clone().keep_membership());
     }
 
     /// The credentials for image registries, which a user may change at any time.
-    pub fn start_registry_credentials(&mut self, host: &Host, instance: &Arc<Instance>) {
-        self.0.spawn(keep_registry_credentials(host.clone(), instance.clone()));
+    pub fn start_registry_credentials(&mut self) {
+        self.running.spawn(self.keeper.clone().keep_registry_credentials());
     }
 
     /// The objects that the user keeps beside the specification.
-    pub fn start_additional_objects(&mut self, host: &Host, reporter: &Reporter, instance: &Arc<Instance>) {
-        self.0.spawn(keep_additional_objects(host.clone(), reporter.clone(), instance.clone()));
+    pub fn start_additional_objects(&mut self) {
+        self.running.spawn(self.keeper.clone().keep_additional_objects());
     }
 
     /// The pod network's configuration, which follows flannel.
-    pub fn start_network(&mut self, host: &Host, instance: &Arc<Instance>) {
-        self.0.spawn(keep_network(host.clone(), instance.clone()));
+    pub fn start_network(&mut self) {
+        self.running.spawn(self.keeper.clone().keep_network());
+    }
+
+    /// A look from time to time at the kernel and the kubelet.
+    pub fn start_looks(&mut self) {
+        self.running.spawn(self.keeper.clone().look_at_machine());
     }
 }
 
-/// Says what went wrong, and waits a little.
-async fn settle<E: Error + 'static>(task: &str, result: Result<(), E>) {
-    if let Err(error) = result {
-        tracing::warn!(task, error = chain(&error), "begins again");
-        tokio::time::sleep(AFTER_ERROR).await;
-    }
+/// What every task works with.
+#[derive(Clone, Debug)]
+struct Keeper {
+    host: Host,
+    reporter: Reporter,
+    instance: Arc<Instance>,
+    after_error: Duration,
 }
 
-async fn keep_membership(host: Host, instance: Arc<Instance>) {
-    let mut membership = Membership::new(&host, &instance.store, &instance.config, &instance.identity.id);
-    loop {
-        tokio::time::sleep(membership::INTERVAL).await;
-        let mut told = None;
-        let kept = membership.ensure(|why| {
-            let why = chain(why);
-            if told.as_ref() != Some(&why) {
-                tracing::info!(why, "joining anew waits");
-                told = Some(why);
+impl Keeper {
+    /// Puts into the report how a task went. Returns its value, if it went well.
+    fn tell<T, E: Error + 'static>(&self, task: &str, outcome: Result<T, E>) -> Option<T> {
+        let problem = outcome.as_ref().err().map(|error| chain(error));
+        self.reporter.keeps(task, problem.as_deref());
+        outcome.ok()
+    }
+
+    /// Does something again and again, the first time after `first`; after an error sooner.
+    async fn every<E, F>(&self, task: &str, first: Duration, interval: Duration, mut work: impl FnMut() -> F)
+    where
+        E: Error + 'static,
+        F: Future<Output = Result<(), E>>,
+    {
+        let mut pause = first;
+        loop {
+            tokio::time::sleep(pause).await;
+            let done = self.tell(task, work().await);
+            pause = if done.is_some() { interval } else { interval.min(self.after_error) };
+        }
+    }
+
+    /// Keeps something going that ends only with an error, and begins it anew when its connection is old.
+    async fn keep_going<F>(&self, task: &str, mut work: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<(), KeepError>>,
+    {
+        loop {
+            let mut going = std::pin::pin!(work());
+            let outcome = match tokio::time::timeout(SETTLED, &mut going).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    self.reporter.keeps(task, None);
+                    // A connection that is old enough is no error.
+                    tokio::time::timeout(CONNECTION, going).await.unwrap_or(Ok(()))
+                }
+            };
+            if self.tell(task, outcome).is_none() {
+                tokio::time::sleep(ANEW).await;
             }
-        });
-        let kept = kept.await;
-        settle("membership", kept.map(drop)).await;
+        }
     }
-}
 
-async fn keep_registry_credentials(host: Host, instance: Arc<Instance>) {
-    loop {
-        tokio::time::sleep(REGISTRY_CREDENTIALS).await;
-        let done = registry_credentials::ensure(&host, &instance.store, &instance.config.cluster).await;
-        settle("registry credentials", done.map(drop)).await;
-    }
-}
-
-async fn approve(host: Host, instance: Arc<Instance>) {
-    loop {
-        let work = async {
-            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
-            let approver = Approver { client, ec2: instance.ec2.clone(), longest: SIGNING };
+    async fn approve(self) {
+        let work = || async {
+            let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
+            let approver = Approver { client, ec2: self.instance.ec2.clone(), longest: SIGNING };
             approver.run().await.map_err(KeepError::Approve)
         };
-        // A connection that is old enough is no error.
-        settle("approve", tokio::time::timeout(CONNECTION, work).await.unwrap_or(Ok(()))).await;
+        self.keep_going("approve_certificates", work).await;
     }
-}
 
-async fn follow_node_groups(host: Host, instance: Arc<Instance>, known: watch::Sender<Option<NodeGroups>>) {
-    loop {
-        let work = async {
-            let groups = node_groups::fetch(&instance.store, &instance.config.cluster).await;
-            let Some(groups) = groups.map_err(KeepError::NodeGroups)? else { return Ok(true) };
-            known.send_replace(Some(groups.clone()));
-            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
-            dns::ensure(&client, &groups).await.map_err(KeepError::Dns)
-        };
-        let outcome = work.await;
-        let wait = if matches!(outcome, Ok(true)) { NODE_GROUPS } else { NODE_GROUPS_SOON };
-        settle("groups of nodes", outcome.map(drop)).await;
-        tokio::time::sleep(wait).await;
+    async fn follow_node_groups(self, known: watch::Sender<Option<NodeGroups>>) {
+        loop {
+            let spread = self.tell("follow_node_groups", self.spread_over_node_groups(&known).await);
+            let pause = match spread {
+                Some(true) => NODE_GROUPS,
+                Some(false) => NODE_GROUPS_SOON,
+                None => ANEW,
+            };
+            tokio::time::sleep(pause).await;
+        }
     }
-}
 
-async fn keep_nodes(
-    host: Host,
-    instance: Arc<Instance>,
-    own: Own,
-    groups: watch::Receiver<Option<NodeGroups>>,
-) {
-    loop {
-        let work = async {
-            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
+    /// Returns whether nothing is left to be done for the groups as they are.
+    async fn spread_over_node_groups(
+        &self,
+        known: &watch::Sender<Option<NodeGroups>>,
+    ) -> Result<bool, KeepError> {
+        let Instance { store, config, .. } = &*self.instance;
+        let groups = node_groups::fetch(store, &config.cluster).await.map_err(KeepError::NodeGroups)?;
+        let Some(groups) = groups else { return Ok(true) };
+        known.send_replace(Some(groups.clone()));
+        let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
+        dns::ensure(&client, &groups).await.map_err(KeepError::Dns)
+    }
+
+    async fn keep_nodes(self, own: Own, groups: watch::Receiver<Option<NodeGroups>>) {
+        let work = || async {
+            let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
             let (own, groups) = (own.clone(), groups.clone());
-            let keeper = NodeKeeper { client, ec2: instance.ec2.clone(), own, groups };
+            let keeper = NodeKeeper { client, ec2: self.instance.ec2.clone(), own, groups };
             keeper.run().await.map_err(KeepError::Nodes)
         };
-        settle("nodes", tokio::time::timeout(CONNECTION, work).await.unwrap_or(Ok(()))).await;
+        self.keep_going("keep_nodes", work).await;
     }
-}
 
-async fn renew_token(host: Host, instance: Arc<Instance>) {
-    loop {
-        tokio::time::sleep(bootstrap_token::RENEWAL / 6).await;
-        let work = async {
-            let client = api::connect_as_admin(&host).await.map_err(KeepError::Connect)?;
-            bootstrap_token::ensure(&client, &instance.store, &instance.config.cluster)
-                .await
-                .map_err(KeepError::Token)
+    async fn renew_token(self) {
+        let Instance { store, config, .. } = &*self.instance;
+        let work = || async {
+            let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
+            bootstrap_token::ensure(&client, store, &config.cluster).await.map(drop).map_err(KeepError::Token)
         };
-        settle("bootstrap token", work.await.map(drop)).await;
+        let interval = bootstrap_token::RENEWAL / 6;
+        self.every("renew_bootstrap_token", interval, interval, work).await;
     }
-}
 
-async fn renew_certificates(host: Host, instance: Arc<Instance>, addresses: Addresses) {
-    loop {
-        tokio::time::sleep(CERTIFICATES).await;
-        settle("certificates", ensure_certificates(&host, &instance, addresses).await).await;
-    }
-}
-
-async fn ensure_certificates(
-    host: &Host,
-    instance: &Instance,
-    addresses: Addresses,
-) -> Result<(), KeepError> {
-    let Some(control_plane) = &instance.config.control_plane else { return Ok(()) };
-    // Read again: an authority may have been rotated.
-    let secrets =
-        secrets::fetch(&instance.store, &instance.config.cluster).await.map_err(KeepError::Secrets)?;
-    secrets::ensure(host, &secrets).await.map_err(KeepError::Secrets)?;
-    let leaves = certificates::master_leaves(&instance.config, control_plane, &instance.identity, addresses);
-    let leaves = leaves.map_err(KeepError::Certificates)?;
-    certificates::ensure(host, &secrets, &leaves, Timestamp::now()).map(drop).map_err(KeepError::Certificates)
-}
-
-async fn keep_network(host: Host, instance: Arc<Instance>) {
-    loop {
-        tokio::time::sleep(NETWORK).await;
-        settle("pod network", cni::ensure(&host, &instance.config.network).map(drop)).await;
-    }
-}
-
-async fn keep_additional_objects(host: Host, reporter: Reporter, instance: Arc<Instance>) {
-    let (store, cluster) = (&instance.store, &instance.config.cluster);
-    let mut applied = None;
-    let mut told = None;
-    loop {
-        let outcome = additional_objects::ensure(&host, store, cluster, &mut applied).await;
-        let problem = outcome.as_ref().err().map(|error| chain(error));
-        if let Ok(true) = outcome {
-            tracing::info!("the additional objects are applied");
-        }
-        // While the boot is under way, the report is the boot's.
-        if problem != told && reporter.status().state == BootState::Ready {
-            if let Some(problem) = &problem {
-                tracing::warn!(task = additional_objects::STEP, error = problem, "is tried again");
+    /// From time to time, and at once when an address has changed.
+    async fn renew_certificates(self, mut addresses: watch::Receiver<Addresses>) {
+        let mut pause = CERTIFICATES;
+        loop {
+            // Nobody is left who could change them: then only the time counts.
+            if let Ok(Err(_)) = tokio::time::timeout(pause, addresses.changed()).await {
+                tokio::time::sleep(pause).await;
             }
-            if report_additional_objects(&reporter, &instance, problem.as_deref()).await {
-                told = problem;
+            let now = *addresses.borrow_and_update();
+            let done = self.tell("renew_certificates", self.ensure_certificates(now).await);
+            pause = if done.is_some() { CERTIFICATES } else { self.after_error };
+        }
+    }
+
+    async fn ensure_certificates(&self, addresses: Addresses) -> Result<(), KeepError> {
+        let Instance { identity, config, store, .. } = &*self.instance;
+        let Some(control_plane) = &config.control_plane else { return Ok(()) };
+        // Read again: an authority may have been rotated.
+        let secrets = secrets::obtain(&self.host, store, &config.cluster).await;
+        let (secrets, _) = secrets.map_err(KeepError::Secrets)?;
+        let leaves = certificates::master_leaves(config, control_plane, identity, addresses);
+        let leaves = leaves.map_err(KeepError::Certificates)?;
+        let made = certificates::ensure(&self.host, &secrets, &leaves, Timestamp::now());
+        made.map(drop).map_err(KeepError::Certificates)
+    }
+
+    async fn keep_membership(self) {
+        const TASK: &str = "keep_membership";
+        let Instance { identity, config, store, .. } = &*self.instance;
+        let mut membership = Membership::new(&self.host, store, config, &identity.id);
+        loop {
+            tokio::time::sleep(membership::INTERVAL).await;
+            // Joining anew may wait for long: that it does is told while it waits.
+            let kept = membership.ensure(|why| self.reporter.keeps(TASK, Some(&chain(why)))).await;
+            self.tell(TASK, kept);
+        }
+    }
+
+    async fn keep_registry_credentials(self) {
+        let Instance { store, config, .. } = &*self.instance;
+        let work =
+            || async { registry_credentials::ensure(&self.host, store, &config.cluster).await.map(drop) };
+        // The boot may have gone on without them.
+        self.every(registry_credentials::TASK, Duration::ZERO, REGISTRY_CREDENTIALS, work).await;
+    }
+
+    async fn keep_network(self) {
+        let network = &self.instance.config.network;
+        let work = || async { cni::ensure(&self.host, network).map(drop) };
+        self.every("keep_pod_network", NETWORK, NETWORK, work).await;
+    }
+
+    async fn keep_additional_objects(self) {
+        let Instance { store, config, .. } = &*self.instance;
+        let mut applied = None;
+        loop {
+            let outcome = additional_objects::ensure(&self.host, store, &config.cluster, &mut applied).await;
+            if self.tell(additional_objects::TASK, outcome) == Some(true) {
+                tracing::info!("the additional objects are applied");
+            }
+            tokio::time::sleep(additional_objects::INTERVAL).await;
+        }
+    }
+
+    async fn look_at_machine(self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.tell("ensure_kernel", kernel::ensure(&self.host).await);
+            self.tell("ensure_kubelet", self.look_at_kubelet().await);
+        }
+    }
+
+    /// systemd starts a kubelet again that has ended; this one also starts what somebody has stopped.
+    async fn look_at_kubelet(&self) -> Result<(), KeepError> {
+        let Instance { identity, config, .. } = &*self.instance;
+        let active = kubelet::is_active(&self.host).await.map_err(KeepError::Kubelet)?;
+        kubelet::ensure(&self.host, config, identity).await.map_err(KeepError::Kubelet)?;
+        if active { Ok(()) } else { Err(KeepError::KubeletDown) }
+    }
+
+    async fn look_at_master(self, control_plane: ControlPlaneConfig, addresses: watch::Sender<Addresses>) {
+        let mut volume = VolumeStep::default();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            self.tell("ensure_api", self.look_at_api(&control_plane.etcd.name).await);
+            self.look_at_volume_and_addresses(&control_plane, &mut volume, &addresses).await;
+        }
+    }
+
+    async fn look_at_api(&self, etcd: &str) -> Result<(), ApiError> {
+        let client = api::connect_as_admin(&self.host).await?;
+        api::check_ready_here(&self.host, &client, etcd).await
+    }
+
+    /// Looks at the volume, its file system, the stable private address and the Elastic IP, as the boot does, and puts
+    /// right what isn't.
+    async fn look_at_volume_and_addresses(
+        &self,
+        control_plane: &ControlPlaneConfig,
+        volume: &mut VolumeStep,
+        addresses: &watch::Sender<Addresses>,
+    ) {
+        let (host, Instance { identity, config, store, ec2 }) = (&self.host, &*self.instance);
+        let attached = volume.attempt(host, ec2, identity, &control_plane.etcd).await;
+        // The volume is the fence: where somebody else has it, the addresses are theirs, too.
+        let Some((attached, _)) = self.tell("ensure_volume", attached) else { return };
+        let mounted =
+            filesystem::ensure(host, ec2, store, &attached, &config.cluster, &control_plane.etcd).await;
+        self.tell("ensure_filesystem", mounted);
+        let stable = addresses.borrow().stable;
+        let private = address::ensure_private_address(host, ec2, identity, stable).await;
+        self.tell("ensure_private_address", private);
+        if control_plane.elastic_ip {
+            let elastic = address::ensure_elastic_ip(ec2, identity, &config.instance_group, stable).await;
+            if let Some((elastic, _)) = self.tell("ensure_elastic_ip", elastic) {
+                // The API server's certificate names it.
+                addresses.send_if_modified(|known| known.elastic.replace(elastic) != Some(elastic));
             }
         }
-        tokio::time::sleep(additional_objects::INTERVAL).await;
     }
 }
 
-/// Writes into the instance's report what is wrong with the additional objects, or that nothing is any more. Returns
-/// whether it could be written.
-async fn report_additional_objects(reporter: &Reporter, instance: &Instance, problem: Option<&str>) -> bool {
-    let mut status = reporter.status();
-    if let Some(problem) = problem {
-        status.state = BootState::Failed;
-        additional_objects::STEP.clone_into(&mut status.step);
-        status.reason = Some(problem.lines().collect::<Vec<_>>().join(" "));
-        status.since = Timestamp::now();
-    }
-    let key = keys::status(&instance.config.cluster, &instance.identity.id);
-    let Ok(bytes) = serde_json::to_vec_pretty(&status) else { return true };
-    match instance.store.put(&key, bytes).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "the report could not be written to the state");
-            false
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::ec2::Ec2;
+    use crate::instance::Identity;
+    use crate::notify::Notify;
+    use crate::state::StateStore;
+
+    async fn keeper(folder: &std::path::Path) -> Keeper {
+        let identity = Identity {
+            id: "i-1".into(),
+            region: "us-east-1".into(),
+            zone: "us-east-1a".into(),
+            machine_type: "t3.medium".into(),
+            private_address: Ipv4Addr::LOCALHOST,
+            mac: String::new(),
+            network_interface: String::new(),
+        };
+        let instance = Instance {
+            identity,
+            config: crate::testing::node_config(),
+            store: StateStore::Folder(folder.join("state")),
+            ec2: Ec2::open("us-east-1", "demo").await,
+        };
+        Keeper {
+            host: Host::folder(folder.join("machine")),
+            reporter: Reporter::new(Notify::nobody()),
+            instance: Arc::new(instance),
+            after_error: Duration::from_millis(5),
         }
+    }
+
+    /// Waits until the report names exactly these tasks as failing.
+    async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<crate::report::FailingTask> {
+        for _ in 0..400 {
+            let failing = reporter.status().failing;
+            if failing.iter().map(|task| task.name.as_str()).eq(wanted.iter().copied()) {
+                return failing;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never was {wanted:?} failing: {:?}", reporter.status().failing);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_fails_is_in_the_report_until_it_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path()).await;
+        let state = folder.path().join("state");
+        std::fs::write(&state, "not a folder").unwrap();
+        let task = tokio::spawn(keeper.clone().keep_registry_credentials());
+        let told = failing(&keeper.reporter, &[registry_credentials::TASK]).await;
+        assert!(told[0].error.contains("can't be read from the state"), "{}", told[0].error);
+        std::fs::remove_file(&state).unwrap();
+        failing(&keeper.reporter, &[]).await;
+        task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_kubelet_that_does_not_run_is_started_and_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path()).await;
+        // In a folder nothing ever runs.
+        keeper.tell("ensure_kubelet", keeper.look_at_kubelet().await);
+        failing(&keeper.reporter, &["ensure_kubelet"]).await;
+        let commands = std::fs::read_to_string(keeper.host.path("/run/windlass/commands")).unwrap();
+        assert!(
+            commands.lines().any(|line| line == "/usr/bin/systemctl start kubelet.service"),
+            "{commands}"
+        );
     }
 }

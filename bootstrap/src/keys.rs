@@ -5,10 +5,9 @@
 //! | prefix | nodes | masters |
 //! |---|---|---|
 //! | `<cluster>/public/` | read | read |
-//! | `<cluster>/nodes/` | read | read, write |
-//! | `<cluster>/control-plane/` | – | read; write only below `etcd/` |
-//! | `<cluster>/status/` | write | write, read |
-//! | `<cluster>/backups/` | – | write |
+//! | `<cluster>/nodes/` | read | read; write the bootstrap token |
+//! | `<cluster>/control-plane/` | – | read, list; write only below `etcd/` |
+//! | `<cluster>/status/` | write their own | write their own |
 
 /// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
 /// bucket lets those expire.
@@ -67,7 +66,33 @@ pub fn docker_config(cluster: &str) -> String {
     format!("{cluster}/nodes/docker-config.json")
 }
 
-/// An instance's boot report: [`crate::report::Status`] as JSON.
-pub fn status(cluster: &str, instance_id: &str) -> String {
-    format!("{cluster}/status/{instance_id}.json")
+/// An instance's report: [`crate::report::Status`] as JSON. `writer` is what IAM calls `aws:userid`, which for an
+/// instance's role is `<role id>:<instance id>`: its policy lets every instance write the object of that name only, so
+/// that no instance can speak for another. Agents before that, and those that run into a folder, write `<instance id>`.
+pub fn status(cluster: &str, writer: &str) -> String {
+    format!("{}{writer}.json", status_prefix(cluster))
+}
+
+/// Where instances report.
+pub fn status_prefix(cluster: &str) -> String {
+    format!("{cluster}/status/")
+}
+
+/// The instance that a key of [`status`] is about, and whether IAM vouches that it wrote it.
+pub fn reporter<'a>(cluster: &str, key: &'a str) -> Option<(&'a str, bool)> {
+    let writer = key.strip_prefix(&status_prefix(cluster))?.strip_suffix(".json")?;
+    Some(writer.rsplit_once(':').map_or((writer, false), |(_, instance)| (instance, true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_s_key_names_its_instance() {
+        assert_eq!(reporter("demo", &status("demo", "AROA7:i-1")), Some(("i-1", true)));
+        assert_eq!(reporter("demo", &status("demo", "i-1")), Some(("i-1", false)));
+        assert_eq!(reporter("demo", "other/status/i-1.json"), None);
+        assert_eq!(reporter("demo", "demo/status/i-1"), None);
+    }
 }

@@ -40,7 +40,7 @@ impl Drop for Secret {
 
 /// A set of keys of which one is primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Keyset {
     /// [`crate::config::CONFIG_VERSION`].
     pub version: String,
@@ -54,7 +54,7 @@ pub struct Keyset {
 
 /// One key of a keyset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 pub struct Key {
     /// Unique within the keyset; grows with time.
     pub id: String,

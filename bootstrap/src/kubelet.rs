@@ -13,6 +13,7 @@ use crate::ecr;
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::machine::Machine;
 use crate::manifests::{self, CIPHER_SUITES, Credentials, ManifestError};
 use crate::nodes;
 use crate::retry::{Class, Classed};
@@ -31,6 +32,8 @@ pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-curren
 const PROGRAM: &str = "/usr/local/bin/kubelet";
 /// How many bytes are read ahead at a time.
 const READ_AHEAD: usize = 128 << 10;
+/// How many pods the kubelet takes by its own default.
+const DEFAULT_PODS: u32 = 110;
 const CONFIGURATION: &str = "/etc/kubernetes/kubelet.json";
 const ENVIRONMENT: &str = "/run/windlass/kubelet.env";
 const SYSTEMD_RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
@@ -134,7 +137,12 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result
     }
     let resolv_conf =
         if host.path(SYSTEMD_RESOLVED).exists() { SYSTEMD_RESOLVED } else { "/etc/resolv.conf" };
-    let configuration = configuration(config, identity, resolv_conf)?;
+    let mut configuration = configuration(config, identity, resolv_conf)?;
+    if let Some(machine) = Machine::read(host) {
+        let kept = machine.reservations(config.kubelet.max_pods.unwrap_or(DEFAULT_PODS));
+        configuration["kubeReserved"] = kept.kube;
+        configuration["systemReserved"] = kept.system;
+    }
     let text = format!("{configuration:#}\n");
     let environment = environment(&arguments(config, identity))?;
     let mut changed =

@@ -9,12 +9,12 @@
 //! |---|---|
 //! | [`config`], [`node_groups`], [`keyset`], [`keys`], [`tags`], [`auto_scaling`], [`report`] | the contract with the CLI, which fills it in |
 //! | [`boot`], [`step`], [`retry`], [`reporter`], [`notify`] | steps, their limits and errors, who hears about them |
-//! | [`instance`], [`image`], [`kernel`] | who this is, and what it was built with |
+//! | [`instance`], [`image`], [`kernel`], [`machine`] | who this is, what it was built with, how large it is |
 //! | [`volume`], [`filesystem`], [`address`] | what moves with a master |
 //! | [`secrets`], [`certificates`] | keys, which are on tmpfs only |
 //! | [`join`], [`client_certificate`] | how a node gets the certificate of its kubelet, the first and any later one |
 //! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
-//! | [`api`], [`rbac`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`membership`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
+//! | [`api`], [`last_words`], [`rbac`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`membership`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
 //! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
 pub mod additional_objects;
@@ -47,6 +47,8 @@ pub mod kernel;
 pub mod keys;
 pub mod keyset;
 pub mod kubelet;
+pub mod last_words;
+pub mod machine;
 pub mod manifests;
 pub mod membership;
 pub mod node_groups;

@@ -10,7 +10,7 @@ use windlass_bootstrap::boot::{Agent, Origin};
 use windlass_bootstrap::host::Host;
 use windlass_bootstrap::keep::Tasks;
 use windlass_bootstrap::notify::Notify;
-use windlass_bootstrap::reporter::Reporter;
+use windlass_bootstrap::reporter::{Place, Reporter};
 use windlass_bootstrap::retry::chain;
 use windlass_bootstrap::step::StepError;
 
@@ -81,22 +81,26 @@ async fn run(agent: &Agent, once: bool) -> ExitCode {
 
 async fn boot(agent: &Agent, once: bool) -> Result<(), StepError> {
     let origin = agent.identify().await?;
+    let place = Arc::new(Place::new(origin.store.clone(), &origin.boot));
     let publisher = {
-        let (reporter, origin) = (agent.reporter.clone(), origin.clone());
-        tokio::spawn(async move { reporter.publish(&origin.store, &origin.boot.cluster).await })
+        let (reporter, place) = (agent.reporter.clone(), place.clone());
+        tokio::spawn(async move { reporter.publish(&place).await })
     };
     let booted = configure_and_boot(agent, &origin).await;
-    publisher.abort();
-    agent.reporter.publish_once(&origin.store, &origin.boot.cluster).await;
+    if booted.is_err() || once {
+        publisher.abort();
+        agent.reporter.publish_once(&place).await;
+    }
     let _tasks = booted?;
     if !once {
-        // The tasks go on for as long as the machine does.
+        // The tasks and the reports go on for as long as the machine does.
         std::future::pending::<()>().await;
     }
     Ok(())
 }
 
 async fn configure_and_boot(agent: &Agent, origin: &Origin) -> Result<Tasks, StepError> {
+    agent.reporter.begin_again();
     let instance = Arc::new(agent.configure(origin).await?);
     let tasks = agent.boot(&instance).await?;
     agent.reporter.ready();

@@ -122,6 +122,7 @@ pub fn ensure_api(
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
     etcd_state: InitialClusterState,
+    etcd_quota: u64,
 ) -> Result<bool, ManifestError> {
     let mut changed = false;
     for (name, contents) in API_SERVER_FILES {
@@ -129,7 +130,7 @@ pub fn ensure_api(
         changed |= file::ensure(&path, contents, file::PRIVATE).map_err(ManifestError::File)?;
     }
     changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
-    changed |= ensure_static_pod(host, "etcd", &etcd_pod(config, control_plane, etcd_state)?)?;
+    changed |= ensure_static_pod(host, "etcd", &etcd_pod(config, control_plane, etcd_state, etcd_quota)?)?;
     changed |= ensure_static_pod(host, "kube-apiserver", &api_server_pod(config, control_plane)?)?;
     Ok(changed)
 }
@@ -183,6 +184,7 @@ fn etcd_pod(
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
     state: InitialClusterState,
+    quota: u64,
 ) -> Result<String, ManifestError> {
     let etcd = &control_plane.etcd;
     let members: Vec<String> =
@@ -194,6 +196,7 @@ fn etcd_pod(
         "address": member_address(control_plane)?,
         "initial_cluster": members.join(","),
         "initial_cluster_state": state.as_str(),
+        "quota": quota.to_string(),
         "data": format!("{}/data", crate::filesystem::mount_point(&etcd.name)),
         "cipher_suites": CIPHER_SUITES.join(","),
         "version_flags": etcd_version_flags(&etcd.version),

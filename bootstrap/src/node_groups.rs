@@ -82,7 +82,7 @@ impl NodeGroups {
 /// Reads the groups of nodes; `None` where no update has written them yet.
 pub async fn fetch(store: &StateStore, cluster: &str) -> Result<Option<NodeGroups>, NodeGroupsError> {
     let key = keys::node_groups(cluster);
-    let Some(bytes) = store.get(&key).await.map_err(NodeGroupsError::Read)? else { return Ok(None) };
+    let Some(bytes) = store.find(&key).await.map_err(NodeGroupsError::Read)? else { return Ok(None) };
     NodeGroups::read(&bytes).map(Some).ok_or(NodeGroupsError::Format(key))
 }
 

@@ -82,7 +82,7 @@ fn ensure_configuration(
         "metricsBindAddress": "127.0.0.1:10249",
         // Node ports answer at the instance's own address, not at those that move with a master.
         "nodePortAddresses": ["primary"],
-        // The sizes and time-outs of the connection table are the image's.
+        // It has no right to set the sizes and time-outs of the connection table: the image and the agent do.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
     let path = host.path(root::KUBERNETES).join("kube-proxy/config.json");

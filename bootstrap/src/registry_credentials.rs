@@ -23,6 +23,13 @@ pub const CREDENTIALS: &str = "/srv/kubernetes/registry/config.json";
 /// What the link says: the same place, seen from the kubelet's folder, so that it holds below any root.
 const TARGET: &str = "../../../srv/kubernetes/registry/config.json";
 
+/// What the state holds where there are none. Something always stands there, because nodes may not list the bucket, and
+/// S3 doesn't tell them an object that isn't there from one that they may not read.
+pub const NONE: &str = r#"{"auths": {}}"#;
+
+/// The name under which the report says what is wrong with them.
+pub const TASK: &str = "ensure_registry_credentials";
+
 /// What can go wrong with them.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryCredentialsError {
@@ -55,6 +62,7 @@ pub async fn ensure(
     cluster: &str,
 ) -> Result<bool, RegistryCredentialsError> {
     let held = store.get(&keys::docker_config(cluster)).await.map_err(RegistryCredentialsError::Read)?;
+    let held = held.filter(|held| held != NONE.as_bytes());
     let (link, path) = (host.path(LINK), host.path(CREDENTIALS));
     let Some(held) = held.map(zeroize::Zeroizing::new) else {
         return remove(&link, &path).map_err(RegistryCredentialsError::File);
@@ -130,12 +138,13 @@ mod tests {
 
     #[tokio::test]
     async fn credentials_of_the_state_are_in_tmpfs_and_the_kubelet_finds_them() {
+        const HELD: &str = r#"{"auths": {"r": {}}}"#;
         let world = World::new();
-        world.hold(r#"{"auths": {}}"#).await;
+        world.hold(HELD).await;
         assert!(world.ensure().await);
-        assert_eq!(world.credentials().as_deref(), Some(r#"{"auths": {}}"#));
+        assert_eq!(world.credentials().as_deref(), Some(HELD));
         assert_eq!(world.link().as_deref(), Some(Path::new(TARGET)));
-        assert_eq!(std::fs::read(world.host.path(LINK)).unwrap(), br#"{"auths": {}}"#);
+        assert_eq!(std::fs::read(world.host.path(LINK)).unwrap(), HELD.as_bytes());
         assert!(CREDENTIALS.starts_with(root::SECRETS) && LINK.starts_with(root::KUBELET));
         let mode = std::fs::metadata(world.host.path(CREDENTIALS)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -155,6 +164,11 @@ mod tests {
         assert!(world.ensure().await);
         assert_eq!((world.credentials(), world.link()), (None, None));
         assert!(!world.ensure().await);
+        world.hold("three").await;
+        assert!(world.ensure().await);
+        world.hold(NONE).await;
+        assert!(world.ensure().await, "that there are none is said by an object, too");
+        assert_eq!((world.credentials(), world.link()), (None, None));
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
-//! The boot report: which step an instance is in, since when, and why it waits or failed.
+//! The instance's report: which step of its boot it is in, since when, and why it waits or failed; after the boot, that
+//! the agent is alive, and which of the tasks that go on fail.
 //!
-//! It goes to the journal, to the console (the only view into an instance that never joined), and to
-//! `<cluster>/status/<instance>.json`, where `windlass get instances` and `windlass validate cluster` read it.
+//! It goes to the journal, to the console (the only view into an instance that never joined), and to the state
+//! ([`crate::keys::status`]), where `windlass get instances` and `windlass validate cluster` read it.
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,28 @@ pub struct Status {
     pub agent_started_after: f64,
     /// The steps so far, in order.
     pub steps: Vec<StepReport>,
+    /// When the agent last wrote the report. It goes on doing so every [`HEARTBEAT`] while the machine lives; agents
+    /// before that say nothing here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<jiff::Timestamp>,
+    /// Which of the tasks that go on after the boot fail, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failing: Vec<FailingTask>,
+}
+
+/// How often an instance that is ready writes its report anew: some 22,000 small writes a month, a tenth of a dollar.
+pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_mins(2);
+
+/// A task that goes on after the boot, and fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailingTask {
+    /// The task's name, such as `renew_certificates`.
+    pub name: String,
+    /// Since when it has failed, RFC 3339.
+    pub since: jiff::Timestamp,
+    /// Its last error; one line, no secrets.
+    pub error: String,
 }
 
 /// Where a boot stands.

@@ -1,27 +1,67 @@
-//! Writes the boot report: to the journal and the console as it happens, to systemd, and to the state.
+//! Writes the instance's report: to the journal and the console as it happens, to systemd, and to the state.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
+use crate::aws::AwsError;
 use crate::config::{BootConfig, CONFIG_VERSION};
-use crate::instance::Identity;
+use crate::instance::{self, Identity};
 use crate::keys;
 use crate::notify::Notify;
-use crate::report::{BootState, Status, StepReport};
+use crate::report::{self, BootState, FailingTask, Status, StepReport};
 use crate::retry::{Class, chain};
 use crate::state::StateStore;
 
-/// How often the report is written again while nothing changes, so that a reader can tell a waiting instance from a
-/// dead one; and how often systemd hears that the agent is alive.
+/// How often the report is written again while the instance boots and nothing changes, so that a reader can tell a
+/// waiting instance from a dead one; and how often systemd hears that the agent is alive.
 const HEARTBEAT: Duration = Duration::from_secs(30);
+/// How often the report is written to the state.
+const PACE: Pace = Pace { booting: HEARTBEAT, ready: report::HEARTBEAT, spacing: Duration::from_secs(10) };
 /// How much more time systemd is asked for with each heartbeat.
 const MORE_TIME: Duration = Duration::from_mins(2);
 /// The kernel counts process start times in hundredths of a second, on every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
+
+/// Where the report goes.
+#[derive(Debug)]
+pub struct Place {
+    store: StateStore,
+    cluster: String,
+    region: String,
+    writer: OnceCell<String>,
+}
+
+impl Place {
+    /// The state of a boot configuration.
+    pub fn new(store: StateStore, boot: &BootConfig) -> Self {
+        let (cluster, region) = (boot.cluster.clone(), boot.region.clone());
+        Self { store, cluster, region, writer: OnceCell::new() }
+    }
+
+    /// The one key that this instance may write. A folder knows no roles.
+    async fn key(&self, instance: &str) -> Result<String, AwsError> {
+        let writer = match &self.store {
+            StateStore::S3 { .. } => self.writer.get_or_try_init(|| instance::user_id(&self.region)).await?,
+            StateStore::Folder(_) => instance,
+        };
+        Ok(keys::status(&self.cluster, writer))
+    }
+}
+
+/// How often the report is written.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
+    /// While the instance boots and nothing changes.
+    booting: Duration,
+    /// Once it is ready and nothing changes.
+    ready: Duration,
+    /// At most so often once it is ready, however often it changes.
+    spacing: Duration,
+}
 
 /// Collects what the steps report and passes it on. Clones share it.
 #[derive(Clone, Debug)]
@@ -60,6 +100,8 @@ impl Reporter {
             since: Timestamp::now(),
             agent_started_after: since_boot(),
             steps: Vec::new(),
+            last_seen: None,
+            failing: Vec::new(),
         };
         let state = Mutex::new(State { status, active: BTreeMap::new() });
         Self(Arc::new(Shared { state, changes: watch::Sender::new(0), notify }))
@@ -159,32 +201,86 @@ impl Reporter {
         }
     }
 
-    /// Goes on writing the report to the state: on every change, and every 30 s until the instance is ready.
-    pub async fn publish(&self, store: &StateStore, cluster: &str) {
+    /// A task that goes on after the boot went well, or failed. A failure is told when it begins and when it becomes
+    /// another one, not every time.
+    pub fn keeps(&self, task: &str, problem: Option<&str>) {
+        let mut state = self.lock();
+        let failing = &mut state.status.failing;
+        let known = failing.iter().position(|known| known.name == task);
+        match (known, problem) {
+            (None, None) => return,
+            (Some(index), None) => {
+                failing.remove(index);
+                tracing::info!(task, "works again");
+            }
+            (Some(index), Some(error)) if failing[index].error == error => return,
+            (Some(index), Some(error)) => {
+                tracing::warn!(task, error, "still fails");
+                error.clone_into(&mut failing[index].error);
+            }
+            (None, Some(error)) => {
+                tracing::warn!(task, error, "fails, and is tried again");
+                let (name, error) = (task.to_owned(), error.to_owned());
+                failing.push(FailingTask { name, since: Timestamp::now(), error });
+                failing.sort_by(|one, other| one.name.cmp(&other.name));
+            }
+        }
+        let line = state.status.failing.iter().map(|task| format!("{} fails: {}", task.name, task.error));
+        let line = line.collect::<Vec<_>>().join("; ");
+        let ready = state.status.state == BootState::Ready;
+        drop(state);
+        if ready {
+            self.0.notify.status(if line.is_empty() { "ready" } else { &line });
+        }
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The boot begins again, and with it every task.
+    pub fn begin_again(&self) {
+        self.lock().status.failing.clear();
+    }
+
+    /// Goes on writing the report to the state, for as long as it is let: on every change, and in between so often that
+    /// a reader sees that the agent is alive.
+    pub async fn publish(&self, place: &Place) {
+        self.publish_at(PACE, place).await;
+    }
+
+    async fn publish_at(&self, pace: Pace, place: &Place) {
         let mut changes = self.0.changes.subscribe();
         changes.mark_changed();
         loop {
-            let heartbeat = tokio::time::timeout(HEARTBEAT, changes.changed()).await;
-            let ready = self.status().state == BootState::Ready;
-            if heartbeat.is_err() && ready {
-                continue;
+            let booting = self.status().state != BootState::Ready;
+            let heartbeat = if booting { pace.booting } else { pace.ready };
+            // Whether it is a change or the time that has come, it is written.
+            let _ = tokio::time::timeout(heartbeat, changes.changed()).await;
+            self.publish_once(place).await;
+            if !booting {
+                tokio::time::sleep(pace.spacing).await;
             }
-            self.publish_once(store, cluster).await;
         }
     }
 
     /// Writes the report to the state. That it can't be written never stops a boot.
-    pub async fn publish_once(&self, store: &StateStore, cluster: &str) {
-        let status = self.status();
+    pub async fn publish_once(&self, place: &Place) {
+        let mut status = self.status();
         if status.instance.is_empty() {
             return;
         }
-        let written = match serde_json::to_vec_pretty(&status) {
-            Ok(bytes) => store.put(&keys::status(cluster, &status.instance), bytes).await,
-            Err(error) => return tracing::error!(%error, "the boot report is not JSON"),
+        status.last_seen = Some(Timestamp::now());
+        let bytes = match serde_json::to_vec_pretty(&status) {
+            Ok(bytes) => bytes,
+            Err(error) => return tracing::error!(%error, "the report is not JSON"),
         };
-        if let Err(error) = written {
-            tracing::warn!(error = chain(&error), "the boot report could not be written to the state");
+        let key = match place.key(&status.instance).await {
+            Ok(key) => key,
+            Err(error) => {
+                let error = chain(&error);
+                return tracing::warn!(error, "this instance doesn't know under which name it may report");
+            }
+        };
+        if let Err(error) = place.store.put(&key, bytes).await {
+            tracing::warn!(error = chain(&error), "the report could not be written to the state");
         }
     }
 
@@ -260,6 +356,11 @@ fn round(seconds: f64) -> f64 {
 mod tests {
     use super::*;
 
+    fn place(store: &StateStore) -> Place {
+        let cluster = "demo".to_owned();
+        Place { store: store.clone(), cluster, region: String::new(), writer: OnceCell::new() }
+    }
+
     #[test]
     fn the_worst_of_the_steps_under_way_is_what_the_report_says() {
         let reporter = Reporter::new(Notify::nobody());
@@ -293,6 +394,44 @@ mod tests {
         assert_eq!((status.steps.len(), status.steps[0].attempts), (1, 2));
     }
 
+    #[tokio::test]
+    async fn after_the_boot_the_report_goes_on_and_says_what_fails_and_since_when() {
+        const PACE: Pace = Pace {
+            booting: Duration::from_secs(9),
+            ready: Duration::from_millis(40),
+            spacing: Duration::from_millis(5),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let store = StateStore::Folder(folder.path().to_owned());
+        let reporter = Reporter::new(Notify::nobody());
+        reporter.lock().status.instance = "i-1".into();
+        reporter.ready();
+        let (publisher, place) = (reporter.clone(), place(&store));
+        let publisher = tokio::spawn(async move { publisher.publish_at(PACE, &place).await });
+        let seen_when = async |wanted: &dyn Fn(&Status) -> bool| -> Status {
+            for _ in 0..400 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                let Ok(bytes) = store.require("demo/status/i-1.json").await else { continue };
+                let status: Status = serde_json::from_slice(&bytes).unwrap();
+                if wanted(&status) {
+                    return status;
+                }
+            }
+            panic!("the report never said so");
+        };
+        let first = seen_when(&|status| status.state == BootState::Ready && status.failing.is_empty()).await;
+        seen_when(&|status| status.last_seen > first.last_seen).await;
+        reporter.keeps("renew_certificates", Some("no space"));
+        let failing = seen_when(&|status| !status.failing.is_empty()).await.failing;
+        assert_eq!((failing[0].name.as_str(), failing[0].error.as_str()), ("renew_certificates", "no space"));
+        reporter.keeps("renew_certificates", Some("no memory"));
+        let still = seen_when(&|status| status.failing[0].error == "no memory").await.failing;
+        assert_eq!(still[0].since, failing[0].since);
+        reporter.keeps("renew_certificates", None);
+        seen_when(&|status| status.failing.is_empty()).await;
+        publisher.abort();
+    }
+
     #[test]
     fn process_start_times_are_read_past_a_name_with_blanks() {
         let stat = "1 (sys temd) x) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6";
@@ -305,7 +444,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = StateStore::Folder(folder.path().to_owned());
         let reporter = Reporter::new(Notify::nobody());
-        reporter.publish_once(&store, "demo").await;
+        reporter.publish_once(&place(&store)).await;
         assert_eq!(
             std::fs::read_dir(folder.path()).unwrap().count(),
             0,
@@ -313,7 +452,7 @@ mod tests {
         );
         reporter.lock().status.instance = "i-1".into();
         reporter.begin("ensure_kernel");
-        reporter.publish_once(&store, "demo").await;
+        reporter.publish_once(&place(&store)).await;
         let status: Status =
             serde_json::from_slice(&store.require("demo/status/i-1.json").await.unwrap()).unwrap();
         assert_eq!(status.step, "ensure_kernel");

@@ -26,6 +26,13 @@ pub trait Classed: Error + Send + Sync + 'static {
     }
 }
 
+/// What can't fail.
+impl Classed for std::convert::Infallible {
+    fn class(&self) -> Class {
+        match *self {}
+    }
+}
+
 /// The whole chain of an error on one line.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut line = error.to_string();

@@ -21,6 +21,8 @@ pub const KUBELET: &str = "/var/lib/kubelet";
 pub const CNI: &str = "/etc/cni/net.d";
 /// What flannel tells about this node's pod range.
 pub const FLANNEL_SUBNET: &str = "/run/flannel/subnet.env";
+/// The node configuration as it was last fetched, with its digest checked; nothing secret.
+pub const NODE_CONFIGURATION: &str = "/var/lib/windlass/node-configuration.json";
 /// The agent's own run-time files.
 pub const RUN: &str = "/run/windlass";
 /// The API server's audit log.

@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use rustix::fs::{FsWord, statfs};
+use serde::{Deserialize, Serialize};
 
 use crate::certificates::Authority;
 use crate::command::{Command, CommandError};
-use crate::config::{CONFIG_VERSION, NodeConfig};
+use crate::config::{self, DocumentError, NodeConfig};
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::keys;
 use crate::keyset::{Keyset, Secret};
 use crate::manifests::{self, Credentials, ManifestError};
-use crate::retry::{Class, Classed};
+use crate::retry::{Class, Classed, chain};
 use crate::root;
 use crate::state::{StateError, StateStore};
 
@@ -31,9 +32,23 @@ pub enum SecretsError {
     /// Reading from the state.
     #[error("a secret can't be read from the state")]
     Read(#[source] StateError),
+    /// The state doesn't answer, and since this machine's start nothing was read from it.
+    #[error(
+        "this master's secrets are in memory only while it runs, and the state, which holds them, does not answer: it is \
+         waited for"
+    )]
+    Unreachable(#[source] StateError),
     /// What the state holds is not what it should be. Deliberately without the parser's words, which may quote it.
     #[error("the state's {0} is not a keyset that this agent understands")]
     Format(String),
+    /// What the state holds is of another major version.
+    #[error("the state's {key} is of version `{found}`, which takes an image with a newer agent")]
+    Version {
+        /// Its key.
+        key: String,
+        /// Its version.
+        found: String,
+    },
     /// The encryption configuration isn't text.
     #[error("the state's encryption configuration is not text")]
     Encryption,
@@ -52,6 +67,7 @@ impl Classed for SecretsError {
     fn class(&self) -> Class {
         match self {
             Self::Read(error) => error.class(),
+            Self::Unreachable(_) => Class::Waiting,
             Self::Mount(_) | Self::File(_) => Class::Passing,
             _ => Class::Permanent,
         }
@@ -59,7 +75,7 @@ impl Classed for SecretsError {
 }
 
 /// What a master reads from the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Secrets {
     kubernetes: Keyset,
     etcd: Keyset,
@@ -79,8 +95,50 @@ impl Secrets {
     }
 }
 
+/// What was read from the state last, on tmpfs: a reboot forgets it.
+const REMEMBERED: &str = "/srv/kubernetes/windlass/secrets.json";
+
+/// Reads the secrets from the state and brings them to where the components read them. While the state doesn't answer,
+/// those that were read since the machine started are used, so that an agent that is started again goes on. Returns
+/// whether anything had to be changed.
+pub async fn obtain(host: &Host, store: &StateStore, cluster: &str) -> Result<(Secrets, bool), SecretsError> {
+    let secrets = match fetch(store, cluster).await {
+        Err(SecretsError::Read(error)) if error.is_outage() => match remembered(host)? {
+            Some(secrets) => {
+                tracing::warn!(
+                    error = chain(&error),
+                    "the state does not answer: the secrets are those read before"
+                );
+                secrets
+            }
+            None => return Err(SecretsError::Unreachable(error)),
+        },
+        other => other?,
+    };
+    let mut changed = ensure(host, &secrets).await?;
+    changed |= remember(host, &secrets)?;
+    Ok((secrets, changed))
+}
+
+fn remembered(host: &Host) -> Result<Option<Secrets>, SecretsError> {
+    let bytes = file::read(&host.path(REMEMBERED)).map_err(SecretsError::File)?.map(zeroize::Zeroizing::new);
+    // What can't be understood, as after a newer agent, is as good as nothing.
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// To be called once the folder of secrets is known to be a tmpfs.
+fn remember(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
+    let path = host.path(REMEMBERED);
+    let bytes = serde_json::to_vec(secrets).map(zeroize::Zeroizing::new);
+    let bytes = bytes.map_err(|_| SecretsError::Format(REMEMBERED.to_owned()))?;
+    if let Some(folder) = path.parent() {
+        file::ensure_folder(folder, 0o700).map_err(SecretsError::File)?;
+    }
+    file::ensure(&path, bytes.as_slice(), file::PRIVATE).map_err(SecretsError::File)
+}
+
 /// Reads the secrets from the state, all at once.
-pub async fn fetch(store: &StateStore, cluster: &str) -> Result<Secrets, SecretsError> {
+async fn fetch(store: &StateStore, cluster: &str) -> Result<Secrets, SecretsError> {
     let (kubernetes, etcd, front_proxy, service_account, encryption_configuration) = futures::try_join!(
         fetch_keyset(store, cluster, "kubernetes-ca"),
         fetch_keyset(store, cluster, "etcd-ca"),
@@ -94,13 +152,12 @@ pub async fn fetch(store: &StateStore, cluster: &str) -> Result<Secrets, Secrets
 async fn fetch_keyset(store: &StateStore, cluster: &str, name: &str) -> Result<Keyset, SecretsError> {
     let key = keys::keyset(cluster, name);
     let bytes = zeroize::Zeroizing::new(store.require(&key).await.map_err(SecretsError::Read)?);
-    match serde_json::from_slice::<Keyset>(&bytes) {
-        Ok(keyset) if keyset.version != CONFIG_VERSION || keyset.name != name => {
-            Err(SecretsError::Format(key))
-        }
+    match config::read::<Keyset>(&bytes) {
+        Ok(keyset) if keyset.name != name => Err(SecretsError::Format(key)),
         Ok(keyset) if keyset.primary().is_none() => Err(SecretsError::NoPrimary(keyset.name)),
         Ok(keyset) => Ok(keyset),
-        Err(_) => Err(SecretsError::Format(key)),
+        Err(DocumentError::Version(found)) => Err(SecretsError::Version { key, found }),
+        Err(DocumentError::Format(_)) => Err(SecretsError::Format(key)),
     }
 }
 
@@ -133,7 +190,7 @@ fn is_tmpfs(path: &Path) -> bool {
 }
 
 /// Writes the secrets that components share with the state: authorities, signing keys, the encryption configuration.
-pub async fn ensure(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
+async fn ensure(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
     let mut changed = ensure_tmpfs(host).await?;
     let kubernetes = secrets.kubernetes.bundle();
     let service_account = primary(&secrets.service_account)?;
@@ -203,6 +260,72 @@ mod tests {
     fn only_a_tmpfs_is_taken_for_one() {
         assert!(!is_tmpfs(Path::new("/proc")));
         assert!(!is_tmpfs(Path::new("/nowhere")));
+    }
+
+    /// A state with a master's secrets, and a way to take it away.
+    struct World {
+        folder: tempfile::TempDir,
+        host: Host,
+        store: StateStore,
+    }
+
+    impl World {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let host = Host::folder(folder.path().join("machine"));
+            let store = StateStore::Folder(folder.path().join("state"));
+            for name in ["kubernetes-ca", "etcd-ca", "front-proxy-ca", "service-account"] {
+                let keyset = serde_json::json!({"version": "windlass/v1", "name": name, "primary": "1",
+                    "keys": [{"id": "1", "public": "public\n", "private": "private"}]});
+                store.put(&keys::keyset("demo", name), keyset.to_string().into_bytes()).await.unwrap();
+            }
+            store.put(&keys::encryption_configuration("demo"), b"{}".to_vec()).await.unwrap();
+            Self { folder, host, store }
+        }
+
+        /// From now on the state doesn't answer.
+        fn outage(&self) {
+            let state = self.folder.path().join("state");
+            std::fs::remove_dir_all(&state).unwrap();
+            std::fs::write(state, "not a folder").unwrap();
+        }
+
+        async fn obtain(&self) -> Result<(Secrets, bool), SecretsError> {
+            obtain(&self.host, &self.store, "demo").await
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_started_again_goes_on_with_the_secrets_in_memory_while_the_state_is_away() {
+        let world = World::new().await;
+        assert!(world.obtain().await.unwrap().1);
+        world.outage();
+        let (secrets, changed) = world.obtain().await.unwrap();
+        assert_eq!(secrets.authority(Authority::Etcd).name, "etcd-ca");
+        assert!(!changed, "what is there is left alone");
+    }
+
+    #[tokio::test]
+    async fn a_rebooted_master_waits_for_the_state_and_says_so() {
+        let world = World::new().await;
+        world.obtain().await.unwrap();
+        world.outage();
+        // A reboot: nothing of a tmpfs is left.
+        std::fs::remove_dir_all(world.host.path(root::SECRETS)).unwrap();
+        let error = world.obtain().await.unwrap_err();
+        assert_eq!(error.class(), Class::Waiting);
+        assert!(
+            error.to_string().contains("in memory only") && error.to_string().contains("does not answer")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_keyset_of_a_newer_major_version_is_refused_by_name() {
+        let world = World::new().await;
+        let newer = br#"{"version": "windlass/v2", "anything": "else"}"#.to_vec();
+        world.store.put(&keys::keyset("demo", "etcd-ca"), newer).await.unwrap();
+        let error = world.obtain().await.unwrap_err();
+        assert!(matches!(&error, SecretsError::Version { found, .. } if found == "windlass/v2"), "{error}");
     }
 
     #[tokio::test]

@@ -67,6 +67,18 @@ impl Classed for StateError {
     }
 }
 
+impl StateError {
+    /// Whether the store didn't answer, in contrast to a store that says no: then what was read from it before may
+    /// still be used.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Aws(error) => error.is_outage(),
+            Self::Body { .. } | Self::File(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// A state store.
 #[derive(Clone, Debug)]
 pub enum StateStore {
@@ -102,6 +114,20 @@ impl StateStore {
                 Box::pin(get_s3(client, bucket, &format!("{prefix}{key}"))).await
             }
             Self::Folder(folder) => file::read(&folder.join(key)).map_err(StateError::File),
+        }
+    }
+
+    /// Reads an object of which it must be certain whether it is there. S3 answers "denied" for one that isn't to whoever
+    /// may not list the whole bucket; then listing the one key tells, which a role may be allowed by its prefix.
+    pub async fn find(&self, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        match (self.get(key).await, self) {
+            (Err(hidden @ StateError::Hidden { .. }), Self::S3 { client, bucket, prefix }) => {
+                if Box::pin(is_listed(client, bucket, &format!("{prefix}{key}"))).await? {
+                    return Err(hidden);
+                }
+                Ok(None)
+            }
+            (found, _) => found,
         }
     }
 
@@ -199,6 +225,16 @@ async fn put_s3(
         }
         Err(error) => Err(StateError::Aws(error)),
     }
+}
+
+/// Whether a listing by the key as the prefix has the key.
+async fn is_listed(client: &aws_sdk_s3::Client, bucket: &str, key: &str) -> Result<bool, StateError> {
+    let listed = client.list_objects_v2().bucket(bucket).prefix(key).max_keys(1).send().await;
+    let listed = listed.map_err(|error| {
+        StateError::Aws(Box::new(AwsError::new("ListObjectsV2", format!("s3://{bucket}/{key}"), error)))
+    })?;
+    // Of the keys that begin with it, the key itself comes first.
+    Ok(listed.contents().first().is_some_and(|object| object.key() == Some(key)))
 }
 
 async fn put_s3_if_absent(

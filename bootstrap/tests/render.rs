@@ -163,6 +163,44 @@ async fn an_image_of_another_version_is_refused_in_the_report() {
 }
 
 #[tokio::test]
+async fn an_image_of_another_etcd_is_refused_on_a_master() {
+    let mut config = master_config();
+    config.control_plane.as_mut().unwrap().etcd.version = "3.5.21".into();
+    let machine = Machine::start(&config).await;
+    let output = machine.run();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && talk.contains("holds etcd 3.6.16, the etcd cluster main is specified"),
+        "{talk}"
+    );
+    assert_eq!(machine.status()["step"].as_str(), Some("ensure_image"));
+}
+
+#[tokio::test]
+async fn a_node_that_has_joined_boots_again_while_the_state_is_away() {
+    let machine = Machine::start(&node_config()).await;
+    assert!(machine.run().status.success());
+    machine.join();
+    machine.lose_state();
+    let output = machine.run();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{talk}");
+    assert!(talk.contains("ensure_registry_credentials"), "what it goes on without is said: {talk}");
+}
+
+#[tokio::test]
+async fn an_agent_started_again_on_a_master_finds_all_it_needs_on_the_machine_while_the_state_is_away() {
+    let machine = Machine::start(&master_config()).await;
+    assert!(machine.run().status.success());
+    let log = machine.root().join("var/lib/etcd-main/data/member/wal");
+    std::fs::create_dir_all(&log).unwrap();
+    std::fs::write(log.join("0.wal"), "etcd has run").unwrap();
+    machine.lose_state();
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
 async fn a_tampered_node_configuration_is_refused() {
     let machine = Machine::start(&node_config()).await;
     machine.tamper_with_node_config();

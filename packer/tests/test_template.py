@@ -69,5 +69,6 @@ def test_the_images_tags_name_what_it_holds():
         "windlass.dev/agent-version",
         "windlass.dev/architecture",
         "windlass.dev/debian",
+        "windlass.dev/etcd-version",
         "windlass.dev/kubernetes-version",
     ]

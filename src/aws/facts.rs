@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::hosted_zone::{self, HostedZone, HostedZoneError};
-use super::tags::{IMAGE_ARCHITECTURE, IMAGE_KUBERNETES_VERSION, filter};
+use super::tags::{IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, filter};
 use super::{AwsError, Class, Clients, During};
-use crate::spec::cluster::{Cluster, InstanceGroup};
+use crate::spec::cluster::{Cluster, EtcdCluster, InstanceGroup};
 use crate::spec::shape::nearest;
 
 /// What was found out.
@@ -160,6 +160,23 @@ pub enum FactsError {
         /// The specification's version.
         wanted: String,
     },
+    /// A master's image holds another etcd.
+    #[error(
+        "instance group `{group}`: image `{image}` holds etcd {found}, the specification says etcd {wanted} for the etcd \
+         cluster `{etcd}`"
+    )]
+    EtcdVersion {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// What its tag says.
+        found: String,
+        /// The specification's version.
+        wanted: String,
+        /// The etcd cluster.
+        etcd: String,
+    },
 }
 
 impl FactsError {
@@ -203,6 +220,10 @@ impl FactsError {
                      it in `windlass edit instancegroup {group}`"
                 ),
             }),
+            Self::EtcdVersion { etcd, found, wanted, .. } => Some(format!(
+                "build an image that holds etcd {wanted} (see packer/), or set `version: {found}` of the etcd cluster \
+                 `{etcd}` with `windlass edit cluster`"
+            )),
         }
     }
 }
@@ -492,11 +513,34 @@ fn choose(
             wanted: cluster.kubernetes_version.clone(),
         });
     }
+    check_etcd(cluster, group, &id, tag(&image, IMAGE_ETCD_VERSION))?;
     Ok(Image {
         id,
         name: image.name().unwrap_or_default().to_owned(),
         root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
     })
+}
+
+/// A master runs the etcd that its image holds. An image of before the tag says nothing: then the agent finds out.
+fn check_etcd(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    image: &str,
+    found: Option<String>,
+) -> Result<(), FactsError> {
+    let has_member =
+        |etcd: &&EtcdCluster| etcd.members.iter().any(|member| member.instance_group == group.name);
+    let other = |etcd: &&EtcdCluster| found.as_ref().is_some_and(|found| *found != etcd.version);
+    match cluster.etcd.iter().filter(has_member).find(other) {
+        None => Ok(()),
+        Some(etcd) => Err(FactsError::EtcdVersion {
+            group: group.name.clone(),
+            image: image.to_owned(),
+            found: found.unwrap_or_default(),
+            wanted: etcd.version.clone(),
+            etcd: etcd.name.clone(),
+        }),
+    }
 }
 
 fn misfit(
@@ -568,5 +612,36 @@ mod tests {
         assert_eq!(search("123/my-*", "1.36.3"), Search::Name("123".to_owned(), "my-*".to_owned()));
         let own = Search::Name("self".to_owned(), "windlass-1.36.3-debian-13-*".to_owned());
         assert_eq!(search("", "1.36.3"), own);
+    }
+
+    #[test]
+    fn an_image_with_another_etcd_is_refused_for_masters_before_anything_is_planned() {
+        let text = include_str!("../../tests/scenarios/minimal/cluster.yaml").to_owned();
+        let source = crate::spec::Source { name: "cluster.yaml".to_owned(), text };
+        let cluster = crate::spec::read(vec![source]).unwrap().complete().unwrap();
+        let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
+        let image = |etcd: Option<&str>| {
+            let tag =
+                |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+            let image = Ami::builder().image_id("ami-1").tags(tag(IMAGE_KUBERNETES_VERSION, "1.36.3"));
+            let image = image.tags(tag(IMAGE_ARCHITECTURE, "amd64"));
+            etcd.map_or(image.clone(), |etcd| image.tags(tag(IMAGE_ETCD_VERSION, etcd))).build()
+        };
+        let choose = |group, etcd| {
+            let images = [image(etcd)];
+            let candidates = Candidates { account: "123456789012", images: &images, elsewhere: &[] };
+            choose(&cluster, group, AMD64, &candidates)
+        };
+        for fine in [None, Some("3.6.16")] {
+            assert_eq!(choose(masters, fine).unwrap().id, "ami-1");
+        }
+        assert_eq!(choose(nodes, Some("3.5.21")).unwrap().id, "ami-1", "nodes run no etcd");
+        let error = choose(masters, Some("3.5.21")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "instance group `control-plane-us-east-1a`: image `ami-1` holds etcd 3.5.21, the specification says etcd \
+             3.6.16 for the etcd cluster `main`"
+        );
+        assert!(error.hint().unwrap().contains("version: 3.5.21"));
     }
 }

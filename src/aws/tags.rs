@@ -42,6 +42,9 @@ pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 
+/// On images: the etcd version an image holds, without a leading `v`. Images of before say nothing of it.
+pub const IMAGE_ETCD_VERSION: &str = "windlass.dev/etcd-version";
+
 /// On images: `amd64` or `arm64`.
 pub const IMAGE_ARCHITECTURE: &str = "windlass.dev/architecture";
 

@@ -1,6 +1,7 @@
 //! `windlass get instances`: lists instances with where their boot stands.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use clap::Args as ClapArgs;
 use serde::Serialize;
@@ -11,7 +12,7 @@ use super::context::Context;
 use super::diagnostic::Exit;
 use super::live::Live;
 use super::output::{self, Format, Table};
-use crate::health::{CloudView, Instance, Unanswered, observe};
+use crate::health::{CloudView, Instance, Unanswered, observe, silent_for};
 use crate::kube::Node;
 use crate::spec::cluster::Cluster;
 use crate::spec::to_yaml;
@@ -32,8 +33,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = &live.cluster.name;
     let (cloud, nodes) = tokio::join!(observe::cloud(&live.clients, name), nodes(&live));
     let cloud = cloud?;
-    let ids = cloud.instances.keys().cloned().collect();
-    let boot = observe::reports(live.store(), name, ids).await?;
+    let ids: Vec<String> = cloud.instances.keys().cloned().collect();
+    let boot = observe::reports(live.store(), name, &ids).await?;
     let nodes = nodes?.unwrap_or_else(|unanswered| {
         output::say(&format!("note: {}; the names of nodes are missing", unanswered.message));
         Vec::new()
@@ -43,7 +44,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let rows = rows(&live.cluster, &cloud, &boot, &nodes);
     match args.output {
-        Format::Table => output::print(&table(&rows))?,
+        Format::Table => output::print(&table(&rows, jiff::Timestamp::now()))?,
         Format::Yaml => output::print(&to_yaml(&rows))?,
         Format::Json => output::print_json(&rows)?,
     }
@@ -116,7 +117,7 @@ fn status(cloud: &CloudView, instance: &Instance) -> &'static str {
     }
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], now: jiff::Timestamp) -> String {
     let mut table = Table::new([
         "ID",
         "NODE-NAME",
@@ -140,21 +141,29 @@ fn table(rows: &[Row]) -> String {
             row.external_ip.clone(),
             row.instance_group.clone(),
             row.machine_type.clone(),
-            row.boot.as_ref().map_or_else(|| "no report".to_owned(), boot_cell),
+            row.boot.as_ref().map_or_else(|| "no report".to_owned(), |boot| boot_cell(boot, now)),
         ]);
     }
     table.render()
 }
 
-fn boot_cell(boot: &Status) -> String {
+/// Where the boot stands, and what goes wrong after it.
+fn boot_cell(boot: &Status, now: jiff::Timestamp) -> String {
     let step = &boot.step;
     let because = boot.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    match boot.state {
+    let mut cell = match boot.state {
         BootState::Ready => "ready".to_owned(),
         BootState::Running => format!("{step} runs"),
         BootState::Waiting => format!("{step} waits{because}"),
         BootState::Failed => format!("{step} failed{because}"),
+    };
+    for task in &boot.failing {
+        let _ = write!(cell, "; {} fails: {}", task.name, task.error);
     }
+    if let Some(silence) = silent_for(boot, now) {
+        let _ = write!(cell, "; silent for {} min", silence.as_mins());
+    }
+    cell
 }
 
 #[cfg(test)]
@@ -164,18 +173,20 @@ mod tests {
     use crate::health::{Group, Member};
     use crate::kube::Ready;
 
+    const NOW: &str = "2026-11-21T02:02:03Z";
+
     #[test]
-    fn instances_are_listed_with_their_groups_nodes_and_boots() {
+    fn instances_are_listed_with_their_groups_nodes_and_boots_and_what_fails_after_them() {
         let rows = rows(&sample::cluster(), &cloud(), &boot(), &nodes());
         let expected = concat!(
             "ID\tNODE-NAME\tSTATUS\t\tROLES\t\tSTATE\tINTERNAL-IP\tEXTERNAL-IP\tINSTANCE-GROUP\t\t\tMACHINE-TYPE\tBOOT\n",
             "i-0a\ti-0a\t\tUpToDate\tcontrol-plane\trunning\t172.20.32.11\t203.0.113.7\tcontrol-plane-us-east-1a\t",
-            "t3.medium\tready\n",
+            "t3.medium\tready; renew_certificates fails: no space; silent for 9 min\n",
             "i-0b\t\t\tNeedsUpdate\tnode\t\trunning\t172.20.32.12\t\t\tnodes-us-east-1a\t\tt3.medium\t",
             "ensure_image failed: wrong version\n",
             "i-0c\t\t\tDetached\tnode\t\trunning\t172.20.32.13\t\t\tnodes-us-east-1a\t\tt3.medium\tno report\n",
         );
-        snapbox::assert_data_eq!(table(&rows), snapbox::Data::text(expected).raw());
+        snapbox::assert_data_eq!(table(&rows, NOW.parse().unwrap()), snapbox::Data::text(expected).raw());
     }
 
     #[test]
@@ -233,17 +244,18 @@ mod tests {
     }
 
     fn boot() -> BTreeMap<String, Status> {
-        let status = |id: &str, state: &str, step: &str, reason: Option<&str>| {
+        let status = |id: &str, state: &str, step: &str, reason: Option<&str>| -> (String, Status) {
             let status = serde_json::json!({"version": "windlass/v1", "instance": id, "instanceGroup": "g",
                 "zone": "us-east-1a", "agent": "0.1.0", "state": state, "step": step, "reason": reason,
                 "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": []});
             (id.to_owned(), serde_json::from_value(status).unwrap())
         };
-        [
-            status("i-0a", "ready", "ensure_joined", None),
-            status("i-0b", "failed", "ensure_image", Some("wrong version")),
-        ]
-        .into()
+        let mut kept = status("i-0a", "ready", "ensure_joined", None);
+        kept.1.last_seen = Some("2026-11-21T01:53:03Z".parse().unwrap());
+        kept.1.failing = serde_json::from_value(serde_json::json!([
+            {"name": "renew_certificates", "since": "2026-11-21T01:40:03Z", "error": "no space"}]))
+        .unwrap();
+        [kept, status("i-0b", "failed", "ensure_image", Some("wrong version"))].into()
     }
 
     fn nodes() -> Vec<Node> {

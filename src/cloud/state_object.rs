@@ -1,4 +1,5 @@
-//! Objects of the state that instances read: keysets, add-ons, node configurations.
+//! Objects of the state that instances read: keysets, add-ons, node configurations, and that there are no credentials
+//! for image registries.
 //!
 //! A node configuration and an add-on are named by the digest of their bytes: another content is another object, and
 //! what a running instance was made from stays. Nothing here is therefore ever changed or pruned by an update.
@@ -50,8 +51,8 @@ impl StateObject {
     pub(super) fn fields(&self) -> Fields {
         let Self { name: _, describes, names: _, content } = self;
         let keys = match content {
-            Some(Content::Secret { keys, text: _ }) => Some(keys.join(", ")),
-            Some(Content::Open(_)) | None => None,
+            Some(Content::Secret { keys, text: _ }) if !keys.is_empty() => Some(keys.join(", ")),
+            _ => None,
         };
         Fields::default().one("holds", describes).maybe("keys", keys)
     }
@@ -103,7 +104,7 @@ impl StateObject {
     }
 
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
-        let folders = ["public/instance-groups/", "control-plane/"];
+        let folders = ["public/instance-groups/", "nodes/", "control-plane/"];
         let prefixes = folders.map(|folder| format!("{}/{folder}", context.cluster));
         let keys = try_join_all(prefixes.iter().map(|prefix| context.store.list(prefix))).await?;
         Ok(keys.into_iter().flatten().map(Self::found).collect())

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 use windlass_bootstrap::config::Role;
-use windlass_bootstrap::report::{BootState, Status};
+use windlass_bootstrap::report::{self, BootState, FailingTask, Status};
 
-use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered};
+use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered, harmless};
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 use crate::state::Damage;
@@ -17,6 +17,18 @@ const CONTROL_PLANE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "
 /// How long an instance may run before it must have reported that its boot has begun. The agent is the last step of
 /// the boot, which takes less than a minute.
 const SILENCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+/// How long an instance may be silent that has reported that it reports: three reports, and a minute for a write that is
+/// tried again.
+const SILENCE_AFTERWARDS: jiff::SignedDuration =
+    jiff::SignedDuration::from_secs(3 * report::HEARTBEAT.as_secs().cast_signed() + 60);
+
+/// What fails shorter than this is not told: it is tried again meanwhile.
+const PASSING: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// Where the agent says what it does.
+const JOURNAL: &str = "on the instance, `systemctl status windlass-bootstrap` and `journalctl -u windlass-bootstrap` tell \
+                       it in full";
 
 /// Reasons of a container that waiting alone doesn't heal.
 const BROKEN: [&str; 6] = [
@@ -163,9 +175,17 @@ pub fn evaluate(cluster: &Cluster, snapshot: &Snapshot) -> Report {
         }
         checks.extend(view.pods.iter().filter_map(|pod| self::pod(view, pod)));
     }
+    checks.iter_mut().for_each(make_harmless);
     checks.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     nodes.sort_by(|one, other| one.name.cmp(&other.name));
     Report { checks, nodes }
+}
+
+/// Kubelets and containers have their say in what a check says.
+fn make_harmless(check: &mut Check) {
+    if let Outcome::Wait { why } | Outcome::Fail { why, .. } = &mut check.outcome {
+        *why = harmless(why);
+    }
 }
 
 fn role(cluster: &Cluster, instance_group: &str) -> Option<Role> {
@@ -274,7 +294,7 @@ fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> 
         Err(_) => boot.is_some_and(|status| status.state == BootState::Ready),
     };
     let outcome = match boot {
-        Some(status) => booting(instance, status, joined),
+        Some(status) => reported(instance, status, joined, snapshot.now),
         None if joined => Outcome::Pass,
         None => silent(instance, snapshot),
     };
@@ -284,6 +304,52 @@ fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> 
         instance_group: Some(wanted.name.clone()),
         outcome,
     }
+}
+
+/// What an instance says about itself, and whether it still says anything.
+fn reported(instance: &Instance, status: &Status, joined: bool, now: jiff::Timestamp) -> Outcome {
+    match (silent_for(status, now), booting(instance, status, joined)) {
+        (Some(silence), Outcome::Pass) => gone_silent(instance, silence),
+        (Some(silence), Outcome::Wait { why }) => {
+            Outcome::Wait { why: format!("{why}; it last reported {} minutes ago", silence.as_mins()) }
+        }
+        (None, Outcome::Pass) => keeping(instance, status, now),
+        (_, outcome) => outcome,
+    }
+}
+
+/// For how long an instance has been silent that should have reported by now. Agents that don't say when they wrote
+/// their report write none once they are ready.
+pub fn silent_for(status: &Status, now: jiff::Timestamp) -> Option<jiff::SignedDuration> {
+    let silence = now.duration_since(status.last_seen?);
+    (silence > SILENCE_AFTERWARDS).then_some(silence)
+}
+
+fn gone_silent(instance: &Instance, silence: jiff::SignedDuration) -> Outcome {
+    let id = &instance.id;
+    Outcome::Fail {
+        why: format!(
+            "machine \"{id}\" has not reported for {} minutes: its agent has stopped, or can't reach the state",
+            silence.as_mins()
+        ),
+        hint: Some(JOURNAL.to_owned()),
+    }
+}
+
+/// What goes on after the boot, and fails for longer than a request that was refused once.
+fn keeping(instance: &Instance, status: &Status, now: jiff::Timestamp) -> Outcome {
+    let lasting = |task: &&FailingTask| now.duration_since(task.since) >= PASSING;
+    let failing: Vec<String> = status
+        .failing
+        .iter()
+        .filter(lasting)
+        .map(|task| format!("{} has failed since {:.0}: {}", task.name, task.since, task.error))
+        .collect();
+    if failing.is_empty() {
+        return Outcome::Pass;
+    }
+    let why = format!("on machine \"{}\" {}", instance.id, failing.join("; "));
+    Outcome::Fail { why, hint: Some(JOURNAL.to_owned()) }
 }
 
 fn booting(instance: &Instance, status: &Status, joined: bool) -> Outcome {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use windlass_bootstrap::report::{BootState, Status};
+use windlass_bootstrap::report::{BootState, FailingTask, Status};
 
 use super::*;
 use crate::assets::sample;
@@ -98,6 +98,56 @@ fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
 }
 
 #[test]
+fn what_fails_after_the_boot_and_who_has_gone_silent_is_told_of_masters_and_nodes() {
+    let defects: [Defect; 4] = [
+        (
+            "failing master",
+            |s| failing(s, MASTER, 120),
+            Kind::Machine,
+            "fail",
+            "on machine \"i-0a\" renew_certificates has failed since 2026-09-21T14:11:20Z: no space",
+        ),
+        ("failing node", |s| failing(s, "i-0b", 120), Kind::Machine, "fail", "on machine \"i-0b\" renew_"),
+        ("silent", |s| seen_ago(s, "i-0c", 8), Kind::Machine, "fail", "has not reported for 8 minutes"),
+        (
+            "silent while it waits",
+            |s| {
+                boot(s, MASTER, BootState::Waiting, "ensure_volume", Some("held"));
+                seen_ago(s, MASTER, 30);
+            },
+            Kind::Machine,
+            "wait",
+            "ensure_volume waits: held; it last reported 30 minutes ago",
+        ),
+    ];
+    expect_each_to_be_said(&defects);
+    let harmless: [(&str, Change); 3] = [
+        ("what failed a moment ago", |s| failing(s, MASTER, 20)),
+        ("a report between two heartbeats", |s| seen_ago(s, "i-0b", 3)),
+        ("an agent that never said when it wrote", |s| s.boot.get_mut("i-0b").unwrap().last_seen = None),
+    ];
+    for (case, change) in harmless {
+        let mut snapshot = healthy();
+        change(&mut snapshot);
+        let report = evaluate(&sample::cluster(), &snapshot);
+        assert!(report.is_healthy(), "{case}: {:?}", report.problems().collect::<Vec<_>>());
+    }
+}
+
+fn failing(snapshot: &mut Snapshot, id: &str, seconds: i64) {
+    let task = FailingTask {
+        name: "renew_certificates".to_owned(),
+        since: now() - SignedDuration::from_secs(seconds),
+        error: "no space".to_owned(),
+    };
+    snapshot.boot.get_mut(id).unwrap().failing.push(task);
+}
+
+fn seen_ago(snapshot: &mut Snapshot, id: &str, minutes: i64) {
+    snapshot.boot.get_mut(id).unwrap().last_seen = Some(now() - SignedDuration::from_mins(minutes));
+}
+
+#[test]
 fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
     let defects: [Defect; 9] = [
         (
@@ -173,6 +223,15 @@ fn what_a_starting_kubelet_says_of_itself_is_told_in_the_reader_s_words() {
     let waits = awaited(&format!("the node i-0a is not Ready: {network}"));
     assert_eq!(waits, "the node i-0a is not Ready: its pods have no network yet");
     assert_eq!(awaited("flannel has not written"), "flannel has not written");
+}
+
+#[test]
+fn what_a_kubelet_says_does_nothing_to_a_terminal() {
+    let mut snapshot = healthy();
+    view(&mut snapshot).nodes[1].ready = Ready::No("\u{1b}]0;x\u{7}not\nready".into());
+    let report = evaluate(&sample::cluster(), &snapshot);
+    let said: Vec<&str> = report.problems().map(said_why).collect();
+    assert_eq!(said, ["node \"i-0b\" of role \"node\" is not ready:  ]0;x not ready"]);
 }
 
 #[test]
@@ -381,6 +440,8 @@ fn boot(snapshot: &mut Snapshot, id: &str, state: BootState, step: &str, reason:
         since: now(),
         agent_started_after: 2.0,
         steps: Vec::new(),
+        last_seen: Some(now()),
+        failing: Vec::new(),
     };
     snapshot.boot.insert(id.to_owned(), status);
 }

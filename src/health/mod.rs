@@ -1,6 +1,6 @@
 //! `validate cluster`: is the cluster healthy, and if not, what is in the way and what to do about it.
 //!
-//! - [`snapshot`]: what was seen of AWS, the boot reports and the Kubernetes API at one moment.
+//! - [`snapshot`]: what was seen of AWS, the instances' reports and the Kubernetes API at one moment.
 //! - [`observe`]: sees AWS's part of it.
 //! - [`check`]: pure: a snapshot in, named checks out, each of which passes, waits (for what) or fails (why, and what
 //!   to do).
@@ -9,6 +9,6 @@ pub mod check;
 pub mod observe;
 pub mod snapshot;
 
-pub use check::{Check, Kind, NodeLine, Outcome, Report, evaluate};
+pub use check::{Check, Kind, NodeLine, Outcome, Report, evaluate, silent_for};
 pub use observe::Observer;
 pub use snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};

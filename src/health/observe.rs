@@ -1,5 +1,5 @@
-//! Sees a cluster: AWS in one call for the groups and one for the instances, of as many pages as it takes; the boot
-//! reports of those who have not arrived; nodes and pods.
+//! Sees a cluster: AWS in one call for the groups and one for the instances, of as many pages as it takes; the
+//! instances' reports, of ready nodes more seldom; nodes and pods.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -8,9 +8,9 @@ use aws_sdk_autoscaling::types as autoscaling;
 use aws_sdk_ec2::types as ec2;
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::report::Status;
-use windlass_bootstrap::tags;
+use windlass_bootstrap::{keys, tags};
 
-use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};
+use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered, harmless};
 use crate::aws::{AwsError, Clients, During};
 use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
@@ -21,6 +21,9 @@ const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "s
 
 /// How old AWS's part of a snapshot may be, so that looking again at once costs no more calls than looking seldom.
 const CLOUD_AGE: Duration = Duration::from_secs(5);
+
+/// How old the reports of nodes may be that are ready: they change seldom, and there may be many.
+const REPORT_AGE: Duration = Duration::from_mins(1);
 
 /// How long to pause between two looks at least.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -71,12 +74,13 @@ pub struct Observer {
     cloud: Option<(Instant, CloudView)>,
     listed: Option<(Listed<Node>, Listed<Pod>)>,
     damaged_secrets: Vec<Damage>,
+    settled: Option<(Instant, BTreeMap<String, Status>)>,
 }
 
 impl Observer {
     /// An observer that has seen nothing yet but what is wrong with the secrets.
     pub fn new(clients: Clients, store: Store, damaged_secrets: Vec<Damage>) -> Self {
-        Self { clients, store, cloud: None, listed: None, damaged_secrets }
+        Self { clients, store, cloud: None, listed: None, damaged_secrets, settled: None }
     }
 
     /// Makes the next look ask AWS, however short ago it was asked.
@@ -100,10 +104,31 @@ impl Observer {
             Err(unanswered) => (Err(unanswered), None),
         };
         self.listed = listed;
-        let wanted = unarrived(cluster, &cloud, kubernetes.as_ref().ok());
-        let boot = reports(&self.store, &cluster.name, wanted).await?;
+        let boot = self.reports(cluster, &cloud, kubernetes.as_ref().ok()).await?;
         let damaged_secrets = self.damaged_secrets.clone();
         Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, damaged_secrets, boot, kubernetes })
+    }
+
+    /// The reports of all instances: those that matter most as they are now.
+    async fn reports(
+        &mut self,
+        cluster: &Cluster,
+        cloud: &CloudView,
+        view: Option<&KubernetesView>,
+    ) -> Result<BTreeMap<String, Status>, Error> {
+        let mut wanted = unarrived(cluster, cloud, view);
+        let settled = self.settled.as_ref().filter(|(when, _)| when.elapsed() < REPORT_AGE);
+        let mut known = settled.map(|(_, reports)| reports.clone()).unwrap_or_default();
+        let all = settled.is_none();
+        if all {
+            wanted = cloud.instances.keys().cloned().collect();
+        }
+        known.retain(|instance, _| !wanted.contains(instance));
+        known.extend(reports(&self.store, &cluster.name, &wanted).await?);
+        if all {
+            self.settled = Some((Instant::now(), known.clone()));
+        }
+        Ok(known)
     }
 
     /// Waits until something that the last look saw has changed, but not longer than the limit, and long enough that
@@ -137,7 +162,7 @@ async fn list(api: Result<&Kubernetes, Unanswered>) -> Result<(Listed<Node>, Lis
     tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered::from(&error))
 }
 
-/// The instances whose boot report matters: masters, and whoever is not a ready node.
+/// The instances whose report matters most: masters, and whoever is not a ready node.
 fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>) -> Vec<String> {
     let is_master = |instance: &Instance| {
         let group = instance.instance_group.as_ref();
@@ -151,28 +176,53 @@ fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>
     wanted.map(|instance| instance.id.clone()).collect()
 }
 
-/// The boot reports of some instances, of those who have sent one that can be read.
+/// The reports of some instances, of those who have sent one that can be read. What an instance wrote isn't trusted with
+/// a terminal.
 pub async fn reports(
     store: &Store,
     cluster: &str,
-    instances: Vec<String>,
+    instances: &[String],
 ) -> Result<BTreeMap<String, Status>, Error> {
-    let keys: Vec<String> =
-        instances.iter().map(|instance| windlass_bootstrap::keys::status(cluster, instance)).collect();
-    let objects = store
-        .get_all(&keys)
-        .await
-        .map_err(|source| Error::Reports { cluster: cluster.to_owned(), source })?;
-    let mut reports = BTreeMap::new();
-    for (instance, object) in instances.into_iter().zip(objects) {
-        let Some(object) = object else { continue };
-        match serde_json::from_slice(&object.bytes) {
-            Ok(status) => drop(reports.insert(instance, status)),
-            // Another version of the agent wrote it; then nothing is known of this instance's boot.
-            Err(error) => tracing::warn!(%instance, %error, "the boot report can't be read"),
+    let failed = |source| Error::Reports { cluster: cluster.to_owned(), source };
+    let mut keys = store.list(&keys::status_prefix(cluster)).await.map_err(failed)?;
+    keys.retain(|key| {
+        keys::reporter(cluster, key)
+            .is_some_and(|(instance, _)| instances.iter().any(|wanted| wanted == instance))
+    });
+    let objects = store.get_all(&keys).await.map_err(failed)?;
+    let mut reports: BTreeMap<String, (bool, Status)> = BTreeMap::new();
+    for (key, object) in keys.iter().zip(objects) {
+        let (Some(object), Some((instance, own))) = (object, keys::reporter(cluster, key)) else { continue };
+        let mut status: Status = match serde_json::from_slice(&object.bytes) {
+            Ok(status) => status,
+            // Another version of the agent wrote it; then nothing is known of this instance.
+            Err(error) => {
+                tracing::warn!(%instance, %error, "the report can't be read");
+                continue;
+            }
+        };
+        make_harmless(&mut status, instance);
+        // The one that only the instance itself can have written, and of two such the younger.
+        let rank = |own: bool, status: &Status| (own, status.last_seen.unwrap_or(status.since));
+        if reports.get(instance).is_none_or(|(known_own, known)| rank(*known_own, known) < rank(own, &status))
+        {
+            reports.insert(instance.to_owned(), (own, status));
         }
     }
-    Ok(reports)
+    Ok(reports.into_iter().map(|(instance, (_, status))| (instance, status)).collect())
+}
+
+/// Takes out of a report what could do something to a terminal, and what would flood it; and whom it says it is about.
+fn make_harmless(status: &mut Status, instance: &str) {
+    let Status {
+        version, instance: about, instance_group, zone, agent, step, reason, steps, failing, ..
+    } = status;
+    instance.clone_into(about);
+    let texts = [version, instance_group, zone, agent, step].into_iter().chain(reason);
+    let tasks = failing.iter_mut().flat_map(|task| [&mut task.name, &mut task.error]);
+    for text in texts.chain(steps.iter_mut().map(|step| &mut step.name)).chain(tasks) {
+        *text = harmless(text);
+    }
 }
 
 /// Groups and instances of a cluster, as AWS has them now.
@@ -266,14 +316,39 @@ mod tests {
         let report = serde_json::json!({"version": "windlass/v1", "instance": "i-1", "instanceGroup": "nodes",
             "zone": "us-east-1a", "agent": "0.1.0", "state": "waiting", "step": "ensure_volume",
             "reason": "vol-1 is attached to i-0", "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": []});
-        let key = windlass_bootstrap::keys::status("demo.example.com", "i-1");
+        let key = keys::status("demo.example.com", "i-1");
         store.put(&key, report.to_string().into_bytes(), Condition::Absent).await.unwrap();
-        let key = windlass_bootstrap::keys::status("demo.example.com", "i-2");
+        let key = keys::status("demo.example.com", "i-2");
         store.put(&key, b"not a report".to_vec(), Condition::Absent).await.unwrap();
-        let wanted = ["i-1", "i-2", "i-3"].map(str::to_owned).to_vec();
-        let reports = reports(&store, "demo.example.com", wanted).await.unwrap();
+        let wanted = ["i-1", "i-2", "i-3"].map(str::to_owned);
+        let reports = reports(&store, "demo.example.com", &wanted).await.unwrap();
         assert_eq!(reports.keys().collect::<Vec<_>>(), ["i-1"]);
         assert_eq!(reports["i-1"].step, "ensure_volume");
+    }
+
+    #[tokio::test]
+    async fn what_an_instance_wrote_is_about_itself_and_does_nothing_to_a_terminal() {
+        use crate::state::Condition;
+        let store = Store::memory();
+        let report = |step: &str| {
+            let error = "\u{1b}]0;title\u{7}\nnext\u{202e}line\u{9b}2J";
+            serde_json::json!({"version": "windlass/v1", "instance": "i-2", "instanceGroup": "nodes\r", "zone": "",
+                "agent": "0.1.0", "state": "ready", "step": step, "reason": "\u{1b}[2J".repeat(5000),
+                "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": [], "colour": "unknown",
+                "failing": [{"name": "renew", "since": "2026-11-21T01:02:03Z", "error": error}]})
+        };
+        // Once upon a time anybody could write the first; the second only the instance itself.
+        for (writer, step) in [("i-1", "forged"), ("AROA1:i-1", "own")] {
+            let key = keys::status("demo.example.com", writer);
+            store.put(&key, report(step).to_string().into_bytes(), Condition::Absent).await.unwrap();
+        }
+        let reports = reports(&store, "demo.example.com", &["i-1".to_owned()]).await.unwrap();
+        let status = &reports["i-1"];
+        assert_eq!((status.instance.as_str(), status.step.as_str()), ("i-1", "own"));
+        assert_eq!(status.failing[0].error, " ]0;title  next line 2J");
+        assert_eq!(status.instance_group, "nodes ");
+        let reason = status.reason.as_deref().unwrap();
+        assert!(reason.chars().count() == 2000 && !reason.contains('\u{1b}'));
     }
 
     #[test]

@@ -8,6 +8,17 @@ use windlass_bootstrap::report::Status;
 use crate::kube::{self, Node, Pod};
 use crate::state::Damage;
 
+/// What is shown at most of a text that a machine of the cluster wrote, in characters.
+const TEXT_LIMIT: usize = 2000;
+
+/// A text that a machine of the cluster wrote, as a terminal may see it: without control characters and those that change
+/// the direction of what stands around them (Unicode's UAX #9), and not so long that it floods one.
+pub fn harmless(text: &str) -> String {
+    let is_harmful =
+        |one: char| one.is_control() || matches!(one, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().take(TEXT_LIMIT).map(|one| if is_harmful(one) { ' ' } else { one }).collect()
+}
+
 /// What was seen of a cluster at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {

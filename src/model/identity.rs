@@ -81,27 +81,30 @@ impl State {
         })
     }
 
-    fn objects(&self, folders: &[&str]) -> Vec<String> {
-        folders.iter().map(|folder| format!("{}/{}/{folder}/*", self.bucket, self.prefix)).collect()
+    /// The ARN of an object, or of all that a pattern stands for.
+    fn object(&self, key: &str) -> String {
+        format!("{}/{}/{key}", self.bucket, self.prefix)
     }
 
     fn read(&self, folders: &[&str]) -> Value {
-        json!({"Sid": "ReadState", "Effect": "Allow", "Action": "s3:GetObject", "Resource": self.objects(folders)})
+        let objects: Vec<String> = folders.iter().map(|folder| self.object(&format!("{folder}/*"))).collect();
+        json!({"Sid": "ReadState", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects})
     }
 
-    fn write(&self, folders: &[&str]) -> Value {
+    /// Besides what is given, an instance writes its own report: for the role of an instance `aws:userid` is `<role
+    /// id>:<instance id>` (IAM User Guide, "IAM policy elements: Variables and tags", principal key values), and nobody
+    /// but EC2 may assume the role.
+    fn write(&self, keys: &[&str]) -> Value {
+        let own = ["status/${aws:userid}.json"];
+        let objects: Vec<String> = own.iter().chain(keys).map(|key| self.object(key)).collect();
         // What is written again and again is tagged, so that earlier versions expire.
-        json!({
-            "Sid": "WriteState",
-            "Effect": "Allow",
-            "Action": ["s3:PutObject", "s3:PutObjectTagging"],
-            "Resource": self.objects(folders),
-        })
+        let actions = ["s3:PutObject", "s3:PutObjectTagging"];
+        json!({"Sid": "WriteState", "Effect": "Allow", "Action": actions, "Resource": objects})
     }
 
-    /// Without the right to list, S3 answers "denied" for an object that isn't there, and whether the marker of an
-    /// initialised etcd is *there* is what a master must know. `IfExists`, because reading an object is checked
-    /// without a prefix.
+    /// S3 answers "denied" for an object that isn't there to whoever may not list the bucket, and whether the marker of
+    /// an initialised etcd is *there* is what a master must know: it lists that key. Only a listing that names its
+    /// prefix is allowed, so that nothing else of the bucket can be listed.
     fn list(&self, folders: &[&str]) -> Value {
         let prefixes: Vec<String> =
             folders.iter().map(|folder| format!("{}/{folder}/*", self.prefix)).collect();
@@ -110,7 +113,7 @@ impl State {
             "Effect": "Allow",
             "Action": "s3:ListBucket",
             "Resource": self.bucket,
-            "Condition": {"StringLikeIfExists": {"s3:prefix": prefixes}},
+            "Condition": {"StringLike": {"s3:prefix": prefixes}},
         })
     }
 }
@@ -130,49 +133,29 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
 }
 
 fn nodes(state: &State) -> Vec<Value> {
-    vec![state.read(&["public", "nodes"]), state.write(&["status"]), state.list(&["public", "nodes"])]
+    vec![state.read(&["public", "nodes"]), state.write(&[])]
 }
 
 fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     let ec2 = Ec2::new(inputs);
     let mut statements = vec![
-        state.read(&["public", "nodes", "control-plane", "status"]),
-        state.write(&["nodes", "control-plane/etcd", "status", "backups"]),
-        state.list(&["public", "nodes", "control-plane", "status"]),
+        state.read(&["public", "nodes", "control-plane"]),
+        state.write(&["nodes/bootstrap-token.json", "control-plane/etcd/*"]),
+        state.list(&["control-plane"]),
         // EC2 knows no narrower resource for looking.
         json!({
             "Sid": "SeeInstances",
             "Effect": "Allow",
-            "Action": [
-                "ec2:DescribeAddresses",
-                "ec2:DescribeInstances",
-                "ec2:DescribeNetworkInterfaces",
-                "ec2:DescribeVolumes",
-            ],
+            "Action": ["ec2:DescribeAddresses", "ec2:DescribeInstances", "ec2:DescribeVolumes"],
             "Resource": "*",
         }),
         // Both the volume and the instance are checked, each by its own statement.
         ec2.allow("TakeVolume", &["ec2:AttachVolume", "ec2:DetachVolume"], &["volume"], true),
         ec2.allow("TakeVolumeOnto", &["ec2:AttachVolume", "ec2:DetachVolume"], &["instance"], false),
         ec2.allow("MarkVolume", &["ec2:CreateTags"], &["volume"], true),
-        ec2.allow(
-            "TakeElasticIp",
-            &["ec2:AssociateAddress", "ec2:DisassociateAddress"],
-            &["elastic-ip"],
-            true,
-        ),
-        ec2.allow(
-            "TakeElasticIpOnto",
-            &["ec2:AssociateAddress", "ec2:DisassociateAddress"],
-            &["instance", "network-interface"],
-            false,
-        ),
-        ec2.allow(
-            "TakePrivateAddress",
-            &["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"],
-            &["network-interface"],
-            false,
-        ),
+        ec2.allow("TakeElasticIp", &["ec2:AssociateAddress"], &["elastic-ip"], true),
+        ec2.allow("TakeElasticIpOnto", &["ec2:AssociateAddress"], &["instance", "network-interface"], false),
+        ec2.allow("TakePrivateAddress", &["ec2:AssignPrivateIpAddresses"], &["network-interface"], false),
     ];
     let keys: Vec<String> = inputs
         .cluster
@@ -243,5 +226,119 @@ impl Ec2 {
             condition["StringLike"] = json!({resource_tag(shared::MASTER): "*"});
         }
         json!({"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources, "Condition": condition})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::assets::sample;
+    use crate::assets::user_data::StateLocation;
+    use crate::aws::facts::Facts;
+    use crate::model::Keys;
+
+    /// What a grant is for that the agent's own code doesn't call.
+    const OTHERS_CALL: [(&str, &str); 9] = [
+        ("kms:Decrypt", "S3, to read an encrypted object for the instance"),
+        ("kms:GenerateDataKey", "S3, to write an encrypted object for the instance"),
+        ("kms:CreateGrant", "EC2, to attach an encrypted volume for the master"),
+        ("ecr:GetAuthorizationToken", "the kubelet's credential provider"),
+        ("ecr:BatchCheckLayerAvailability", "containerd"),
+        ("ecr:BatchGetImage", "containerd"),
+        ("ecr:GetDownloadUrlForLayer", "containerd"),
+        ("s3:ListBucket", "the agent, as ListObjectsV2"),
+        ("s3:PutObjectTagging", "the agent, as PutObject with a tag"),
+    ];
+
+    /// What the agent calls and needs no grant for: it is anybody's right, or isn't done by the clusters of today
+    /// (`disable_source_dest_check` is never set).
+    const NEEDS_NO_GRANT: [&str; 3] =
+        ["GetCallerIdentity", "ListObjectsV2", "ModifyNetworkInterfaceAttribute"];
+
+    #[test]
+    fn a_role_may_do_what_the_agent_calls_and_nothing_else() {
+        let called = called();
+        assert!(called.len() > 8, "{called:?}");
+        let mut granted = granted();
+        for (action, by) in OTHERS_CALL {
+            assert!(granted.remove(action), "{action} was for {by}, and nobody grants it any more");
+        }
+        let ours: BTreeSet<String> = granted
+            .iter()
+            .filter_map(|action| action.split_once(':'))
+            .map(|(_, name)| name.to_owned())
+            .collect();
+        let needed: BTreeSet<String> =
+            called.into_iter().filter(|action| !NEEDS_NO_GRANT.contains(&action.as_str())).collect();
+        assert_eq!(ours, needed, "left: granted, right: called");
+    }
+
+    /// Every action that a role grants, with all that a specification can ask for.
+    fn granted() -> BTreeSet<String> {
+        let mut cluster = sample::cluster();
+        cluster.container_registry = true;
+        cluster.etcd[0].members[0].volume.kms_key =
+            Some("arn:aws:kms:us-east-1:123456789012:key/1".to_owned());
+        let facts = Facts {
+            account: "123456789012".to_owned(),
+            partition: "aws".to_owned(),
+            region: "us-east-1".to_owned(),
+            images: [].into(),
+            hosted_zone: None,
+            kms_keys: [].into(),
+        };
+        let state = StateLocation {
+            url: "s3://bucket/prefix".to_owned(),
+            region: "us-east-1".to_owned(),
+            kms_key: Some("arn:aws:kms:us-east-1:123456789012:key/2".to_owned()),
+        };
+        let (keys, addons, additional_objects) = (Keys::default(), [].as_slice(), [].as_slice());
+        let inputs = Inputs {
+            cluster: &cluster,
+            facts: &facts,
+            state: &state,
+            keys: &keys,
+            addons,
+            additional_objects,
+        };
+        let mut desired = Desired::default();
+        add(&inputs, &mut desired).unwrap();
+        let policies = desired.0.values().filter_map(|resource| match resource {
+            Resource::Role(role) => role.policy.clone(),
+            _ => None,
+        });
+        policies.flat_map(|policy| actions(&policy)).collect()
+    }
+
+    fn actions(policy: &Value) -> Vec<String> {
+        let statements = policy["Statement"].as_array().unwrap().iter();
+        statements
+            .flat_map(|statement| match &statement["Action"] {
+                Value::Array(actions) => actions.clone(),
+                action => vec![action.clone()],
+            })
+            .map(|action| action.as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// The actions that the agent's sources name where a call's error is made: `AwsError::new("<action>", …`.
+    fn called() -> BTreeSet<String> {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap/src");
+        let mut called = BTreeSet::new();
+        for entry in std::fs::read_dir(sources).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                let calls = text.split("AwsError::new(").skip(1);
+                called.extend(
+                    calls
+                        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+                        .map(str::to_owned),
+                );
+            }
+        }
+        called
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
-use windlass_bootstrap::keys;
+use windlass_bootstrap::keyset::Secret;
 use windlass_bootstrap::node_groups::Size;
+use windlass_bootstrap::{keys, registry_credentials};
 
 use super::{Desired, Inputs, ModelError};
 use crate::assets::node_config;
@@ -25,6 +26,7 @@ pub(super) fn add(
     }
     add_additional_objects(inputs, desired);
     add_node_groups(inputs.cluster, desired);
+    desired.add(Resource::StateObject(no_registry_credentials(&cluster.name)));
     let mut addons = Vec::new();
     let mut addon_objects = BTreeSet::new();
     for addon in inputs.addons {
@@ -59,6 +61,18 @@ pub(super) fn add(
         configurations.insert(group.name.clone(), sha256);
     }
     Ok(configurations)
+}
+
+/// What says to nodes that there are no credentials for image registries, until a user gives some; they are never
+/// written over. It counts as secret, as what takes its place is.
+fn no_registry_credentials(cluster: &str) -> StateObject {
+    let text = Secret::new(registry_credentials::NONE);
+    StateObject {
+        name: keys::docker_config(cluster),
+        describes: "no credentials for image registries".to_owned(),
+        names: BTreeSet::new(),
+        content: Some(Content::Secret { keys: Vec::new(), text }),
+    }
 }
 
 fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) {

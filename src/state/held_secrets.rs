@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::Secret;
+use windlass_bootstrap::registry_credentials;
 
 use super::cluster_state::ClusterState;
 use super::secrets::SecretsError;
@@ -80,7 +81,10 @@ impl ClusterState {
             async move { self.store().written(&key).await }
         });
         let times = futures::future::try_join_all(times).await.map_err(|source| self.unusable(source))?;
-        let held = kinds.into_iter().zip(times).filter_map(|(kind, since)| {
+        let none = self.held_secret(SecretKind::DockerConfig).await?.is_none();
+        let held =
+            kinds.into_iter().zip(times).filter(|(kind, _)| !(none && *kind == SecretKind::DockerConfig));
+        let held = held.filter_map(|(kind, since)| {
             Some(HeldSecret { name: kind.name(), kind: kind.kind(), since: since? })
         });
         Ok(held.collect())
@@ -90,7 +94,7 @@ impl ClusterState {
     pub async fn held_secret(&self, kind: SecretKind) -> Result<Option<(Secret, Version)>, SecretsError> {
         let key = kind.key(self.name());
         let found = self.store().get(&key).await.map_err(|source| self.unusable(source))?;
-        let Some(found) = found else { return Ok(None) };
+        let Some(found) = found.filter(|found| !is_none(kind, &found.bytes)) else { return Ok(None) };
         match String::from_utf8(found.bytes.into_vec()) {
             Ok(text) => Ok(Some((Secret::new(text), found.version))),
             Err(_) => {
@@ -107,17 +111,33 @@ impl ClusterState {
         secret: &Secret,
         read: Option<&Version>,
     ) -> Result<(), SecretsError> {
-        let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
+        let key = kind.key(self.name());
+        let condition = match read {
+            Some(read) => Condition::Unchanged(read.clone()),
+            // Where there is none, an object may say so.
+            None => match self.store().get(&key).await.map_err(|source| self.unusable(source))? {
+                Some(found) if is_none(kind, &found.bytes) => Condition::Unchanged(found.version),
+                _ => Condition::Absent,
+            },
+        };
         let bytes = secret.expose().as_bytes().to_vec();
-        let put = self.store().put(&kind.key(self.name()), bytes, condition).await;
+        let put = self.store().put(&key, bytes, condition).await;
         put.map(drop).map_err(|source| self.unusable(source))
     }
 
-    /// Deletes a secret, if it is still the version that was read.
+    /// Deletes a secret, if it is still the version that was read. What nodes read says afterwards that there is none.
     pub async fn delete_held_secret(&self, kind: SecretKind, read: &Version) -> Result<(), SecretsError> {
+        if kind == SecretKind::DockerConfig {
+            return self.put_held_secret(kind, &Secret::new(registry_credentials::NONE), Some(read)).await;
+        }
         let deleted = self.store().delete(&kind.key(self.name()), read).await;
         deleted.map_err(|source| self.unusable(source))
     }
+}
+
+/// Whether an object says that there is no such secret.
+fn is_none(kind: SecretKind, bytes: &[u8]) -> bool {
+    kind == SecretKind::DockerConfig && bytes == registry_credentials::NONE.as_bytes()
 }
 
 #[cfg(test)]
@@ -147,5 +167,10 @@ mod tests {
         let (_, version) = state.held_secret(kind).await.unwrap().unwrap();
         state.delete_held_secret(kind, &version).await.unwrap();
         assert_eq!(state.held_secret(kind).await.unwrap(), None);
+        assert!(state.held_secrets().await.unwrap().iter().all(|held| held.name != "dockerconfig"));
+        let said = state.store().get(&kind.key("demo.example.com")).await.unwrap().unwrap();
+        assert_eq!(said.bytes, registry_credentials::NONE.as_bytes(), "nodes are told that there is none");
+        state.put_held_secret(kind, &Secret::new("three"), None).await.unwrap();
+        assert_eq!(state.held_secret(kind).await.unwrap().unwrap().0.expose(), "three");
     }
 }

@@ -110,11 +110,6 @@ pub fn revision(cluster: &str, number: u64) -> String {
     format!("{cluster}/revisions/{number:08}.json")
 }
 
-/// Where instances report.
-pub fn status_prefix(cluster: &str) -> String {
-    format!("{cluster}/status/")
-}
-
 /// Whether a key is one of an object that is written again and again, whose earlier versions say nothing.
 pub fn is_short_lived(key: &str) -> bool {
     key.ends_with("/lock") && key.matches('/').count() == 1
@@ -122,7 +117,11 @@ pub fn is_short_lived(key: &str) -> bool {
 
 /// What is written again and again: the lease, the token of joining nodes, and all instances' reports.
 pub fn short_lived(cluster: &str) -> [String; 3] {
-    [lock(cluster), windlass_bootstrap::keys::bootstrap_token(cluster), status_prefix(cluster)]
+    [
+        lock(cluster),
+        windlass_bootstrap::keys::bootstrap_token(cluster),
+        windlass_bootstrap::keys::status_prefix(cluster),
+    ]
 }
 
 /// Whether a name directly below a cluster's prefix says that AWS was touched for the cluster: an intent was recorded, or

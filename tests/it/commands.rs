@@ -228,7 +228,8 @@ fn credentials_for_registries_are_where_nodes_may_read_them_and_never_shown() {
     assert_eq!(stdout(&user.run("delete secret dockerconfig").code(0)), "secret/dockerconfig\n");
     assert!(held.exists());
     user.run("delete secret dockerconfig --yes").code(0);
-    assert!(!held.exists());
+    let left = std::fs::read_to_string(&held).unwrap();
+    assert_eq!(left, windlass_bootstrap::registry_credentials::NONE, "nodes are told that there are none");
     refused(user.run("delete secret dockerconfig --yes"), 1, &["has no secret `dockerconfig`"]);
 }
 

@@ -68,7 +68,8 @@ mod with_region {
             "since": "2026-11-21T01:02:03Z", "agentStartedAfter": 2.5, "steps": []});
         let key = keys::status(NAME, &instance);
         store.put(&key, report.to_string().into_bytes(), Condition::Absent).await.unwrap();
-        let boot = observe::reports(&store, NAME, cloud.instances.keys().cloned().collect()).await.unwrap();
+        let ids: Vec<String> = cloud.instances.keys().cloned().collect();
+        let boot = observe::reports(&store, NAME, &ids).await.unwrap();
         let cluster = ClusterState::new(store, NAME).read().await.unwrap().complete().unwrap();
         let nobody = Unanswered { message: "nobody asked".to_owned(), hint: None, may_come: true };
         let now = "2026-11-21T01:02:03Z".parse().unwrap();

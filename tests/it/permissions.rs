@@ -10,6 +10,8 @@ mod with_region {
     use localcloud::process::Process;
     use localcloud::region::Region;
     use serde_json::{Value, json};
+    use windlass_bootstrap::keys;
+    use windlass_bootstrap::state::{StateError, StateStore};
 
     const CLUSTER: &str = "demo.example.com";
     const BUCKET: &str = "permissions-state";
@@ -64,13 +66,31 @@ mod with_region {
 
         /// A client with the credentials that an instance of a role gets from IMDS.
         async fn instance_of(&self, role: &str) -> Client {
+            let (key, secret, token) = self.credentials_of(role).await;
+            self.client(key, secret, token)
+        }
+
+        async fn credentials_of(&self, role: &str) -> (String, String, Option<String>) {
             let world = self.region.world_now().await.unwrap();
             let role = format!("{role}.{CLUSTER}");
             let instance =
                 world.instances.iter().find(|instance| instance.role.as_ref() == Some(&role)).unwrap();
             let given = self.region.credentials(&instance.id).await.unwrap().unwrap();
             let text = |name: &str| given[name].as_str().unwrap().to_owned();
-            self.client(text("AccessKeyId"), text("SecretAccessKey"), Some(text("Token")))
+            (text("AccessKeyId"), text("SecretAccessKey"), Some(text("Token")))
+        }
+
+        /// What IAM calls an instance of a role.
+        async fn user_id(&self, role: &str) -> String {
+            let (key, secret, token) = self.credentials_of(role).await;
+            let config = aws_sdk_sts::Config::builder()
+                .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+                .region(aws_sdk_sts::config::Region::new("us-east-1"))
+                .endpoint_url(self.endpoint())
+                .credentials_provider(Credentials::new(key, secret, token, None, "test"))
+                .build();
+            let identity = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send().await.unwrap();
+            identity.user_id().unwrap().to_owned()
         }
 
         fn operator(&self) -> Client {
@@ -105,6 +125,14 @@ mod with_region {
         }
     }
 
+    /// What listing a prefix comes to; without one it is the whole bucket.
+    async fn listing(client: &Client, prefix: Option<&str>) -> String {
+        match client.list_objects_v2().bucket(BUCKET).set_prefix(prefix.map(str::to_owned)).send().await {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.code().unwrap_or("no code").to_owned(),
+        }
+    }
+
     /// What writing a key comes to.
     async fn writing(client: &Client, key: &str) -> String {
         match client.put_object().bucket(BUCKET).key(key).body(b"{}".to_vec().into()).send().await {
@@ -125,7 +153,11 @@ mod with_region {
             assert_eq!(reading(&master, key).await, "ok", "{key}");
         }
         let credentials = format!("{CLUSTER}/nodes/docker-config.json");
-        assert_eq!(reading(&node, &credentials).await, "NoSuchKey", "nothing there is told from forbidden");
+        assert_eq!(
+            reading(&node, &credentials).await,
+            "AccessDenied",
+            "nobody tells a node what isn't there"
+        );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.json");
         std::fs::write(&file, r#"{"auths": {"registry.example.com": {"auth": "YWRhOnMzY3JldA=="}}}"#)
@@ -137,7 +169,7 @@ mod with_region {
         assert_eq!(writing(&node, &credentials).await, "AccessDenied", "{credentials}");
         cloud.windlass(&["get", "secrets"]);
         cloud.windlass(&["delete", "secret", "dockerconfig", "--yes"]);
-        assert_eq!(reading(&node, &credentials).await, "NoSuchKey");
+        assert_eq!(reading(&node, &credentials).await, "ok");
         let secrets = cloud.keys("control-plane/").await;
         for name in SIGNING_KEYS {
             let key = format!("{CLUSTER}/control-plane/keysets/{name}.json");
@@ -154,14 +186,27 @@ mod with_region {
     async fn instances_write_their_reports_and_nothing_that_others_trust() {
         let cloud = Cloud::with_cluster().await;
         let (node, master) = (cloud.instance_of("nodes").await, cloud.instance_of("masters").await);
-        let report = format!("{CLUSTER}/status/i-0.json");
         let token = format!("{CLUSTER}/nodes/bootstrap-token.json");
         let marker = format!("{CLUSTER}/control-plane/etcd/main/a.json");
-        for client in [&node, &master] {
-            assert_eq!(writing(client, &report).await, "ok");
-            for key in
-                ["control-plane/keysets/kubernetes-ca.json", "cluster.yaml", "applied", "public/x.json"]
-            {
+        let (node_id, master_id) = (cloud.user_id("nodes").await, cloud.user_id("masters").await);
+        let node_itself = node_id.rsplit_once(':').unwrap().1.to_owned();
+        for (client, own, other) in [(&node, &node_id, &master_id), (&master, &master_id, &node_id)] {
+            assert_eq!(writing(client, &keys::status(CLUSTER, own)).await, "ok", "{own}");
+            for foreign in [other.as_str(), node_itself.as_str(), "*", "x:i-0"] {
+                assert_eq!(
+                    writing(client, &keys::status(CLUSTER, foreign)).await,
+                    "AccessDenied",
+                    "{foreign}"
+                );
+            }
+            for key in [
+                "control-plane/keysets/kubernetes-ca.json",
+                "cluster.yaml",
+                "applied",
+                "public/x.json",
+                "nodes/docker-config.json",
+                "backups/x",
+            ] {
                 assert_eq!(writing(client, &format!("{CLUSTER}/{key}")).await, "AccessDenied", "{key}");
             }
         }
@@ -171,5 +216,30 @@ mod with_region {
         assert_eq!(writing(&master, &marker).await, "ok");
         assert_eq!(reading(&node, &token).await, "ok");
         assert_eq!(cloud.region.get::<Value>("unimplemented").await.unwrap(), json!([]));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the region"]
+    async fn nodes_list_nothing_of_the_bucket_and_masters_only_what_is_theirs_by_its_prefix() {
+        let cloud = Cloud::with_cluster().await;
+        let (node, master) = (cloud.instance_of("nodes").await, cloud.instance_of("masters").await);
+        let own = format!("{CLUSTER}/control-plane/etcd/main/a.json");
+        let (cluster, public) = (format!("{CLUSTER}/"), format!("{CLUSTER}/public/"));
+        let others =
+            [None, Some(""), Some("other.example.com/"), Some(cluster.as_str()), Some(public.as_str())];
+        for prefix in others {
+            assert_eq!(listing(&node, prefix).await, "AccessDenied", "a node, {prefix:?}");
+            assert_eq!(listing(&master, prefix).await, "AccessDenied", "a master, {prefix:?}");
+        }
+        assert_eq!(listing(&node, Some(&own)).await, "AccessDenied");
+        assert_eq!(listing(&master, Some(&own)).await, "ok");
+        // As the agent reads it: absent is known to be absent, and what is denied is not taken for that.
+        let prefix = String::new();
+        let state = StateStore::S3 { client: master, bucket: BUCKET.to_owned(), prefix };
+        assert_eq!(state.find(&own).await.unwrap(), None);
+        let hidden = state.find(&format!("{CLUSTER}/cluster.yaml")).await.unwrap_err();
+        assert!(matches!(hidden, StateError::Aws(_)), "{hidden}");
+        assert!(state.put_if_absent(&own, b"{}".to_vec()).await.unwrap());
+        assert_eq!(state.find(&own).await.unwrap().as_deref(), Some(b"{}".as_slice()));
     }
 }

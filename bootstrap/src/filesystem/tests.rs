@@ -141,7 +141,8 @@ mod with_root {
         }
 
         async fn verdict(&self) -> Verdict {
-            judge(&gather(&self.host, &self.attached, false).await.unwrap(), "demo")
+            let recognised = probe(&self.host, &self.attached).await.unwrap();
+            judge(&gather(&self.attached, recognised, false).unwrap(), "demo")
         }
 
         fn write(&self, at: u64, bytes: &[u8]) {

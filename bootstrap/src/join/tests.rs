@@ -1,5 +1,6 @@
 use super::*;
 use crate::client_certificate::tests::sign;
+use crate::config::CONFIG_VERSION;
 use crate::fake_api::FakeApi;
 use crate::notify::Notify;
 use crate::reporter::Reporter;

@@ -51,7 +51,12 @@ impl Machine {
         let metadata = serve_metadata(serde_json::to_string(&boot).unwrap()).await;
         let machine = Self { folder, metadata, node_config_key };
         machine.fill_state(&bytes);
-        write(&machine.root().join("etc/windlass/release.json"), br#"{"kubernetesVersion": "1.36.3"}"#);
+        write(&machine.root().join("proc/meminfo"), b"MemTotal:        3943212 kB\n");
+        write(&machine.root().join("sys/devices/system/cpu/online"), b"0-1\n");
+        write(
+            &machine.root().join("etc/windlass/release.json"),
+            br#"{"kubernetesVersion": "1.36.3", "etcdVersion": "3.6.16"}"#,
+        );
         machine
     }
 
@@ -93,6 +98,20 @@ impl Machine {
         write(&self.root().join(program), b"#!/bin/sh\n");
     }
 
+    /// From now on the state doesn't answer.
+    pub(crate) fn lose_state(&self) {
+        let state = self.state("");
+        std::fs::remove_dir_all(&state).unwrap();
+        std::fs::write(self.folder.path().join("state"), "not a folder").unwrap();
+    }
+
+    /// What a node has that has joined: its kubelet's certificate.
+    pub(crate) fn join(&self) {
+        for path in ["var/lib/kubelet/pki/kubelet-client-current.pem", "var/lib/kubelet/kubeconfig"] {
+            write(&self.root().join(path), b"what the kubelet wrote");
+        }
+    }
+
     pub(crate) fn tamper_with_node_config(&self) {
         write(&self.state(&self.node_config_key), b"{}");
     }
@@ -125,7 +144,11 @@ impl Machine {
         let mut text = String::new();
         for (path, contents) in self.everything() {
             let mode = std::fs::metadata(self.root().join(&path)).unwrap().permissions().mode() & 0o777;
-            let _ = writeln!(text, "=== /{path} {mode:04o}\n{}", readable(&contents).trim_end());
+            let shown = match path.as_str() {
+                "srv/kubernetes/windlass/secrets.json" => "(the secrets)\n".to_owned(),
+                _ => readable(&contents),
+            };
+            let _ = writeln!(text, "=== /{path} {mode:04o}\n{}", shown.trim_end());
         }
         text
     }

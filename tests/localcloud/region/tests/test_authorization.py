@@ -95,6 +95,19 @@ def test_a_role_reads_only_the_prefix_that_its_policy_names(network: Any, iam: A
     assert code_of(node.list_objects_v2, Bucket="state") == "AccessDenied"
 
 
+def test_a_variable_in_a_resource_stands_for_the_session(network: Any, iam: Any, s3: Any, enforced: Any) -> None:
+    """IAM User Guide, "Variables and tags": aws:userid of an instance's role is <role id>:<instance id>, in the resource too."""
+    make_role(iam, "nodes", allow(["s3:PutObject"], "arn:aws:s3:::state/demo/status/${aws:userid}.json"))
+    s3.create_bucket(Bucket="state")
+    first, second = (network.run(IamInstanceProfile={"Name": "nodes"}) for _ in range(2))
+    role = iam.get_role(RoleName="nodes")["Role"]["RoleId"]
+    node = network.cloud.as_instance("s3", first)
+    enforced()
+    node.put_object(Bucket="state", Key=f"demo/status/{role}:{first}.json", Body=b"{}")
+    for other in (f"{role}:{second}", first, "*", f"{role}:*"):
+        assert code_of(node.put_object, Bucket="state", Key=f"demo/status/{other}.json", Body=b"{}") == "AccessDenied"
+
+
 def test_an_absent_object_is_told_only_to_who_may_list(network: Any, iam: Any, s3: Any, enforced: Any) -> None:
     """API_GetObject, "Permissions": without s3:ListBucket an absent object is a 403, not a 404."""
     make_role(iam, "blind", allow(["s3:GetObject"], "arn:aws:s3:::state/*"))

@@ -1,5 +1,6 @@
 //! A cluster with `cni: {}`: machines join and wait for a network, and are Ready as soon as the operator brings one.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -23,6 +24,22 @@ kind: ConfigMap
 metadata: {name: brought, namespace: brought}
 data: {word: WORD}
 ";
+
+/// On a master: the stable private address and the kubelet go.
+const TAKE_AWAY: &str = r#"
+set -e
+interface=$(ip -4 route show default | awk '{ print $5; exit }')
+address=$(ip -4 -o address show dev "$interface" | awk '$4 ~ /\/32$/ { print $4; exit }')
+test -n "$address"
+ip address del "$address" dev "$interface"
+systemctl stop kubelet.service
+"#;
+
+/// Succeeds once both are there again.
+const IS_BACK: &str = r#"
+interface=$(ip -4 route show default | awk '{ print $5; exit }')
+ip -4 -o address show dev "$interface" | grep -q '/32 ' && systemctl is-active --quiet kubelet.service
+"#;
 
 /// What an operator brings.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +68,8 @@ pub async fn run(
     life.stage("bring a network", async |life| life.bring(plugin).await).await?;
     life.stage("validate cluster: green", Life::validate).await?;
     life.stage("additional objects reach the cluster", Life::add_objects).await?;
+    life.stage("what is taken away from a master comes back", Life::take_away).await?;
+    life.stage("agents start again while the state is away", Life::restart_agents_without_the_state).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
     life.stage("delete cluster", Life::delete).await?;
@@ -109,6 +128,54 @@ impl Life<'_> {
             self.object_says(word).await?;
         }
         Ok(())
+    }
+
+    /// Takes a master's stable address and its kubelet away, waits until its agent has brought both back, and for a
+    /// younger report of every machine.
+    async fn take_away(&mut self) -> Result<()> {
+        let master = self.master().await?;
+        self.configure(&master, TAKE_AWAY).await?;
+        let before = self.last_reports().await?;
+        self.configure(&master, IS_BACK).await?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let now = self.last_reports().await?;
+            let goes_on =
+                |(machine, seen): (&String, &String)| before.get(machine).is_some_and(|known| known != seen);
+            if now.len() == MACHINES && now.iter().all(goes_on) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "not every machine goes on reporting: {before:?}, {now:?}");
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// When each machine last reported.
+    async fn last_reports(&self) -> Result<BTreeMap<String, String>> {
+        let said =
+            self.windlass(&["get", "instances", "--name", CLUSTER, "--state", STATE, "-o", "json"]).await?;
+        let instances: Value = serde_json::from_str(&said)?;
+        let seen = |instance: &Value| {
+            Some((instance["id"].as_str()?.to_owned(), instance["boot"]["lastSeen"].as_str()?.to_owned()))
+        };
+        Ok(instances.as_array().into_iter().flatten().filter_map(seen).collect())
+    }
+
+    /// A node's agent is done again while S3 is away; a master's, which has keys to hand out, once it is back.
+    async fn restart_agents_without_the_state(&mut self) -> Result<()> {
+        let (master, nodes) = (self.master().await?, self.nodes().await?);
+        let outage = serde_json::json!([{"service": "s3", "code": "ServiceUnavailable", "times": null}]);
+        let region = self.cloud.region();
+        region.post("faults", &outage).await?;
+        for (node, _) in &nodes {
+            self.configure(node, "systemctl restart windlass-bootstrap.service").await?;
+        }
+        self.configure(&master, "systemctl restart --no-block windlass-bootstrap.service").await?;
+        let gone_on = "journalctl -u windlass-bootstrap -o cat --since -5m | grep -q 'read before' \
+                       && /usr/local/bin/kubectl --kubeconfig /srv/kubernetes/admin/kubeconfig get --raw /readyz";
+        self.configure(&master, gone_on).await?;
+        region.delete("faults").await?;
+        self.configure(&master, "systemctl is-active --quiet windlass-bootstrap.service").await
     }
 
     async fn object_says(&self, word: &str) -> Result<()> {
