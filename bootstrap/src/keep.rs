@@ -88,7 +88,8 @@ pub struct Tasks {
 impl Tasks {
     /// No task yet.
     pub fn new(host: &Host, reporter: &Reporter, instance: &Arc<Instance>) -> Self {
-        let keeper = Keeper { host: host.clone(), reporter: reporter.clone(), instance: instance.clone() };
+        let (host, reporter, instance) = (host.clone(), reporter.clone(), instance.clone());
+        let keeper = Keeper { host, reporter, instance, after_error: AFTER_ERROR };
         Self { keeper, running: JoinSet::new() }
     }
 
