@@ -297,6 +297,7 @@ mod tests {
         let (keys, addons, additional_objects) = (Keys::default(), [].as_slice(), [].as_slice());
         let inputs = Inputs {
             cluster: &cluster,
+            uid: "0123456789abcdef0123456789abcdef",
             facts: &facts,
             state: &state,
             keys: &keys,
