@@ -84,9 +84,12 @@ async fn decide(
     number: u64,
 ) -> anyhow::Result<(Specification, Change)> {
     let read = context.read(state).await?;
-    let revision = with_its_images(context, state.revision(number).await?).await?;
+    let (revision, remarks) = with_its_images(context, state.revision(number).await?).await?;
     let change = change(&read, revision);
     change.check(&read, &Running::of(state).await?)?;
+    for remark in remarks {
+        output::say(&remark);
+    }
     Ok((read, change))
 }
 
@@ -115,14 +118,17 @@ fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
 }
 
 /// The revision, whose groups name the images that they ran where its words mean others today: what is asked for is
-/// what ran, and `image` left out, or a name, means the newest one that fits.
-async fn with_its_images(context: &Context, mut revision: Revision) -> anyhow::Result<Revision> {
+/// what ran, and `image` left out, or a name, means the newest one that fits. With what is to be said of it.
+async fn with_its_images(
+    context: &Context,
+    mut revision: Revision,
+) -> anyhow::Result<(Revision, Vec<String>)> {
     if revision.images.is_empty() {
-        output::say(&format!(
+        let remark = format!(
             "Revision {} doesn't say which images ran: an older windlass made it. Its words are taken as they mean today.",
             revision.number
-        ));
-        return Ok(revision);
+        );
+        return Ok((revision, vec![remark]));
     }
     let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
     let then: Cluster = complete(cluster, instance_groups, ssh_credentials)
@@ -130,10 +136,8 @@ async fn with_its_images(context: &Context, mut revision: Revision) -> anyhow::R
     let clients = context.clients(Some(&then.region)).await;
     // Where its words mean nothing any more, the images that ran may be there all the same.
     let today = facts::gather(&then, &clients).await.map(|facts| facts.images).unwrap_or_default();
-    for line in pin(&mut revision, &today) {
-        output::say(&line);
-    }
-    Ok(revision)
+    let remarks = pin(&mut revision, &today);
+    Ok((revision, remarks))
 }
 
 /// Names the images that ran in the groups where today others would be chosen. Returns what is to be said of it.

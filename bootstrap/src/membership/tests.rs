@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -18,8 +19,15 @@ fn machine(ago: SignedDuration) -> (tempfile::TempDir, Membership) {
     let issued = sign(&request.pem, then, Duration::from_hours(1));
     request.keep(&host, NODE, issued.as_bytes(), then).unwrap();
     let store = StateStore::Folder(folder.path().join("state"));
-    let membership = Membership::new(&host, &store, &node_config(), NODE);
+    let mut config = node_config();
+    (config.api.private_address, config.api.port) = (Ipv4Addr::LOCALHOST, closed_port());
+    let membership = Membership::new(&host, &store, &config, NODE);
     (folder, membership)
+}
+
+/// A port of this machine at which nobody listens any more.
+fn closed_port() -> u16 {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]
