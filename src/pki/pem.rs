@@ -15,14 +15,15 @@ const LINE: usize = 64;
 /// A key as PEM, in PKCS#8.
 pub(super) fn write(key: &KeyPair) -> Secret {
     let der = key.serialized_der();
-    // With its whole capacity from the start: a text that grows leaves its beginnings behind.
-    let mut encoded = Zeroizing::new(String::with_capacity(der.len().div_ceil(3) * 4));
-    STANDARD.encode_string(der, &mut encoded);
-    let lines = encoded.len().div_ceil(LINE);
-    let mut pem = String::with_capacity(BEGIN.len() + encoded.len() + lines + END.len());
+    // Into a place of its whole size: a text that grows leaves its beginnings behind, and what encodes into one goes by
+    // way of a buffer on the stack.
+    let mut encoded = Zeroizing::new(vec![0_u8; der.len().div_ceil(3) * 4]);
+    let length = STANDARD.encode_slice(der, &mut encoded).unwrap_or_default();
+    let lines = length.div_ceil(LINE);
+    let mut pem = String::with_capacity(BEGIN.len() + length + lines + END.len());
     pem.push_str(BEGIN);
-    for start in (0..encoded.len()).step_by(LINE) {
-        pem.push_str(&encoded[start..encoded.len().min(start + LINE)]);
+    for line in encoded[..length].chunks(LINE) {
+        pem.push_str(std::str::from_utf8(line).unwrap_or_default());
         pem.push('\n');
     }
     pem.push_str(END);

@@ -10,7 +10,7 @@ const SERVICES: [&str; 8] =
 
 /// Permissions of S3 (Service Authorization Reference, "Actions defined by Amazon S3"), as far as a state store needs
 /// them. Those of all other services are called like their operations.
-const OF_S3: [&str; 24] = [
+const OF_S3: [&str; 26] = [
     "CreateBucket",
     "DeleteObject",
     "DeleteObjectVersion",
@@ -19,6 +19,7 @@ const OF_S3: [&str; 24] = [
     "GetBucketPolicy",
     "GetBucketPolicyStatus",
     "GetBucketPublicAccessBlock",
+    "GetBucketTagging",
     "GetBucketVersioning",
     "GetEncryptionConfiguration",
     "GetLifecycleConfiguration",
@@ -30,6 +31,7 @@ const OF_S3: [&str; 24] = [
     "ListBucketVersions",
     "PutBucketPolicy",
     "PutBucketPublicAccessBlock",
+    "PutBucketTagging",
     "PutBucketVersioning",
     "PutEncryptionConfiguration",
     "PutLifecycleConfiguration",

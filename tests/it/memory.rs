@@ -19,7 +19,7 @@ impl Masked {
     /// From the middle of a secret.
     fn of(secret: &str) -> Self {
         let middle = secret.len() / 2;
-        Self(secret.as_bytes()[middle..middle + 24].iter().map(|byte| byte ^ Self::MASK).collect())
+        Self(secret.as_bytes()[middle..middle + 16].iter().map(|byte| byte ^ Self::MASK).collect())
     }
 
     fn is_in(&self, memory: &[u8]) -> bool {
