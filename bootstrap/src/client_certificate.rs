@@ -4,6 +4,7 @@
 //! A store is a folder with a file for each certificate and its key, and a symbolic link to the present one
 //! (k8s.io/client-go/util/certificate, `FileStore`). The kubelet refuses to renew where the link is a plain file.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use aws_lc_rs::digest;
@@ -198,7 +199,10 @@ fn point(link: &std::path::Path, name: &str) -> Result<(), CertificateFileError>
 /// The beginning of a public key's digest, in letters that an object's name may have.
 fn fingerprint(key: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, key);
-    digest.as_ref().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+    digest.as_ref().iter().take(10).fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

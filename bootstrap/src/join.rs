@@ -185,7 +185,7 @@ impl Joining {
             Found::Missing => {}
             Found::Expired(at) => tracing::info!(%at, "the kubelet's certificate has expired: joining anew"),
             Found::Useless(why) => {
-                tracing::warn!(why, "the kubelet's certificate is of no use: joining anew")
+                tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
             }
         }
         self.ask_and_wait().await.map(|()| true)

@@ -180,13 +180,12 @@ impl Keeper {
     {
         loop {
             let mut going = std::pin::pin!(work());
-            let outcome = match tokio::time::timeout(SETTLED, &mut going).await {
-                Ok(outcome) => outcome,
-                Err(_) => {
-                    self.reporter.keeps(task, None);
-                    // A connection that is old enough is no error.
-                    tokio::time::timeout(CONNECTION, going).await.unwrap_or(Ok(()))
-                }
+            let outcome = if let Ok(outcome) = tokio::time::timeout(SETTLED, &mut going).await {
+                outcome
+            } else {
+                self.reporter.keeps(task, None);
+                // A connection that is old enough is no error.
+                tokio::time::timeout(CONNECTION, going).await.unwrap_or(Ok(()))
             };
             if self.tell(task, outcome).is_none() {
                 tokio::time::sleep(ANEW).await;

@@ -246,17 +246,17 @@ impl Reporter {
         self.publish_at(PACE, place).await;
     }
 
-    async fn publish_at(&self, pace: Pace, place: &Place) {
+    async fn publish_at(&self, rhythm: Pace, place: &Place) {
         let mut changes = self.0.changes.subscribe();
         changes.mark_changed();
         loop {
             let booting = self.status().state != BootState::Ready;
-            let heartbeat = if booting { pace.booting } else { pace.ready };
+            let heartbeat = if booting { rhythm.booting } else { rhythm.ready };
             // Whether it is a change or the time that has come, it is written.
             let _ = tokio::time::timeout(heartbeat, changes.changed()).await;
             self.publish_once(place).await;
             if !booting {
-                tokio::time::sleep(pace.spacing).await;
+                tokio::time::sleep(rhythm.spacing).await;
             }
         }
     }

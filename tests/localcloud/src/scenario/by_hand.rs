@@ -123,8 +123,8 @@ async fn capture(cloud: &LocalCloud, layer: &Layer) -> Result<Value> {
         let output = tokio::process::Command::from(command).output().await?;
         ensure!(output.stdout.len() > 10_000, "nothing could be taken from {}: {output:?}", machine.id);
         fs::write(layer.file(machine, "tar"), output.stdout)?;
-        let secondary: String =
-            machine.secondary_private_ips.iter().map(|address| format!("{address}\n")).collect();
+        let secondary: Vec<String> = machine.secondary_private_ips.iter().map(ToString::to_string).collect();
+        let secondary = secondary.iter().map(|address| [address, "\n"].concat()).collect::<String>();
         fs::write(layer.file(machine, "addresses"), secondary)?;
         let subnet = world.subnets.iter().find(|subnet| subnet.id == machine.subnet);
         let subnet = subnet.context("a machine has no subnet")?;

@@ -115,14 +115,7 @@ impl Life<'_> {
             let now = self.ready_nodes().await;
             match (&first, &now) {
                 (None, Ok(now)) if now.len() == 3 => first = Some(now.clone()),
-                (Some(first), Ok(now)) if now.len() == 3 => {
-                    if now
-                        .iter()
-                        .all(|(node, renewed)| first.get(node).is_none_or(|before| before != renewed))
-                    {
-                        return Ok(());
-                    }
-                }
+                (Some(first), Ok(now)) if now.len() == 3 && all_renewed(first, now) => return Ok(()),
                 _ => {}
             }
             ensure!(Instant::now() < until, "not every node returned; at first {first:?}, now {now:?}");
@@ -156,4 +149,9 @@ impl Life<'_> {
             })
             .collect())
     }
+}
+
+/// Whether every node has renewed its lease since.
+fn all_renewed(first: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> bool {
+    now.iter().all(|(node, renewed)| first.get(node).is_none_or(|before| before != renewed))
 }
