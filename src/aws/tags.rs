@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
+use windlass_bootstrap::nodes as node_labels;
 use windlass_bootstrap::tags as shared;
 
 /// The tags of one resource.
@@ -85,6 +86,7 @@ fn is_windlass_key(key: &str) -> bool {
     ];
     key == "Name"
         || key == shared::CLUSTER
+        || key == node_labels::GROUP
         || (![shared::FORMATTED, RULES_MARKED].contains(&key) && families.iter().any(|f| key.starts_with(f)))
 }
 
@@ -196,6 +198,12 @@ mod tests {
         assert_eq!(new.of(&namesake), Ownership::Namesake);
         assert_eq!(new.of(&tags(&[(MANAGED, "other"), (UID, "1")])), Ownership::Foreign);
         assert_eq!(new.of(&tags(&[(UID, "1")])), Ownership::Foreign);
+    }
+
+    #[test]
+    fn the_tags_of_groups_that_kops_sets_too_are_ours_to_compare() {
+        let all: Tags = [(node_labels::GROUP.to_owned(), "nodes".to_owned())].into();
+        assert_eq!(managed(all.clone()), all);
     }
 
     #[test]

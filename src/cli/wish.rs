@@ -24,8 +24,11 @@ use crate::spec::{self, check_change};
 use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
-/// What stands for authorities and for the cluster's uid where they aren't made yet. Only a plan ever shows it.
+/// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
 const NOT_MADE_YET: &str = "(made when the cluster is first updated)";
+
+/// What stands in tags for a uid that isn't made yet, in IAM's alphabet. Only a plan ever shows it.
+const NO_UID_YET: &str = "made when the cluster is first updated";
 
 /// Everything that a decision needs, gathered.
 pub(crate) struct Grounds {
@@ -144,7 +147,7 @@ impl Grounds {
     fn desired(&self, cluster: &Cluster, keys: &Keys) -> Result<Desired, ModelError> {
         model::build(&Inputs {
             cluster,
-            uid: self.located.uid().unwrap_or(NOT_MADE_YET),
+            uid: self.located.uid().unwrap_or(NO_UID_YET),
             facts: &self.facts,
             state: &self.state,
             keys,
