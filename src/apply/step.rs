@@ -129,13 +129,12 @@ async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
         Err(error) if error.is_not_found() && asked_for.is_some() => Vec::new(),
         Err(error) => return Err(error),
     };
-    let found = match &asked_for {
-        Some(identity) => seen.into_iter().find(|found| found.identity.id == identity.id),
-        None => {
-            let mut observed = Observed::default();
-            observed.extend(id.kind, seen);
-            observed.0.remove(id)
-        }
+    let found = if let Some(identity) = &asked_for {
+        seen.into_iter().find(|found| found.identity.id == identity.id)
+    } else {
+        let mut observed = Observed::default();
+        observed.extend(id.kind, seen);
+        observed.0.remove(id)
     };
     match (found, run.context.ids.known(id)) {
         (None, Some(identity)) => absent(run, step, identity),

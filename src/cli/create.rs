@@ -33,7 +33,7 @@ enum What {
 /// Runs `windlass create`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.what {
-        Some(What::Cluster(cluster)) => create_cluster::run(context, *cluster).await,
+        Some(What::Cluster(cluster)) => Box::pin(create_cluster::run(context, *cluster)).await,
         Some(What::InstanceGroup(args)) => create_instance_group::run(context, args).await,
         Some(What::Secret(args)) => create_secret::run(context, args).await,
         Some(What::SshPublicKey(args)) => create_ssh_public_key::run(context, args).await,

@@ -161,7 +161,7 @@ pub(crate) fn report(error: &anyhow::Error) -> Exit {
 pub(crate) fn report_damages(damages: Vec<Damage>) -> Exit {
     let reports =
         damages.into_iter().map(|damage| report(&anyhow::Error::new(StateError::Damaged(Box::new(damage)))));
-    reports.last().unwrap_or(Exit::Done)
+    reports.fold(Exit::Done, |_, exit| exit)
 }
 
 fn render(error: &anyhow::Error, colours: bool) -> (String, Exit) {

@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     // The others are listed; each that can't be is told of, and how to mend it.
     let exits = errors.iter().map(diagnostic::report);
-    Ok(exits.last().unwrap_or(Exit::Done))
+    Ok(exits.fold(Exit::Done, |_, exit| exit))
 }
 
 /// Whether it is the store that can't be used, and not one cluster's part of it.

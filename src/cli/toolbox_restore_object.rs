@@ -99,13 +99,11 @@ async fn choose(
             .into());
     }
     let damage = state.damage(key, "it can't be used").await;
-    match damage.remedy {
-        Remedy::Version(version) => Ok(version),
-        _ => {
-            show(versions, &versions[0])?;
-            Err(Refusal::new(damage.to_string()).hint("bring it back from a copy of your own").into())
-        }
+    if let Remedy::Version(version) = damage.remedy {
+        return Ok(version);
     }
+    show(versions, &versions[0])?;
+    Err(Refusal::new(damage.to_string()).hint("bring it back from a copy of your own").into())
 }
 
 fn show(versions: &[ObjectVersion], marked: &ObjectVersion) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! What has a name that something new was to have. Where it lost the tags by which windlass knows its own, no search by
 //! tags finds it, and every creation runs into it: so it is looked for by its name, and named.
 
+use std::fmt::Write as _;
 use windlass_bootstrap::tags as shared;
 
 use super::Resource;
@@ -95,7 +96,7 @@ fn mark(aws_id: &str, owner: &Owner) -> String {
         owner.cluster
     );
     if let Some(uid) = &owner.uid {
-        command.push_str(&format!(" Key={},Value={uid}", tags::UID));
+        let _ = write!(command, " Key={},Value={uid}", tags::UID);
     }
     command
 }

@@ -14,7 +14,8 @@ use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
     CreateBucketConfiguration, ExpirationStatus, Grant, LifecycleRule, LifecycleRuleFilter,
-    NoncurrentVersionExpiration, PublicAccessBlockConfiguration, Tag, Tagging, VersioningConfiguration,
+    NoncurrentVersionExpiration, PolicyStatus, PublicAccessBlockConfiguration, Tag, Tagging,
+    VersioningConfiguration,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
@@ -180,9 +181,8 @@ pub(super) fn owned_by(account: &str, s3: &Client) -> Client {
 pub(super) async fn open(clients: &Clients, bucket: &str) -> Result<(String, Clients), StoreError> {
     let failed = |source| StoreError::Aws { act: "open", key: format!("s3://{bucket}"), source };
     let account = owner(clients).await.map_err(failed)?;
-    let region = match region_of(clients, &account, bucket).await? {
-        Some(region) => region,
-        None => return Err(BucketError::Missing { bucket: bucket.to_owned() }.into()),
+    let Some(region) = region_of(clients, &account, bucket).await? else {
+        return Err(BucketError::Missing { bucket: bucket.to_owned() }.into());
     };
     let clients = clients.in_region(&region);
     let client = owned_by(&account, &clients.s3);
@@ -210,9 +210,7 @@ async fn public(client: &Client, bucket: &str) -> Result<Option<&'static str>, A
     let policy = async {
         let answer = client.get_bucket_policy_status().bucket(bucket).send().await;
         match answer.during("s3", "GetBucketPolicyStatus", bucket) {
-            Ok(answer) => {
-                Ok(answer.policy_status().and_then(|status| status.is_public()).unwrap_or_default())
-            }
+            Ok(answer) => Ok(answer.policy_status().and_then(PolicyStatus::is_public).unwrap_or_default()),
             Err(error) if error.code.as_deref() == Some("NoSuchBucketPolicy") => Ok(false),
             Err(error) => unseen(error).map(|()| false),
         }
@@ -231,8 +229,9 @@ async fn public(client: &Client, bucket: &str) -> Result<Option<&'static str>, A
     let block = client.get_public_access_block().bucket(bucket).send().await;
     let block = block.during("s3", "GetBucketPublicAccessBlock", bucket).ok();
     let block = block.as_ref().and_then(|answer| answer.public_access_block_configuration());
-    let policy_is_void = block.and_then(|block| block.restrict_public_buckets()).unwrap_or_default();
-    let acl_is_void = block.and_then(|block| block.ignore_public_acls()).unwrap_or_default();
+    let policy_is_void =
+        block.and_then(PublicAccessBlockConfiguration::restrict_public_buckets).unwrap_or_default();
+    let acl_is_void = block.and_then(PublicAccessBlockConfiguration::ignore_public_acls).unwrap_or_default();
     Ok(match (policy && !policy_is_void, acl && !acl_is_void) {
         (true, _) => Some("policy"),
         (false, true) => Some("access control list"),
@@ -295,18 +294,15 @@ pub async fn create_bucket(
 ) -> Result<bool, StoreError> {
     let failed = |source| StoreError::Aws { act: "create", key: format!("s3://{bucket}"), source };
     let account = owner(clients).await.map_err(failed)?;
-    let region = match region_of(clients, &account, bucket).await? {
-        Some(region) => {
-            let client = owned_by(&account, &clients.in_region(&region).s3);
-            if !is_unfinished(&client, bucket).await.map_err(failed)? {
-                return check_key(&client, bucket, key).await.map(|()| false);
-            }
-            region
+    let region = if let Some(region) = region_of(clients, &account, bucket).await? {
+        let client = owned_by(&account, &clients.in_region(&region).s3);
+        if !is_unfinished(&client, bucket).await.map_err(failed)? {
+            return check_key(&client, bucket, key).await.map(|()| false);
         }
-        None => {
-            create(clients, bucket).await?;
-            clients.region.clone()
-        }
+        region
+    } else {
+        create(clients, bucket).await?;
+        clients.region.clone()
     };
     let clients = clients.in_region(&region);
     let client = owned_by(&account, &clients.s3);

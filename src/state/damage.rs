@@ -211,7 +211,7 @@ pub fn fault(cluster: &str, key: &str, bytes: &[u8]) -> Option<String> {
     let checked = if let Some(name) = secrets::keyset_of(cluster, key) {
         secrets::check_keyset(name, bytes)
     } else if key == keys::encryption_configuration(cluster) {
-        text().and_then(|text| secrets::check_encryption(text))
+        text().and_then(secrets::check_encryption)
     } else if key == keys::docker_config(cluster) {
         text().and_then(|text| docker_config::parse(text).map(drop).map_err(|problems| problems.to_string()))
     } else if key == layout::applied(cluster) {
@@ -220,7 +220,7 @@ pub fn fault(cluster: &str, key: &str, bytes: &[u8]) -> Option<String> {
         revision::check(bytes)
     } else if rest == layout::CLUSTER_FILE || layout::is_specification(rest) {
         cluster_state::check_document(cluster, key, bytes)
-    } else if rest.ends_with(".json") {
+    } else if std::path::Path::new(rest).extension().is_some_and(|extension| extension == "json") {
         // serde_json's own words may quote what it found.
         serde_json::from_slice::<Value>(bytes).map(drop).map_err(|_| "it is not JSON".to_owned())
     } else {

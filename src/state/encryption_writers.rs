@@ -71,16 +71,13 @@ impl ClusterState {
         let Some(found) = self.store().get(&key).await.map_err(failed)? else {
             return self.writers_of_versions().await.map_err(failed);
         };
-        match serde_json::from_slice::<Record>(&found.bytes) {
-            Ok(Record { version: FORMAT, writers, reencrypted }) => {
-                Ok(Writers { all: writers, reencrypted, read: Some(found.version) })
-            }
-            _ => {
-                let fault = format!("it is no record of encryption keys of version {FORMAT}");
-                let damages = vec![Box::pin(self.damage(&key, fault)).await];
-                Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
-            }
+        let record = serde_json::from_slice::<Record>(&found.bytes);
+        if let Ok(Record { version: FORMAT, writers, reencrypted }) = record {
+            return Ok(Writers { all: writers, reencrypted, read: Some(found.version) });
         }
+        let fault = format!("it is no record of encryption keys of version {FORMAT}");
+        let damages = vec![Box::pin(self.damage(&key, fault)).await];
+        Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
     }
 
     async fn writers_of_versions(&self) -> Result<Writers, StoreError> {
@@ -180,8 +177,8 @@ mod tests {
         let writers = state.encryption_writers().await.unwrap();
         assert_eq!(names(&writers), ["new"]);
         assert!(next.can_not_read_of(&writers.all).is_empty());
-        let stale = Writers::default();
-        state.record_encryption_writers(&stale).await.unwrap_err();
+        let never_read = Writers::default();
+        state.record_encryption_writers(&never_read).await.unwrap_err();
     }
 
     #[tokio::test]

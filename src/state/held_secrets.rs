@@ -95,13 +95,11 @@ impl ClusterState {
         let key = kind.key(self.name());
         let found = self.store().get(&key).await.map_err(|source| self.unusable(source))?;
         let Some(found) = found.filter(|found| !is_none(kind, &found.bytes)) else { return Ok(None) };
-        match String::from_utf8(found.bytes.into_vec()) {
-            Ok(text) => Ok(Some((Secret::new(text), found.version))),
-            Err(_) => {
-                let damages = vec![self.damage(&key, "it is not UTF-8").await];
-                Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
-            }
+        if let Ok(text) = String::from_utf8(found.bytes.into_vec()) {
+            return Ok(Some((Secret::new(text), found.version)));
         }
+        let damages = vec![self.damage(&key, "it is not UTF-8").await];
+        Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
     }
 
     /// Writes a secret, if it is still the version that was read; `None` adds one.

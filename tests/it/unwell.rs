@@ -156,7 +156,7 @@ mod with_region {
                     for (line, _) in asking {
                         let world = &world;
                         scope.spawn(move || {
-                            is_told(&world.windlass(line, unreachable), line, service, trouble)
+                            is_told(&world.windlass(line, unreachable), line, service, trouble);
                         });
                     }
                 });

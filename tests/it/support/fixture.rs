@@ -24,12 +24,11 @@ pub(crate) async fn load(version: &str, region: &Region) {
     let mut ids = BTreeMap::new();
     for line in calls.lines() {
         let call: Value = serde_json::from_str(line).unwrap();
-        let answer = match call.get("image") {
-            Some(image) => region.ask("POST", "images", image).to_string(),
-            None => {
-                let body = with_ids(call["body"].as_str().unwrap(), &ids);
-                region.call(call["service"].as_str().unwrap(), &body)
-            }
+        let answer = if let Some(image) = call.get("image") {
+            region.ask("POST", "images", image).to_string()
+        } else {
+            let body = with_ids(call["body"].as_str().unwrap(), &ids);
+            region.call(call["service"].as_str().unwrap(), &body)
         };
         let recorded = call["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());
         let body = answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, body)| body);

@@ -107,7 +107,8 @@ def _credentials(region: Region, environ: Any, body: bytes, instance_id: str) ->
 
 
 def _register_image(region: Region, environ: Any, body: bytes) -> Any:
-    asked = {"architecture": images.ARCHITECTURES[0], "rootDeviceName": images.ROOT_DEVICE, "description": None, "tags": {}, "owner": None}
+    asked = {"architecture": images.ARCHITECTURES[0], "rootDeviceName": images.ROOT_DEVICE, "description": None}
+    asked |= {"tags": {}, "owner": None}
     asked |= _object(body)
     if unknown := asked.keys() - {"name", "architecture", "rootDeviceName", "description", "tags", "owner"}:
         raise BadRequest(f"unknown fields of an image: {', '.join(sorted(unknown))}")
