@@ -10,10 +10,11 @@ use windlass_bootstrap::keys;
 
 use super::cluster_state::{self, ClusterState};
 use super::error::StateError;
+use super::held_secrets::SecretKind;
 use super::secrets::SecretsError;
 use super::store::{Condition, Store, StoreError};
 use super::versions::ObjectVersion;
-use super::{layout, revision, secrets};
+use super::{held_secrets, layout, revision, secrets};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
 
@@ -212,7 +213,7 @@ pub fn fault(cluster: &str, key: &str, bytes: &[u8]) -> Option<String> {
         secrets::check_keyset(name, bytes)
     } else if key == keys::encryption_configuration(cluster) {
         text().and_then(secrets::check_encryption)
-    } else if key == keys::docker_config(cluster) {
+    } else if key == keys::docker_config(cluster) && !held_secrets::is_none(SecretKind::DockerConfig, bytes) {
         text().and_then(|text| docker_config::parse(text).map(drop).map_err(|problems| problems.to_string()))
     } else if key == layout::applied(cluster) {
         revision::check_applied(bytes)

@@ -134,7 +134,7 @@ impl ClusterState {
 }
 
 /// Whether an object says that there is no such secret.
-fn is_none(kind: SecretKind, bytes: &[u8]) -> bool {
+pub(super) fn is_none(kind: SecretKind, bytes: &[u8]) -> bool {
     kind == SecretKind::DockerConfig && bytes == registry_credentials::NONE.as_bytes()
 }
 
