@@ -248,8 +248,10 @@ impl ClusterState {
         let marker = self.store().get(&layout::format(self.name())).await.map_err(self.failed())?;
         self.explained(self.check_format(marker.as_ref())).await?;
         let numbers = self.revision_numbers().await?;
+        // The applied one was there, too, whatever became of it; a pointer that is damaged is told of by its readers.
+        let applied = Box::pin(self.applied()).await.ok().flatten().unwrap_or_default();
         // There are no gaps in what was never damaged.
-        let keys: Vec<String> = (1..=numbers.last().copied().unwrap_or_default())
+        let keys: Vec<String> = (1..=numbers.last().copied().unwrap_or_default().max(applied))
             .map(|number| layout::revision(self.name(), number))
             .collect();
         let found = self.store().get_all(&keys).await.map_err(self.failed())?;

@@ -771,7 +771,7 @@ mod with_region {
         refused(
             user.run(line),
             5,
-            &["could not open the state store s3://clusters", "hint: set AWS_PROFILE"],
+            &["`demo.example.com` can't be created", "no credentials", "hint: set AWS_PROFILE"],
         );
     }
 }

@@ -82,7 +82,7 @@ mod with_region {
             "-  maxSize: 4",
             "+  maxSize: 1",
             &format!("+  image: {first}"),
-            "Auto Scaling group",
+            "auto-scaling-group/",
             "Nothing was changed. To make these changes: windlass rollback 1 --name demo.example.com --yes",
         ] {
             assert!(shown.contains(words), "`{words}` is not in: {shown}");

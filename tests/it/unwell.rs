@@ -86,7 +86,8 @@ mod with_region {
                 let name = match service {
                     "autoscaling" => "AUTO_SCALING".to_owned(),
                     "route53" => "ROUTE_53".to_owned(),
-                    "elasticloadbalancing" => "ELASTIC_LOAD_BALANCING_V2".to_owned(),
+                    "elb" => "ELASTIC_LOAD_BALANCING".to_owned(),
+                    "elbv2" => "ELASTIC_LOAD_BALANCING_V2".to_owned(),
                     service => service.to_uppercase(),
                 };
                 // Nothing listens on the discard port of this machine.
@@ -116,6 +117,8 @@ mod with_region {
     /// Asserts that a command ended with 5, and said which call of which service failed, the request's id where there
     /// was an answer, and what to type.
     fn is_told(output: &Output, line: &str, service: &str, trouble: Trouble) {
+        // IAM has one name for both generations of load balancers.
+        let service = if service.starts_with("elb") { "elasticloadbalancing" } else { service };
         let said = String::from_utf8_lossy(&output.stderr);
         let case = format!("`{line}`, {service} {trouble:?}: {said}");
         assert_eq!(output.status.code(), Some(5), "{case}");

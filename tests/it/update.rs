@@ -249,7 +249,7 @@ async fn leftovers(world: &World) -> Vec<String> {
             .await
             .0
             .into_keys()
-            .filter(|id| id.kind != Kind::StateObject)
+            .filter(|id| !matches!(id.kind, Kind::StateObject | Kind::NodeGroups))
             .map(|id| id.to_string()),
     );
     left
@@ -313,7 +313,7 @@ mod with_region {
         group.max_size += 1;
         let outcome = world.update().await.succeeded();
         let changed: Vec<_> = outcome.plan.steps.iter().map(|step| step.resource.kind).collect();
-        assert_eq!(changed, [Kind::AutoScalingGroup], "{}", outcome.plan);
+        assert_eq!(changed, [Kind::NodeGroups, Kind::AutoScalingGroup], "{}", outcome.plan);
 
         let group = world.cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap();
         group.machine_type = "t3.large".to_owned();
