@@ -81,7 +81,8 @@ class Front:
                 authorize(self.region, call)
                 VISIBILITY.check(call.service, call.action, call.params)
                 response = self._dispatch(call, request_id)
-                if response[0] == 404:
+                call.absent = response[0] == 404
+                if call.absent:
                     conceal_absence(self.region, call)
             except Unimplemented as error:
                 self.region.journal.record_unimplemented(call.service, call.action, error.what)
@@ -134,6 +135,7 @@ class Front:
                 "service": call.service,
                 "action": call.action,
                 "path": call.path,
+                "absent": call.absent,
                 "began": round(time.time() - seconds, 4),
                 "mutating": call.mutating,
                 "status": status,

@@ -50,6 +50,8 @@ class Call:
     uri_params: dict[str, Any] = field(default_factory=dict)
     principal: str = "anonymous"
     params: dict[str, Any] = field(default_factory=dict)
+    absent: bool = False
+    """Whether what was asked for isn't there, whatever the caller is told."""
 
     @property
     def query(self) -> dict[str, str]:
