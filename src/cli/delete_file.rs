@@ -10,7 +10,7 @@ use super::replace::cluster_of;
 use super::{delete_cluster, output};
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
-use crate::state::{ClusterState, Specification};
+use crate::state::{ClusterState, Specification, lease};
 
 /// What others are told that is being done, and what an unfinished deletion is known by.
 const COMMAND: &str = "delete -f";
@@ -36,7 +36,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = cluster_of(context, &documents)?;
     let state = ClusterState::new(context.store().await?, name);
     let read = context.read(&state).await?;
-    check_known(&documents, &read)?;
+    if let Err(refusal) = check_known(&documents, &read) {
+        // Of a run that was killed when all was done, only its lock may be left.
+        if args.yes {
+            lease::clear_away(&state).await?;
+        }
+        return Err(refusal.into());
+    }
     if !documents.clusters.is_empty() {
         let args = delete_cluster::Args::of(state.name().to_owned(), args.yes);
         return Box::pin(delete_cluster::run(context, args)).await;
