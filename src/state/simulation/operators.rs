@@ -521,6 +521,7 @@ fn no_update_is_lost_and_of_two_holders_one_writes() {
             told.finished,
         ];
         assert!(happened.iter().all(|times| *times > SCHEDULES / 1000), "{tally:?} {told:?}");
-        assert!(told.written > SCHEDULES / 2, "{told:?}");
+        // A change of two documents takes more requests than one, so fewer come to their end in as many steps.
+        assert!(told.written > SCHEDULES / 3, "{told:?}");
     }
 }
