@@ -2,7 +2,8 @@
 //!
 //! A step of a run is several calls, and a call may be sent again. Whoever lost the right to change a cluster in between
 //! (the lease was lost while the machine slept, the user pressed Ctrl-C) must not send the next one. So the question is
-//! asked where every call passes: in an interceptor of the SDK, before each attempt.
+//! asked where every call passes: in an interceptor of the SDK, before each attempt is sent. It is asked as late as the
+//! SDK lets it be, when the credentials were got and the request was signed, for both can take long.
 
 use std::error::Error;
 use std::fmt::{self, Debug};
@@ -40,7 +41,7 @@ impl Intercept for Gate {
         "Gate"
     }
 
-    fn read_before_attempt(
+    fn read_before_transmit(
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,

@@ -262,6 +262,8 @@ mod with_region {
             assert!(Instant::now() < deadline, "{}", running.said());
             sleep(Duration::from_millis(3));
         }
+        // What else is under way ends first: a request that is stopped while it is being sent is sent when it wakes.
+        sleep(Duration::from_secs(1));
         running.send("-STOP");
         sleep(Duration::from_millis(300));
         world.region.ask("DELETE", "faults", &Value::Null);
