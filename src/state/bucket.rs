@@ -116,8 +116,8 @@ impl BucketError {
             ),
             Self::Foreign { .. } => "choose another name: bucket names are shared by all of AWS".to_owned(),
             Self::Refused { bucket, account, .. } => format!(
-                "check the bucket's name and whose credentials these are (aws sts get-caller-identity); they need \
-                 s3:ListBucket. If {bucket} is another account's than {account} on purpose, name that account: \
+                "check the bucket's name and whose credentials these are (aws sts get-caller-identity); they \
+                 need the permission `s3:ListBucket`. If {bucket} is another account's than {account} on purpose, name that account: \
                  {OWNER_VARIABLE}=ACCOUNT"
             ),
             Self::Public { bucket, .. } => format!(
