@@ -101,7 +101,7 @@ impl Life<'_> {
         let output = self.run(&self.options.windlass, &arguments).await?;
         ensure!(output.status.code() == Some(2), "a cluster without a network was validated: {output:?}");
         let report = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(report.contains("cni plugin not initialized"), "no word of the network: {report}");
+        ensure!(report.contains("its pods have no network yet"), "no word of the network: {report}");
         Ok(())
     }
 
