@@ -58,18 +58,26 @@ pub(super) async fn carry_out(
 /// for AWS.
 const GOT_SOMEWHERE: Duration = Duration::from_mins(1);
 
+/// How many tries of one step may have waited and failed before they count as failing: one that ends like that again and
+/// again, such as a look of minutes that ends in a 500, gets nowhere.
+const WAITS: u32 = 3;
+
 /// Since when a step has only been failing. Limits count from there, and not from the step's beginning: waiting twenty
 /// minutes for an instance to shut down uses up nothing of what a throttled call after it is given.
 #[derive(Debug, Default)]
-struct Failing(Option<Instant>);
+struct Failing {
+    since: Option<Instant>,
+    waits: u32,
+}
 
 impl Failing {
     /// Takes note of a try that failed; returns since when all have.
     fn since(&mut self, begun: Instant, ended: Instant) -> Instant {
-        if ended.duration_since(begun) > GOT_SOMEWHERE {
-            self.0 = Some(ended);
+        if ended.duration_since(begun) > GOT_SOMEWHERE && self.waits < WAITS {
+            self.waits += 1;
+            self.since = Some(ended);
         }
-        *self.0.get_or_insert(begun)
+        *self.since.get_or_insert(begun)
     }
 }
 
@@ -211,5 +219,13 @@ mod tests {
             "a try that waited for AWS, and then failed"
         );
         assert_eq!(failing.since(after(1210), after(1212)), after(1200), "and again");
+        for _ in 0..5 {
+            failing.since(after(1300), after(1400));
+        }
+        assert_eq!(
+            failing.since(after(1500), after(1600)),
+            after(1400),
+            "every try waits and fails: it gets nowhere"
+        );
     }
 }
