@@ -11,6 +11,13 @@ use crate::cloud::{Kind, Resource, ResourceId};
 /// with `aws:`, don't count.
 pub(super) const MOST: usize = 50;
 
+/// How many of them aren't described but set when or after the resource is made: that all rules of a security group are
+/// marked ([`crate::aws::tags::RULES_MARKED`]), and that the agent has formatted a volume
+/// ([`windlass_bootstrap::tags::FORMATTED`]).
+fn set_besides(kind: Kind) -> usize {
+    usize::from(matches!(kind, Kind::SecurityGroup | Kind::Volume))
+}
+
 /// The longest key, in characters.
 const KEY_LIMIT: usize = 128;
 
@@ -35,8 +42,9 @@ fn tags(resource: &Resource, prefix: &str) -> Vec<(String, String)> {
 }
 
 fn check_one(id: &ResourceId, tags: &[(String, String)]) -> Result<(), ModelError> {
-    if tags.len() > MOST {
-        return Err(ModelError::TooManyTags { resource: id.clone(), count: tags.len() });
+    let count = tags.len() + set_besides(id.kind);
+    if count > MOST {
+        return Err(ModelError::TooManyTags { resource: id.clone(), count });
     }
     let mut keys = BTreeSet::new();
     for (key, value) in tags {
@@ -92,5 +100,10 @@ mod tests {
         let many: Vec<(&str, &str)> = many.iter().map(|key| (key.as_str(), "")).collect();
         assert_eq!(check_tags(Kind::Vpc, &many[..50]), Ok(()));
         assert!(check_tags(Kind::Vpc, &many).unwrap_err().contains("would have 51 tags, and AWS allows 50"));
+        for kind in [Kind::SecurityGroup, Kind::Volume] {
+            assert_eq!(check_tags(kind, &many[..49]), Ok(()));
+            let refusal = check_tags(kind, &many[..50]).unwrap_err();
+            assert!(refusal.contains("would have 51 tags"), "one more is set when it is there: {refusal}");
+        }
     }
 }
