@@ -122,9 +122,11 @@ impl Role {
 
     /// Policies that somebody else gave the role go with it: IAM deletes no role that has any.
     pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
-        let Some(has) = policies(context, &self.name, id).await? else { return Ok(()) };
-        self.remove(has.inline.iter(), context, id).await?;
-        self.detach(has.attached.iter(), context, id).await?;
+        // That IAM doesn't find its policies says nothing of the role itself.
+        if let Some(has) = policies(context, &self.name, id).await? {
+            self.remove(has.inline.iter(), context, id).await?;
+            self.detach(has.attached.iter(), context, id).await?;
+        }
         gone(context.clients.iam.delete_role().role_name(&self.name).send().await.during(
             "iam",
             "DeleteRole",
@@ -182,7 +184,7 @@ impl Role {
                 continue;
             }
             let trust = document(role.assume_role_policy_document().unwrap_or_default());
-            let Some(has) = policies(context, &name, &id).await? else { continue };
+            let has = policies(context, &name, &id).await?.unwrap_or_default();
             let mut other_policies = has.inline;
             let policy =
                 if other_policies.remove(POLICY) { inline_policy(context, &name, &id).await? } else { None };
@@ -195,6 +197,7 @@ impl Role {
 }
 
 /// What a role was given.
+#[derive(Default)]
 struct Policies {
     /// Names.
     inline: BTreeSet<String>,
