@@ -136,7 +136,12 @@ const ADVISERS: [Adviser; 16] = [
     |error| error.downcast_ref().map(|error: &SetError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &ExplainError| advice(error.hint(), None)),
     |error| error.downcast_ref().map(|error: &TemplateError| advice(error.hint(), None)),
-    |error| error.downcast_ref().map(|error: &FactsError| advice(error.hint(), None)),
+    |error| {
+        let error: &FactsError = error.downcast_ref()?;
+        // That there is no such key is what KMS answered well: what is wrong is the specification.
+        let wrong = matches!(error, FactsError::KmsKey { .. });
+        Some(advice(error.hint(), wrong.then_some(Exit::Wrong)))
+    },
     |error| error.downcast_ref().map(|error: &ModelError| advice(error.hint(), None)),
     |error| {
         let error: &CloudError = error.downcast_ref()?;
@@ -221,6 +226,21 @@ mod tests {
         assert_eq!(lines[1], "caused by: s3:GetObject of `s3://clusters/demo` failed: no credentials");
         assert!(lines[2].starts_with("hint: set AWS_PROFILE"), "{text}");
         assert_eq!(exit, Exit::Unreachable);
+    }
+
+    #[test]
+    fn a_key_that_kms_does_not_know_is_the_specification_s_fault() {
+        let mut said = AwsError::unexpected("kms", "DescribeKey", "alias/etdc", "NotFoundException");
+        said.class = Class::NotFound;
+        let error = FactsError::KmsKey {
+            key: "alias/etdc".to_owned(),
+            region: "us-east-1".to_owned(),
+            source: Some(said),
+        };
+        let (text, exit) =
+            render(&anyhow::Error::new(error).context("the specification can't be made"), false);
+        assert!(text.contains("there is no KMS key `alias/etdc`") && text.contains("hint: "), "{text}");
+        assert_eq!(exit, Exit::Wrong);
     }
 
     #[test]
