@@ -1,6 +1,6 @@
 //! From the state and AWS to a plan: what `update cluster` shows and what it applies come from here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -12,7 +12,7 @@ use super::diagnostic::Refusal;
 use super::located::Located;
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
-use crate::aws::facts::{self, Facts};
+use crate::aws::facts::{self, Facts, Image};
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::volume::{self, Stray, Volume};
 use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource, ResourceId, Sought, Strangers};
@@ -41,7 +41,7 @@ pub(crate) struct Grounds {
     /// What is there.
     pub(crate) observed: Observed,
     /// What was applied last, where that can still be read.
-    applied: Option<Cluster>,
+    applied: Option<Applied>,
     facts: Facts,
     state: StateLocation,
     addons: Vec<Addon>,
@@ -132,7 +132,7 @@ impl Grounds {
         let occupied = desired.keep_occupied(&self.observed);
         let mut plan = Plan::update(&desired, &self.observed).map_err(|error| {
             // What was applied, and is wanted still, nobody asked to change: it was changed on AWS.
-            let applied = self.applied.as_ref().and_then(|applied| self.desired(applied, &keys).ok());
+            let applied = self.applied.as_ref().and_then(|applied| self.desired_then(applied, &keys).ok());
             match applied {
                 Some(applied) => error.told_apart(&applied),
                 None => error,
@@ -145,10 +145,23 @@ impl Grounds {
     }
 
     fn desired(&self, cluster: &Cluster, keys: &Keys) -> Result<Desired, ModelError> {
+        self.desired_with(cluster, &self.facts, keys)
+    }
+
+    /// What was applied, made of the images that its groups had: what is asked for now may have other groups.
+    fn desired_then(&self, applied: &Applied, keys: &Keys) -> Result<Desired, ModelError> {
+        let mut facts = self.facts.clone();
+        for (group, image) in &applied.images {
+            facts.images.entry(group.clone()).or_insert_with(|| image.clone());
+        }
+        self.desired_with(&applied.cluster, &facts, keys)
+    }
+
+    fn desired_with(&self, cluster: &Cluster, facts: &Facts, keys: &Keys) -> Result<Desired, ModelError> {
         model::build(&Inputs {
             cluster,
             uid: self.located.uid().unwrap_or(NO_UID_YET),
-            facts: &self.facts,
+            facts,
             state: &self.state,
             keys,
             addons: &self.addons,
@@ -157,12 +170,19 @@ impl Grounds {
     }
 }
 
+/// What was applied last.
+struct Applied {
+    cluster: Cluster,
+    /// The image of each of its groups; empty where an older windlass applied it.
+    images: BTreeMap<String, Image>,
+}
+
 /// The specification may have been changed several times since it was last applied, or by hand: what is refused in one
 /// step is refused in several.
 async fn check_reachable(
     state: &ClusterState,
     specification: &Specification,
-) -> anyhow::Result<Option<Cluster>> {
+) -> anyhow::Result<Option<Applied>> {
     let Some(number) = state.applied().await? else { return Ok(None) };
     let revision = state.revision(number).await?;
     let (cluster, groups, _) = specification.documents();
@@ -170,7 +190,8 @@ async fn check_reachable(
     check_change(applied, (&cluster, &groups)).with_context(|| {
         format!("what was applied to `{}` as revision {number} can't become what is asked for", state.name())
     })?;
-    Ok(spec::complete(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials).ok())
+    let cluster = spec::complete(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials);
+    Ok(cluster.ok().map(|cluster| Applied { cluster, images: revision.images }))
 }
 
 /// A subnet goes when it is empty, which only AWS knows.
@@ -200,12 +221,12 @@ async fn look_into_removed_subnets(
 
 /// The names of the volumes that hold what etcd of this cluster has written: those of the specification that was
 /// applied, and those of members that masters have marked as initialised.
-async fn known_volumes(state: &ClusterState, applied: Option<&Cluster>) -> anyhow::Result<BTreeSet<String>> {
+async fn known_volumes(state: &ClusterState, applied: Option<&Applied>) -> anyhow::Result<BTreeSet<String>> {
     let initialised = state.initialised_etcd_members().await?;
     let mut known: BTreeSet<String> =
         initialised.iter().map(|(etcd, member)| Volume::name_of(member, etcd, state.name())).collect();
     // What an older windlass applied may be refused by now; then the marks of the masters are what is known.
-    for etcd in applied.iter().flat_map(|cluster| &cluster.etcd) {
+    for etcd in applied.iter().flat_map(|applied| &applied.cluster.etcd) {
         known.extend(etcd.members.iter().map(|it| Volume::name_of(&it.name, &etcd.name, state.name())));
     }
     Ok(known)

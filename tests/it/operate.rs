@@ -119,6 +119,29 @@ mod with_region {
         assert_eq!(left.resource_record_sets().len(), 2, "the zone's own: {left:?}");
     }
 
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn what_somebody_changed_on_aws_is_said_as_such_also_where_an_applied_group_is_taken_out_at_once() {
+        let world = World::new().await;
+        world.create(&["--yes"]);
+        let clients = Clients::for_endpoint("us-east-1", &world.url()).await;
+        let volumes = clients.ec2.describe_volumes().send().await.unwrap();
+        let etcd = volumes.volumes().iter().find(|volume| {
+            volume.tags().iter().any(|tag| tag.value().is_some_and(|value| value.contains("etcd-main")))
+        });
+        let etcd = etcd.unwrap().volume_id().unwrap();
+        clients.ec2.modify_volume().volume_id(etcd).size(100).send().await.unwrap();
+        let removed = world.windlass(&["delete", "instancegroup", "nodes-us-east-1b", "--yes"]);
+        assert!(removed.status.success(), "{removed:?}");
+        let refused = world.windlass(&["update", "cluster", "--yes"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(
+            said.contains("somebody changed on AWS") && !said.contains("the specification asks"),
+            "{said}"
+        );
+    }
+
     struct World {
         region: Region,
         _process: Process,
