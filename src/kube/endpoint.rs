@@ -32,11 +32,13 @@ pub fn server(address: Ipv4Addr, port: u16) -> String {
     url(&address.to_string(), port)
 }
 
-/// The server's URL in a kubeconfig: by the API's name where a hosted zone has one, else by its address. Windlass itself
-/// goes by the address: it knows it from EC2, also before every resolver knows the name.
+/// The server's URL in a kubeconfig: by the API's name where a hosted zone has one or the operator has written one (and
+/// keeps it elsewhere), else by its address. Windlass itself goes by the address: it knows it from EC2, also before every
+/// resolver knows the name.
 pub fn kubeconfig_server(cluster: &Cluster, address: Ipv4Addr) -> String {
-    match &cluster.api.dns {
-        Some(api) => url(&api.name, cluster.api.port),
+    let in_zone = cluster.api.dns.as_ref().map(|api| &api.name);
+    match in_zone.or(cluster.api.public_name.as_ref()) {
+        Some(name) => url(name, cluster.api.port),
         None => server(address, cluster.api.port),
     }
 }
@@ -51,6 +53,15 @@ fn url(host: &str, port: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kubeconfig_has_the_name_that_is_written_also_where_no_hosted_zone_has_it() {
+        let mut cluster = crate::assets::sample::cluster();
+        let address = Ipv4Addr::new(203, 0, 113, 7);
+        assert_eq!(kubeconfig_server(&cluster, address), "https://203.0.113.7");
+        cluster.api.public_name = Some("k8s.example.com".to_owned());
+        assert_eq!(kubeconfig_server(&cluster, address), "https://k8s.example.com");
+    }
 
     #[test]
     fn the_usual_port_is_not_spelled_out() {

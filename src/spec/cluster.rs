@@ -106,6 +106,10 @@ pub struct Api {
     pub elastic_ip: bool,
     /// `spec.api.dns`: a hosted zone has a name for that address.
     pub dns: Option<ApiName>,
+    /// `spec.masterPublicName`, where it is written: a name for the address, which the operator may keep elsewhere than in
+    /// a hosted zone. Kubeconfigs have it, as with kops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_name: Option<String>,
     /// Names and addresses for the serving certificate besides windlass's own.
     pub additional_sans: Vec<String>,
     /// The secure port: 443.

@@ -145,6 +145,7 @@ fn api(cluster: &v1alpha2::Cluster) -> Option<Api> {
         access: sources(spec.kubernetes_api_access.as_ref()?)?,
         elastic_ip: api.elastic_ip.is_some() || api.dns.is_some(),
         dns: api.dns.as_ref().map(|_| name()),
+        public_name: spec.master_public_name.clone(),
         additional_sans: names.cloned().collect(),
         port: API_PORT,
     })
