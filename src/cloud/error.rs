@@ -75,6 +75,8 @@ pub enum CloudError {
         uid: Option<String>,
         /// This one's, where it has been made.
         ours: Option<String>,
+        /// Where the resource has no uid at all, and this cluster has: what to type if somebody removed it.
+        command: Option<String>,
     },
     /// A name in a hosted zone is somebody else's.
     #[error("`{resource}` exists and isn't this cluster's: {}", found.join(", "))]
@@ -132,7 +134,13 @@ impl CloudError {
             Self::Unmarked { command, .. } => Some(format!(
                 "if somebody removed its tags, put them back and run the same command again: {command}"
             )),
-            Self::Namesake { resource, .. } => Some(format!(
+            Self::Namesake { resource, command: Some(command), .. } => Some(format!(
+                "if it is this cluster's, and somebody removed the tag, put it back: {command}; else another cluster in \
+                 another region or another state store has the name, which is unique among {}s in an account: give \
+                 this one another",
+                resource.kind
+            )),
+            Self::Namesake { resource, command: None, .. } => Some(format!(
                 "names of {}s are unique in an account: the other cluster is in another region or another state store; \
                  look there with `windlass get clusters`, and give this one another name",
                 resource.kind

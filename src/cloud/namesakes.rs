@@ -115,3 +115,44 @@ fn mark_group(name: &str, owner: &Owner) -> String {
         .collect();
     format!("aws autoscaling create-or-update-tags --tags {}", tags.join(" "))
 }
+
+/// The command that gives back its cluster's uid to what AWS knows by its name.
+pub(super) fn give_uid(id: &ResourceId, uid: &str) -> Option<String> {
+    let (name, key) = (&id.name, tags::UID);
+    Some(match id.kind {
+        Kind::AutoScalingGroup => format!(
+            "aws autoscaling create-or-update-tags --tags \
+             ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={uid},PropagateAtLaunch=false"
+        ),
+        Kind::Role => format!("aws iam tag-role --role-name {name} --tags Key={key},Value={uid}"),
+        Kind::InstanceProfile => {
+            format!(
+                "aws iam tag-instance-profile --instance-profile-name {name} --tags Key={key},Value={uid}"
+            )
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lost_only_its_uid_is_told_of_with_the_command_that_gives_it_back() {
+        for (kind, begins) in [
+            (Kind::AutoScalingGroup, "aws autoscaling create-or-update-tags --tags ResourceId=demo,"),
+            (Kind::Role, "aws iam tag-role --role-name demo --tags "),
+            (Kind::InstanceProfile, "aws iam tag-instance-profile --instance-profile-name demo --tags "),
+        ] {
+            let resource = ResourceId::new(kind, "demo");
+            let command = give_uid(&resource, "0123");
+            let error = CloudError::Namesake { resource, uid: None, ours: Some("0123".to_owned()), command };
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.contains(begins) && hint.contains("Key=windlass.dev/cluster-uid,Value=0123"),
+                "{hint}"
+            );
+        }
+    }
+}

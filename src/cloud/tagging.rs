@@ -2,6 +2,7 @@
 
 use super::context::{Context, Strangers};
 use super::error::CloudError;
+use super::namesakes;
 use super::reference::ResourceId;
 use crate::aws::During;
 use crate::aws::tags::{self, Ownership, Tags};
@@ -28,6 +29,10 @@ pub(super) fn is_ours(context: &Context<'_>, tags: &Tags, id: &ResourceId) -> Re
             resource: id.clone(),
             uid: tags.get(tags::UID).cloned(),
             ours: context.owner.uid.clone(),
+            command: match (tags.get(tags::UID), &context.owner.uid) {
+                (None, Some(uid)) => namesakes::give_uid(id, uid),
+                _ => None,
+            },
         },
         Ownership::Foreign => CloudError::Foreign {
             resource: id.clone(),
