@@ -209,6 +209,7 @@ mod with_region {
             }
             sample(&world.points(line), seed)
         });
+        println!("seed {seed}");
         let [create, update, delete] = whole;
         let (mut stops, mut reached) = (0, 0);
         for round in 0..create.len().max(update.len()).max(delete.len()) {
