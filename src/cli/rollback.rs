@@ -11,6 +11,7 @@ use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::Exit;
 use super::holding::holding;
+use super::located::Located;
 use super::{output, update, wish};
 use crate::aws::facts::{self, Image};
 use crate::spec::additional::masked_pair;
@@ -84,7 +85,7 @@ async fn decide(
     number: u64,
 ) -> anyhow::Result<(Specification, Change)> {
     let read = context.read(state).await?;
-    let (revision, remarks) = with_its_images(context, state.revision(number).await?).await?;
+    let (revision, remarks) = with_its_images(context, state, state.revision(number).await?).await?;
     let change = change(&read, revision);
     change.check(&read, &Running::of(state).await?)?;
     for remark in remarks {
@@ -121,6 +122,7 @@ fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
 /// what ran, and `image` left out, or a name, means the newest one that fits. With what is to be said of it.
 async fn with_its_images(
     context: &Context,
+    state: &ClusterState,
     mut revision: Revision,
 ) -> anyhow::Result<(Revision, Vec<String>)> {
     if revision.images.is_empty() {
@@ -133,7 +135,7 @@ async fn with_its_images(
     let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
     let then: Cluster = complete(cluster, instance_groups, ssh_credentials)
         .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
-    let clients = context.clients(Some(&then.region)).await;
+    let Located { clients, .. } = Located::find(context, state, &then.region).await?;
     // Where its words mean nothing any more, the images that ran may be there all the same.
     let today = facts::gather(&then, &clients).await.map(|facts| facts.images).unwrap_or_default();
     let remarks = pin(&mut revision, &today);

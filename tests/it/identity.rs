@@ -120,6 +120,8 @@ mod with_region {
                 "validate cluster NAME",
                 "get instances NAME",
                 "export kubeconfig NAME --admin",
+                "rollback 1 --name NAME",
+                "rollback 1 --name NAME --yes",
             ];
             if key == "account" {
                 lines.extend(["delete cluster NAME", "delete cluster NAME --yes"]);
