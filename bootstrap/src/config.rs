@@ -17,6 +17,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde::de::DeserializeOwned;
@@ -158,6 +159,10 @@ pub struct KubeletConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ControlPlaneConfig {
+/// How long kubelets' certificates are good where the specification doesn't say it. A kubelet renews its own after some
+/// two thirds of that; a node that can't for longer joins anew.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
     /// etcd on this master.
     pub etcd: EtcdConfig,
     /// Whether an Elastic IP (found by its tags) is to be associated with this master.
@@ -175,12 +180,20 @@ pub struct ControlPlaneConfig {
     pub former_instance_groups: BTreeMap<String, Role>,
     /// Add-ons to apply, in this order.
     pub addons: Vec<AddonRef>,
-    /// For how many seconds kubelets' certificates are issued; a week when absent.
+    /// For how many seconds kubelets' certificates are issued at most; a week when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_seconds: Option<u64>,
 }
 
 /// One member of an etcd cluster and the cluster around it.
+impl ControlPlaneConfig {
+    /// How long kubelets' certificates are good at most: what kube-controller-manager is told
+    /// (`--cluster-signing-duration`), and the master's agent reckons with.
+    pub fn certificate_lifetime(&self) -> Duration {
+        self.certificate_seconds.map_or(CERTIFICATE_LIFETIME, Duration::from_secs)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdConfig {

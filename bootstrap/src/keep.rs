@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -38,8 +39,6 @@ const AFTER_ERROR: Duration = Duration::from_secs(15);
 const ANEW: Duration = Duration::from_secs(3);
 /// How long something that failed must go on without an error until it counts as working again.
 const SETTLED: Duration = Duration::from_secs(30);
-/// The longest that a kubelet's certificate is good, as kube-controller-manager is told.
-const SIGNING: Duration = Duration::from_hours(168);
 /// How often the groups of nodes are looked at.
 const NODE_GROUPS: Duration = Duration::from_secs(20);
 /// How often it is looked, while the boot is under way, whether cluster DNS is there: it is spread before nodes come.
@@ -103,7 +102,7 @@ impl Tasks {
             labels: config.kubelet.labels.keys().cloned().collect(),
         };
         let (known, groups) = watch::channel(None);
-        self.running.spawn(self.keeper.clone().approve());
+        self.running.spawn(self.keeper.clone().approve(control_plane.clone()));
         self.running.spawn(self.keeper.clone().follow_node_groups(known));
         self.running.spawn(self.keeper.clone().keep_nodes(own, groups));
     }
@@ -193,13 +192,18 @@ impl Keeper {
         }
     }
 
-    async fn approve(self) {
+    async fn approve(self, control_plane: ControlPlaneConfig) {
         let work = || async {
             let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
-            let approver = Approver { client, ec2: self.instance.ec2.clone(), longest: SIGNING };
-            approver.run().await.map_err(KeepError::Approve)
+            self.approver(client, &control_plane).run().await.map_err(KeepError::Approve)
         };
         self.keep_going("approve_certificates", work).await;
+    }
+
+    /// It remembers until when a certificate is good: as long as the cluster's kube-controller-manager makes it.
+    fn approver(&self, client: Client, control_plane: &ControlPlaneConfig) -> Approver {
+        let longest = control_plane.certificate_lifetime();
+        Approver { client, ec2: self.instance.ec2.clone(), longest }
     }
 
     async fn follow_node_groups(self, known: watch::Sender<Option<NodeGroups>>) {
@@ -427,6 +431,22 @@ mod tests {
         std::fs::remove_file(&state).unwrap();
         failing(&keeper.reporter, &[]).await;
         task.abort();
+    }
+
+    #[tokio::test]
+    async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path()).await;
+        let former = include_bytes!("../tests/former/579859e-master.json");
+        let config: crate::config::NodeConfig = crate::config::read(former).unwrap();
+        let mut control_plane = config.control_plane.unwrap();
+        let longest = |control_plane: &ControlPlaneConfig| {
+            let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+            keeper.approver(Client::try_from(nowhere).unwrap(), control_plane).longest
+        };
+        assert_eq!(longest(&control_plane), Duration::from_hours(168));
+        control_plane.certificate_seconds = Some(1800);
+        assert_eq!(longest(&control_plane), Duration::from_mins(30));
     }
 
     #[tokio::test]

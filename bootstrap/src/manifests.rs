@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::time::Duration;
 
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
@@ -165,10 +164,6 @@ pub fn ensure_proxy(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Res
     ensure_static_pod(host, "kube-proxy", &pod)
 }
 
-/// How long a kubelet's certificate holds. It renews it after some two thirds of that; a node that can't for longer joins
-/// anew.
-const CERTIFICATE: Duration = Duration::from_hours(7 * 24);
-
 /// The pods that start once the API answers.
 const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
 
@@ -236,7 +231,7 @@ fn controller_pod(
         "pod_cidr": config.network.pod_cidr,
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),
-        "signing_duration": format!("{}s", control_plane.certificate_seconds.unwrap_or(CERTIFICATE.as_secs())),
+        "signing_duration": format!("{}s", control_plane.certificate_lifetime().as_secs()),
         // A lone master has nobody to elect against, and would only wait out its predecessor's lease.
         "leader_elect": if control_plane.masters > 1 { "true" } else { "false" },
     });
