@@ -100,7 +100,7 @@ impl Agent {
             .run(&self.reporter, async || {
                 let (identity, boot) =
                     futures::try_join!(instance::identify(&metadata), instance::boot_config(&metadata))?;
-                let store = StateStore::open(&boot.state_store, &boot.region).await;
+                let store = StateStore::open(&boot).await;
                 let store = store.map_err(instance::InstanceError::Read)?;
                 Ok::<_, instance::InstanceError>(Done::unchanged(Origin { identity, boot, store }))
             })

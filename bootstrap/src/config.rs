@@ -72,6 +72,10 @@ pub struct BootConfig {
     pub state_store: String,
     /// The bucket's region.
     pub region: String,
+    /// The account that owns the bucket, which every request names: see [`crate::bucket_owner`]. Absent in documents
+    /// that were written before there was such a field, and of a store that is no bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_store_owner: Option<String>,
     /// The lower-case hexadecimal SHA-256 of the node configuration's bytes; also the name of its key.
     pub node_config_sha256: String,
 }

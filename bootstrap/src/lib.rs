@@ -15,7 +15,7 @@
 //! | [`join`], [`client_certificate`] | how a node gets the certificate of its kubelet, the first and any later one |
 //! | [`etcd`], [`manifests`], [`proxy`], [`kubelet`], [`cni`] | what is written for others to run |
 //! | [`api`], [`last_words`], [`rbac`], [`addons`], [`additional_objects`], [`bootstrap_token`], [`approve`], [`grants`], [`nodes`], [`membership`], [`dns`], [`keep`] | what is done through the API, and what goes on afterwards |
-//! | [`state`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
+//! | [`state`], [`bucket_owner`], [`aws`], [`ec2`], [`host`], [`root`], [`file`](mod@file), [`command`] | the outside: AWS, and the machine |
 
 pub mod additional_objects;
 pub mod addons;
@@ -26,6 +26,7 @@ pub mod auto_scaling;
 pub mod aws;
 pub mod boot;
 pub mod bootstrap_token;
+pub mod bucket_owner;
 pub mod certificates;
 pub mod client_certificate;
 pub mod cni;

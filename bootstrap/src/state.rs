@@ -3,11 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use aws_config::SdkConfig;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_s3::primitives::ByteStream;
 use fs_err as fs;
 
 use crate::aws::{self, AwsError};
+use crate::bucket_owner;
+use crate::config::BootConfig;
 use crate::file::{self, FileError};
 use crate::keys;
 use crate::retry::{Class, Classed};
@@ -96,14 +99,25 @@ pub enum StateStore {
 }
 
 impl StateStore {
-    /// Opens the store of a boot configuration.
-    pub async fn open(address: &str, region: &str) -> Result<Self, StateError> {
+    /// Opens the store of a boot configuration. Every request names the bucket's owner, where the configuration does.
+    pub async fn open(boot: &BootConfig) -> Result<Self, StateError> {
+        let address = &boot.state_store;
         if let Some(path) = address.strip_prefix("file://").filter(|path| path.starts_with('/')) {
             return Ok(Self::Folder(PathBuf::from(path)));
         }
-        let (bucket, prefix) = parse_s3(address).ok_or_else(|| StateError::Address(address.to_owned()))?;
-        let client = aws_sdk_s3::Client::new(&aws::configuration(region).await);
-        Ok(Self::S3 { client, bucket, prefix })
+        let bucket = parse_s3(address).ok_or_else(|| StateError::Address(address.to_owned()))?;
+        Ok(Self::in_bucket(
+            bucket,
+            boot.state_store_owner.as_deref(),
+            &aws::configuration(&boot.region).await,
+        ))
+    }
+
+    /// A store in a bucket, which is named with the prefix.
+    fn in_bucket((bucket, prefix): (String, String), owner: Option<&str>, sdk: &SdkConfig) -> Self {
+        let client = aws_sdk_s3::Client::new(sdk);
+        let client = owner.map_or_else(|| client.clone(), |owner| bucket_owner::owned_by(owner, &client));
+        Self::S3 { client, bucket, prefix }
     }
 
     /// Reads an object; `None` where there is none.
@@ -271,6 +285,12 @@ fn put_file_if_absent(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::Router;
+    use axum::extract::Request;
+    use axum::http::StatusCode;
+
     use super::*;
 
     #[test]
@@ -282,10 +302,72 @@ mod tests {
         assert_eq!(parse_s3("gs://bucket"), None);
     }
 
+    fn boot(state_store: &str, owner: Option<&str>) -> BootConfig {
+        BootConfig {
+            version: crate::config::CONFIG_VERSION.into(),
+            cluster: "demo".into(),
+            instance_group: "nodes".into(),
+            state_store: state_store.into(),
+            region: "us-east-1".into(),
+            state_store_owner: owner.map(str::to_owned),
+            node_config_sha256: String::new(),
+        }
+    }
+
+    /// What each request named as the bucket's owner, with its method.
+    type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
+    /// An S3 that denies whatever doesn't name its buckets' owner, has no object, and takes every one.
+    async fn s3(owner: &'static str, asked: Asked) -> SdkConfig {
+        let answer = move |request: Request| async move {
+            let named = request.headers().get(bucket_owner::HEADER).map(|it| it.to_str().unwrap().to_owned());
+            let refused = named.as_deref().is_some_and(|named| named != owner);
+            asked.lock().unwrap().push((request.method().to_string(), named));
+            match request.method().as_str() {
+                _ if refused => (StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>"),
+                "PUT" => (StatusCode::OK, ""),
+                _ if request.uri().query().is_some_and(|query| query.contains("list-type")) => {
+                    (StatusCode::OK, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+                }
+                _ => (StatusCode::NOT_FOUND, "<Error><Code>NoSuchKey</Code></Error>"),
+            }
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
+        let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
+        let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
+        let sdk = aws::configuration("us-east-1").await.into_builder();
+        sdk.endpoint_url(url).credentials_provider(credentials).build()
+    }
+
+    #[tokio::test]
+    async fn every_request_names_the_account_that_must_own_the_bucket_and_none_where_it_is_not_known() {
+        let asked = Asked::default();
+        let sdk = s3("123456789012", asked.clone()).await;
+        for owner in [Some("123456789012"), None] {
+            let store = StateStore::in_bucket(("bucket".into(), String::new()), owner, &sdk);
+            assert_eq!(store.get("a").await.unwrap(), None);
+            store.put("a", b"one".to_vec()).await.unwrap();
+            assert!(store.put_if_absent("b", b"one".to_vec()).await.unwrap());
+            let StateStore::S3 { client, .. } = &store else { panic!("not S3") };
+            assert!(!is_listed(client, "bucket", "a").await.unwrap());
+            let asked = std::mem::take(&mut *asked.lock().unwrap());
+            let methods: Vec<&str> = asked.iter().map(|(method, _)| method.as_str()).collect();
+            assert_eq!(methods, ["GET", "PUT", "PUT", "GET"]);
+            assert!(asked.iter().all(|(_, named)| named.as_deref() == owner), "{asked:?}");
+        }
+        // Somebody else has taken the bucket's name.
+        let store = StateStore::in_bucket(("bucket".into(), String::new()), Some("210987654321"), &sdk);
+        assert!(matches!(store.get("a").await.unwrap_err(), StateError::Hidden { .. }));
+        assert!(matches!(store.put("a", b"one".to_vec()).await.unwrap_err(), StateError::Aws(_)));
+    }
+
     #[tokio::test]
     async fn only_the_first_writer_writes() {
         let folder = tempfile::tempdir().unwrap();
-        let store = StateStore::open(&format!("file://{}", folder.path().display()), "").await.unwrap();
+        let boot = boot(&format!("file://{}", folder.path().display()), None);
+        let store = StateStore::open(&boot).await.unwrap();
         assert!(store.put_if_absent("a/b", b"one".to_vec()).await.unwrap());
         assert!(!store.put_if_absent("a/b", b"two".to_vec()).await.unwrap());
         assert_eq!(store.require("a/b").await.unwrap(), b"one");
@@ -307,7 +389,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_of_another_kind_is_refused() {
-        let error = StateStore::open("gs://bucket", "").await.unwrap_err();
+        let error = StateStore::open(&boot("gs://bucket", None)).await.unwrap_err();
         assert!(matches!(error, StateError::Address(_)));
     }
 }

@@ -9,6 +9,8 @@ pub struct StateLocation {
     pub url: String,
     /// The bucket's region.
     pub region: String,
+    /// The account that owns the bucket.
+    pub owner: String,
     /// The ARN of the KMS key that the bucket encrypts with, where instances need the permission to use it.
     pub kms_key: Option<String>,
 }
@@ -32,6 +34,7 @@ pub fn user_data(cluster: &str, group: &str, state: &StateLocation, node_config_
         instance_group: group.to_owned(),
         state_store: state.url.clone(),
         region: state.region.clone(),
+        state_store_owner: Some(state.owner.clone()),
         node_config_sha256: node_config_sha256.to_owned(),
     };
     // A struct of strings always becomes JSON.

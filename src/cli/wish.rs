@@ -92,8 +92,9 @@ impl Grounds {
                 .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
         })?;
         let kms_key = bucket.kms_key().await?.map(|key| key.to_string());
-        let location =
-            StateLocation { url: state.store().url(), region: bucket.region().to_owned(), kms_key };
+        let (url, region, owner) =
+            (state.store().url(), bucket.region().to_owned(), bucket.owner().to_owned());
+        let location = StateLocation { url, region, owner, kms_key };
         let located = Located::find(context, state, &cluster.region).await?;
         let (facts, mut observed) = {
             let facts = async {

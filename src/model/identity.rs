@@ -324,6 +324,7 @@ mod tests {
             .collect()
     }
 
+            owner: "123456789012".to_owned(),
     /// The actions that the agent's sources name where a call's error is made: `AwsError::new("<action>", …`.
     fn called() -> BTreeSet<String> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap/src");

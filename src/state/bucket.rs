@@ -1,15 +1,13 @@
 //! The bucket itself: whose it is, whether it can hold a state, and how one is made.
 //!
-//! Every call names the account that must own the bucket (S3 User Guide, "Verifying bucket ownership with bucket owner
-//! condition"): a bucket that was deleted and whose name somebody else took since is never written to, or believed.
+//! Every call names the account that must own the bucket ([`windlass_bootstrap::bucket_owner`]), the agent's too: the user
+//! data tells it which.
 
 use std::env;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata};
+use aws_sdk_s3::error::ProvideErrorMetadata;
 use aws_sdk_s3::operation::head_bucket::HeadBucketError;
 use aws_sdk_s3::types::{
     BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus,
@@ -22,15 +20,13 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::operation::BuildError;
 use serde_json::json;
 use thiserror::Error;
+use windlass_bootstrap::bucket_owner::owned_by;
 use windlass_bootstrap::keys::{SHORT_LIVED_KEY, SHORT_LIVED_VALUE};
 
 use super::bucket_encryption::{self, KmsKey};
 use super::store::StoreError;
 use crate::aws::retry::Patience;
 use crate::aws::{AwsError, Class, Clients, During};
-
-/// The header of the bucket owner condition.
-const EXPECTED_OWNER: &str = "x-amz-expected-bucket-owner";
 
 /// Names the account of the state's bucket where that isn't the account of the credentials.
 const OWNER_VARIABLE: &str = "WINDLASS_STATE_STORE_ACCOUNT";
@@ -132,26 +128,6 @@ impl BucketError {
     }
 }
 
-/// Names the account that must own the bucket in every request.
-#[derive(Debug)]
-struct ExpectedOwner(String);
-
-impl Intercept for ExpectedOwner {
-    fn name(&self) -> &'static str {
-        "ExpectedOwner"
-    }
-
-    fn modify_before_signing(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        context.request_mut().headers_mut().insert(EXPECTED_OWNER, self.0.clone());
-        Ok(())
-    }
-}
-
 /// The account that must own the state's bucket: the one that the user names, else the credentials' own.
 async fn owner(clients: &Clients) -> Result<String, AwsError> {
     if let Some(account) = env::var(OWNER_VARIABLE).ok().filter(|account| !account.is_empty()) {
@@ -167,12 +143,6 @@ async fn owner(clients: &Clients) -> Result<String, AwsError> {
     account.ok_or_else(|| {
         AwsError::unexpected("sts", "GetCallerIdentity", "the credentials", "the answer has no account")
     })
-}
-
-/// The client whose every request names the owner.
-pub(super) fn owned_by(account: &str, s3: &Client) -> Client {
-    let config = s3.config().to_builder().interceptor(ExpectedOwner(account.to_owned())).build();
-    Client::from_conf(config)
 }
 
 /// Opens a bucket: finds its region, and fails where it isn't there, isn't the expected account's, keeps no versions, or

@@ -14,6 +14,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use windlass_bootstrap::bucket_owner::owned_by;
 use windlass_bootstrap::keys;
 use zeroize::Zeroizing;
 
@@ -38,6 +39,7 @@ pub struct S3Store {
     bucket: String,
     prefix: String,
     region: String,
+    owner: String,
     /// Whether the credentials may tag what they write, as far as is known.
     tags: Arc<AtomicBool>,
 }
@@ -50,10 +52,10 @@ impl S3Store {
         fence: &Fence,
     ) -> Result<Self, StoreError> {
         let (account, clients) = bucket::open(clients, &bucket).await?;
-        let client = bucket::owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
-        let lock_client = bucket::owned_by(&account, &clients.s3);
+        let client = owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
+        let lock_client = owned_by(&account, &clients.s3);
         let tags = Arc::new(AtomicBool::new(true));
-        Ok(Self { client, lock_client, bucket, prefix, region: clients.region, tags })
+        Ok(Self { client, lock_client, bucket, prefix, region: clients.region, owner: account, tags })
     }
 
     /// The bucket's name.
@@ -69,6 +71,11 @@ impl S3Store {
     /// The bucket's region.
     pub fn region(&self) -> &str {
         &self.region
+    }
+
+    /// The account that owns the bucket.
+    pub fn owner(&self) -> &str {
+        &self.owner
     }
 
     pub(super) fn url(&self) -> String {

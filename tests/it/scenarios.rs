@@ -137,7 +137,7 @@ fn desired(scenario: &Path) -> Desired {
 pub(crate) fn desired_of(cluster: &Cluster, kms_key: Option<String>) -> Desired {
     let facts = facts(cluster);
     let (url, region) = ("s3://clusters/teams/a".to_owned(), "eu-central-1".to_owned());
-    let state = StateLocation { url, region, kms_key };
+    let state = StateLocation { url, region, owner: "123456789012".to_owned(), kms_key };
     let addons = addons::render(cluster).unwrap();
     let keys = keys(cluster);
     model::build(&Inputs {

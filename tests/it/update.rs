@@ -89,8 +89,12 @@ impl World {
 
     async fn desired_of(&self, cluster: &Cluster) -> Desired {
         let facts = facts::gather(cluster, &self.clients).await.unwrap();
-        let state =
-            StateLocation { url: "s3://clusters".to_owned(), region: "us-east-1".to_owned(), kms_key: None };
+        let state = StateLocation {
+            url: "s3://clusters".to_owned(),
+            region: "us-east-1".to_owned(),
+            owner: "123456789012".to_owned(),
+            kms_key: None,
+        };
         let addons = addons::render(cluster).unwrap();
         let keys = keys();
         let inputs = Inputs {

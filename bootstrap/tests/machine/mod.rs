@@ -46,6 +46,7 @@ impl Machine {
             instance_group: config.instance_group.clone(),
             state_store: format!("file://{}", folder.path().join("state").display()),
             region: "us-east-1".into(),
+            state_store_owner: None,
             node_config_sha256: digest,
         };
         let metadata = serve_metadata(serde_json::to_string(&boot).unwrap()).await;
