@@ -15,6 +15,7 @@ use super::holding::holding;
 use super::{files, output};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
+use crate::spec::quantity;
 use crate::state::encryption_writers::Writers;
 use crate::state::held_secrets::SecretKind;
 use crate::state::{ClusterState, SecretsError, Version};
@@ -200,10 +201,10 @@ async fn check_followed(state: &ClusterState, force: bool) -> anyhow::Result<()>
     if force || age >= UNTIL_MASTERS_FOLLOW {
         return Ok(());
     }
-    let minutes = age.as_mins();
     Err(Refusal::new(format!(
-        "today's configuration is {minutes} minutes old, and masters take a new one within an hour: what was written \
-         again meanwhile may be encrypted with the earlier key"
+        "today's configuration is {} old, and masters take a new one within an hour: what was written \
+         again meanwhile may be encrypted with the earlier key",
+        quantity(age.as_mins(), "minute")
     ))
     .hint(
         "wait until it is 65 minutes old; then kubectl get secrets --all-namespaces -o json | kubectl replace -f -; \

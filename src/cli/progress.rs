@@ -15,6 +15,7 @@ use crate::apply::{Event, Summary};
 use crate::cloud::blockers::Blocker;
 use crate::cloud::{CloudError, ResourceId};
 use crate::plan::{Plan, Step};
+use crate::spec::quantity;
 
 /// How often the last line moves.
 const TICK: Duration = Duration::from_millis(120);
@@ -96,14 +97,10 @@ impl Progress {
 /// What a run that did not do everything leaves to say.
 pub(crate) fn shortfall(summary: &Summary) -> String {
     let Summary { done, failed, not_done, stopped, took: _ } = summary;
-    let mut text = if *stopped { "stopped".to_owned() } else { format!("{} failed", steps(failed.len())) };
-    let _ = write!(text, "; {} done, {not_done} not begun", steps(*done));
+    let mut text =
+        if *stopped { "stopped".to_owned() } else { format!("{} failed", quantity(failed.len(), "step")) };
+    let _ = write!(text, "; {} done, {not_done} not begun", quantity(*done, "step"));
     text
-}
-
-/// So many steps, in words.
-pub(crate) fn steps(count: usize) -> String {
-    if count == 1 { "1 step".to_owned() } else { format!("{count} steps") }
 }
 
 /// An error with its causes on one line.
@@ -123,13 +120,5 @@ fn past(step: &Step) -> &'static str {
         "update" => "changed ",
         "replace" => "replaced",
         _ => "deleted ",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn one_step_is_one_step() {
-        assert_eq!([0, 1, 2].map(super::steps), ["0 steps", "1 step", "2 steps"]);
     }
 }

@@ -7,13 +7,14 @@ use clap::{Args as ClapArgs, ValueEnum};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::holding::holding;
-use super::progress::{Progress, shortfall, steps};
+use super::progress::{Progress, shortfall};
 use super::{export_kubeconfig, output, wish};
 use crate::apply::{self, Run};
 use crate::cloud::{self, Departures, Identities, Sought, Strangers};
 use crate::kube::endpoint;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
+use crate::spec::quantity;
 use crate::state::{ClusterState, Secrets, lease};
 
 /// How long the administrator's certificate is good for after `create cluster --yes`, as `--admin` has it.
@@ -161,7 +162,11 @@ pub(super) async fn apply_under_lease(
         if let Err(error) = state.prune().await {
             tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
         }
-        output::say(&format!("Done: {} in {:.0} s.", steps(summary.done), summary.took.as_secs_f64()));
+        output::say(&format!(
+            "Done: {} in {:.0} s.",
+            quantity(summary.done, "step"),
+            summary.took.as_secs_f64()
+        ));
     } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
         state.mark_applied(revision).await?;
     }

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::reference::ResourceId;
 use crate::aws::retry::Look;
 use crate::aws::{AwsError, During};
+use crate::spec::quantity;
 
 /// How long a look stands for what everybody who waits would see.
 const FRESH: Duration = Duration::from_millis(900);
@@ -73,7 +74,7 @@ impl Going {
     fn answer(&self, group: &str) -> Look<()> {
         let Some(last) = &self.last else { return Look::Wait("nobody has looked yet".to_owned()) };
         if let Some(members) = last.groups.get(group) {
-            return Look::Wait(format!("it is there, with {members} instances"));
+            return Look::Wait(format!("it is there, with {}", quantity(*members, "instance")));
         }
         let own = self.instances.get(group).into_iter().flatten();
         let left: Vec<&str> = own.filter(|id| last.instances.contains(*id)).map(String::as_str).collect();
@@ -136,6 +137,8 @@ mod tests {
         let is_done = |going: &Going, group| matches!(going.answer(group), Look::Done(()));
         assert!(!is_done(&going, "a"));
         going.last = Some(sight(&["a"], &["i-1"]));
+        let said = going.answer("a");
+        assert!(matches!(&said, Look::Wait(why) if why == "it is there, with 1 instance"), "{said:?}");
         assert_eq!((is_done(&going, "a"), is_done(&going, "b")), (false, true));
         going.last = Some(sight(&[], &["i-2", "i-3"]));
         assert_eq!((is_done(&going, "a"), is_done(&going, "b")), (false, false));

@@ -9,6 +9,7 @@ use windlass_bootstrap::report::{self, BootState, FailingTask, Status};
 use super::snapshot::{Group, Instance, KubernetesView, Snapshot, Unanswered, harmless};
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::{Cluster, InstanceGroup};
+use crate::spec::quantity;
 use crate::state::Damage;
 
 /// The static pods of every master besides etcd's; the kubelet names their mirrors `<pod>-<node>`.
@@ -310,9 +311,9 @@ fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> 
 fn reported(instance: &Instance, status: &Status, joined: bool, now: jiff::Timestamp) -> Outcome {
     match (silent_for(status, now), booting(instance, status, joined)) {
         (Some(silence), Outcome::Pass) => gone_silent(instance, silence),
-        (Some(silence), Outcome::Wait { why }) => {
-            Outcome::Wait { why: format!("{why}; it last reported {} minutes ago", silence.as_mins()) }
-        }
+        (Some(silence), Outcome::Wait { why }) => Outcome::Wait {
+            why: format!("{why}; it last reported {} ago", quantity(silence.as_mins(), "minute")),
+        },
         (None, Outcome::Pass) => keeping(instance, status, now),
         (_, outcome) => outcome,
     }
@@ -329,8 +330,8 @@ fn gone_silent(instance: &Instance, silence: jiff::SignedDuration) -> Outcome {
     let id = &instance.id;
     Outcome::Fail {
         why: format!(
-            "machine \"{id}\" has not reported for {} minutes: its agent has stopped, or can't reach the state",
-            silence.as_mins()
+            "machine \"{id}\" has not reported for {}: its agent has stopped, or can't reach the state",
+            quantity(silence.as_mins(), "minute")
         ),
         hint: Some(JOURNAL.to_owned()),
     }
@@ -389,9 +390,9 @@ fn silent(instance: &Instance, snapshot: &Snapshot) -> Outcome {
     }
     Outcome::Fail {
         why: format!(
-            "machine \"{id}\" has not yet joined the cluster, and has sent no boot report in the {} minutes since its \
+            "machine \"{id}\" has not yet joined the cluster, and has sent no boot report in the {} since its \
              launch",
-            age.as_mins()
+            quantity(age.as_mins(), "minute")
         ),
         hint: Some(format!(
             "`aws ec2 get-console-output --latest --instance-id {id}` shows how far it came; without a word of \

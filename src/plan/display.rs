@@ -17,6 +17,7 @@ use windlass_bootstrap::tags as shared;
 use super::{Action, Occupied, Plan, Step};
 use crate::aws::tags;
 use crate::cloud::{Change, Kind, ResourceId};
+use crate::spec::quantity;
 
 /// The width of a field's name; longer ones push their value to the right.
 const FIELD: usize = 27;
@@ -64,8 +65,7 @@ fn section(formatter: &mut Formatter<'_>, verb: &str, steps: Vec<&Step>) -> fmt:
     if steps.is_empty() {
         return Ok(());
     }
-    let resources = if steps.len() == 1 { "resource" } else { "resources" };
-    writeln!(formatter, "Will {verb} {} {resources}:", steps.len())?;
+    writeln!(formatter, "Will {verb} {}:", quantity(steps.len(), "resource"))?;
     for step in steps {
         writeln!(formatter, "  {} {}", sign(&step.action), step.resource)?;
         match &step.action {
@@ -106,7 +106,7 @@ fn is_common_tag(field: &str) -> bool {
 fn addition(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
     let value = change.to.as_deref().unwrap_or_default();
     if value.contains('\n') {
-        writeln!(formatter, "      {:FIELD$} ({} lines)", change.field, value.lines().count())
+        writeln!(formatter, "      {:FIELD$} ({})", change.field, quantity(value.lines().count(), "line"))
     } else {
         writeln!(formatter, "      {:FIELD$} {value}", change.field)
     }
@@ -133,7 +133,7 @@ fn difference(formatter: &mut Formatter<'_>, change: &Change) -> fmt::Result {
 fn plain(formatter: &mut Formatter<'_>, change: &Change, value: Option<&str>) -> fmt::Result {
     let value = value.unwrap_or_default();
     if value.contains('\n') {
-        writeln!(formatter, "{:FIELD$} ({} lines)", change.field, value.lines().count())
+        writeln!(formatter, "{:FIELD$} ({})", change.field, quantity(value.lines().count(), "line"))
     } else {
         writeln!(formatter, "{:FIELD$} {value}", change.field)
     }

@@ -18,6 +18,7 @@ pub mod explain;
 mod hints;
 pub mod path;
 pub mod problem;
+mod quantity;
 pub mod set;
 pub mod shape;
 pub mod subnets;
@@ -33,6 +34,7 @@ pub use check::check_change;
 pub use complete::complete;
 pub use create::{CreateOptions, Manifests, create};
 pub use problem::{Location, ObjectId, Problem, Problems};
+pub use quantity::quantity;
 pub use yaml::{Documents, Source, read, to_yaml};
 
 #[cfg(test)]

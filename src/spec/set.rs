@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::path::{PathError, Step, steps};
+use super::quantity;
 use super::shape::{self, Fields, Shape, nearest};
 use super::v1alpha2::Object;
 use super::yaml;
@@ -42,7 +43,7 @@ pub enum SetError {
         noun: &'static str,
     },
     /// An index is beyond the end of a list.
-    #[error("`{path}` has {length} items, and there is no item {index}")]
+    #[error("`{path}` has {}, and there is no item {index}", quantity(*length, "item"))]
     Index {
         /// The path.
         path: String,

@@ -60,6 +60,7 @@ impl fmt::Display for Damage {
                 write!(f, "; its version {} of {} is sound", version.id, version.written())
             }
             Remedy::NoneSound(0) => f.write_str("; the bucket has no version of it"),
+            Remedy::NoneSound(1) => f.write_str("; its only version isn't sound either"),
             Remedy::NoneSound(count) => write!(f, "; none of its {count} versions is sound"),
             Remedy::NoVersions => f.write_str("; this store keeps no versions"),
             Remedy::Unseen(why) => write!(f, "; its versions can't be seen: {why}"),

@@ -328,7 +328,7 @@ impl S3Store {
             None => Ok(()),
             Some(error) => {
                 let message = format!(
-                    "{}: {} ({} of {} are left)",
+                    "{}: {} ({} of {} left)",
                     error.key().unwrap_or_default(),
                     error.message().or(error.code()).unwrap_or("no reason given"),
                     answer.errors().len(),

@@ -4,6 +4,7 @@ use super::network::NETWORKING;
 use super::{CreateOptions, ExistingSubnet};
 use crate::spec::check;
 use crate::spec::problem::{Problem, Problems};
+use crate::spec::quantity;
 use crate::spec::shape::nearest;
 use crate::spec::subnets;
 
@@ -89,7 +90,7 @@ fn words(options: &CreateOptions, problems: &mut Problems) {
 fn counts(options: &CreateOptions, problems: &mut Problems) {
     let (zones, count) = (options.control_plane_zones.len(), options.control_plane_count);
     if let Some(count) = count.filter(|count| *count == 0 || (*count as usize) < zones) {
-        let message = format!("{count} masters can't be in {zones} zones");
+        let message = format!("{} can't be in {}", quantity(count, "master"), quantity(zones, "zone"));
         problems.push(Problem::at("--control-plane-count", message).hint("leave one of the two flags out"));
     }
     let masters = count.map_or(zones.max(1), |count| count as usize);
