@@ -5,7 +5,7 @@ use std::future::Future;
 use super::context::Context;
 use super::interrupt::interrupted;
 use super::output;
-use crate::state::{ClusterState, Holder, Lease, Specification, lease};
+use crate::state::{ClusterState, Holder, Lease, Specification, StateError, lease};
 
 /// Takes the cluster's lease, does the work, and gives the lease back, whatever came of the work. `command` is what others
 /// are told that the holder runs, such as `update cluster`. A change of the specification that somebody began and didn't
@@ -52,21 +52,45 @@ pub(crate) async fn holding_unfinished<T>(
     work: impl Future<Output = anyhow::Result<T>>,
 ) -> anyhow::Result<T> {
     let work = Box::pin(work);
-    let _stopping = context.interrupt.stopping();
-    state.store().stop_when(context.interrupt.asked());
     // Before the lease, so that no lock is left in what a newer windlass has made.
     state.check_writer(context.allow_downgrade()).await?;
-    context.interrupt.check()?;
-    let lease = Lease::acquire(state, Holder::this_process(command)).await?;
     let marked_work = async {
         state.mark_writer().await?;
         work.await
     };
+    leased(context, state, command, marked_work).await
+}
+
+/// The same for what brings back the marker of the state's format: that it is damaged or lost is no reason to refuse. One
+/// that can be read, and says that a newer windlass wrote, is.
+pub(crate) async fn holding_unmarked<T>(
+    context: &Context,
+    state: &ClusterState,
+    command: &str,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    match state.check_writer(context.allow_downgrade()).await {
+        Ok(()) | Err(StateError::Damaged(_)) => leased(context, state, command, work).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn leased<T>(
+    context: &Context,
+    state: &ClusterState,
+    command: &str,
+    work: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let work = Box::pin(work);
+    let _stopping = context.interrupt.stopping();
+    state.store().stop_when(context.interrupt.asked());
+    context.interrupt.check()?;
+    let lease = Lease::acquire(state, Holder::this_process(command)).await?;
     let done = tokio::select! {
         biased;
         () = context.interrupt.requested_and_nothing_applied() => Err(interrupted().into()),
         lost = lease.lost() => Err(lost.into()),
-        done = marked_work => done,
+        done = work => done,
     };
     // What failed because the lease was lost is told as that.
     let done = match (done, lease.loss()) {

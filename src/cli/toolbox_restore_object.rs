@@ -4,11 +4,14 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::holding_unfinished;
+use super::holding::{holding_unfinished, holding_unmarked};
 use super::output::{self, Table};
 use crate::state::damage::{Restored, fault};
 use crate::state::versions::ObjectVersion;
 use crate::state::{ClusterState, Remedy, layout};
+
+/// What others are told that is being done.
+const COMMAND: &str = "toolbox restore-object";
 
 /// `windlass toolbox restore-object`.
 #[derive(Debug, ClapArgs)]
@@ -50,7 +53,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     // A change that is half done may be waiting for this very object.
     let work = async { Ok(state.restore(&key, &wanted).await?) };
-    let restored = holding_unfinished(context, &state, "toolbox restore-object", work).await?;
+    let restored = if key == layout::format(state.name()) {
+        holding_unmarked(context, &state, COMMAND, work).await?
+    } else {
+        holding_unfinished(context, &state, COMMAND, work).await?
+    };
     output::say(&match restored {
         Restored::Written(version) => {
             format!("Restored {key}: it is version {} of {} again.", version.id, version.written())

@@ -14,7 +14,7 @@ use super::held_secrets::SecretKind;
 use super::secrets::SecretsError;
 use super::store::{Condition, Store, StoreError};
 use super::versions::ObjectVersion;
-use super::{held_secrets, layout, revision, secrets};
+use super::{format, held_secrets, layout, revision, secrets};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
 
@@ -216,6 +216,8 @@ pub fn fault(cluster: &str, key: &str, bytes: &[u8]) -> Option<String> {
         text().and_then(secrets::check_encryption)
     } else if key == keys::docker_config(cluster) && !held_secrets::is_none(SecretKind::DockerConfig, bytes) {
         text().and_then(|text| docker_config::parse(text).map(drop).map_err(|problems| problems.to_string()))
+    } else if key == layout::format(cluster) {
+        format::check(bytes)
     } else if key == layout::applied(cluster) {
         revision::check_applied(bytes)
     } else if rest.starts_with("revisions/") {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_state::ClusterState;
 use super::error::StateError;
-use super::layout;
 use super::store::{Condition, Object};
+use super::{damage, layout};
 
 /// The version of the state's format that this windlass writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -28,9 +28,9 @@ impl ClusterState {
     /// Fails when this windlass must not write: the format is newer, or a newer windlass wrote last and a downgrade
     /// isn't allowed.
     pub async fn check_writer(&self, allow_downgrade: bool) -> Result<(), StateError> {
-        let Some(marker) = self.store().get(&layout::format(self.name())).await.map_err(self.failed())?
-        else {
-            return Ok(());
+        let key = layout::format(self.name());
+        let Some(marker) = self.store().get(&key).await.map_err(self.failed())? else {
+            return if self.lacks_marker(&key).await? { Err(self.lost(&key).await) } else { Ok(()) };
         };
         let format = self.explained(self.parse_format(&marker)).await?;
         if !allow_downgrade && is_older(OURS, &format.written_by) {
@@ -40,6 +40,17 @@ impl ClusterState {
             });
         }
         Ok(())
+    }
+
+    /// Whether the marker of a cluster that is there is lost. What is being deleted, or was, has none to miss.
+    async fn lacks_marker(&self, key: &str) -> Result<bool, StateError> {
+        let children = self.store().children(&layout::cluster_prefix(self.name())).await;
+        let children = children.map_err(self.failed())?;
+        let is_there =
+            |key: String| children.iter().any(|child| layout::cluster_prefix(self.name()) + child == key);
+        Ok(is_there(layout::cluster(self.name()))
+            && !is_there(layout::journal(self.name()))
+            && damage::was_deleted(self.store(), key).await)
     }
 
     /// Says that this windlass wrote last, where another one did. Does nothing where there is no cluster yet.
@@ -93,6 +104,11 @@ impl ClusterState {
     }
 }
 
+/// What is wrong with a marker, if it isn't one.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    serde_json::from_slice::<Format>(bytes).map(drop).map_err(|error| error.to_string())
+}
+
 /// Whether one version of windlass is older than another. What isn't a version is older than every one.
 fn is_older(one: &str, other: &str) -> bool {
     let numbers = |version: &str| {
@@ -106,7 +122,7 @@ fn is_older(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Store;
+    use crate::state::{Remedy, Store};
 
     async fn written_by(version: &str) -> ClusterState {
         let state = ClusterState::new(Store::memory(), "demo.example.com");
@@ -138,6 +154,44 @@ mod tests {
         state.check_writer(true).await.unwrap();
         state.mark_writer().await.unwrap();
         assert_eq!(writer(&state).await, OURS);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_or_lost_marker_is_named_with_the_version_to_bring_back() {
+        let state = written_by(OURS).await;
+        let key = layout::format("demo.example.com");
+        let cluster = layout::cluster("demo.example.com");
+        state.store().put(&cluster, b"x".to_vec(), Condition::Absent).await.unwrap();
+        let sound = state.store().get(&key).await.unwrap().unwrap();
+        for bytes in [None, Some(""), Some("{}"), Some(r#"{"version": 1}"#), Some("nonsense")] {
+            let found = state.store().get(&key).await.unwrap().unwrap();
+            match bytes {
+                Some(bytes) => {
+                    let condition = Condition::Unchanged(found.version);
+                    drop(state.store().put(&key, bytes.into(), condition).await.unwrap());
+                }
+                None => state.store().delete(&key, &found.version).await.unwrap(),
+            }
+            let error = state.check_writer(true).await.unwrap_err();
+            let StateError::Damaged(damage) = &error else { panic!("{bytes:?}: {error}") };
+            let Remedy::Version(version) = &damage.remedy else { panic!("{bytes:?}: {damage}") };
+            assert_eq!(damage.key, key);
+            state.restore(&key, version).await.unwrap();
+            assert_eq!(state.store().get(&key).await.unwrap().unwrap().bytes, sound.bytes);
+            state.check_writer(false).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_being_deleted_needs_no_marker() {
+        let state = written_by(OURS).await;
+        let key = layout::format("demo.example.com");
+        for there in [layout::cluster("demo.example.com"), layout::journal("demo.example.com")] {
+            state.store().put(&there, b"x".to_vec(), Condition::Absent).await.unwrap();
+        }
+        let found = state.store().get(&key).await.unwrap().unwrap();
+        state.store().delete(&key, &found.version).await.unwrap();
+        state.check_writer(false).await.unwrap();
     }
 
     #[tokio::test]

@@ -173,6 +173,26 @@ mod with_region {
         }
         world.run(&["get", "secrets"]);
         let (planned, _) = world.run(&["update", "cluster", "--yes"]);
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn the_marker_of_the_format_is_brought_back_and_one_of_a_newer_windlass_is_left() {
+        let world = World::new().await;
+        let marker = format!("{NAME}/format.json");
+        let original = world.store.get(&marker).await.unwrap().unwrap().bytes;
+        for bytes in [None, Some(&b""[..]), Some(b"{}")] {
+            world.spoil(&marker, bytes).await;
+            let told = world.fails(1, &["edit", "ig", "nodes-us-east-1a", "--set", "spec.maxSize=3"]);
+            assert!(told.contains(&marker), "{told}");
+            world.run(&hinted(&told));
+            assert_eq!(world.store.get(&marker).await.unwrap().unwrap().bytes, original);
+        }
+        let sound = world.store.versions(&marker).await.unwrap().unwrap().remove(0).id;
+        world.spoil(&marker, Some(br#"{"version": 1, "writtenBy": "999.0.0"}"#)).await;
+        let restore = ["toolbox", "restore-object", &marker, "--version-id", &sound, "--yes"];
+        let told = world.fails(1, &restore);
+        assert!(told.contains("999.0.0") && told.contains("--allow-windlass-downgrade"), "{told}");
+    }
+
         assert_eq!(planned, "Nothing to do.\n");
     }
 
