@@ -127,3 +127,26 @@ pub(super) async fn list(
     groups.retain(|group| context.owner.owns(&tags::from_ec2(group.tags())));
     Ok(groups)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_groups_description_which_ec2_never_changes_is_not_compared_and_its_tags_are() {
+        let wanted = SecurityGroup {
+            name: "nodes.demo".to_owned(),
+            description: "Nodes of demo".to_owned(),
+            vpc: Reference::to("demo"),
+            tags: Tags::new(),
+        };
+        let by_an_older_windlass = SecurityGroup { description: "nodes".to_owned(), ..wanted.clone() };
+        let changes = |observed: &SecurityGroup| {
+            let resources = [wanted.clone(), observed.clone()].map(Resource::SecurityGroup);
+            resources[0].changes_from(&resources[1])
+        };
+        assert_eq!(changes(&by_an_older_windlass), []);
+        let tags = [("Name".to_owned(), "renamed".to_owned())].into();
+        assert_eq!(changes(&SecurityGroup { tags, ..by_an_older_windlass }).len(), 1);
+    }
+}

@@ -231,6 +231,7 @@ impl Ec2 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
@@ -281,6 +282,37 @@ mod tests {
         cluster.container_registry = true;
         cluster.etcd[0].members[0].volume.kms_key =
             Some("arn:aws:kms:us-east-1:123456789012:key/1".to_owned());
+        policies(&cluster).values().flat_map(actions).collect()
+    }
+
+    #[test]
+    fn the_statements_of_additional_policies_are_in_the_policy_of_their_role_and_in_no_other() {
+        let minimal = include_str!("../../tests/scenarios/minimal/cluster.yaml");
+        let cluster = |text: String| {
+            let source = crate::spec::Source { name: "cluster.yaml".to_owned(), text };
+            crate::spec::read(vec![source]).unwrap().complete().unwrap()
+        };
+        let before = policies(&cluster(minimal.to_owned()));
+        let statement =
+            |action: &str| json!({"Sid": "Mine", "Effect": "Allow", "Action": [action], "Resource": ["*"]});
+        for (role, mine, other) in [
+            ("node", "nodes.minimal.example.com", "masters.minimal.example.com"),
+            ("master", "masters.minimal.example.com", "nodes.minimal.example.com"),
+            ("control-plane", "masters.minimal.example.com", "nodes.minimal.example.com"),
+        ] {
+            let added = json!({role: json!([statement("sqs:ReceiveMessage"), statement("dynamodb:Query")]).to_string()});
+            let text = minimal.replacen("spec:\n", &format!("spec:\n  additionalPolicies: {added}\n"), 1);
+            let policies = policies(&cluster(text));
+            assert_eq!(policies[other], before[other], "{role}");
+            let statements = policies[mine]["Statement"].as_array().unwrap();
+            let (own, added) = statements.split_at(statements.len() - 2);
+            assert_eq!(own, before[mine]["Statement"].as_array().unwrap(), "{role}");
+            assert_eq!(added, [statement("sqs:ReceiveMessage"), statement("dynamodb:Query")], "{role}");
+        }
+    }
+
+    /// The policies of a cluster's roles, by the role's name.
+    fn policies(cluster: &Cluster) -> BTreeMap<String, Value> {
         let facts = Facts {
             account: "123456789012".to_owned(),
             partition: "aws".to_owned(),
@@ -292,11 +324,12 @@ mod tests {
         let state = StateLocation {
             url: "s3://bucket/prefix".to_owned(),
             region: "us-east-1".to_owned(),
+            owner: "123456789012".to_owned(),
             kms_key: Some("arn:aws:kms:us-east-1:123456789012:key/2".to_owned()),
         };
         let (keys, addons, additional_objects) = (Keys::default(), [].as_slice(), [].as_slice());
         let inputs = Inputs {
-            cluster: &cluster,
+            cluster,
             uid: "0123456789abcdef0123456789abcdef",
             facts: &facts,
             state: &state,
@@ -307,10 +340,10 @@ mod tests {
         let mut desired = Desired::default();
         add(&inputs, &mut desired).unwrap();
         let policies = desired.0.values().filter_map(|resource| match resource {
-            Resource::Role(role) => role.policy.clone(),
+            Resource::Role(role) => Some((role.name.clone(), role.policy.clone()?)),
             _ => None,
         });
-        policies.flat_map(|policy| actions(&policy)).collect()
+        policies.collect()
     }
 
     fn actions(policy: &Value) -> Vec<String> {
@@ -324,7 +357,6 @@ mod tests {
             .collect()
     }
 
-            owner: "123456789012".to_owned(),
     /// The actions that the agent's sources name where a call's error is made: `AwsError::new("<action>", …`.
     fn called() -> BTreeSet<String> {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap/src");

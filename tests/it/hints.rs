@@ -43,6 +43,9 @@ const OF_S3: [&str; 26] = [
 fn every_call_that_is_denied_is_answered_with_a_permission_that_exists() {
     let calls = calls();
     assert!(calls.len() > 80, "only {} calls were found in the sources", calls.len());
+    for settled in ["CreateBucket", "PutPublicAccessBlock", "PutBucketVersioning", "PutBucketEncryption"] {
+        assert!(calls.contains(&("s3".to_owned(), settled.to_owned())), "{settled} is not among the calls");
+    }
     for (service, operation) in calls {
         let mut error = AwsError::unexpected(service.leak(), operation.leak(), "it", "no");
         error.class = Class::Denied;
@@ -55,12 +58,14 @@ fn every_call_that_is_denied_is_answered_with_a_permission_that_exists() {
 }
 
 /// The calls that the sources name, as `service` and `operation`: two texts after each other, of which the first is a
-/// service's prefix.
+/// service's prefix; and of what S3 is asked of a new bucket, the first text after `settled(`.
 fn calls() -> Vec<(String, String)> {
     let mut calls = Vec::new();
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         let text = std::fs::read_to_string(file).unwrap();
         let tested = text.find("#[cfg(test)]").unwrap_or(text.len());
+        let settled = text[..tested].split(" settled(").skip(1).filter_map(|call| call.split('"').nth(1));
+        calls.extend(settled.map(|operation| ("s3".to_owned(), operation.to_owned())));
         let words: Vec<&str> = text[..tested].split('"').collect();
         for found in words.windows(3) {
             let is_operation = found[2].starts_with(|first: char| first.is_ascii_uppercase())
