@@ -24,7 +24,7 @@ agent_version() {
 agent=$(agent_version)
 [ -n "$agent" ] || die "windlass-bootstrap --version says nothing"
 [ -z "${AGENT_VERSION:-}" ] || [ "$AGENT_VERSION" = "$agent" ] ||
-  die "windlass-bootstrap is $agent, and this image is to be of $AGENT_VERSION" "build the agent again: cargo build --package windlass-bootstrap"
+  die "windlass-bootstrap is $agent, and this image is to be of $AGENT_VERSION" "build the agent again: cargo build --profile dist"
 jq --null-input \
   --arg kubernetesVersion "$(versions .kubernetes)" \
   --arg etcdVersion "$(versions .etcd)" \

@@ -1,4 +1,4 @@
-//! No input of any kind panics. `PROPTEST_CASES=1000000 cargo test -p windlass --lib spec::tests::properties` looks for
+//! No input of any kind panics. `PROPTEST_CASES=1000000 cargo test --workspace spec::tests::properties` looks for
 //! longer.
 
 use std::fmt::Write as _;
