@@ -92,7 +92,8 @@ locals {
   agent_version = split("\"", element([for line in split("\n", file("${path.root}/../Cargo.toml")) : line if substr(line, 0, 9) == "version ="], 0))[1]
 
   instance_type = var.instance_type != "" ? var.instance_type : var.architecture == "arm64" ? "t4g.medium" : "t3.medium"
-  image_name    = "windlass-${local.kubernetes_version}-debian-${var.debian}-${var.architecture}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
+  # An account that the image is shared with sees its name, and none of its tags: what windlass must know is in both.
+  image_name = "windlass-${local.kubernetes_version}-debian-${var.debian}-${var.architecture}-etcd-${local.versions.etcd}-${formatdate("YYYYMMDDhhmmss", timestamp())}"
 
   tags = {
     Name                              = local.image_name

@@ -62,6 +62,12 @@ def test_every_provisioning_script_runs_in_its_order_and_the_test_last():
     assert run[-1] == "90-validate.sh"
 
 
+def test_the_images_name_says_what_accounts_that_see_no_tags_must_know():
+    name = next(entry["image_name"] for entry in template("variables")["locals"] if "image_name" in entry)
+    assert "windlass-${local.kubernetes_version}-debian-" in name
+    assert "-etcd-${local.versions.etcd}-" in name
+
+
 def test_the_images_tags_name_what_it_holds():
     tags = next(entry["tags"] for entry in template("variables")["locals"] if "tags" in entry)
     assert sorted(key.strip('"') for key in tags) == [

@@ -127,7 +127,6 @@ fn control_plane(
         masters: u32::try_from(masters).unwrap_or(u32::MAX),
         images: images(cluster, group, &CONTROL_PLANE_IMAGES)?,
         default_taint: group.default_taint,
-        former_instance_groups: BTreeMap::new(),
         addons: addons.to_vec(),
         certificate_seconds: cluster.certificate_seconds,
     })

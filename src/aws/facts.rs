@@ -160,6 +160,21 @@ pub enum FactsError {
         /// The specification's version.
         wanted: String,
     },
+    /// An image is older than the documents that windlass writes today: its agent refuses them.
+    #[error(
+        "instance group `{group}`: image `{image}` ({name}) was built by an older windlass, whose boot agent can't read what \
+         this one writes: {lacks}"
+    )]
+    OldImage {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// Its name.
+        name: String,
+        /// By what it is known.
+        lacks: String,
+    },
     /// A master's image holds another etcd.
     #[error(
         "instance group `{group}`: image `{image}` holds etcd {found}, the specification says etcd {wanted} for the etcd \
@@ -220,6 +235,10 @@ impl FactsError {
                      it in `windlass edit instancegroup {group}`"
                 ),
             }),
+            Self::OldImage { group, .. } => Some(format!(
+                "build a new image: packer build -var agent_binary=… packer (see packer/README.md); where the group names \
+                 its image, name the new one: windlass edit instancegroup {group}"
+            )),
             Self::EtcdVersion { etcd, found, wanted, .. } => Some(format!(
                 "build an image that holds etcd {wanted} (see packer/), or set `version: {found}` of the etcd cluster \
                  `{etcd}` with `windlass edit cluster`"
@@ -476,16 +495,34 @@ struct Candidates<'a> {
     elsewhere: &'a [Ami],
 }
 
-/// The Kubernetes version that an image holds: what its tag says. An account doesn't see the tags of an image that
-/// another one shares with it (EC2 User Guide, "Share an AMI"); its name, which windlass's builds give, it sees.
+/// The Kubernetes version that an image holds: what its tag says, or its name.
 fn kubernetes_version(image: &Ami, account: &str) -> Option<String> {
     let by_tag = tag(image, IMAGE_KUBERNETES_VERSION);
+    by_tag.or_else(|| version(name_of_shared(image, account)?.strip_prefix("windlass-")?))
+}
+
+/// The etcd version that an image holds: what its tag says, or its name. Images that don't say it are older than the
+/// documents that windlass writes today.
+fn etcd_version(image: &Ami, account: &str) -> Option<String> {
+    let by_tag = tag(image, IMAGE_ETCD_VERSION);
+    by_tag.or_else(|| version(name_of_shared(image, account)?.split_once(NAMES_ETCD)?.1))
+}
+
+/// What stands before etcd's version in the name of an image: `windlass-1.36.3-debian-13-amd64-etcd-3.6.16-<time>`.
+const NAMES_ETCD: &str = "-etcd-";
+
+/// The name of an image that another account shares. An account doesn't see such an image's tags (EC2 User Guide, "Share
+/// an AMI"); its name, which windlass's builds give, it sees. Of an own image the tags count: they can be looked at.
+fn name_of_shared<'i>(image: &'i Ami, account: &str) -> Option<&'i str> {
     let is_shared = image.owner_id().is_some_and(|owner| owner != account);
-    by_tag.or_else(|| {
-        let version = image.name()?.strip_prefix("windlass-")?.split('-').next()?;
-        let is_version = version.split('.').count() == 3 && version.starts_with(|c: char| c.is_ascii_digit());
-        (is_shared && is_version).then(|| version.to_owned())
-    })
+    image.name().filter(|name| is_shared && name.starts_with("windlass-"))
+}
+
+/// The version that a part of a name begins with.
+fn version(part: &str) -> Option<String> {
+    let version = part.split('-').next()?;
+    let is_version = version.split('.').count() == 3 && version.starts_with(|c: char| c.is_ascii_digit());
+    is_version.then(|| version.to_owned())
 }
 
 /// The newest image of the right architecture; one that doesn't hold what the specification says is an error.
@@ -513,7 +550,9 @@ fn choose(
             wanted: cluster.kubernetes_version.clone(),
         });
     }
-    check_etcd(cluster, group, &id, tag(&image, IMAGE_ETCD_VERSION))?;
+    let etcd = etcd_version(&image, candidates.account);
+    let etcd = etcd.ok_or_else(|| old_image(group, &image, candidates.account))?;
+    check_etcd(cluster, group, &id, &etcd)?;
     Ok(Image {
         id,
         name: image.name().unwrap_or_default().to_owned(),
@@ -521,22 +560,35 @@ fn choose(
     })
 }
 
-/// A master runs the etcd that its image holds. An image of before the tag says nothing: then the agent finds out.
-fn check_etcd(
-    cluster: &Cluster,
-    group: &InstanceGroup,
-    image: &str,
-    found: Option<String>,
-) -> Result<(), FactsError> {
+/// The error of an image that an older windlass has built: its agent refuses fields that it doesn't know, in the node
+/// configuration of any group, so that neither a master nor a node would boot from it.
+fn old_image(group: &InstanceGroup, image: &Ami, account: &str) -> FactsError {
+    let lacks = if name_of_shared(image, account).is_some() {
+        format!(
+            "another account shares it, so that its tags can't be seen, and its name doesn't say which etcd it holds, as \
+             `windlass-<Kubernetes>-debian-<release>-<architecture>{NAMES_ETCD}<etcd>-<time>` does"
+        )
+    } else {
+        format!("it has no tag `{IMAGE_ETCD_VERSION}`")
+    };
+    FactsError::OldImage {
+        group: group.name.clone(),
+        image: image.image_id().unwrap_or_default().to_owned(),
+        name: image.name().unwrap_or("without a name").to_owned(),
+        lacks,
+    }
+}
+
+/// A master runs the etcd that its image holds.
+fn check_etcd(cluster: &Cluster, group: &InstanceGroup, image: &str, found: &str) -> Result<(), FactsError> {
     let has_member =
         |etcd: &&EtcdCluster| etcd.members.iter().any(|member| member.instance_group == group.name);
-    let other = |etcd: &&EtcdCluster| found.as_ref().is_some_and(|found| *found != etcd.version);
-    match cluster.etcd.iter().filter(has_member).find(other) {
+    match cluster.etcd.iter().filter(has_member).find(|etcd| etcd.version != found) {
         None => Ok(()),
         Some(etcd) => Err(FactsError::EtcdVersion {
             group: group.name.clone(),
             image: image.to_owned(),
-            found: found.unwrap_or_default(),
+            found: found.to_owned(),
             wanted: etcd.version.clone(),
             etcd: etcd.name.clone(),
         }),
@@ -596,14 +648,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_an_image_that_another_account_shares_is_in_its_name_as_its_tags_are_not_seen() {
+    fn the_versions_of_an_image_that_another_account_shares_are_in_its_name_as_its_tags_are_not_seen() {
         let image = |owner: &str, name: &str| Ami::builder().owner_id(owner).name(name).build();
-        let version = |owner, name| kubernetes_version(&image(owner, name), "123456789012");
-        let name = "windlass-1.36.3-debian-13-amd64-1";
-        assert_eq!(version("210987654321", name).as_deref(), Some("1.36.3"));
-        assert_eq!(version("123456789012", name), None, "of an own image the tag counts");
-        assert_eq!(version("210987654321", "windlass-debian"), None);
-        assert_eq!(version("210987654321", "ubuntu-24.04"), None);
+        let versions = |owner, name| {
+            let image = image(owner, name);
+            (kubernetes_version(&image, "123456789012"), etcd_version(&image, "123456789012"))
+        };
+        let some = |version: &str| Some(version.to_owned());
+        let name = "windlass-1.36.3-debian-13-amd64-etcd-3.6.16-20261121190000";
+        assert_eq!(versions("210987654321", name), (some("1.36.3"), some("3.6.16")));
+        assert_eq!(versions("123456789012", name), (None, None), "of an own image the tags count");
+        assert_eq!(versions("210987654321", "windlass-1.36.3-debian-13-amd64-1"), (some("1.36.3"), None));
+        assert_eq!(versions("210987654321", "windlass-debian"), (None, None));
+        assert_eq!(versions("210987654321", "ubuntu-24.04-etcd-3.6.16"), (None, None));
     }
 
     #[test]
@@ -614,34 +671,61 @@ mod tests {
         assert_eq!(search("", "1.36.3"), own);
     }
 
-    #[test]
-    fn an_image_with_another_etcd_is_refused_for_masters_before_anything_is_planned() {
+    fn sample() -> Cluster {
         let text = include_str!("../../tests/scenarios/minimal/cluster.yaml").to_owned();
         let source = crate::spec::Source { name: "cluster.yaml".to_owned(), text };
-        let cluster = crate::spec::read(vec![source]).unwrap().complete().unwrap();
+        crate::spec::read(vec![source]).unwrap().complete().unwrap()
+    }
+
+    const ACCOUNT: &str = "123456789012";
+
+    /// An image of the account for Kubernetes 1.36.3, with what its tag says of etcd.
+    fn own_image(etcd: Option<&str>) -> Ami {
+        let tag = |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+        let image = Ami::builder().image_id("ami-1").name("windlass-1.36.3-debian-13-amd64-1");
+        let image = image.owner_id(ACCOUNT).tags(tag(IMAGE_KUBERNETES_VERSION, "1.36.3"));
+        let image = image.tags(tag(IMAGE_ARCHITECTURE, "amd64"));
+        etcd.map_or(image.clone(), |etcd| image.tags(tag(IMAGE_ETCD_VERSION, etcd))).build()
+    }
+
+    fn chosen(cluster: &Cluster, group: &InstanceGroup, image: Ami) -> Result<Image, FactsError> {
+        let images = [image];
+        choose(cluster, group, AMD64, &Candidates { account: ACCOUNT, images: &images, elsewhere: &[] })
+    }
+
+    #[test]
+    fn an_image_with_another_etcd_is_refused_for_masters_before_anything_is_planned() {
+        let cluster = sample();
         let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
-        let image = |etcd: Option<&str>| {
-            let tag =
-                |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
-            let image = Ami::builder().image_id("ami-1").tags(tag(IMAGE_KUBERNETES_VERSION, "1.36.3"));
-            let image = image.tags(tag(IMAGE_ARCHITECTURE, "amd64"));
-            etcd.map_or(image.clone(), |etcd| image.tags(tag(IMAGE_ETCD_VERSION, etcd))).build()
-        };
-        let choose = |group, etcd| {
-            let images = [image(etcd)];
-            let candidates = Candidates { account: "123456789012", images: &images, elsewhere: &[] };
-            choose(&cluster, group, AMD64, &candidates)
-        };
-        for fine in [None, Some("3.6.16")] {
-            assert_eq!(choose(masters, fine).unwrap().id, "ami-1");
-        }
-        assert_eq!(choose(nodes, Some("3.5.21")).unwrap().id, "ami-1", "nodes run no etcd");
-        let error = choose(masters, Some("3.5.21")).unwrap_err();
+        let choose = |group, etcd| chosen(&cluster, group, own_image(Some(etcd)));
+        assert_eq!(choose(masters, "3.6.16").unwrap().id, "ami-1");
+        assert_eq!(choose(nodes, "3.5.21").unwrap().id, "ami-1", "nodes run no etcd");
+        let error = choose(masters, "3.5.21").unwrap_err();
         assert_eq!(
             error.to_string(),
             "instance group `control-plane-us-east-1a`: image `ami-1` holds etcd 3.5.21, the specification says etcd \
              3.6.16 for the etcd cluster `main`"
         );
         assert!(error.hint().unwrap().contains("version: 3.5.21"));
+    }
+
+    #[test]
+    fn an_image_that_an_older_windlass_built_is_refused_for_masters_and_nodes() {
+        let cluster = sample();
+        let shared = Ami::builder().image_id("ami-2").name("windlass-1.36.3-debian-13-amd64-1");
+        let shared = shared.owner_id("210987654321").architecture("x86_64".into()).build();
+        for group in &cluster.instance_groups {
+            let error = chosen(&cluster, group, own_image(None)).unwrap_err();
+            let text = error.to_string();
+            for words in [&group.name, "ami-1", "windlass-1.36.3-debian-13-amd64-1", IMAGE_ETCD_VERSION] {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.contains("packer build") && hint.contains(&format!("edit instancegroup {}", group.name))
+            );
+            let error = chosen(&cluster, group, shared.clone()).unwrap_err().to_string();
+            assert!(error.contains("ami-2") && error.contains("its tags can't be seen"), "{error}");
+        }
     }
 }

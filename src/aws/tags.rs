@@ -43,7 +43,8 @@ pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 
-/// On images: the etcd version an image holds, without a leading `v`. Images of before say nothing of it.
+/// On images: the etcd version an image holds, without a leading `v`. Images without it were built by a windlass whose
+/// agent refuses the documents of today.
 pub const IMAGE_ETCD_VERSION: &str = "windlass.dev/etcd-version";
 
 /// On images: `amd64` or `arm64`.

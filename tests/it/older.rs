@@ -45,7 +45,7 @@ mod with_region {
     use windlass::aws::tags;
 
     use super::*;
-    use crate::support::region::Region;
+    use crate::support::region::{Region, machine_image};
 
     struct World {
         region: Region,
@@ -88,9 +88,62 @@ mod with_region {
                 .collect()
         }
 
+        /// The id of the image that the older version made its cluster with.
+        async fn image(&self) -> String {
+            let call = self.region.clients().await.ec2.describe_images().owners("self").send().await;
+            let images = call.unwrap().images.unwrap();
+            images[0].image_id().unwrap().to_owned()
+        }
+
+        /// An image that boots what is written today, newer than the one of the fixture.
+        fn build_image_of_today(&self) {
+            // EC2 tells images apart by the second in which they were made.
+            std::thread::sleep(std::time::Duration::from_millis(1100));
+            let mut image = machine_image("1.36.3");
+            image["name"] = "windlass-1.36.3-debian-13-amd64-etcd-3.6.16-2".into();
+            self.region.ask("POST", "images", &image);
+        }
+
         async fn state(&self) -> ClusterState {
             let store = Store::open(&format!("s3://{}", fixture::BUCKET), &self.region.clients().await).await;
             ClusterState::new(store.unwrap(), NAME)
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn an_older_cluster_whose_image_cannot_boot_what_is_written_today_is_refused_and_nothing_is_changed()
+     {
+        let world = World::of("579859e").await;
+        let nodes = "nodes-us-east-1a";
+        for newer_image in [false, true] {
+            if newer_image {
+                // The masters would take the new one; this group names the one that it runs.
+                let old = world.image().await;
+                world.build_image_of_today();
+                world.succeeds(&format!("edit ig {nodes} --name {NAME} --set spec.image={old}"));
+            }
+            world.region.ask("DELETE", "journal", &Value::Null);
+            let inventory = world.inventory();
+            for line in ["update cluster", "update cluster --yes"] {
+                let refused = world.windlass(&format!("{line} --name {NAME}"));
+                let said = String::from_utf8_lossy(&refused.stderr);
+                assert_eq!(refused.status.code(), Some(1), "{line}: {said}");
+                for words in [
+                    "was built by an older windlass",
+                    "it has no tag `windlass.dev/etcd-version`",
+                    "windlass-1.36.3-debian-13-amd64-1",
+                    "packer build",
+                ] {
+                    assert!(said.contains(words), "{words}: {said}");
+                }
+                assert!(!newer_image || said.contains(nodes), "{said}");
+            }
+            let journal = world.region.ask("GET", "journal", &Value::Null);
+            let changed = journal.as_array().unwrap().iter().filter(|call| call["mutating"] == true);
+            let changed: Vec<&Value> = changed.filter(|call| call["service"] != "s3").collect();
+            assert_eq!(changed, Vec::<&Value>::new());
+            assert_eq!(world.inventory(), inventory);
         }
     }
 
@@ -113,6 +166,7 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn the_first_update_of_an_older_cluster_marks_what_is_there_and_creates_and_replaces_nothing() {
         let world = World::of("579859e").await;
+        world.build_image_of_today();
         rename_by_hand(&world.region.clients().await).await;
         let before = world.inventory();
         let shown = world.succeeds(&format!("update cluster {NAME} -o json"));

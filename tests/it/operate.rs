@@ -11,6 +11,8 @@ mod with_region {
     use windlass::state::{ClusterState, Condition, Store};
     use windlass_bootstrap::keys;
 
+    use crate::support::region::machine_image;
+
     const NAME: &str = "demo.example.com";
     const STATE: &str = "s3://clusters-of-a-test";
 
@@ -152,9 +154,7 @@ mod with_region {
         async fn new() -> Self {
             let (region, process) = Region::start("us-east-1").await.unwrap();
             let version = windlass::spec::versions::default_kubernetes();
-            let image = json!({"name": format!("windlass-{version}-debian-13-amd64-1"), "architecture": "x86_64",
-                "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"}});
-            region.post("images", &image).await.unwrap();
+            region.post("images", &machine_image(version)).await.unwrap();
             Self { region, _process: process, home: tempfile::tempdir().unwrap() }
         }
 

@@ -13,6 +13,8 @@ mod with_region {
     use windlass_bootstrap::keys;
     use windlass_bootstrap::state::{StateError, StateStore};
 
+    use crate::support::region::machine_image;
+
     const CLUSTER: &str = "demo.example.com";
     const BUCKET: &str = "permissions-state";
     const SIGNING_KEYS: [&str; 4] = ["kubernetes-ca", "etcd-ca", "front-proxy-ca", "service-account"];
@@ -26,11 +28,7 @@ mod with_region {
     impl Cloud {
         async fn with_cluster() -> Self {
             let (region, process) = Region::start("us-east-1").await.unwrap();
-            let tags =
-                json!({"windlass.dev/kubernetes-version": "1.36.3", "windlass.dev/architecture": "amd64"});
-            let image =
-                json!({"name": "windlass-1.36.3-debian-13-amd64-1", "architecture": "x86_64", "tags": tags});
-            region.post("images", &image).await.unwrap();
+            region.post("images", &machine_image("1.36.3")).await.unwrap();
             let cloud = Self { region, _process: process };
             cloud.windlass(&[
                 "create",

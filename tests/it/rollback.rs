@@ -3,9 +3,9 @@
 mod with_region {
     use std::process::{Command, Output};
 
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
-    use crate::support::region::Region;
+    use crate::support::region::{Region, machine_image};
 
     const CREATE: &str = "create cluster demo.example.com --zones us-east-1a --kubernetes-version 1.36.3 \
                           --create-state-store --yes";
@@ -22,9 +22,8 @@ mod with_region {
 
         /// Registers an image for Kubernetes 1.36.3; returns its id.
         fn image(&self, number: u32) -> String {
-            let name = format!("windlass-1.36.3-debian-13-{number}");
-            let tags = json!({"windlass.dev/kubernetes-version": "1.36.3"});
-            let image = json!({"name": name, "architecture": "x86_64", "tags": tags});
+            let mut image = machine_image("1.36.3");
+            image["name"] = format!("windlass-1.36.3-debian-13-{number}").into();
             let answer = self.region.ask("POST", "images", &image).to_string();
             let id = answer.split('"').find(|word| word.starts_with("ami-"));
             id.unwrap_or_else(|| panic!("{answer}")).to_owned()

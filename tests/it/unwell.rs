@@ -9,6 +9,8 @@ mod with_region {
     use localcloud::region::Region;
     use serde_json::{Value, json};
 
+    use crate::support::region::machine_image;
+
     const NAME: &str = "demo.example.com";
     const STATE: &str = "s3://clusters-of-an-unwell-region";
 
@@ -55,9 +57,7 @@ mod with_region {
         async fn with_cluster() -> Self {
             let (region, process) = Region::start("us-east-1").await.unwrap();
             let version = windlass::spec::versions::default_kubernetes();
-            let image = json!({"name": format!("windlass-{version}-debian-13-amd64-1"), "architecture": "x86_64",
-                "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"}});
-            region.post("images", &image).await.unwrap();
+            region.post("images", &machine_image(version)).await.unwrap();
             let world = Self { region, _process: process, home: tempfile::tempdir().unwrap() };
             for line in [
                 format!("create cluster {NAME} --zones us-east-1a --create-state-store"),

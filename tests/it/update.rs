@@ -28,6 +28,8 @@ use windlass::state::Store;
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::keyset::Secret;
 
+use crate::support::region::machine_image;
+
 const NAME: &str = "demo.example.com";
 const UID: &str = "0123456789abcdef0123456789abcdef";
 
@@ -67,12 +69,7 @@ impl World {
     }
 
     async fn register_image(&self) {
-        let version = &self.cluster.kubernetes_version;
-        let image = json!({
-            "name": format!("windlass-{version}-debian-13-amd64-1"),
-            "architecture": "x86_64",
-            "tags": {"windlass.dev/kubernetes-version": version, "windlass.dev/architecture": "amd64"},
-        });
+        let image = machine_image(&self.cluster.kubernetes_version);
         self.region.post("images", &image).await.unwrap();
     }
 

@@ -336,7 +336,6 @@ pub(crate) fn master_config() -> NodeConfig {
             masters: 1,
             images,
             default_taint: true,
-            former_instance_groups: BTreeMap::new(),
             addons: vec![],
             certificate_seconds: None,
         }),

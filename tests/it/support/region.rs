@@ -8,6 +8,19 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use windlass::aws::Clients;
 
+/// What the region is told of a machine image of windlass's, as its image build tags it.
+pub(crate) fn machine_image(kubernetes: &str) -> Value {
+    json!({
+        "name": format!("windlass-{kubernetes}-debian-13-amd64-1"),
+        "architecture": "x86_64",
+        "tags": {
+            "windlass.dev/kubernetes-version": kubernetes,
+            "windlass.dev/etcd-version": windlass::spec::versions::default_etcd(),
+            "windlass.dev/architecture": "amd64",
+        },
+    })
+}
+
 /// An emulated region.
 pub(crate) struct Region {
     process: Child,
@@ -52,9 +65,7 @@ impl Region {
 
     /// Registers a machine image of windlass's, for a version of Kubernetes.
     pub(crate) fn register_image(&self, kubernetes: &str) {
-        let tags = json!({"windlass.dev/kubernetes-version": kubernetes});
-        let name = format!("windlass-{kubernetes}-debian-13-1");
-        let answer = self.control("images", &json!({"name": name, "architecture": "x86_64", "tags": tags}));
+        let answer = self.control("images", &machine_image(kubernetes));
         assert!(answer.contains("ami-"), "{answer}");
     }
 

@@ -288,7 +288,7 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn an_image_that_another_account_shares_is_found_by_name() {
         let mut world = World::new().await;
-        let (owner, name) = ("210987654321", "windlass-1.36.3-debian-13-amd64-7");
+        let (owner, name) = ("210987654321", "windlass-1.36.3-debian-13-amd64-etcd-3.6.16-7");
         let image = json!({"name": name, "architecture": "x86_64", "owner": owner});
         world.region.post("images", &image).await.unwrap();
         world.cluster.instance_groups.iter_mut().for_each(|group| group.image = format!("{owner}/{name}"));
