@@ -439,6 +439,7 @@ mod tests {
     #[test]
     fn a_hint_names_the_permission_and_not_the_call() {
         assert!(denied("s3", "HeadBucket", "").contains("`s3:ListBucket`"));
+        assert!(denied("s3", "GetObjectVersion", "").contains("`s3:GetObjectVersion`"));
         assert!(denied("s3", "PutBucketEncryption", "").contains("`s3:PutEncryptionConfiguration`"));
         assert!(denied("ec2", "CreateVpc", "no").contains("`ec2:CreateVpc`"));
         let message = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/a is not authorized \

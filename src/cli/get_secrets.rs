@@ -5,6 +5,7 @@ use clap::Args as ClapArgs;
 use super::context::Context;
 use super::diagnostic::{self, Exit, Refusal};
 use super::output::{self, Format, Table};
+use crate::state::held_secrets::SecretKind;
 
 /// `windlass get secrets`.
 #[derive(Debug, ClapArgs)]
@@ -22,8 +23,15 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Box::pin(state.read()).await?;
     let mut held = state.held_secrets().await?;
     let damages = state.damaged_secrets().await?;
-    if let Some(name) = args.secrets.iter().find(|name| !held.iter().any(|secret| secret.name == **name)) {
+    // One that is lost was there: it is told of as damage.
+    let is_damaged = |name: &str| {
+        let key = SecretKind::named(name).map(|kind| kind.key(state.name()));
+        key.is_some_and(|key| damages.iter().any(|damage| damage.key == key))
+    };
+    let is_held = |name: &str| held.iter().any(|secret| secret.name == name);
+    if let Some(name) = args.secrets.iter().find(|name| !is_held(name) && !is_damaged(name)) {
         let refusal = Refusal::new(format!("the cluster `{}` has no secret `{name}`", state.name()));
+        diagnostic::report_damages(damages);
         return Err(refusal
             .hint(format!("see which there are: windlass get secrets --name {}", state.name()))
             .into());

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::holding::{holding_unfinished, holding_unmarked};
 use super::output::{self, Table};
-use crate::state::damage::{Restored, fault};
+use crate::state::damage::Restored;
 use crate::state::versions::ObjectVersion;
 use crate::state::{ClusterState, Remedy, layout};
 
@@ -99,7 +99,11 @@ async fn choose(
         })?);
     }
     let now = state.store().get(key).await?;
-    if now.is_some_and(|now| fault(state.name(), key, &now.bytes).is_none()) {
+    let is_sound = match now {
+        Some(now) => state.fault(key, &now.bytes).await?.is_none(),
+        None => false,
+    };
+    if is_sound {
         show(versions, &versions[0])?;
         return Err(Refusal::new(format!("`{key}` is there and sound"))
             .hint("to go back to an earlier version of it, name that with --version-id")
@@ -110,7 +114,8 @@ async fn choose(
         return Ok(version);
     }
     show(versions, &versions[0])?;
-    Err(Refusal::new(damage.to_string()).hint("bring it back from a copy of your own").into())
+    let hint = damage.last_resort();
+    Err(Refusal::new(damage.to_string()).hint(hint).into())
 }
 
 fn show(versions: &[ObjectVersion], marked: &ObjectVersion) -> anyhow::Result<()> {

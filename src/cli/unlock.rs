@@ -7,7 +7,8 @@ use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::holding::holding_unfinished;
 use super::output;
-use crate::state::{ClusterState, lease};
+use crate::state::ClusterState;
+use crate::state::lease::{self, TakenAway};
 
 /// `windlass unlock`.
 #[derive(Debug, ClapArgs)]
@@ -29,21 +30,32 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if args.undelete {
         return undelete(context, &state).await;
     }
-    let holder = if args.force { lease::take_away(&state).await? } else { lease::current(&state).await? };
-    let Some(holder) = holder else {
-        output::say(&format!("The cluster {} is not locked.", state.name()));
+    if args.force {
+        output::say(&match lease::take_away(&state).await? {
+            None => not_locked(&state),
+            Some(TakenAway::From(holder)) => {
+                format!("Took the lock of {} away from {}.", state.name(), holder.describe())
+            }
+            Some(TakenAway::Unreadable(fault)) => {
+                format!("Took the lock of {} away, which could not be read: {fault}", state.name())
+            }
+        });
+        return Ok(Exit::Done);
+    }
+    let Some(holder) = lease::current(&state).await? else {
+        output::say(&not_locked(&state));
         return Ok(Exit::Done);
     };
     let holder = holder.describe();
-    if args.force {
-        output::say(&format!("Took the lock of {} away from {holder}.", state.name()));
-        return Ok(Exit::Done);
-    }
     let refusal = Refusal::new(format!("the cluster `{}` is locked: {holder}", state.name()));
     Err(refusal
         .hint("make sure that they are gone, then take it away with --force")
         .exit(Exit::Locked)
         .into())
+}
+
+fn not_locked(state: &ClusterState) -> String {
+    format!("The cluster {} is not locked.", state.name())
 }
 
 /// Takes the tombstone away that keeps every other command from changing the cluster.

@@ -109,7 +109,8 @@ impl ClusterState {
         Ok(revisions.iter().rev().find_map(|revision| specification::region(&revision.cluster)))
     }
 
-    /// Fails when a new cluster can't be written here: there is one already, or kops's.
+    /// Fails when a new cluster can't be written here: there is one already, or kops's, or one whose `cluster.yaml` was
+    /// lost.
     pub async fn check_free(&self) -> Result<(), StateError> {
         let prefix = layout::cluster_prefix(&self.name);
         let children = self.store.children(&prefix).await.map_err(self.failed())?;
@@ -120,7 +121,31 @@ impl ClusterState {
             return Err(self.of_kops());
         }
         let marker = self.store.get(&layout::format(&self.name)).await.map_err(self.failed())?;
-        self.explained(self.check_format(marker.as_ref())).await
+        self.explained(self.check_format(marker.as_ref())).await?;
+        if self.has_lost_its_cluster(&children).await? {
+            return Err(self.lost(&layout::cluster(&self.name)).await);
+        }
+        Ok(())
+    }
+
+    /// Whether there was a cluster to which something was applied, though there is none any more, from what is directly
+    /// below its prefix. A deletion leaves nothing of the kind: all traces of an update go before the `Cluster`, and of
+    /// that no version stays.
+    async fn has_lost_its_cluster(&self, children: &[String]) -> Result<bool, StateError> {
+        let is_there = |name: &str| children.iter().any(|child| child == name);
+        // Whoever applies a specification writes a revision first.
+        if is_there("applied") || is_there("revisions/") {
+            return Ok(true);
+        }
+        let identity = layout::identity(&self.name);
+        if !self.was_lost(&layout::cluster(&self.name)).await? {
+            return Ok(false);
+        }
+        let was_applied = is_there(layout::IDENTITY_FILE)
+            || children.iter().any(|name| layout::is_trace_of_an_update(name));
+        Ok(was_applied
+            || self.was_lost(&identity).await?
+            || self.was_lost(&layout::applied(&self.name)).await?)
     }
 
     /// Writes a new cluster. The `Cluster` itself is written last: until then there is none, and what an interrupted
@@ -277,7 +302,7 @@ impl ClusterState {
             return Ok(self.of_kops());
         }
         let key = layout::cluster(&self.name);
-        if was_deleted(&self.store, &key).await {
+        if self.was_lost(&key).await? || self.has_lost_its_cluster(&children).await? {
             return Ok(StateError::Malformed { key, reason: MISSING.to_owned() });
         }
         Ok(StateError::Missing { cluster: self.name.clone(), store: self.store.url() })
@@ -415,9 +440,20 @@ pub async fn clusters(store: &Store) -> Result<Vec<String>, StoreError> {
     let found = store.get_all(&keys).await?;
     let deleted = keys.iter().zip(&found).map(|(key, found)| {
         // Boxed, because the compiler can't see that a borrowing closure works for every key.
-        Box::pin(async move { found.is_none() && was_deleted(store, key).await })
+        Box::pin(async move {
+            match found {
+                Some(_) => Ok(false),
+                None => was_deleted(store, key).await,
+            }
+        })
     });
-    let deleted: Vec<bool> = stream::iter(deleted.collect::<Vec<_>>()).buffered(READS).collect().await;
+    let deleted: Vec<_> = stream::iter(deleted.collect::<Vec<_>>()).buffered(READS).collect().await;
+    // Whoever may not see versions is shown the clusters that are there.
+    let deleted = deleted.into_iter().map(|deleted| match deleted {
+        Err(error) if error.is_denied() => Ok(false),
+        deleted => deleted,
+    });
+    let deleted = deleted.collect::<Result<Vec<bool>, StoreError>>()?;
     let mut there = found.iter().zip(deleted).map(|(found, deleted)| found.is_some() || deleted);
     names.retain(|_| there.next().unwrap_or_default());
     Ok(names)
@@ -550,6 +586,55 @@ mod tests {
         assert_eq!(clusters(state.store()).await.unwrap(), ["demo.example.com"]);
         state.restore(&key, version).await.unwrap();
         assert_eq!(state.read().await.unwrap().documents(), read.documents());
+    }
+
+    /// A cluster that was applied, and then lost its `cluster.yaml`.
+    async fn lost(store: Store, more: &[String]) -> ClusterState {
+        let state = ClusterState::new(store, "demo.example.com");
+        state.create(&manifests()).await.unwrap();
+        for key in more {
+            put(&state, key, "{}").await;
+        }
+        let key = layout::cluster("demo.example.com");
+        let found = state.store().get(&key).await.unwrap().unwrap();
+        state.store().delete(&key, &found.version).await.unwrap();
+        state
+    }
+
+    #[tokio::test]
+    async fn a_new_cluster_is_not_written_over_one_that_was_applied_and_lost_its_cluster_file() {
+        let name = "demo.example.com";
+        let folder = tempfile::tempdir().unwrap();
+        let (applied, identity) = (layout::applied(name), layout::identity(name));
+        for (store, more) in [
+            (Store::memory(), vec![layout::revision(name, 1), applied.clone()]),
+            (Store::memory(), vec![identity.clone()]),
+            (Store::file(folder.path()), vec![applied.clone()]),
+        ] {
+            let state = lost(store, &more).await;
+            let before = state.store().list("").await.unwrap();
+            for error in [
+                state.check_free().await.unwrap_err(),
+                state.create(&manifests()).await.unwrap_err(),
+                state.read().await.unwrap_err(),
+            ] {
+                let StateError::Damaged(damage) = &error else { panic!("{error}") };
+                assert_eq!(damage.key, layout::cluster(name));
+            }
+            assert_eq!(state.store().list("").await.unwrap(), before);
+            state.purge().await.unwrap();
+            state.create(&manifests()).await.unwrap();
+        }
+        // All that it consisted of was deleted, and none of the versions.
+        let state = lost(Store::memory(), &[applied, identity]).await;
+        for key in state.store().list("").await.unwrap() {
+            let found = state.store().get(&key).await.unwrap().unwrap();
+            state.store().delete(&key, &found.version).await.unwrap();
+        }
+        let error = state.create(&manifests()).await.unwrap_err();
+        assert!(matches!(error, StateError::Damaged(_)), "{error}");
+        // One that was never applied may be deleted by hand.
+        lost(Store::memory(), &[]).await.create(&manifests()).await.unwrap();
     }
 
     #[tokio::test]

@@ -5,17 +5,16 @@
 
 use std::fmt;
 
-use serde_json::Value;
 use windlass_bootstrap::keys;
 
-use super::cluster_state::{self, ClusterState};
+use super::cluster_state::ClusterState;
 use super::error::StateError;
-use super::held_secrets::SecretKind;
+use super::layout;
+pub use super::object_kind::fault;
+use super::revision;
 use super::secrets::SecretsError;
 use super::store::{Condition, Store, StoreError};
 use super::versions::ObjectVersion;
-use super::{format, held_secrets, layout, revision, secrets};
-use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
 
 /// How many versions are read to find a sound one. An object that was written badly this often was written badly on
@@ -77,11 +76,8 @@ impl Damage {
                 "bring it back: windlass toolbox restore-object {key} --version-id {} --state {store} --yes",
                 version.id
             ),
-            Remedy::NoneSound(0) | Remedy::NoVersions => {
-                format!(
-                    "bring {store}/{key} back from a copy of your own: nothing else can be put in its place"
-                )
-            }
+            Remedy::NoneSound(0) | Remedy::NoVersions => self.last_resort(),
+            Remedy::NoneSound(_) if is_journal(key) => self.last_resort(),
             Remedy::NoneSound(_) => format!(
                 "look at its versions: windlass toolbox restore-object {key} --state {store}; if it is somebody else's, \
                  delete it"
@@ -91,6 +87,28 @@ impl Damage {
                  {key} --state {store}"
             ),
         }
+    }
+}
+
+impl Damage {
+    /// What to do where no version of the object can be brought back.
+    pub fn last_resort(&self) -> String {
+        let Self { key, store, .. } = self;
+        if !is_journal(key) {
+            return format!(
+                "bring {store}/{key} back from a copy of your own: nothing else can be put in its place"
+            );
+        }
+        let cluster = key.split('/').next().unwrap_or_default();
+        let delete = match store.strip_prefix("file://") {
+            Some(folder) => format!("rm {folder}/{key}"),
+            None => format!("aws s3 rm {store}/{key}"),
+        };
+        format!(
+            "it said what somebody began to change and didn't end, or that the cluster is being deleted. Delete it: \
+             {delete}; then look at the specification, of which a part may be written: windlass get all --name {cluster} \
+             --state {store} -o yaml"
+        )
     }
 }
 
@@ -117,15 +135,33 @@ impl ClusterState {
     /// The newest version of an object that is sound.
     async fn sound_version(&self, key: &str) -> Result<Remedy, StoreError> {
         let Some(versions) = self.store().versions(key).await? else { return Ok(Remedy::NoVersions) };
-        let written = || versions.iter().filter(|version| !version.is_deletion());
+        let written = || ways_back(key, &versions);
         for version in written().take(LOOKS) {
             if let Some(object) = self.store().get_version(key, &version.id).await?
-                && fault(self.name(), key, &object.bytes).is_none()
+                && self.fault(key, &object.bytes).await?.is_none()
             {
                 return Ok(Remedy::Version(version.clone()));
             }
         }
         Ok(Remedy::NoneSound(written().count()))
+    }
+
+    /// What is wrong with the bytes of an object, among the others of its cluster.
+    pub async fn fault(&self, key: &str, bytes: &[u8]) -> Result<Option<String>, StoreError> {
+        match fault(self.name(), key, bytes) {
+            None if key == layout::applied(self.name()) => match revision::named_by(bytes) {
+                Some(number) => self.fault_of_pointer(number).await,
+                None => Ok(None),
+            },
+            fault => Ok(fault),
+        }
+    }
+
+    /// What is wrong with the pointer to the applied revision, if there neither is nor was a revision of that number.
+    pub(super) async fn fault_of_pointer(&self, number: u64) -> Result<Option<String>, StoreError> {
+        let key = layout::revision(self.name(), number);
+        let is_known = self.store().get(&key).await?.is_some() || was_deleted(self.store(), &key).await?;
+        Ok((!is_known).then(|| format!("it names the revision {number}, and there is none of that number")))
     }
 
     /// What could be read; else its error, with the version of the object that can be.
@@ -163,8 +199,14 @@ impl ClusterState {
             reason: format!("its version {} {reason}", version.id),
         };
         let bytes = then.ok_or_else(|| unsound("is not there"))?.bytes;
-        if let Some(fault) = fault(self.name(), key, &bytes) {
+        if let Some(fault) = self.fault(key, &bytes).await.map_err(self.failed())? {
             return Err(unsound(&format!("is no way back: {fault}")));
+        }
+        if is_journal(key) {
+            let versions = self.store().versions(key).await.map_err(self.failed())?.unwrap_or_default();
+            if !ways_back(key, &versions).any(|way| way.id == version.id) {
+                return Err(unsound("is no way back: what it tells of was ended"));
+            }
         }
         let condition = match now {
             Some(now) if now.bytes == bytes => return Ok(Restored::Same(version.clone())),
@@ -172,7 +214,7 @@ impl ClusterState {
             None => Condition::Absent,
         };
         if key == keys::encryption_configuration(self.name()) {
-            self.note_writers(&bytes).await?;
+            self.note_writers(version, &bytes).await?;
         }
         self.store().put(key, bytes.to_vec(), condition).await.map_err(self.failed())?;
         Ok(Restored::Written(version.clone()))
@@ -180,57 +222,66 @@ impl ClusterState {
 }
 
 impl ClusterState {
-    /// A configuration that is about to be the present one again may write, whatever was recorded since.
-    async fn note_writers(&self, configuration: &[u8]) -> Result<(), StateError> {
-        let failed = |source: SecretsError| match source {
+    /// A configuration that is about to be the present one again may write, whatever was recorded since. Fails where it
+    /// lacks a key that etcd's data may be encrypted with.
+    async fn note_writers(&self, version: &ObjectVersion, configuration: &[u8]) -> Result<(), StateError> {
+        let key = keys::encryption_configuration(self.name());
+        let failed = |error: SecretsError| match error {
             SecretsError::Store { source, .. } => self.failed()(source),
+            SecretsError::Damaged { mut damages, .. } if damages.len() == 1 => {
+                StateError::Damaged(Box::new(damages.remove(0)))
+            }
             other => StateError::Malformed {
                 key: layout::encryption_writers(self.name()),
                 reason: other.to_string(),
             },
         };
-        let text = std::str::from_utf8(configuration).unwrap_or_default();
-        let Ok(configuration) = EncryptionConfiguration::parse(text) else { return Ok(()) };
+        let parsed = |bytes: &[u8]| {
+            std::str::from_utf8(bytes).ok().and_then(|text| EncryptionConfiguration::parse(text).ok())
+        };
+        let Some(configuration) = parsed(configuration) else { return Ok(()) };
         let mut writers = Box::pin(self.encryption_writers()).await.map_err(failed)?;
+        if self.has_been_applied().await.map_err(self.failed())? {
+            let today = self.store().get(&key).await.map_err(self.failed())?;
+            if let Some(today) = today.and_then(|today| parsed(&today.bytes)) {
+                writers.add(&today);
+            }
+            let lost = configuration.can_not_read_of(&writers.all);
+            if !lost.is_empty() {
+                let (cluster, version) = (self.name().to_owned(), version.id.clone());
+                return Err(StateError::KeysLost { cluster, key, version, lost: lost.join("; ") });
+            }
+        }
         writers.add(&configuration);
         Box::pin(self.record_encryption_writers(&writers)).await.map_err(failed)
     }
-}
 
-/// Whether an object that isn't there was there once. Where that can't be seen it counts as never.
-pub(super) async fn was_deleted(store: &Store, key: &str) -> bool {
-    matches!(Box::pin(store.versions(key)).await, Ok(Some(versions)) if !versions.is_empty())
-}
-
-/// What is wrong with an object of a cluster, if anything is; nothing of its content is in the answer, which may be
-/// secret. Of what isn't known here only emptiness is wrong.
-pub fn fault(cluster: &str, key: &str, bytes: &[u8]) -> Option<String> {
-    if bytes.is_empty() {
-        return Some("it is empty".to_owned());
+    /// Whether an object that isn't there was there once. Where that may not be seen it counts as never as long as
+    /// nothing was applied; once something was, that is an error: what was lost must not count as never made.
+    pub(super) async fn was_lost(&self, key: &str) -> Result<bool, StateError> {
+        match Box::pin(was_deleted(self.store(), key)).await {
+            Err(error) if error.is_denied() && !self.has_been_applied().await.map_err(self.failed())? => {
+                Ok(false)
+            }
+            found => found.map_err(self.failed()),
+        }
     }
-    let text = || std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned());
-    let rest = key.strip_prefix(&layout::cluster_prefix(cluster)).unwrap_or_default();
-    let checked = if let Some(name) = secrets::keyset_of(cluster, key) {
-        secrets::check_keyset(name, bytes)
-    } else if key == keys::encryption_configuration(cluster) {
-        text().and_then(secrets::check_encryption)
-    } else if key == keys::docker_config(cluster) && !held_secrets::is_none(SecretKind::DockerConfig, bytes) {
-        text().and_then(|text| docker_config::parse(text).map(drop).map_err(|problems| problems.to_string()))
-    } else if key == layout::format(cluster) {
-        format::check(bytes)
-    } else if key == layout::applied(cluster) {
-        revision::check_applied(bytes)
-    } else if rest.starts_with("revisions/") {
-        revision::check(bytes)
-    } else if rest == layout::CLUSTER_FILE || layout::is_specification(rest) {
-        cluster_state::check_document(cluster, key, bytes)
-    } else if std::path::Path::new(rest).extension().is_some_and(|extension| extension == "json") {
-        // serde_json's own words may quote what it found.
-        serde_json::from_slice::<Value>(bytes).map(drop).map_err(|_| "it is not JSON".to_owned())
-    } else {
-        Ok(())
-    };
-    checked.err()
+}
+
+/// The versions of an object that may be brought back, newest first. A journal that was deleted tells of what was ended:
+/// with it, what was done then would be done again.
+fn ways_back<'v>(key: &str, versions: &'v [ObjectVersion]) -> impl Iterator<Item = &'v ObjectVersion> {
+    let ended = if is_journal(key) { versions.iter().position(ObjectVersion::is_deletion) } else { None };
+    versions.iter().take(ended.unwrap_or(versions.len())).filter(|version| !version.is_deletion())
+}
+
+fn is_journal(key: &str) -> bool {
+    key.split_once('/').is_some_and(|(cluster, _)| key == layout::journal(cluster))
+}
+
+/// Whether an object that isn't there was there once; never where the store keeps no versions.
+pub(super) async fn was_deleted(store: &Store, key: &str) -> Result<bool, StoreError> {
+    Ok(store.versions(key).await?.is_some_and(|versions| !versions.is_empty()))
 }
 
 /// An error with its causes, in a line.

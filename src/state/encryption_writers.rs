@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use windlass_bootstrap::keys;
 
 use super::cluster_state::ClusterState;
+use super::damage::Remedy;
+use super::format::newer;
 use super::layout;
 use super::secrets::SecretsError;
 use super::store::{Condition, StoreError, Version};
@@ -71,13 +73,19 @@ impl ClusterState {
         let Some(found) = self.store().get(&key).await.map_err(failed)? else {
             return self.writers_of_versions().await.map_err(failed);
         };
-        let record = serde_json::from_slice::<Record>(&found.bytes);
-        if let Ok(Record { version: FORMAT, writers, reencrypted }) = record {
-            return Ok(Writers { all: writers, reencrypted, read: Some(found.version) });
+        let fault = match parse(&found.bytes) {
+            Ok(Record { version: _, writers, reencrypted }) => {
+                return Ok(Writers { all: writers, reencrypted, read: Some(found.version) });
+            }
+            Err(fault) => fault,
+        };
+        let damage = Box::pin(self.damage(&key, fault)).await;
+        if let Remedy::NoneSound(_) = damage.remedy {
+            // Nothing can bring the record back; every key that ever came first is more than it said.
+            let writers = self.writers_of_versions().await.map_err(failed)?;
+            return Ok(Writers { read: Some(found.version), ..writers });
         }
-        let fault = format!("it is no record of encryption keys of version {FORMAT}");
-        let damages = vec![Box::pin(self.damage(&key, fault)).await];
-        Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages })
+        Err(SecretsError::Damaged { cluster: self.name().to_owned(), damages: vec![damage] })
     }
 
     async fn writers_of_versions(&self) -> Result<Writers, StoreError> {
@@ -113,6 +121,17 @@ impl ClusterState {
     }
 }
 
+fn parse(bytes: &[u8]) -> Result<Record, String> {
+    let malformed = || format!("it is no record of encryption keys of version {FORMAT}");
+    let record: Record = serde_json::from_slice(bytes).map_err(|_| malformed())?;
+    if record.version <= FORMAT { Ok(record) } else { Err(newer(record.version)) }
+}
+
+/// What is wrong with the bytes of the record.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    parse(bytes).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
@@ -122,6 +141,7 @@ mod tests {
     use super::*;
     use crate::state::Store;
     use crate::state::held_secrets::SecretKind;
+    use crate::state::versions::ObjectVersion;
 
     const CLUSTER: &str = "demo.example.com";
 
@@ -181,20 +201,81 @@ mod tests {
         state.record_encryption_writers(&never_read).await.unwrap_err();
     }
 
-    #[tokio::test]
-    async fn an_earlier_configuration_that_is_brought_back_counts_as_one_that_writes() {
+    /// A cluster to which something was applied, whose configuration was replaced by these, one after the other; all
+    /// of etcd was written again with the last. Returns the version of the first of them.
+    async fn reencrypted(first: &[(&str, &str)], last: &[(&str, &str)]) -> (ClusterState, ObjectVersion) {
         let state = state().await;
         state.store().put(&layout::applied(CLUSTER), b"{}".to_vec(), Condition::Absent).await.unwrap();
         let key = keys::encryption_configuration(CLUSTER);
-        replace(&state, &configuration(&[("old", OLD)])).await;
+        replace(&state, &configuration(first)).await;
         let old = state.store().versions(&key).await.unwrap().unwrap()[0].clone();
-        let next = configuration(&[("new", NEW)]);
-        replace(&state, &next).await;
+        replace(&state, &configuration(last)).await;
         let mut writers = state.encryption_writers().await.unwrap();
-        writers.all_written_with(&next);
+        writers.all_written_with(&configuration(last));
         state.record_encryption_writers(&writers).await.unwrap();
-        state.restore(&key, &old).await.unwrap();
+        (state, old)
+    }
+
+    #[tokio::test]
+    async fn an_earlier_configuration_that_is_brought_back_counts_as_one_that_writes() {
+        let next = [("new", NEW)];
+        let (state, old) = reencrypted(&[("old", OLD), ("new", NEW)], &next).await;
+        state.restore(&keys::encryption_configuration(CLUSTER), &old).await.unwrap();
         let writers = state.encryption_writers().await.unwrap();
-        assert!(!next.can_not_read_of(&writers.all).is_empty(), "{writers:?}");
+        assert!(!configuration(&next).can_not_read_of(&writers.all).is_empty(), "{writers:?}");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_configuration_without_a_key_that_wrote_since_is_not_brought_back() {
+        let (state, old) = reencrypted(&[("old", OLD)], &[("new", NEW)]).await;
+        let key = keys::encryption_configuration(CLUSTER);
+        for recorded in [true, false] {
+            if !recorded {
+                let record = layout::encryption_writers(CLUSTER);
+                let found = state.store().get(&record).await.unwrap().unwrap();
+                state.store().delete(&record, &found.version).await.unwrap();
+            }
+            let before = state.store().get(&key).await.unwrap().unwrap();
+            let error = state.restore(&key, &old).await.unwrap_err();
+            let text = format!("{error} {}", error.hint().unwrap());
+            for words in ["could not be read any more", "`new`", "windlass create secret encryptionconfig"] {
+                assert!(text.contains(words), "{words}: {text}");
+            }
+            assert!(!text.contains(NEW) && !text.contains(OLD), "{text}");
+            assert_eq!(state.store().get(&key).await.unwrap().unwrap(), before);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_is_brought_back_first_and_where_nothing_can_do_that_it_blocks_nothing() {
+        for has_sound_version in [true, false] {
+            let state = state().await;
+            state.store().put(&layout::applied(CLUSTER), b"{}".to_vec(), Condition::Absent).await.unwrap();
+            let (key, record) =
+                (keys::encryption_configuration(CLUSTER), layout::encryption_writers(CLUSTER));
+            let good = state.store().versions(&key).await.unwrap().unwrap()[0].clone();
+            if has_sound_version {
+                let writers = state.encryption_writers().await.unwrap();
+                state.record_encryption_writers(&writers).await.unwrap();
+            }
+            for spoilt in [&key, &record] {
+                let found = state.store().get(spoilt).await.unwrap();
+                let condition = found.map_or(Condition::Absent, |it| Condition::Unchanged(it.version));
+                state.store().put(spoilt, b"{}".to_vec(), condition).await.unwrap();
+            }
+            let restored = state.restore(&key, &good).await;
+            if has_sound_version {
+                let error = restored.unwrap_err();
+                let hint = error.hint().unwrap();
+                assert!(hint.contains(&format!("restore-object {record} --version-id ")), "{error}: {hint}");
+                let versions = state.store().versions(&record).await.unwrap().unwrap();
+                state.restore(&record, &versions[1]).await.unwrap();
+                state.restore(&key, &good).await.unwrap();
+            } else {
+                restored.unwrap();
+            }
+            let writers = state.encryption_writers().await.unwrap();
+            assert!(writers.read.is_some() && !writers.all.is_empty(), "{writers:?}");
+        }
     }
 }

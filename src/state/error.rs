@@ -77,6 +77,18 @@ pub enum StateError {
     /// Something in the state is missing or can't be read, and may be brought back.
     #[error("the state is damaged: {0}")]
     Damaged(Box<Damage>),
+    /// An encryption configuration that was to be brought back lacks keys that are needed.
+    #[error("with the version {version} of `{key}`, etcd's data could not be read any more: {lost}")]
+    KeysLost {
+        /// The cluster's name.
+        cluster: String,
+        /// The configuration's key in the store.
+        key: String,
+        /// The version.
+        version: String,
+        /// What could not be read.
+        lost: String,
+    },
     /// It is being deleted, and wasn't to the end.
     #[error("the cluster `{cluster}` is being deleted: {began}")]
     BeingDeleted {
@@ -161,6 +173,11 @@ impl StateError {
                 "nothing was asked or changed there. A cluster can't move: name zones of {} again with `windlass edit \
                  cluster {cluster}`, or make a cluster of another name",
                 recorded.region
+            ),
+            Self::KeysLost { cluster, key, .. } => format!(
+                "name a version that has these keys; those there are: windlass toolbox restore-object {key}. Or write \
+                 them into a configuration of your own: windlass create secret encryptionconfig {cluster} -f FILE; with \
+                 --force also one without them, and what they encrypted is lost"
             ),
             Self::BeingDeleted { cluster, .. } => format!(
                 "finish it: windlass delete cluster {cluster} --yes; or give it up and keep what is left: windlass unlock \

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_state::ClusterState;
 use super::error::StateError;
+use super::layout;
 use super::store::{Condition, Object};
-use super::{damage, layout};
 
 /// The version of the state's format that this windlass writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;
@@ -50,7 +50,7 @@ impl ClusterState {
             |key: String| children.iter().any(|child| layout::cluster_prefix(self.name()) + child == key);
         Ok(is_there(layout::cluster(self.name()))
             && !is_there(layout::journal(self.name()))
-            && damage::was_deleted(self.store(), key).await)
+            && self.was_lost(key).await?)
     }
 
     /// Says that this windlass wrote last, where another one did. Does nothing where there is no cluster yet.
@@ -104,9 +104,15 @@ impl ClusterState {
     }
 }
 
-/// What is wrong with a marker, if it isn't one.
+/// What is wrong with the bytes of the marker.
 pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    serde_json::from_slice::<Format>(bytes).map(drop).map_err(|error| error.to_string())
+    let format: Format = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if format.version <= FORMAT { Ok(()) } else { Err(newer(format.version)) }
+}
+
+/// What is wrong with a document of a format that only a newer windlass knows.
+pub(super) fn newer(found: u32) -> String {
+    format!("its format is {found}; a newer windlass wrote it")
 }
 
 /// Whether one version of windlass is older than another. What isn't a version is older than every one.

@@ -63,7 +63,8 @@ impl SecretKind {
         }
     }
 
-    fn key(self, cluster: &str) -> String {
+    /// Where it is kept.
+    pub fn key(self, cluster: &str) -> String {
         match self {
             Self::DockerConfig => keys::docker_config(cluster),
             Self::EncryptionConfig => keys::encryption_configuration(cluster),

@@ -15,9 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_state::ClusterState;
 use super::error::StateError;
+use super::format::newer;
 use super::layout;
 use super::store::{Condition, Object};
-use crate::aws::tags::Owner;
+use crate::aws::tags::{self, Owner};
 
 /// The version of the format of the record.
 const FORMAT: u32 = 1;
@@ -109,7 +110,12 @@ impl ClusterState {
         if !children.iter().any(|child| traces.contains(&child.as_str())) {
             return Ok(Whereabouts::Nowhere);
         }
-        Ok(Whereabouts::Unrecorded(self.place_in_revisions().await?))
+        let Traces { place, has_uid } = self.traces_in_revisions().await?;
+        // A store that keeps no versions doesn't know what was deleted, but plans say that there was a uid.
+        if has_uid {
+            return Err(self.lost(&layout::identity(self.name())).await);
+        }
+        Ok(Whereabouts::Unrecorded(place))
     }
 
     /// Records who the cluster is, where that isn't recorded yet, and returns what is. Fails where it is recorded as
@@ -137,20 +143,19 @@ impl ClusterState {
         }
     }
 
+    /// The record. Fails with the version to bring back where it can't be read or was deleted: without it, all that is
+    /// in AWS of the cluster would look like another's. (A deletion of the cluster leaves no version of it.)
     async fn identity(&self) -> Result<Option<Identity>, StateError> {
-        let found = self.store().get(&layout::identity(self.name())).await.map_err(self.failed())?;
-        found.map(|object| self.parse_identity(&object)).transpose()
+        let key = layout::identity(self.name());
+        match self.store().get(&key).await.map_err(self.failed())? {
+            Some(found) => self.explained(self.parse_identity(&found)).await.map(Some),
+            None if self.was_lost(&key).await? => Err(self.lost(&key).await),
+            None => Ok(None),
+        }
     }
 
     fn parse_identity(&self, object: &Object) -> Result<Identity, StateError> {
-        let identity: Identity =
-            serde_json::from_slice(&object.bytes).map_err(|error| self.malformed(&error.to_string()))?;
-        if identity.version > FORMAT {
-            return Err(
-                self.malformed(&format!("its format is {}; a newer windlass wrote it", identity.version))
-            );
-        }
-        Ok(identity)
+        parse(&object.bytes).map_err(|reason| self.malformed(&reason))
     }
 
     fn malformed(&self, reason: &str) -> StateError {
@@ -167,13 +172,35 @@ impl ClusterState {
         }))
     }
 
-    /// Where the plans of the revisions say that the cluster is: the policy of masters names account and region. One
-    /// that can't be read says nothing.
-    async fn place_in_revisions(&self) -> Result<Option<Place>, StateError> {
+    /// What the plans of the revisions say of who the cluster is. A revision that can't be read says nothing.
+    async fn traces_in_revisions(&self) -> Result<Traces, StateError> {
         let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
         let found = self.store().get_all(&keys).await.map_err(self.failed())?;
-        Ok(found.iter().rev().flatten().find_map(|object| place_in(&String::from_utf8_lossy(&object.bytes))))
+        let texts: Vec<_> =
+            found.iter().rev().flatten().map(|object| String::from_utf8_lossy(&object.bytes)).collect();
+        Ok(Traces {
+            place: texts.iter().find_map(|text| place_in(text)),
+            has_uid: texts.iter().any(|text| text.contains(tags::UID)),
+        })
     }
+}
+
+/// What revisions tell of who a cluster is.
+struct Traces {
+    /// Where it is: the policy of masters names account and region.
+    place: Option<Place>,
+    /// Whether anything was made with a uid.
+    has_uid: bool,
+}
+
+fn parse(bytes: &[u8]) -> Result<Identity, String> {
+    let identity: Identity = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if identity.version <= FORMAT { Ok(identity) } else { Err(newer(identity.version)) }
+}
+
+/// What is wrong with the bytes of the record.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    parse(bytes).map(drop)
 }
 
 /// The first account and region in an ARN of EC2: `arn:aws:ec2:us-east-1:123456789012:volume/*`.
@@ -218,6 +245,47 @@ mod tests {
             assert!(error.hint().is_some());
         }
         assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Recorded(identity));
+    }
+
+    #[tokio::test]
+    async fn a_lost_or_damaged_record_is_named_with_the_version_to_bring_back_and_never_made_anew() {
+        for bytes in [None, Some(&b""[..]), Some(b"{}")] {
+            let state = state();
+            let here = place("123456789012", "us-east-1");
+            let identity = state.settle(&here).await.unwrap();
+            let key = layout::identity(state.name());
+            let found = state.store().get(&key).await.unwrap().unwrap();
+            match bytes {
+                Some(bytes) => {
+                    let condition = Condition::Unchanged(found.version.clone());
+                    state.store().put(&key, bytes.to_vec(), condition).await.map(drop).unwrap();
+                }
+                None => state.store().delete(&key, &found.version).await.unwrap(),
+            }
+            for error in [state.whereabouts().await.unwrap_err(), state.settle(&here).await.unwrap_err()] {
+                assert!(error.to_string().contains(&key), "{error}");
+                let wanted = format!("restore-object {key} --version-id {} ", found.version.0);
+                assert!(error.hint().unwrap().contains(&wanted), "{:?}", error.hint());
+            }
+            let versions = state.store().versions(&key).await.unwrap().unwrap();
+            let version = versions.iter().find(|version| version.id == found.version.0).unwrap();
+            state.restore(&key, version).await.unwrap();
+            assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Recorded(identity));
+            state.purge().await.unwrap();
+            assert_eq!(state.whereabouts().await.unwrap(), Whereabouts::Nowhere, "a deletion leaves nothing");
+        }
+    }
+
+    #[tokio::test]
+    async fn where_no_versions_are_kept_the_plans_tell_that_the_record_was_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = ClusterState::new(Store::file(folder.path()), "demo.example.com");
+        let plan = r#"{"plan": {"fields": [{"field": "tags.windlass.dev/cluster-uid", "to": "00ff"}]}}"#;
+        let key = layout::revision(state.name(), 1);
+        state.store().put(&key, plan.as_bytes().to_vec(), Condition::Absent).await.unwrap();
+        let error = state.whereabouts().await.unwrap_err();
+        assert!(error.to_string().contains("identity.json"), "{error}");
+        assert!(error.hint().unwrap().contains("a copy of your own"), "{:?}", error.hint());
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster_state::ClusterState;
 use super::error::StateError;
+use super::format::newer;
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, Object, Version};
@@ -234,17 +235,15 @@ impl ClusterState {
     async fn read_journal(&self) -> Result<Option<(Journal, Version)>, StateError> {
         let key = layout::journal(self.name());
         let found = self.store().get(&key).await.map_err(self.failed())?;
-        found.map(|found| Ok((self.parse_journal(&found)?, found.version))).transpose()
+        match found {
+            Some(found) => Ok(Some((self.explained(self.parse_journal(&found)).await?, found.version))),
+            None => Ok(None),
+        }
     }
 
     pub(super) fn parse_journal(&self, found: &Object) -> Result<Journal, StateError> {
         let malformed = |reason: String| StateError::Malformed { key: layout::journal(self.name()), reason };
-        let journal: Journal =
-            serde_json::from_slice(&found.bytes).map_err(|error| malformed(error.to_string()))?;
-        if journal.version > FORMAT {
-            return Err(malformed(format!("its format is {}; a newer windlass wrote it", journal.version)));
-        }
-        Ok(journal)
+        parse(&found.bytes).map_err(malformed)
     }
 
     async fn write_journal(&self, journal: &Journal, condition: Condition) -> Result<Version, StateError> {
@@ -257,6 +256,16 @@ impl ClusterState {
     async fn delete_journal(&self, version: &Version) -> Result<(), StateError> {
         self.store().delete(&layout::journal(self.name()), version).await.map_err(self.failed())
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<Journal, String> {
+    let journal: Journal = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if journal.version <= FORMAT { Ok(journal) } else { Err(newer(journal.version)) }
+}
+
+/// What is wrong with the bytes of a journal.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    parse(bytes).map(drop)
 }
 
 #[cfg(test)]

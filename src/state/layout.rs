@@ -38,8 +38,11 @@ pub const CLUSTER_FILE: &str = "cluster.yaml";
 
 /// Who the cluster is: account, region and uid.
 pub fn identity(cluster: &str) -> String {
-    format!("{cluster}/identity.json")
+    format!("{cluster}/{IDENTITY_FILE}")
 }
+
+/// The last part of [`identity`]'s key.
+pub const IDENTITY_FILE: &str = "identity.json";
 
 /// Where the instance groups are.
 pub fn instance_groups_prefix(cluster: &str) -> String {
@@ -108,6 +111,12 @@ pub fn revisions_prefix(cluster: &str) -> String {
 /// A revision. Numbers are padded, so that listing is in order.
 pub fn revision(cluster: &str, number: u64) -> String {
     format!("{cluster}/revisions/{number:08}.json")
+}
+
+/// The number of the revision that a key is of; `None` where it is of none, but somebody else's.
+pub fn revision_number(cluster: &str, key: &str) -> Option<u64> {
+    let number = key.strip_prefix(&revisions_prefix(cluster))?.strip_suffix(".json")?.parse().ok()?;
+    (number > 0 && revision(cluster, number) == key).then_some(number)
 }
 
 /// Whether a key is one of an object that is written again and again, whose earlier versions say nothing.

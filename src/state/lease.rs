@@ -38,6 +38,7 @@ use tokio::task::JoinHandle;
 use super::clock::{Clock, SystemClock};
 use super::cluster_state::ClusterState;
 use super::fence::{TAKEN_AWAY, Tenure, Until};
+use super::format::newer;
 use super::holder::Holder;
 use super::layout;
 use super::store::{Condition, StoreError, Version};
@@ -142,9 +143,10 @@ impl LeaseError {
                 seconds(record.expires + CLOCK_SKEW)
             )),
             Self::Lost { .. } => Some("run the command again: it goes on from where it stopped".to_owned()),
-            Self::Malformed { .. } => {
-                Some("a newer windlass may have written it; or delete the object".to_owned())
-            }
+            Self::Malformed { key, .. } => Some(format!(
+                "if nobody works on the cluster, with a newer windlass perhaps, take it away: windlass unlock {} --force",
+                key.split('/').next().unwrap_or_default()
+            )),
             Self::Random | Self::Store { .. } => None,
         }
     }
@@ -278,13 +280,25 @@ async fn written_after_all(
     }
 }
 
-/// Takes a cluster's lease away. Returns whose it was; `None` when there is none.
-pub async fn take_away(state: &ClusterState) -> Result<Option<LeaseRecord>, LeaseError> {
-    let Some((record, version)) = read(state).await? else { return Ok(None) };
-    match state.store().delete(&layout::lock(state.name()), &version).await {
-        Ok(()) => Ok(Some(record)),
-        Err(source) => Err(LeaseError::Store { cluster: state.name().to_owned(), source }),
-    }
+/// A lease that was taken away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenAway {
+    /// Whose it was.
+    From(Box<LeaseRecord>),
+    /// It could not be read, and this was wrong with it.
+    Unreadable(String),
+}
+
+/// Takes a cluster's lease away, also one that can't be read. Returns whose it was; `None` when there is none.
+pub async fn take_away(state: &ClusterState) -> Result<Option<TakenAway>, LeaseError> {
+    let key = layout::lock(state.name());
+    let failed = |source| LeaseError::Store { cluster: state.name().to_owned(), source };
+    let Some(object) = state.store().get(&key).await.map_err(failed)? else { return Ok(None) };
+    state.store().delete(&key, &object.version).await.map_err(failed)?;
+    Ok(Some(match parse(&object.bytes) {
+        Ok(record) => TakenAway::From(Box::new(record)),
+        Err(fault) => TakenAway::Unreadable(fault),
+    }))
 }
 
 /// Who holds a cluster's lease, if anybody.
@@ -376,13 +390,18 @@ async fn read(state: &ClusterState) -> Result<Option<(LeaseRecord, Version)>, Le
     let found = state.store().get(&key).await;
     let found = found.map_err(|source| LeaseError::Store { cluster: state.name().to_owned(), source })?;
     let Some(object) = found else { return Ok(None) };
-    let malformed = |reason: String| LeaseError::Malformed { key: key.clone(), reason };
-    let record: LeaseRecord =
-        serde_json::from_slice(&object.bytes).map_err(|error| malformed(error.to_string()))?;
-    if record.version > FORMAT {
-        return Err(malformed(format!("its format is {}", record.version)));
-    }
+    let record = parse(&object.bytes).map_err(|reason| LeaseError::Malformed { key, reason })?;
     Ok(Some((record, object.version)))
+}
+
+fn parse(bytes: &[u8]) -> Result<LeaseRecord, String> {
+    let record: LeaseRecord = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if record.version <= FORMAT { Ok(record) } else { Err(newer(record.version)) }
+}
+
+/// What is wrong with the bytes of a lease.
+pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
+    parse(bytes).map(drop)
 }
 
 fn held_by(state: &ClusterState, record: LeaseRecord) -> LeaseError {
@@ -567,12 +586,28 @@ mod tests {
     async fn a_holder_learns_that_it_was_taken_away() {
         let state = state();
         let lease = Lease::acquire_for(&state, holder("ada"), QUICK).await.unwrap();
-        assert_eq!(take_away(&state).await.unwrap().unwrap().holder.user, "ada");
+        let Some(TakenAway::From(taken)) = take_away(&state).await.unwrap() else { panic!("no lease") };
+        assert_eq!(taken.holder.user, "ada");
         let other = Lease::acquire(&state, holder("bob")).await.unwrap();
         assert!(lease.lost().await.to_string().contains("somebody took it away"));
         lease.release().await.unwrap();
         assert_eq!(current(&state).await.unwrap().unwrap().holder.user, "bob", "released another's lease");
         other.release().await.unwrap();
         assert_eq!(take_away(&state).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_can_not_be_read_is_taken_away_by_force() {
+        for text in ["", "garbage", "{}", r#"{"version": 99}"#] {
+            let state = ClusterState::new(Store::memory(), "demo.example.com");
+            let key = layout::lock(state.name());
+            state.store().put(&key, text.into(), Condition::Absent).await.unwrap();
+            let error = Lease::acquire(&state, Holder::this_process("x")).await.unwrap_err();
+            let hint = error.hint().unwrap();
+            assert!(hint.contains("windlass unlock demo.example.com --force"), "{hint}");
+            let taken = take_away(&state).await.unwrap();
+            assert!(matches!(taken, Some(TakenAway::Unreadable(_))), "{taken:?}");
+            Lease::acquire(&state, Holder::this_process("x")).await.unwrap().release().await.unwrap();
+        }
     }
 }

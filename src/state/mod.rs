@@ -9,7 +9,8 @@
 //!   needs.
 //! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
-//! - [`versions`]: what a bucket keeps of an object; [`damage`]: what is wrong with one, and which version to bring back.
+//! - [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
+//!   each; [`damage`]: what is wrong with one, and which version to bring back.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
@@ -32,6 +33,7 @@ pub mod journal;
 pub mod layout;
 pub mod lease;
 pub mod memory;
+pub mod object_kind;
 mod requests;
 pub mod revision;
 pub mod s3;

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::cluster_state::ClusterState;
-use super::damage::{Damage, MISSING, was_deleted};
+use super::damage::{Damage, MISSING};
 use super::error::StateError;
+use super::format::newer;
 use super::holder::Holder;
 use super::layout;
 use super::specification::{Specification, documents_to_yaml};
@@ -27,6 +28,9 @@ use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
 
 /// The version of the format of a revision.
 const FORMAT: u32 = 1;
+
+/// How far the number of a revision may be from the one before it, or from the applied one's.
+const LARGEST_GAP: u64 = 100;
 
 /// What was applied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,8 +118,7 @@ impl ClusterState {
         let (cluster, instance_groups, ssh_credentials) = specification.documents();
         let Holder { user, host, command: _, process: _ } = Holder::this_process("");
         // A number is never given twice, even where its revision was lost.
-        let read = futures::future::try_join(self.revision_numbers(), self.applied());
-        let (numbers, applied) = Box::pin(read).await?;
+        let (numbers, applied) = Box::pin(self.numbers_and_applied()).await?;
         let mut revision = Revision {
             version: FORMAT,
             number: numbers.last().copied().max(applied).map_or(1, |last| last + 1),
@@ -159,7 +162,7 @@ impl ClusterState {
     /// The last revision, where it says the same as a specification and yet isn't marked as applied: whoever carried
     /// it out was killed on the way, perhaps after its last step.
     pub async fn unfinished(&self, specification: &Specification) -> Result<Option<u64>, StateError> {
-        let (numbers, applied) = futures::future::try_join(self.revision_numbers(), self.applied()).await?;
+        let (numbers, applied) = self.numbers_and_applied().await?;
         match numbers.last() {
             Some(last) if applied.is_none_or(|applied| applied < *last) => {
                 Ok(self.revision(*last).await?.says(specification).then_some(*last))
@@ -170,7 +173,7 @@ impl ClusterState {
 
     /// Whether it was ever begun to bring the specification to AWS.
     pub async fn was_begun(&self) -> Result<bool, StateError> {
-        let (numbers, applied) = futures::future::try_join(self.revision_numbers(), self.applied()).await?;
+        let (numbers, applied) = self.numbers_and_applied().await?;
         Ok(applied.is_some() || !numbers.is_empty())
     }
 
@@ -180,7 +183,7 @@ impl ClusterState {
         let key = layout::applied(self.name());
         match self.store().get(&key).await.map_err(self.failed())? {
             Some(found) => self.explained(applied(&key, &found)).await.map(Some),
-            None if was_deleted(self.store(), &key).await => Err(self.lost(&key).await),
+            None if self.was_lost(&key).await? => Err(self.lost(&key).await),
             None => Ok(None),
         }
     }
@@ -188,11 +191,8 @@ impl ClusterState {
     /// What may be there in AWS: the revision that AWS was last brought to, or, before any was carried out to its end, the
     /// last that was begun. `None` where nothing was ever applied.
     pub async fn running(&self) -> Result<Option<Revision>, StateError> {
-        let number = match self.applied().await? {
-            Some(applied) => Some(applied),
-            None => self.revision_numbers().await?.last().copied(),
-        };
-        match number {
+        let (numbers, applied) = self.numbers_and_applied().await?;
+        match applied.or(numbers.last().copied()) {
             Some(number) => self.revision(number).await.map(Some),
             None => Ok(None),
         }
@@ -209,7 +209,7 @@ impl ClusterState {
         Ok(keys.iter().filter_map(member).collect())
     }
 
-    /// A revision. Fails when there is none of that number.
+    /// A revision. Fails when there is none of that number; where the pointer names it all the same, that is damaged.
     pub async fn revision(&self, number: u64) -> Result<Revision, StateError> {
         let keys = [layout::format(self.name()), layout::revision(self.name(), number)];
         let mut found = self.store().get_all(&keys).await.map_err(self.failed())?;
@@ -221,9 +221,21 @@ impl ClusterState {
                 Err(error) => Err(self.explain(error).await),
                 revision => revision,
             },
-            None if was_deleted(self.store(), &key).await => Err(self.lost(&key).await),
-            None => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
+            None if self.was_lost(&key).await? => Err(self.lost(&key).await),
+            None => match Box::pin(self.applied()).await {
+                Ok(Some(applied)) if applied == number => {
+                    let damage = self.damage_of_pointer(number).await;
+                    Err(StateError::Damaged(Box::new(damage)))
+                }
+                _ => Err(StateError::NoRevision { cluster: self.name().to_owned(), number }),
+            },
         }
+    }
+
+    /// The damage of a pointer that names a revision that isn't there.
+    async fn damage_of_pointer(&self, number: u64) -> Damage {
+        let fault = format!("it names the revision {number}, and there is none of that number");
+        Box::pin(self.damage(&layout::applied(self.name()), fault)).await
     }
 
     /// What the objects hold that a revision names, by key. Fails when one of them isn't there any more.
@@ -247,54 +259,94 @@ impl ClusterState {
     pub async fn history(&self) -> Result<(Vec<Revision>, Vec<Damage>), StateError> {
         let marker = self.store().get(&layout::format(self.name())).await.map_err(self.failed())?;
         self.explained(self.check_format(marker.as_ref())).await?;
-        let numbers = self.revision_numbers().await?;
-        // The applied one was there, too, whatever became of it; a pointer that is damaged is told of by its readers.
-        let applied = Box::pin(self.applied()).await.ok().flatten().unwrap_or_default();
-        // There are no gaps in what was never damaged.
-        let keys: Vec<String> = (1..=numbers.last().copied().unwrap_or_default().max(applied))
-            .map(|number| layout::revision(self.name(), number))
-            .collect();
+        // A pointer that is damaged is told of by its readers.
+        let applied = Box::pin(self.applied()).await.ok().flatten();
+        let numbers = self.revision_numbers(applied).await?;
+        let (mut revisions, mut damages) = (Vec::new(), Vec::new());
+        let key = |number: &u64| layout::revision(self.name(), *number);
+        let keys: Vec<String> = numbers.iter().map(key).collect();
         let found = self.store().get_all(&keys).await.map_err(self.failed())?;
-        let (mut revisions, mut faults) = (Vec::new(), Vec::new());
-        for (key, found) in keys.iter().zip(&found) {
-            match found {
-                Some(found) => match parse(key, found) {
-                    Ok(revision) => revisions.push(revision),
-                    Err(StateError::Malformed { reason, .. }) => faults.push((key, reason)),
-                    Err(error) => return Err(error),
-                },
-                None => faults.push((key, MISSING.to_owned())),
-            }
+        let mut found: BTreeMap<u64, Option<Object>> = numbers.iter().copied().zip(found).collect();
+        // There are no gaps in what was never damaged, and the applied one was there, too, whatever became of it.
+        for number in (1..=numbers.last().copied().unwrap_or_default()).chain(applied) {
+            found.entry(number).or_default();
         }
-        let mut damages = Vec::new();
-        for (key, fault) in faults {
-            damages.push(Box::pin(self.damage(key, fault)).await);
+        for (number, found) in found {
+            let key = layout::revision(self.name(), number);
+            let Some(found) = found else {
+                damages.extend(self.damage_of_gap(number, applied).await?);
+                continue;
+            };
+            match parse(&key, &found) {
+                Ok(revision) => revisions.push(revision),
+                Err(StateError::Malformed { reason, .. }) => {
+                    damages.push(Box::pin(self.damage(&key, reason)).await);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok((revisions, damages))
     }
 
-    async fn revision_numbers(&self) -> Result<Vec<u64>, StateError> {
-        let prefix = layout::revisions_prefix(self.name());
-        let keys = self.store().list(&prefix).await.map_err(self.failed())?;
-        let number = |key: &String| key.strip_prefix(&prefix)?.strip_suffix(".json")?.parse().ok();
-        Ok(keys.iter().filter_map(number).collect())
+    /// What is damaged where a revision isn't there. Where the store knows that it never was, only the pointer can be
+    /// what is wrong.
+    async fn damage_of_gap(&self, number: u64, applied: Option<u64>) -> Result<Option<Damage>, StateError> {
+        let key = layout::revision(self.name(), number);
+        let versions = match Box::pin(self.store().versions(&key)).await {
+            Err(error) if error.is_denied() => None,
+            versions => versions.map_err(self.failed())?,
+        };
+        if versions.is_none_or(|versions| !versions.is_empty()) {
+            return Ok(Some(Box::pin(self.damage(&key, MISSING)).await));
+        }
+        if applied == Some(number) { Ok(Some(self.damage_of_pointer(number).await)) } else { Ok(None) }
+    }
+
+    /// The numbers of the revisions that are there, in order, and of the applied one.
+    async fn numbers_and_applied(&self) -> Result<(Vec<u64>, Option<u64>), StateError> {
+        let applied = Box::pin(self.applied()).await?;
+        Ok((self.revision_numbers(applied).await?, applied))
+    }
+
+    /// The numbers of the revisions that are there, in order, given the applied one's. Revisions are counted on from
+    /// that: a number far beyond was given by somebody else.
+    async fn revision_numbers(&self, applied: Option<u64>) -> Result<Vec<u64>, StateError> {
+        let keys = self.store().list(&layout::revisions_prefix(self.name())).await.map_err(self.failed())?;
+        let numbers = keys.iter().filter_map(|key| layout::revision_number(self.name(), key));
+        let mut last = applied.unwrap_or_default();
+        let mut numbers: Vec<u64> = numbers.collect();
+        numbers.sort_unstable();
+        let is_near = |number: &u64| {
+            let is_near = *number <= last.saturating_add(LARGEST_GAP);
+            last = last.max(*number);
+            is_near
+        };
+        Ok(numbers.into_iter().take_while(is_near).collect())
     }
 }
 
 fn parse(key: &str, found: &Object) -> Result<Revision, StateError> {
-    let revision: Revision = serde_json::from_slice(&found.bytes).map_err(|error| malformed(key, &error))?;
-    if revision.version > FORMAT {
-        return Err(malformed(
-            key,
-            &format!("its format is {}; a newer windlass wrote it", revision.version),
-        ));
-    }
-    Ok(revision)
+    read(&found.bytes).map_err(|reason| malformed(key, &reason))
 }
 
-/// What is wrong with the bytes of a revision.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    serde_json::from_slice::<Revision>(bytes).map(drop).map_err(|error| format!("it is no revision: {error}"))
+fn read(bytes: &[u8]) -> Result<Revision, String> {
+    let revision: Revision =
+        serde_json::from_slice(bytes).map_err(|error| format!("it is no revision: {error}"))?;
+    if revision.version <= FORMAT { Ok(revision) } else { Err(newer(revision.version)) }
+}
+
+/// What is wrong with the bytes of the revision that is kept at a key.
+pub(super) fn check(cluster: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
+    let revision = read(bytes)?;
+    if layout::revision(cluster, revision.number) == key {
+        return Ok(());
+    }
+    Err(format!("it is the revision {}, not the one that its name says", revision.number))
+}
+
+/// The number of the revision that the bytes of a pointer name.
+pub(super) fn named_by(bytes: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Applied>(bytes).ok().map(|applied| applied.revision)
 }
 
 /// What is wrong with the bytes of the pointer to the applied revision.
@@ -407,6 +459,44 @@ mod tests {
             let next = state.record(&specification, intent(json!({}))).await.unwrap();
             assert_eq!(next, 4, "the number of the applied revision was given again");
         }
+    }
+
+    #[tokio::test]
+    async fn what_others_put_among_the_revisions_is_none_of_them() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let number = state.record(&specification, intent(json!({}))).await.unwrap();
+        state.mark_applied(number).await.unwrap();
+        for foreign in ["12.json", "20260101.json", "99999999999999999999.json", "notes/1.json", "x"] {
+            let key = format!("demo.example.com/revisions/{foreign}");
+            state.store().put(&key, b"{}".to_vec(), Condition::Absent).await.unwrap();
+            let (revisions, damages) = state.history().await.unwrap();
+            assert_eq!((revisions.len(), damages), (1, Vec::new()), "{foreign}");
+            assert_eq!(state.unfinished(&specification).await.unwrap(), None, "{foreign}");
+            assert_eq!(state.running().await.unwrap().unwrap().number, number, "{foreign}");
+        }
+        assert_eq!(state.record(&specification, intent(json!({}))).await.unwrap(), number + 1);
+    }
+
+    #[tokio::test]
+    async fn a_pointer_to_a_revision_that_never_was_is_itself_what_is_damaged() {
+        let state = state().await;
+        let specification = state.read().await.unwrap();
+        let number = state.record(&specification, intent(json!({}))).await.unwrap();
+        state.mark_applied(number).await.unwrap();
+        let key = layout::applied("demo.example.com");
+        let version = spoil(&state, &key, Some(br#"{"revision": 3}"#)).await;
+        let wanted = format!("restore-object {key} --version-id {version} ");
+        let (revisions, damages) = state.history().await.unwrap();
+        assert_eq!((revisions.len(), damages.len()), (1, 1), "{damages:?}");
+        assert!(damages[0].hint().contains(&wanted), "{}", damages[0].hint());
+        for error in [state.revision(3).await.unwrap_err(), state.running().await.unwrap_err()] {
+            assert!(error.to_string().contains(&key), "{error}");
+            assert!(error.hint().unwrap().contains(&wanted), "{:?}", error.hint());
+        }
+        let versions = state.store().versions(&key).await.unwrap().unwrap();
+        state.restore(&key, versions.iter().find(|it| it.id == version).unwrap()).await.unwrap();
+        assert_eq!(state.running().await.unwrap().unwrap().number, number);
     }
 
     #[tokio::test]

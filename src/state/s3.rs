@@ -217,7 +217,8 @@ impl S3Store {
 
     pub(super) async fn get_version(&self, key: &str, id: &str) -> Result<Option<Object>, StoreError> {
         let request = self.client.get_object().bucket(&self.bucket).key(self.key(key)).version_id(id);
-        match request.send().await.during("s3", "GetObject", self.place(key)) {
+        // The call is GetObject; for a version it needs a permission of its own, which is called so.
+        match request.send().await.during("s3", "GetObjectVersion", self.place(key)) {
             Ok(answer) => self.object(key, answer).await.map(Some),
             // S3 answers 405 for a delete marker, 400 for what is no version's name, 404 for a version that is gone.
             Err(error) if error.is_not_found() || error.code.as_deref() == Some("MethodNotAllowed") => {
@@ -280,15 +281,20 @@ impl S3Store {
         last: &[String],
     ) -> Result<Vec<Vec<ObjectIdentifier>>, StoreError> {
         let mut doomed = self.versions(prefix).await.map_err(self.failed("list", prefix))?;
-        // What one DeleteObjects deletes has no order.
-        let turn = |object: &ObjectIdentifier| last.iter().position(|key| self.key(key) == object.key());
+        // What one DeleteObjects deletes has no order. Of what goes last, delete markers go before what they hide: one
+        // that is left alone would say that somebody has lost the object.
+        let turn = |(is_marker, object): &(bool, ObjectIdentifier)| {
+            let place = last.iter().position(|key| self.key(key) == object.key());
+            (place, place.is_some() && !is_marker)
+        };
         doomed.sort_by_key(turn);
         let turns = doomed.chunk_by(|one, other| turn(one) == turn(other));
-        Ok(turns.flat_map(|same_turn| same_turn.chunks(DELETE_BATCH)).map(<[_]>::to_vec).collect())
+        let batches = turns.flat_map(|same_turn| same_turn.chunks(DELETE_BATCH));
+        Ok(batches.map(|batch| batch.iter().map(|(_, object)| object.clone()).collect()).collect())
     }
 
-    /// Every version and delete marker below a prefix.
-    async fn versions(&self, prefix: &str) -> Result<Vec<ObjectIdentifier>, AwsError> {
+    /// Every version and delete marker below a prefix, and whether it is a marker.
+    async fn versions(&self, prefix: &str) -> Result<Vec<(bool, ObjectIdentifier)>, AwsError> {
         let mut found = Vec::new();
         let mut next: Option<(Option<String>, Option<String>)> = Some((None, None));
         // The SDK has no paginator for this one.
@@ -296,14 +302,16 @@ impl S3Store {
             let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.key(prefix));
             let request = request.set_key_marker(key).set_version_id_marker(version);
             let page = request.send().await.during("s3", "ListObjectVersions", self.place(prefix))?;
-            let versions = page.versions().iter().map(|version| (version.key(), version.version_id()));
-            let markers = page.delete_markers().iter().map(|marker| (marker.key(), marker.version_id()));
-            for (key, version) in versions.chain(markers) {
+            let versions = page.versions().iter().map(|version| (false, version.key(), version.version_id()));
+            let markers =
+                page.delete_markers().iter().map(|marker| (true, marker.key(), marker.version_id()));
+            for (is_marker, key, version) in versions.chain(markers) {
                 let object = ObjectIdentifier::builder().set_key(key.map(str::to_owned));
                 let object = object.set_version_id(version.map(str::to_owned)).build();
-                found.push(object.map_err(|error| {
+                let object = object.map_err(|error| {
                     AwsError::unexpected("s3", "ListObjectVersions", self.place(prefix), error.to_string())
-                })?);
+                })?;
+                found.push((is_marker, object));
             }
             next = page.is_truncated().unwrap_or_default().then(|| {
                 (page.next_key_marker().map(str::to_owned), page.next_version_id_marker().map(str::to_owned))

@@ -21,7 +21,7 @@ use super::s3::S3Store;
 #[cfg(test)]
 use super::simulation::Network;
 use super::versions::ObjectVersion;
-use crate::aws::{AwsError, Clients, Permit};
+use crate::aws::{AwsError, Class, Clients, Permit};
 
 /// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
 const READS: usize = 32;
@@ -161,6 +161,11 @@ impl StoreError {
     /// Whether a conditional write lost against another writer.
     pub fn is_changed(&self) -> bool {
         matches!(self, Self::Changed { .. })
+    }
+
+    /// Whether the credentials may not do it.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Aws { source, .. } if source.class == Class::Denied)
     }
 
     /// What to do about it.

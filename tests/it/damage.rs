@@ -31,12 +31,46 @@ fn one_damaged_cluster_does_not_keep_the_others_from_being_listed() {
     user.run("get clusters other.example.com").code(0);
 }
 
+#[test]
+fn a_lost_secret_that_is_asked_for_by_name_is_told_of_as_damage() {
+    let user = User::new();
+    user.create();
+    user.file("state/demo.example.com/applied", r#"{"revision": 1}"#);
+    let key = "demo.example.com/control-plane/keysets/etcd-ca.json";
+    std::fs::remove_file(user.path("state").join(key)).unwrap();
+    for name in ["etcd-ca", "etcd-ca kubernetes-ca"] {
+        let said = user.run(&format!("get secrets {name} --name demo.example.com")).code(1);
+        assert!(stderr(&said).contains(key) && !stderr(&said).contains("has no secret"), "{}", stderr(&said));
+    }
+    let said = user.run("get secrets nothing --name demo.example.com").code(1);
+    assert!(stderr(&said).contains("has no secret `nothing`") && stderr(&said).contains(key));
+}
+
+#[test]
+fn a_damaged_lock_is_taken_away_by_force_and_a_lost_cluster_is_not_made_anew() {
+    let user = User::new();
+    user.create();
+    user.file("state/demo.example.com/lock", "garbage");
+    refused(
+        user.run("edit cluster demo.example.com --set spec.channel=alpha"),
+        1,
+        &["demo.example.com/lock", "windlass unlock demo.example.com --force"],
+    );
+    let said = user.run("unlock demo.example.com --force").code(0);
+    assert!(stderr(&said).contains("could not be read"), "{}", stderr(&said));
+    assert!(!user.path("state/demo.example.com/lock").exists());
+    user.file("state/demo.example.com/applied", r#"{"revision": 1}"#);
+    std::fs::remove_file(user.path("state/demo.example.com/cluster.yaml")).unwrap();
+    let create = "create cluster demo.example.com --zones us-east-1a";
+    refused(user.run(create), 1, &["demo.example.com/cluster.yaml", "a copy of your own"]);
+}
+
 mod with_region {
     use std::process::{Command, Output};
 
     use localcloud::process::Process;
     use localcloud::region::Region;
-    use serde_json::Value;
+    use serde_json::{Value, json};
     use windlass::aws::Clients;
     use windlass::state::{Condition, Store};
 
@@ -247,5 +281,94 @@ mod with_region {
         world.run(&["delete", "cluster", NAME, "--yes"]);
         assert_eq!(world.store.list("").await.unwrap(), Vec::<String>::new());
         assert_eq!(world.store.versions(&applied).await.unwrap(), Some(Vec::new()));
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_lost_identity_orphans_nothing_and_is_named_with_the_version_to_bring_back() {
+        let world = World::new().await;
+        let key = format!("{NAME}/identity.json");
+        for bytes in [None, Some(&b"{}"[..])] {
+            let original = world.store.get(&key).await.unwrap().unwrap().bytes;
+            world.spoil(&key, bytes).await;
+            let before = world.store.list("").await.unwrap();
+            for arguments in [
+                &["delete", "cluster", NAME][..],
+                &["delete", "cluster", NAME, "--yes"],
+                &["update", "cluster"],
+                &["update", "cluster", "--yes"],
+                &["validate", "cluster"],
+            ] {
+                let told = world.fails(1, arguments);
+                assert!(told.contains(&key) && told.contains("restore-object"), "{arguments:?}: {told}");
+            }
+            assert_eq!(world.store.list("").await.unwrap(), before);
+            let told = world.fails(1, &["delete", "cluster", NAME, "--yes"]);
+            world.run(&hinted(&told));
+            assert_eq!(world.store.get(&key).await.unwrap().unwrap().bytes, original);
+        }
+        let (planned, _) = world.run(&["update", "cluster"]);
+        assert_eq!(planned, "Nothing to do.\n");
+        let (deleted, _) = world.run(&["delete", "cluster", NAME, "--yes"]);
+        assert!(deleted.contains("role/"), "{deleted}");
+        assert_eq!(world.store.list("").await.unwrap(), Vec::<String>::new());
+        world.run(&["create", "cluster", NAME, "--zones", "us-east-1a", "--yes"]);
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_cluster_that_lost_its_cluster_file_is_not_written_over() {
+        let world = World::new().await;
+        let key = format!("{NAME}/cluster.yaml");
+        world.spoil(&key, None).await;
+        let before = world.store.list("").await.unwrap();
+        let told = world.fails(1, &["create", "cluster", NAME, "--zones", "us-east-1b"]);
+        assert_eq!(world.store.list("").await.unwrap(), before);
+        assert!(told.contains(&key), "{told}");
+        world.run(&hinted(&told));
+        let (planned, _) = world.run(&["update", "cluster"]);
+        assert_eq!(planned, "Nothing to do.\n");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn all_that_an_applied_cluster_consists_of_is_known_by_kind_and_its_damage_has_a_way_out() {
+        use windlass::state::object_kind::{fault, is_known};
+
+        let world = World::new().await;
+        for key in world.store.list("").await.unwrap() {
+            let bytes = world.store.get(&key).await.unwrap().unwrap().bytes;
+            assert!(is_known(NAME, &key), "{key}");
+            assert_eq!(fault(NAME, &key, &bytes), None, "{key}");
+        }
+        let journal = format!("{NAME}/journal");
+        world.store.put(&journal, b"garbage".to_vec(), Condition::Absent).await.unwrap();
+        for arguments in [&["update", "cluster"][..], &["toolbox", "restore-object", &journal]] {
+            let told = world.fails(1, arguments);
+            assert!(told.contains(&format!("aws s3 rm {STATE}/{journal}")), "{arguments:?}: {told}");
+        }
+        world.spoil(&journal, None).await;
+        let (planned, _) = world.run(&["update", "cluster"]);
+        assert_eq!(planned, "Nothing to do.\n");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn what_was_lost_does_not_count_as_never_made_where_versions_may_not_be_seen() {
+        let world = World::new().await;
+        world.spoil(&format!("{NAME}/applied"), None).await;
+        let denied = |action: &str| json!([{"service": "s3", "action": action, "code": "AccessDenied", "status": 403, "times": null}]);
+        world.region.post("faults", &denied("ListObjectVersions")).await.unwrap();
+        for arguments in [&["update", "cluster"][..], &["update", "cluster", "--yes"]] {
+            let told = world.fails(5, arguments);
+            assert!(told.contains("`s3:ListBucketVersions`"), "{arguments:?}: {told}");
+        }
+        world.run(&["get", "clusters"]);
+        // A cluster of which nothing was ever made has lost nothing.
+        world.run(&["create", "cluster", "new.example.com", "--zones", "us-east-1a"]);
+        world.run(&["update", "cluster", "--name", "new.example.com"]);
+        world.region.delete("faults").await.unwrap();
+        let told = world.fails(1, &["update", "cluster"]);
+        world.run(&hinted(&told));
     }
 }
