@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
@@ -28,6 +29,9 @@ use crate::aws::{AwsError, Class, Clients, During};
 
 /// How many versions one DeleteObjects takes.
 const DELETE_BATCH: usize = 1000;
+
+/// How many pages of up to a thousand versions are read to prune what is below one prefix.
+const PRUNED_PAGES: usize = 50;
 
 /// A bucket and a prefix in it.
 #[derive(Clone, Debug)]
@@ -239,8 +243,9 @@ impl S3Store {
         Ok(Object { bytes: bytes.to_vec().into(), version })
     }
 
-    /// Deletes earlier versions of some objects, or of all below some prefixes, that are older than an age: of each as
-    /// many as one call lists. Nothing where a rule of the bucket does it. Returns how many.
+    /// Deletes earlier versions of some objects, or of all below some prefixes, that are older than an age. Of very many
+    /// it reads so many pages, and another part the next time. Nothing where a rule of the bucket does it. Returns how
+    /// many.
     pub(super) async fn prune(&self, prefixes: &[String], age: SignedDuration) -> Result<usize, StoreError> {
         if bucket::expires_versions(&self.client, &self.bucket).await {
             return Ok(0);
@@ -248,30 +253,45 @@ impl S3Store {
         let before = Timestamp::now() - age;
         let mut pruned = 0;
         for prefix in prefixes {
-            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.key(prefix));
-            let page = request.send().await.during("s3", "ListObjectVersions", self.place(prefix));
-            let page = page.map_err(self.failed("list the versions of", prefix))?;
-            let versions = page.versions().iter().map(|version| {
-                (version.key(), version.version_id(), version.is_latest(), version.last_modified())
-            });
-            let markers = page.delete_markers().iter().map(|marker| {
-                (marker.key(), marker.version_id(), marker.is_latest(), marker.last_modified())
-            });
-            let mut old = Vec::new();
-            for (key, id, latest, time) in versions.chain(markers) {
-                let time = time.and_then(|time| Timestamp::from_second(time.secs()).ok());
-                let is_old = latest == Some(false) && time.is_some_and(|time| time <= before);
-                if let (true, Some(key), Some(id)) = (is_old, key, id) {
-                    let object = ObjectIdentifier::builder().key(key).version_id(id).build();
-                    old.extend(object.ok());
-                }
-            }
-            for batch in old.chunks(DELETE_BATCH) {
-                self.delete_batch(prefix, batch).await?;
-            }
-            pruned += old.len();
+            pruned += self.prune_below(prefix, before).await?;
         }
         Ok(pruned)
+    }
+
+    /// Instances write thousands of versions a day: what is young enough to stay may fill all pages that are read. So
+    /// they are read from a key on that the clock chooses, and then from the first one to that.
+    async fn prune_below(&self, prefix: &str, before: Timestamp) -> Result<usize, StoreError> {
+        let keys = if prefix.ends_with('/') { self.list(prefix).await? } else { Vec::new() };
+        let chance = usize::try_from(Timestamp::now().as_second()).unwrap_or_default();
+        let start = keys.get(chance % keys.len().max(1)).map(|key| self.key(key));
+        let mut old = Vec::new();
+        let mut marker = (start.clone(), None);
+        let mut is_second_round = start.is_none();
+        for _ in 0..PRUNED_PAGES {
+            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.key(prefix));
+            let request = request.set_key_marker(marker.0).set_version_id_marker(marker.1);
+            let page = request.send().await.during("s3", "ListObjectVersions", self.place(prefix));
+            let page = page.map_err(self.failed("list the versions of", prefix))?;
+            let is_read_already =
+                |key: &str| is_second_round && start.as_deref().is_some_and(|start| key > start);
+            old.extend(earlier(&page, before).into_iter().filter(|object| !is_read_already(object.key())));
+            let key = page.next_key_marker().filter(|_| page.is_truncated().unwrap_or_default());
+            marker = match key {
+                // The second round ends where the first began.
+                Some(key) if is_read_already(key) => break,
+                Some(key) => (Some(key.to_owned()), page.next_version_id_marker().map(str::to_owned)),
+                None if is_second_round => break,
+                None => {
+                    is_second_round = true;
+                    (None, None)
+                }
+            };
+        }
+        // Afterwards: a page begins after a version, which must be there.
+        for batch in old.chunks(DELETE_BATCH) {
+            self.delete_batch(prefix, batch).await?;
+        }
+        Ok(old.len())
     }
 
     /// Every version and delete marker below a prefix, in the order and the batches in which they are deleted.
@@ -401,6 +421,27 @@ impl Requests for S3Store {
     async fn pause(&self, conflicts: u32) {
         tokio::time::sleep(Duration::from_millis(50) * conflicts).await;
     }
+}
+
+/// What is on a page and neither the latest of its key nor younger than a time.
+fn earlier(page: &ListObjectVersionsOutput, before: Timestamp) -> Vec<ObjectIdentifier> {
+    let versions = page
+        .versions()
+        .iter()
+        .map(|version| (version.key(), version.version_id(), version.is_latest(), version.last_modified()));
+    let markers = page
+        .delete_markers()
+        .iter()
+        .map(|marker| (marker.key(), marker.version_id(), marker.is_latest(), marker.last_modified()));
+    let mut old = Vec::new();
+    for (key, id, latest, time) in versions.chain(markers) {
+        let time = time.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        let is_old = latest == Some(false) && time.is_some_and(|time| time <= before);
+        if let (true, Some(key), Some(id)) = (is_old, key, id) {
+            old.extend(ObjectIdentifier::builder().key(key).version_id(id).build().ok());
+        }
+    }
+    old
 }
 
 /// The bytes of a request, which are wiped when the last of its attempts is over.

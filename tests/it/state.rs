@@ -336,6 +336,34 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "needs the emulated region"]
+    async fn earlier_versions_of_all_reports_are_pruned_however_many_there_are() {
+        let region = Region::start();
+        let clients = region.clients().await;
+        clients.s3.create_bucket().bucket("theirs").send().await.unwrap();
+        let versions = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+        let request = clients.s3.put_bucket_versioning().bucket("theirs").versioning_configuration(versions);
+        request.send().await.unwrap();
+        let keys: Vec<String> = (0..4).map(|instance| format!("demo/status/i-{instance}.json")).collect();
+        let s3 = &clients.s3;
+        let writes = keys.iter().map(|key| async move {
+            for round in 0..400_u16 {
+                let put = s3.put_object().bucket("theirs").key(key);
+                put.body(round.to_be_bytes().to_vec().into()).send().await.unwrap();
+            }
+        });
+        futures::future::join_all(writes).await;
+        let store = Store::open("s3://theirs", &clients).await.unwrap();
+        let now = jiff::SignedDuration::from_secs(-5);
+        let pruned = store.prune(&["demo/status/".to_owned()], now).await.unwrap();
+        assert_eq!(pruned, 4 * 399);
+        for key in &keys {
+            assert_eq!(store.versions(key).await.unwrap().unwrap().len(), 1);
+            assert_eq!(store.get(key).await.unwrap().unwrap().bytes, 399_u16.to_be_bytes());
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs the emulated region"]
     async fn a_created_bucket_is_versioned_encrypted_and_closed() {
         let region = Region::start();
         let clients = region.clients().await;
