@@ -12,7 +12,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use crate::api::ApiError;
-use crate::config::CONFIG_VERSION;
+use crate::config::{self, CONFIG_VERSION};
 use crate::join::BootstrapToken;
 use crate::keys;
 use crate::keyset::Secret;
@@ -21,6 +21,8 @@ use crate::state::{StateError, StateStore};
 
 /// How long a token works.
 pub const LIFETIME: Duration = Duration::from_hours(1);
+/// Under which name it is reported that no token can be made.
+pub const TASK: &str = "renew_bootstrap_token";
 /// How often a new one is made: a node that reads one has at least half an hour for it.
 pub const RENEWAL: Duration = Duration::from_mins(30);
 
@@ -41,6 +43,13 @@ pub enum TokenError {
     /// It can't be serialised.
     #[error("the bootstrap token is not JSON")]
     Format(#[source] serde_json::Error),
+}
+
+impl TokenError {
+    /// Whether the state, which holds the nodes' copy, didn't answer.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::State(error) if error.is_outage())
+    }
 }
 
 impl Classed for TokenError {
@@ -85,18 +94,17 @@ pub async fn ensure(client: &Client, store: &StateStore, cluster: &str) -> Resul
     Ok(true)
 }
 
-/// What the state holds now. Something that isn't a token is replaced like an old one.
+/// What the state holds now. Something that isn't a token, or is of another major version, is replaced like an old one.
 async fn read(store: &StateStore, cluster: &str) -> Result<Option<BootstrapToken>, TokenError> {
     match store.get(&keys::bootstrap_token(cluster)).await {
-        Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
+        Ok(bytes) => Ok(bytes.and_then(|bytes| config::read(&bytes).ok())),
         Err(StateError::Hidden { .. }) => Ok(None),
         Err(error) => Err(TokenError::State(error)),
     }
 }
 
 fn is_fresh(token: &BootstrapToken, now: Timestamp) -> bool {
-    token.version == CONFIG_VERSION
-        && token.expires.duration_since(now).as_secs() > RENEWAL.as_secs().cast_signed()
+    token.expires.duration_since(now).as_secs() > RENEWAL.as_secs().cast_signed()
 }
 
 fn secret_name(id: &str) -> String {
@@ -163,6 +171,21 @@ mod tests {
             data["expiration"].0, b"2026-11-21T03:00:00Z",
             "to the second, as the token cleaner reads it"
         );
+    }
+
+    #[tokio::test]
+    async fn a_newer_masters_token_is_as_good_as_an_own_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StateStore::Folder(folder.path().to_owned());
+        let token = r#"{"version":"windlass/v1.4","token":"abcdef.0123456789abcdef",
+            "expires":"2026-11-21T03:00:00Z","more":1}"#;
+        for (version, is_read) in [("windlass/v1.4", true), ("windlass/v2", false)] {
+            let token = token.replace("windlass/v1.4", version);
+            store.put(&keys::bootstrap_token("demo"), token.into_bytes()).await.unwrap();
+            let found = read(&store, "demo").await.unwrap();
+            let now = "2026-11-21T02:00:00Z".parse().unwrap();
+            assert_eq!(found.is_some_and(|token| is_fresh(&token, now)), is_read, "{version}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::CONFIG_VERSION;
+use crate::config::{self, CONFIG_VERSION, DocumentError};
 use crate::keys;
 use crate::retry::{Class, Classed};
 use crate::state::{StateError, StateStore};
@@ -44,7 +44,7 @@ pub enum NodeGroupsError {
     Read(#[source] StateError),
     /// It isn't one, or of another version.
     #[error("{0} does not hold the groups of nodes in a form that this agent reads")]
-    Format(String),
+    Format(String, #[source] DocumentError),
 }
 
 impl Classed for NodeGroupsError {
@@ -52,7 +52,7 @@ impl Classed for NodeGroupsError {
         match self {
             Self::Read(error) => error.class(),
             // The next update writes it anew.
-            Self::Format(_) => Class::Passing,
+            Self::Format(..) => Class::Passing,
         }
     }
 }
@@ -61,11 +61,6 @@ impl NodeGroups {
     /// The document of these groups.
     pub fn new(groups: impl IntoIterator<Item = (String, Size)>) -> Self {
         Self { version: CONFIG_VERSION.to_owned(), groups: groups.into_iter().collect() }
-    }
-
-    /// Reads the document.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok().filter(|read: &Self| read.version == CONFIG_VERSION)
     }
 
     /// Whether the cluster has nodes, or may have some at any time.
@@ -83,12 +78,13 @@ impl NodeGroups {
 pub async fn fetch(store: &StateStore, cluster: &str) -> Result<Option<NodeGroups>, NodeGroupsError> {
     let key = keys::node_groups(cluster);
     let Some(bytes) = store.find(&key).await.map_err(NodeGroupsError::Read)? else { return Ok(None) };
-    NodeGroups::read(&bytes).map(Some).ok_or(NodeGroupsError::Format(key))
+    config::read(&bytes).map(Some).map_err(|source| NodeGroupsError::Format(key, source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::retry::chain;
 
     fn groups(sizes: &[(&str, u32, u32)]) -> NodeGroups {
         NodeGroups::new(
@@ -113,10 +109,19 @@ mod tests {
         let newer = r#"{"version":"windlass/v1","groups":{"a":{"min":1,"max":2,"warm":3}},"more":true}"#;
         store.put(key, newer.as_bytes().to_vec()).await.unwrap();
         assert_eq!(fetch(&store, "demo").await.unwrap(), Some(groups(&[("a", 1, 2)])));
+        let grown = newer.replace("windlass/v1", "windlass/v1.1");
+        store.put(key, grown.into_bytes()).await.unwrap();
+        let read = fetch(&store, "demo").await.unwrap().unwrap();
+        assert_eq!(
+            read.groups,
+            groups(&[("a", 1, 2)]).groups,
+            "a format only grows within its major version"
+        );
         for broken in ["", "{}", &newer.replace("windlass/v1", "windlass/v2")] {
             store.put(key, broken.as_bytes().to_vec()).await.unwrap();
             let error = fetch(&store, "demo").await.unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
+            assert!(broken.is_empty() || chain(&error).contains("version"), "{}", chain(&error));
         }
     }
 }
