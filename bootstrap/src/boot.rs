@@ -182,17 +182,21 @@ impl Agent {
             return Ok(Tasks::new(host, report, instance));
         }
         let volume = volume.as_ref().map(|volume| volume.id.as_str());
-        self.bring_up(instance, control_plane, volume, addresses).await
+        let mut tasks = Tasks::new(host, report, instance);
+        self.bring_up(instance, control_plane, volume, addresses, &mut tasks).await?;
+        Ok(tasks)
     }
 
-    /// What is done through the API, once it answers.
+    /// What is done through the API, once it answers. What has to be kept up on this master begins before anything that
+    /// waits for the state, which may be away for long.
     async fn bring_up(
         &self,
         instance: &Arc<Instance>,
         control_plane: &ControlPlaneConfig,
         volume: Option<&str>,
         addresses: Addresses,
-    ) -> Result<Tasks, StepError> {
+        tasks: &mut Tasks,
+    ) -> Result<(), StepError> {
         let (host, report, config, store) = (&self.host, &self.reporter, &instance.config, &instance.store);
         let client = API
             .run(report, async || {
@@ -212,12 +216,14 @@ impl Agent {
                 proxy::ensure_on_master(host, config, &instance.identity).map(Done::changed_if)
             })
             .await?;
-        let mut tasks = Tasks::new(host, report, instance);
         tasks.start_master(control_plane);
+        tasks.start_renewals(control_plane, addresses);
         let rbac = RBAC.run(report, async || rbac::ensure(&client).await.map(Done::unchanged));
-        let token = TOKEN.run(report, async || {
-            bootstrap_token::ensure(&client, store, &config.cluster).await.map(Done::changed_if)
-        });
+        let token = async {
+            let there = self.ensure_token(instance, &client).await?;
+            tasks.start_token(there);
+            Ok(())
+        };
         // The API answers from etcd, so etcd is initialised and healthy.
         let marker = MARKER.run(report, async || {
             etcd::ensure_marker(host, store, &config.cluster, &control_plane.etcd, volume)
@@ -228,10 +234,24 @@ impl Agent {
             addons::ensure(host, store, config, &control_plane.addons).await.map(Done::changed_if)
         });
         futures::try_join!(rbac, token, marker, addons)?;
-        tasks.start_renewals(control_plane, addresses);
         tasks.start_additional_objects();
-        self.ensure_ready(instance, &client, &mut tasks).await?;
-        Ok(tasks)
+        self.ensure_ready(instance, &client, tasks).await
+    }
+
+    /// New nodes wait for the token; this master doesn't. While the state is away that is reported, and tried again after
+    /// the boot. Returns whether the token is there.
+    async fn ensure_token(&self, instance: &Instance, client: &kube::Client) -> Result<bool, StepError> {
+        let (store, cluster) = (&instance.store, &instance.config.cluster);
+        TOKEN
+            .run(&self.reporter, async || match bootstrap_token::ensure(client, store, cluster).await {
+                Ok(changed) => Ok(Done { value: true, changed }),
+                Err(error) if error.is_outage() => {
+                    self.reporter.keeps(bootstrap_token::TASK, Some(&chain(&error)));
+                    Ok(Done::unchanged(false))
+                }
+                Err(error) => Err(error),
+            })
+            .await
     }
 
     /// The pod network, and the Node that is Ready with it.
@@ -431,3 +451,6 @@ impl Agent {
         step.run(&self.reporter, attempt).await.map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,5 @@
-//! A Kubernetes API for unit tests, as much of it as a node needs to join: certificate requests, and who one is.
+//! A Kubernetes API for unit tests, as much of it as a node needs to join and a master's agent to be done: certificate
+//! requests, who one is, bindings, bootstrap tokens, and a Node.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -30,6 +31,12 @@ struct Held {
     requests: BTreeMap<String, Value>,
     created: usize,
     version: u64,
+    /// The checks that fail.
+    failing: Vec<String>,
+    /// The other objects by path.
+    objects: BTreeMap<String, Value>,
+    /// Paths that begin so are answered with an error.
+    broken: Option<String>,
 }
 
 impl FakeApi {
@@ -40,6 +47,8 @@ impl FakeApi {
         let routes = Router::new()
             .route(REQUESTS, get(list).post(create))
             .route(&format!("{REQUESTS}/{{name}}"), get(show))
+            .route("/readyz", get(readyz))
+            .fallback(any_object)
             .layer(from_fn_with_state(api.clone(), authenticate))
             .with_state(api.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -49,6 +58,38 @@ impl FakeApi {
     /// From now on it takes this token.
     pub(crate) fn know(&self, token: &str) {
         self.state.lock().unwrap().token = Some(token.to_owned());
+    }
+
+    /// A kubeconfig with which one is known by this token.
+    pub(crate) fn kubeconfig(&self, token: &str) -> String {
+        let server = format!("http://{}", self.address);
+        json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": {"server": server}}],
+            "users": [{"name": "it", "user": {"token": token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+        })
+        .to_string()
+    }
+
+    /// From now on these checks fail.
+    pub(crate) fn fail(&self, checks: &[&str]) {
+        self.state.lock().unwrap().failing = checks.iter().map(|&check| check.to_owned()).collect();
+    }
+
+    /// From now on what is below this path is answered with an error.
+    pub(crate) fn break_below(&self, path: Option<&str>) {
+        self.state.lock().unwrap().broken = path.map(str::to_owned);
+    }
+
+    /// There is an object at this path.
+    pub(crate) fn hold(&self, path: &str, object: Value) {
+        self.state.lock().unwrap().objects.insert(path.to_owned(), object);
+    }
+
+    /// The paths of the objects, certificate requests aside.
+    pub(crate) fn held(&self) -> Vec<String> {
+        self.state.lock().unwrap().objects.keys().cloned().collect()
     }
 
     /// How many requests were made.
@@ -115,6 +156,40 @@ fn refuse(code: StatusCode, reason: &str) -> Response {
         "message": reason, "reason": reason, "code": code.as_u16(),
     });
     (code, Json(status)).into_response()
+}
+
+async fn readyz(State(api): State<FakeApi>) -> Response {
+    let failing = api.state.lock().unwrap().failing.clone();
+    if failing.is_empty() {
+        return "ok".into_response();
+    }
+    let lines = failing.iter().map(|check| format!("[-]{check} failed: reason withheld\n"));
+    (StatusCode::INTERNAL_SERVER_ERROR, lines.collect::<String>()).into_response()
+}
+
+/// Objects that are kept as they come.
+async fn any_object(State(api): State<FakeApi>, request: Request) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    let mut held = api.state.lock().unwrap();
+    if held.broken.as_ref().is_some_and(|broken| path.starts_with(broken)) {
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+    }
+    if method == axum::http::Method::GET {
+        return match held.objects.get(&path) {
+            Some(object) => Json(object.clone()).into_response(),
+            None => refuse(StatusCode::NOT_FOUND, "NotFound"),
+        };
+    }
+    let Ok(object) = serde_json::from_slice::<Value>(&body) else {
+        return refuse(StatusCode::BAD_REQUEST, "BadRequest");
+    };
+    let path = match object["metadata"]["name"].as_str() {
+        Some(name) if method == axum::http::Method::POST => format!("{path}/{name}"),
+        _ => path,
+    };
+    held.objects.insert(path, object.clone());
+    Json(object).into_response()
 }
 
 async fn create(State(api): State<FakeApi>, Json(mut object): Json<Value>) -> Response {

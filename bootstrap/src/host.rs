@@ -25,6 +25,12 @@ impl Host {
         Self { root, commands }
     }
 
+    /// A folder that stands for a machine whose programs are real: devices and mounts are this machine's.
+    #[cfg(test)]
+    pub(crate) fn folder_with_programs(path: impl Into<PathBuf>) -> Self {
+        Self { root: Root::folder(path), commands: Commands::Machine }
+    }
+
     /// Whether devices, mounts and addresses are real.
     pub fn is_machine(&self) -> bool {
         self.root.is_machine()

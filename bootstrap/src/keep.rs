@@ -5,6 +5,7 @@
 //! Each is a task of its own that begins again after an error and says in the instance's report that it fails. What
 //! holds a connection makes it anew now and then, because a connection keeps the certificate it was made with.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 const NODE_GROUPS: Duration = Duration::from_secs(20);
 /// How often it is looked, while the boot is under way, whether cluster DNS is there: it is spread before nodes come.
 const NODE_GROUPS_SOON: Duration = Duration::from_secs(1);
+/// How often the bootstrap token is looked at: several times before another one is needed.
+const TOKEN: Duration = Duration::from_mins(5);
 /// How often certificates are looked at.
 const CERTIFICATES: Duration = Duration::from_hours(1);
 /// How often the credentials for image registries are looked for.
@@ -81,6 +84,7 @@ enum KeepError {
 #[derive(Debug)]
 pub struct Tasks {
     keeper: Keeper,
+    started: BTreeSet<&'static str>,
     running: JoinSet<()>,
 }
 
@@ -89,7 +93,17 @@ impl Tasks {
     pub fn new(host: &Host, reporter: &Reporter, instance: &Arc<Instance>) -> Self {
         let (host, reporter, instance) = (host.clone(), reporter.clone(), instance.clone());
         let keeper = Keeper { host, reporter, instance, after_error: AFTER_ERROR };
-        Self { keeper, running: JoinSet::new() }
+        Self { keeper, started: BTreeSet::new(), running: JoinSet::new() }
+    }
+
+    /// The names of those that were started.
+    pub fn started(&self) -> &BTreeSet<&'static str> {
+        &self.started
+    }
+
+    fn start(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.started.insert(name);
+        self.running.spawn(task);
     }
 
     /// Approvals and Nodes: what other machines wait for.
@@ -102,42 +116,48 @@ impl Tasks {
             labels: config.kubelet.labels.keys().cloned().collect(),
         };
         let (known, groups) = watch::channel(None);
-        self.running.spawn(self.keeper.clone().approve(control_plane.clone()));
-        self.running.spawn(self.keeper.clone().follow_node_groups(known));
-        self.running.spawn(self.keeper.clone().keep_nodes(own, groups));
+        self.start("approve_certificates", self.keeper.clone().approve(control_plane.clone()));
+        self.start("follow_node_groups", self.keeper.clone().follow_node_groups(known));
+        self.start("keep_nodes", self.keeper.clone().keep_nodes(own, groups));
     }
 
-    /// The bootstrap token and the certificates, which the boot has just made; the API, and what moves with the master.
+    /// The certificates, which the boot has just made; the API, and what moves with the master. None of it needs the
+    /// state to begin with.
     pub fn start_renewals(&mut self, control_plane: &ControlPlaneConfig, addresses: Addresses) {
         let (changed, addresses) = watch::channel(addresses);
-        self.running.spawn(self.keeper.clone().renew_token());
-        self.running.spawn(self.keeper.clone().renew_certificates(addresses));
-        self.running.spawn(self.keeper.clone().look_at_master(control_plane.clone(), changed));
+        self.start("renew_certificates", self.keeper.clone().renew_certificates(addresses));
+        self.start("look_at_master", self.keeper.clone().look_at_master(control_plane.clone(), changed));
+    }
+
+    /// The bootstrap token: at once, unless the boot has just made sure that it is there.
+    pub fn start_token(&mut self, is_there: bool) {
+        let first = if is_there { TOKEN } else { Duration::ZERO };
+        self.start(bootstrap_token::TASK, self.keeper.clone().renew_token(first));
     }
 
     /// A node's membership: the kubelet renews its certificate, unless it can't any more.
     pub fn start_membership(&mut self) {
-        self.running.spawn(self.keeper.clone().keep_membership());
+        self.start("keep_membership", self.keeper.clone().keep_membership());
     }
 
     /// The credentials for image registries, which a user may change at any time.
     pub fn start_registry_credentials(&mut self) {
-        self.running.spawn(self.keeper.clone().keep_registry_credentials());
+        self.start(registry_credentials::TASK, self.keeper.clone().keep_registry_credentials());
     }
 
     /// The objects that the user keeps beside the specification.
     pub fn start_additional_objects(&mut self) {
-        self.running.spawn(self.keeper.clone().keep_additional_objects());
+        self.start(additional_objects::TASK, self.keeper.clone().keep_additional_objects());
     }
 
     /// The pod network's configuration, which follows flannel.
     pub fn start_network(&mut self) {
-        self.running.spawn(self.keeper.clone().keep_network());
+        self.start("keep_pod_network", self.keeper.clone().keep_network());
     }
 
     /// A look from time to time at the kernel and the kubelet.
     pub fn start_looks(&mut self) {
-        self.running.spawn(self.keeper.clone().look_at_machine());
+        self.start("look_at_machine", self.keeper.clone().look_at_machine());
     }
 }
 
@@ -241,14 +261,13 @@ impl Keeper {
         self.keep_going("keep_nodes", work).await;
     }
 
-    async fn renew_token(self) {
+    async fn renew_token(self, first: Duration) {
         let Instance { store, config, .. } = &*self.instance;
         let work = || async {
             let client = api::connect_as_admin(&self.host).await.map_err(KeepError::Connect)?;
             bootstrap_token::ensure(&client, store, &config.cluster).await.map(drop).map_err(KeepError::Token)
         };
-        let interval = bootstrap_token::RENEWAL / 6;
-        self.every("renew_bootstrap_token", interval, interval, work).await;
+        self.every(bootstrap_token::TASK, first, TOKEN, work).await;
     }
 
     /// From time to time, and at once when an address has changed.
@@ -374,92 +393,4 @@ impl Keeper {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-    use crate::ec2::Ec2;
-    use crate::instance::Identity;
-    use crate::notify::Notify;
-    use crate::state::StateStore;
-
-    async fn keeper(folder: &std::path::Path) -> Keeper {
-        let identity = Identity {
-            id: "i-1".into(),
-            region: "us-east-1".into(),
-            zone: "us-east-1a".into(),
-            machine_type: "t3.medium".into(),
-            private_address: Ipv4Addr::LOCALHOST,
-            mac: String::new(),
-            network_interface: String::new(),
-        };
-        let instance = Instance {
-            identity,
-            config: crate::testing::node_config(),
-            store: StateStore::Folder(folder.join("state")),
-            ec2: Ec2::open("us-east-1", "demo").await,
-        };
-        Keeper {
-            host: Host::folder(folder.join("machine")),
-            reporter: Reporter::new(Notify::nobody()),
-            instance: Arc::new(instance),
-            after_error: Duration::from_millis(5),
-        }
-    }
-
-    /// Waits until the report names exactly these tasks as failing.
-    async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<crate::report::FailingTask> {
-        for _ in 0..400 {
-            let failing = reporter.status().failing;
-            if failing.iter().map(|task| task.name.as_str()).eq(wanted.iter().copied()) {
-                return failing;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("never was {wanted:?} failing: {:?}", reporter.status().failing);
-    }
-
-    #[tokio::test]
-    async fn a_task_that_fails_is_in_the_report_until_it_works_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let keeper = keeper(folder.path()).await;
-        let state = folder.path().join("state");
-        std::fs::write(&state, "not a folder").unwrap();
-        let task = tokio::spawn(keeper.clone().keep_registry_credentials());
-        let told = failing(&keeper.reporter, &[registry_credentials::TASK]).await;
-        assert!(told[0].error.contains("can't be read from the state"), "{}", told[0].error);
-        std::fs::remove_file(&state).unwrap();
-        failing(&keeper.reporter, &[]).await;
-        task.abort();
-    }
-
-    #[tokio::test]
-    async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies() {
-        let folder = tempfile::tempdir().unwrap();
-        let keeper = keeper(folder.path()).await;
-        let former = include_bytes!("../tests/former/579859e-master.json");
-        let config: crate::config::NodeConfig = crate::config::read(former).unwrap();
-        let mut control_plane = config.control_plane.unwrap();
-        let longest = |control_plane: &ControlPlaneConfig| {
-            let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-            keeper.approver(Client::try_from(nowhere).unwrap(), control_plane).longest
-        };
-        assert_eq!(longest(&control_plane), Duration::from_hours(168));
-        control_plane.certificate_seconds = Some(1800);
-        assert_eq!(longest(&control_plane), Duration::from_mins(30));
-    }
-
-    #[tokio::test]
-    async fn a_kubelet_that_does_not_run_is_started_and_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        let keeper = keeper(folder.path()).await;
-        // In a folder nothing ever runs.
-        keeper.tell("ensure_kubelet", keeper.look_at_kubelet().await);
-        failing(&keeper.reporter, &["ensure_kubelet"]).await;
-        let commands = std::fs::read_to_string(keeper.host.path("/run/windlass/commands")).unwrap();
-        assert!(
-            commands.lines().any(|line| line == "/usr/bin/systemctl start kubelet.service"),
-            "{commands}"
-        );
-    }
-}
+mod tests;

@@ -184,8 +184,9 @@ impl Reporter {
         state.status.reason = None;
         state.status.since = Timestamp::now();
         tracing::info!(after = since_boot(), "the instance is ready");
+        let line = ready_line(&state.status.failing);
         drop(state);
-        self.0.notify.status("ready");
+        self.0.notify.status(&line);
         self.0.notify.ready();
         self.0.changes.send_modify(|count| *count += 1);
     }
@@ -225,12 +226,11 @@ impl Reporter {
                 failing.sort_by(|one, other| one.name.cmp(&other.name));
             }
         }
-        let line = state.status.failing.iter().map(|task| format!("{} fails: {}", task.name, task.error));
-        let line = line.collect::<Vec<_>>().join("; ");
+        let line = ready_line(&state.status.failing);
         let ready = state.status.state == BootState::Ready;
         drop(state);
         if ready {
-            self.0.notify.status(if line.is_empty() { "ready" } else { &line });
+            self.0.notify.status(&line);
         }
         self.0.changes.send_modify(|count| *count += 1);
     }
@@ -311,6 +311,15 @@ impl Reporter {
     }
 }
 
+/// What an instance that is ready tells systemd: what fails, if anything does.
+fn ready_line(failing: &[FailingTask]) -> String {
+    if failing.is_empty() {
+        return "ready".to_owned();
+    }
+    let lines = failing.iter().map(|task| format!("{} fails: {}", task.name, task.error));
+    lines.collect::<Vec<_>>().join("; ")
+}
+
 /// Where the boot stands as a whole, and the step that makes it so.
 fn overall(active: &BTreeMap<usize, Option<(Class, String)>>) -> (BootState, Option<usize>) {
     let find = |wanted: fn(Class) -> bool| {
@@ -332,7 +341,7 @@ fn overall(active: &BTreeMap<usize, Option<(Class, String)>>) -> (BootState, Opt
 
 /// Seconds since the machine's first process started. In a container that is the container's first process, where
 /// the kernel's own start would tell about somebody else's machine.
-fn since_boot() -> f64 {
+pub(crate) fn since_boot() -> f64 {
     let uptime = std::fs::read_to_string("/proc/uptime").ok().and_then(|text| parse_uptime(&text));
     let first = std::fs::read_to_string("/proc/1/stat").ok().and_then(|text| parse_start(&text));
     round(uptime.unwrap_or_default() - first.unwrap_or_default())

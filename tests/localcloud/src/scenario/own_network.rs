@@ -161,7 +161,7 @@ impl Life<'_> {
         Ok(instances.as_array().into_iter().flatten().filter_map(seen).collect())
     }
 
-    /// A node's agent is done again while S3 is away; a master's, which has keys to hand out, once it is back.
+    /// Every machine's agent, the master's too, is done again while S3 is away.
     async fn restart_agents_without_the_state(&mut self) -> Result<()> {
         let (master, nodes) = (self.master().await?, self.nodes().await?);
         let outage = serde_json::json!([{"service": "s3", "code": "ServiceUnavailable", "times": null}]);
@@ -171,11 +171,15 @@ impl Life<'_> {
             self.configure(node, "systemctl restart windlass-bootstrap.service").await?;
         }
         self.configure(&master, "systemctl restart --no-block windlass-bootstrap.service").await?;
-        let gone_on = "journalctl -u windlass-bootstrap -o cat --since -5m | grep -q 'read before' \
-                       && /usr/local/bin/kubectl --kubeconfig /srv/kubernetes/admin/kubeconfig get --raw /readyz";
-        self.configure(&master, gone_on).await?;
+        // The new agent says this, and systemd calls it active once it has said that it is ready.
+        let done_again = "journalctl -u windlass-bootstrap -o cat --since -5m | grep -q 'read before' \
+                          && systemctl is-active --quiet windlass-bootstrap.service \
+                          && systemctl show -p StatusText windlass-bootstrap.service | grep -q renew_bootstrap_token";
+        self.configure(&master, done_again).await?;
         region.delete("faults").await?;
-        self.configure(&master, "systemctl is-active --quiet windlass-bootstrap.service").await
+        let has_token =
+            "! systemctl show -p StatusText windlass-bootstrap.service | grep -q renew_bootstrap_token";
+        self.configure(&master, has_token).await
     }
 
     async fn object_says(&self, word: &str) -> Result<()> {
