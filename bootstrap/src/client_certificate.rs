@@ -103,9 +103,28 @@ fn examine(pem: &[u8], node: &str, now: Timestamp) -> Found {
 
 /// The key of a file that may hold other blocks before it; the kubelet's own are in SEC 1's form, the agent's in PKCS #8.
 fn private_key(text: &str) -> Option<KeyPair> {
+    KeyPair::from_pem(key_block(text)?).ok()
+}
+
+/// The block of a key, to the end of the file.
+fn key_block(text: &str) -> Option<&str> {
     let is_key = |at: usize| text[at..].lines().next().is_some_and(|line| line.ends_with("PRIVATE KEY-----"));
-    let (at, _) = text.match_indices("-----BEGIN ").find(|(at, _)| is_key(*at))?;
-    KeyPair::from_pem(&text[at..]).ok()
+    text.match_indices("-----BEGIN ").find(|(at, _)| is_key(*at)).map(|(at, _)| &text[at..])
+}
+
+/// The key of a file, and the block that holds it.
+fn own_key(pem: &[u8]) -> Option<(KeyPair, Zeroizing<String>)> {
+    let block = key_block(std::str::from_utf8(pem).ok()?)?;
+    Some((KeyPair::from_pem(block).ok()?, Zeroizing::new(block.to_owned())))
+}
+
+/// A request for a node's certificate, in PEM.
+fn certificate_request(key: &KeyPair, node: &str) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, GROUP);
+    params.distinguished_name.push(DnType::CommonName, user(node));
+    params.serialize_request(key)?.pem()
 }
 
 /// The user that a node is to Kubernetes.
@@ -119,7 +138,8 @@ pub struct Request {
     pub name: String,
     /// The request in PEM.
     pub pem: String,
-    key: KeyPair,
+    /// The key as it was read: the kubelet's own form differs from the agent's.
+    key_pem: Zeroizing<String>,
 }
 
 impl std::fmt::Debug for Request {
@@ -135,21 +155,32 @@ impl Request {
         file::ensure_folder(&host.path(kubelet::CERTIFICATES), 0o700).map_err(CertificateFileError::File)?;
         let path = host.path(kubelet::CERTIFICATES).join(PENDING_KEY);
         let before = file::read(&path).map_err(CertificateFileError::File)?.map(Zeroizing::new);
-        let before = before.and_then(|pem| std::str::from_utf8(&pem).ok().and_then(private_key));
-        let key = if let Some(key) = before {
-            key
+        let (key, key_pem) = if let Some(known) = before.and_then(|pem| own_key(&pem)) {
+            known
         } else {
             let key = KeyPair::generate().map_err(failed)?;
             let pem = Zeroizing::new(key.serialize_pem());
             file::ensure(&path, pem.as_bytes(), file::PRIVATE).map_err(CertificateFileError::File)?;
-            key
+            (key, pem)
         };
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::OrganizationName, GROUP);
-        params.distinguished_name.push(DnType::CommonName, user(node));
-        let pem = params.serialize_request(&key).and_then(|request| request.pem()).map_err(failed)?;
-        Ok(Self { name: format!("{node}-{}", fingerprint(key.public_key_raw())), pem, key })
+        let pem = certificate_request(&key, node).map_err(failed)?;
+        Ok(Self { name: format!("{node}-{}", fingerprint(key.public_key_raw())), pem, key_pem })
+    }
+
+    /// Another request for the key of the present certificate, where that is refused although it looks right. Masters
+    /// grant another key nothing as long as the certificate that they remember is good, and to this key what it has.
+    /// Each has another name: the answer to an earlier one would be the certificate that is refused.
+    pub fn again(host: &Host, node: &str) -> Result<Self, CertificateFileError> {
+        let present =
+            file::read(&host.path(kubelet::CLIENT_CERTIFICATE)).map_err(CertificateFileError::File)?;
+        let known = present.map(Zeroizing::new).and_then(|pem| own_key(&pem));
+        let Some((key, key_pem)) = known else {
+            return Err(CertificateFileError::Useless("it holds no key".to_owned()));
+        };
+        let pem = certificate_request(&key, node)
+            .map_err(|source| CertificateFileError::Request(node.to_owned(), source))?;
+        // The signature in it is another one each time.
+        Ok(Self { name: format!("{node}-{}", fingerprint(pem.as_bytes())), pem, key_pem })
     }
 
     /// Keeps the certificate that was issued for it, and makes it the present one.
@@ -164,7 +195,7 @@ impl Request {
         if !pair.ends_with(b"\n") {
             pair.push(b'\n');
         }
-        pair.extend_from_slice(Zeroizing::new(self.key.serialize_pem()).as_bytes());
+        pair.extend_from_slice(self.key_pem.as_bytes());
         match examine(&pair, node, now) {
             Found::Valid(_) => {}
             Found::Expired(at) => {
@@ -286,6 +317,25 @@ pub(crate) mod tests {
         );
         assert_eq!(std::fs::metadata(&current).unwrap().permissions().mode() & 0o777, file::PRIVATE);
         assert_eq!(std::fs::metadata(current.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn a_refused_certificate_s_own_key_can_be_signed_again_in_the_kubelet_s_form_too() {
+        let (_folder, host) = machine();
+        let now: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
+        assert!(Request::again(&host, NODE).is_err(), "there is none");
+        let key = private_key(KUBELETS).unwrap();
+        let issued = sign(&certificate_request(&key, NODE).unwrap(), now, Duration::from_hours(1));
+        let path = host.path(kubelet::CLIENT_CERTIFICATE);
+        file::ensure(&path, format!("{issued}{KUBELETS}"), file::PRIVATE).unwrap();
+        let (one, other) = (Request::again(&host, NODE).unwrap(), Request::again(&host, NODE).unwrap());
+        assert_ne!(one.name, other.name, "what answered the first is what is refused");
+        assert_eq!(*one.key_pem, *KUBELETS);
+        let later = now + jiff::SignedDuration::from_mins(30);
+        let issued = sign(&other.pem, later, Duration::from_hours(1));
+        other.keep(&host, NODE, issued.as_bytes(), later).unwrap();
+        let until = later + jiff::SignedDuration::from_hours(1);
+        assert_eq!(look(&host, NODE, later).unwrap(), Found::Valid(until));
     }
 
     #[test]

@@ -178,6 +178,12 @@ impl Joining {
         }
     }
 
+    /// The same, of an API that a test brings.
+    #[cfg(test)]
+    pub(crate) fn at(self, address: SocketAddr) -> Self {
+        Self { address, server: format!("http://{address}"), ..self }
+    }
+
     /// Gets a certificate unless there is one that holds. Returns whether there is a new one.
     pub async fn ensure(&mut self) -> Result<bool, JoinError> {
         match client_certificate::look(&self.host, &self.node, Timestamp::now())? {
@@ -193,9 +199,21 @@ impl Joining {
 
     /// Gets a certificate, whatever there is. One attempt: it makes the request, or waits for its answer.
     pub async fn ask_and_wait(&mut self) -> Result<(), JoinError> {
+        self.attempt(Request::begin).await
+    }
+
+    /// Gets another certificate for the key of the present one. One attempt, as well.
+    pub async fn ask_again_and_wait(&mut self) -> Result<(), JoinError> {
+        self.attempt(Request::again).await
+    }
+
+    async fn attempt(
+        &mut self,
+        begin: fn(&Host, &str) -> Result<Request, CertificateFileError>,
+    ) -> Result<(), JoinError> {
         self.check_refusal()?;
         let Some((client, request)) = self.asked.take() else {
-            let (client, request) = self.ask().await?;
+            let (client, request) = self.ask(begin).await?;
             let name = request.name.clone();
             self.asked = Some((client, request));
             return Err(JoinError::Requested(name));
@@ -221,12 +239,15 @@ impl Joining {
     }
 
     /// Makes the request, with the token of the day.
-    async fn ask(&self) -> Result<(Client, Request), JoinError> {
+    async fn ask(
+        &self,
+        begin: fn(&Host, &str) -> Result<Request, CertificateFileError>,
+    ) -> Result<(Client, Request), JoinError> {
         reach(self.address).await?;
         let token = read_token(&self.store, &self.cluster, Timestamp::now()).await?;
         let client = api::connect_with_token(&self.server, &self.authorities, &token.token);
         let client = client.map_err(JoinError::Api)?;
-        let request = Request::begin(&self.host, &self.node)?;
+        let request = begin(&self.host, &self.node)?;
         match requests(&client).create(&PostParams::default(), &object(&request)).await {
             // An agent before this one has made it already, with the same key.
             Err(kube::Error::Api(status)) if status.code == 409 => {}
@@ -339,4 +360,4 @@ async fn read_token(store: &StateStore, cluster: &str, now: Timestamp) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

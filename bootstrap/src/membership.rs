@@ -3,6 +3,10 @@
 //! A kubelet renews its certificate while it is valid. After an outage of the API, or a stop of the instance, that
 //! lasts longer, it has nothing left to ask with. Then the agent asks, with the masters' token of the day, and has the
 //! kubelet begin again. The pods go on meanwhile.
+//!
+//! A certificate may also be refused while it looks right: another authority signs now, and the old one is trusted no
+//! more, or a clock is wrong. Masters grant a new key nothing while the certificate that they remember is good. So the
+//! agent asks for the key that the node has, which they grant at any time, and says meanwhile that the node is refused.
 
 use std::time::Duration;
 
@@ -38,6 +42,12 @@ pub enum MembershipError {
     /// Joining anew.
     #[error("this node can't join anew")]
     Join(#[source] JoinError),
+    /// The certificate looks right, the API refuses it, and it can't be replaced.
+    #[error(
+        "the API refuses this node's certificate, which looks right (does it trust another authority now? is a clock \
+         wrong?), and the certificate can't be replaced"
+    )]
+    Refused(#[source] JoinError),
     /// The kubelet.
     #[error("the kubelet does not begin again with its new certificate")]
     Kubelet(#[source] KubeletError),
@@ -47,7 +57,7 @@ impl Classed for MembershipError {
     fn class(&self) -> Class {
         match self {
             Self::Look(error) => error.class(),
-            Self::Join(error) => error.class(),
+            Self::Join(error) | Self::Refused(error) => error.class(),
             Self::Kubelet(error) => error.class(),
         }
     }
@@ -59,60 +69,91 @@ pub struct Membership {
     host: Host,
     node: String,
     joining: Joining,
+    ask_every: Duration,
     asked: Option<Instant>,
     refused: Option<Instant>,
+}
+
+/// What there is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// Nothing.
+    Nothing,
+    /// There is no certificate to use any more.
+    Joining,
+    /// The API has refused for long what looks right.
+    Replacing,
 }
 
 impl Membership {
     /// The instance of this id.
     pub fn new(host: &Host, store: &StateStore, config: &NodeConfig, instance: &str) -> Self {
         let joining = Joining::new(host, store, config, instance);
-        Self { host: host.clone(), node: instance.to_owned(), joining, asked: None, refused: None }
+        let (host, node) = (host.clone(), instance.to_owned());
+        Self { host, node, joining, ask_every: ASK, asked: None, refused: None }
     }
 
-    /// Joins anew if the certificate has expired, or is refused for long; that may wait as long as the API is away.
-    /// Returns whether it did. An error that only time mends is passed to `waiting`, and waited out here.
-    pub async fn ensure(&mut self, mut waiting: impl FnMut(&JoinError)) -> Result<bool, MembershipError> {
-        if !self.is_due().await? {
-            return Ok(false);
+    /// Joins anew if there is no certificate to use any more, and has one that is refused for long replaced; that may
+    /// wait as long as the API is away. Returns whether it did. An error that only time mends is passed to `waiting`, and
+    /// waited out here.
+    pub async fn ensure(
+        &mut self,
+        mut waiting: impl FnMut(&MembershipError),
+    ) -> Result<bool, MembershipError> {
+        let replaced = match self.due().await? {
+            Due::Nothing => false,
+            Due::Joining => self.join(&mut waiting).await?,
+            Due::Replacing => self.replace(&mut waiting).await?,
+        };
+        if replaced {
+            self.refused = None;
+            kubelet::restart(&self.host).await.map_err(MembershipError::Kubelet)?;
+            tracing::info!("joined anew: the kubelet has another certificate");
         }
+        Ok(replaced)
+    }
+
+    async fn join(&mut self, waiting: &mut impl FnMut(&MembershipError)) -> Result<bool, MembershipError> {
         let mut backoff = Backoff::new(POLL);
         while let Err(error) = self.joining.ask_and_wait().await {
-            let class = error.class();
-            if class == Class::Permanent {
-                return Err(MembershipError::Join(error));
-            }
-            waiting(&error);
-            let again = error.again().filter(|_| class == Class::Waiting);
-            tokio::time::sleep(again.unwrap_or_else(|| backoff.next(class))).await;
+            let pause = pause(&mut backoff, &error);
+            wait(MembershipError::Join(error), pause, waiting).await?;
         }
-        self.refused = None;
-        kubelet::restart(&self.host).await.map_err(MembershipError::Kubelet)?;
-        tracing::info!("joined anew: the kubelet has another certificate");
         Ok(true)
     }
 
-    async fn is_due(&mut self) -> Result<bool, MembershipError> {
-        let now = jiff::Timestamp::now();
-        match client_certificate::look(&self.host, &self.node, now).map_err(MembershipError::Look)? {
-            Found::Valid(_) => Ok(self.is_refused_for_long().await),
-            Found::Expired(at) => {
-                tracing::warn!(%at, "the kubelet's certificate has expired: joining anew");
-                Ok(true)
-            }
-            Found::Missing => {
-                tracing::warn!("the kubelet's certificate is gone: joining anew");
-                Ok(true)
-            }
-            Found::Useless(why) => {
-                tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
-                Ok(true)
+    /// Ends, too, when the API takes the certificate again.
+    async fn replace(&mut self, waiting: &mut impl FnMut(&MembershipError)) -> Result<bool, MembershipError> {
+        tracing::warn!("the API refuses the kubelet's certificate, which looks right: having it replaced");
+        let mut backoff = Backoff::new(POLL);
+        while let Err(error) = self.joining.ask_again_and_wait().await {
+            let pause = pause(&mut backoff, &error);
+            wait(MembershipError::Refused(error), pause, waiting).await?;
+            if self.due().await? != Due::Replacing {
+                return Ok(false);
             }
         }
+        Ok(true)
+    }
+
+    async fn due(&mut self) -> Result<Due, MembershipError> {
+        let now = jiff::Timestamp::now();
+        match client_certificate::look(&self.host, &self.node, now).map_err(MembershipError::Look)? {
+            Found::Valid(_) if self.is_refused_for_long().await => return Ok(Due::Replacing),
+            Found::Valid(_) => return Ok(Due::Nothing),
+            Found::Expired(at) => {
+                tracing::warn!(%at, "the kubelet's certificate has expired: joining anew");
+            }
+            Found::Missing => tracing::warn!("the kubelet's certificate is gone: joining anew"),
+            Found::Useless(why) => {
+                tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
+            }
+        }
+        Ok(Due::Joining)
     }
 
     async fn is_refused_for_long(&mut self) -> bool {
-        if self.asked.is_none_or(|asked| asked.elapsed() >= ASK) {
+        if self.asked.is_none_or(|asked| asked.elapsed() >= self.ask_every) {
             self.asked = Some(Instant::now());
             match self.is_known().await {
                 Some(true) => self.refused = None,
@@ -136,6 +177,27 @@ impl Membership {
             Err(_) => None,
         }
     }
+}
+
+/// How long to wait after an error.
+fn pause(backoff: &mut Backoff, error: &JoinError) -> Duration {
+    let class = error.class();
+    let again = error.again().filter(|_| class == Class::Waiting);
+    again.unwrap_or_else(|| backoff.next(class))
+}
+
+/// Tells of an error and waits, unless no time mends it.
+async fn wait(
+    error: MembershipError,
+    pause: Duration,
+    waiting: &mut impl FnMut(&MembershipError),
+) -> Result<(), MembershipError> {
+    if error.class() == Class::Permanent {
+        return Err(error);
+    }
+    waiting(&error);
+    tokio::time::sleep(pause).await;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::step::{Done, Step};
 const NODE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
-async fn put_token(store: &StateStore, token: &str, expires: Timestamp) {
+pub(crate) async fn put_token(store: &StateStore, token: &str, expires: Timestamp) {
     let token = BootstrapToken { version: CONFIG_VERSION.into(), token: Secret::new(token), expires };
     store.put(&keys::bootstrap_token("demo"), serde_json::to_vec(&token).unwrap()).await.unwrap();
 }
@@ -35,10 +35,7 @@ impl Cluster {
     }
 
     fn joining(&self) -> Joining {
-        let mut joining = Joining::new(&self.host(), &self.store, &crate::testing::node_config(), NODE);
-        joining.address = self.api.address;
-        joining.server = format!("http://{}", self.api.address);
-        joining
+        Joining::new(&self.host(), &self.store, &crate::testing::node_config(), NODE).at(self.api.address)
     }
 
     /// Joins as a step of the boot does.
