@@ -211,6 +211,37 @@ pub fn ready_condition(node: &Node) -> Option<(bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_api::FakeApi;
+    use crate::file;
+    use crate::retry::chain;
+
+    #[tokio::test]
+    async fn an_api_that_is_not_ready_is_told_with_the_last_words_of_what_crashes_and_only_then() {
+        const TOKEN: &str = "abcdef.0123456789abcdef";
+        let folder = tempfile::tempdir().unwrap();
+        let (host, api) = (Host::folder(folder.path()), FakeApi::start().await);
+        api.know(TOKEN);
+        file::ensure(&host.path(ADMIN_KUBECONFIG), api.kubeconfig(TOKEN), file::PRIVATE).unwrap();
+        let client = connect_as_admin(&host).await.unwrap();
+        check_ready_here(&host, &client, "main").await.unwrap();
+        api.fail(&["etcd", "informer-sync"]);
+        let error = check_ready_here(&host, &client, "main").await.unwrap_err();
+        assert_eq!(chain(&error), "the Kubernetes API is not ready yet: etcd, informer-sync");
+        for (attempt, said) in [(0, "first"), (1, "panic: no space left on device")] {
+            let log = format!("/var/log/pods/kube-system_etcd-main-i-0a_1/etcd/{attempt}.log");
+            let text = format!("2026-11-21T01:02:03Z stderr F {said}\n");
+            file::ensure(&host.path(log), text, file::PUBLIC).unwrap();
+        }
+        let error = check_ready_here(&host, &client, "main").await.unwrap_err();
+        assert_eq!(
+            chain(&error),
+            "etcd-main has ended once, and said last: panic: no space left on device: the Kubernetes API is not \
+             ready yet: etcd, informer-sync"
+        );
+        assert_eq!(error.class(), Class::Waiting);
+        api.fail(&[]);
+        check_ready_here(&host, &client, "main").await.unwrap();
+    }
 
     #[test]
     fn only_the_checks_that_fail_are_named() {

@@ -6,38 +6,56 @@
 //! logging format).
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 
 use crate::host::Host;
+use crate::reporter::since_boot;
 
 const LOGS: &str = "/var/log/pods";
 /// How much of a log's end is read: some lines, however long they are.
 const TAIL: u64 = 16 * 1024;
+/// How long ago the last end may be that is still the reason for anything: the kubelet waits five minutes at most before
+/// it starts a container again (Kubernetes, "Pod Lifecycle").
+const LATELY: Duration = Duration::from_mins(10);
 /// How many lines are told, and how much of each.
 const LINES: usize = 3;
 const LINE: usize = 400;
 
-/// What these static pods of `kube-system` said last, one line for each that has ended at least once; nothing for those
-/// that never did.
+/// What these static pods of `kube-system` said last, one line for each that has ended lately; nothing for those that have
+/// not. What ended with the machine itself, before it was started, ended as it should.
 pub fn of(host: &Host, pods: &[String]) -> Option<String> {
-    let said: Vec<String> = pods.iter().filter_map(|pod| of_pod(&host.path(LOGS), pod)).collect();
+    let up = Duration::try_from_secs_f64(since_boot()).unwrap_or_default();
+    said_within(host, pods, SystemTime::now().checked_sub(up.min(LATELY))?)
+}
+
+/// The same of those that have ended since then.
+fn said_within(host: &Host, pods: &[String], since: SystemTime) -> Option<String> {
+    let said: Vec<String> = pods.iter().filter_map(|pod| of_pod(&host.path(LOGS), pod, since)).collect();
     (!said.is_empty()).then(|| said.join("; "))
 }
 
-fn of_pod(logs: &Path, pod: &str) -> Option<String> {
+fn of_pod(logs: &Path, pod: &str, since: SystemTime) -> Option<String> {
     // A changed manifest is another pod with another UID: the youngest is the one that counts.
     let folders = folders(logs).into_iter().filter(|folder| is_of_pod(folder, pod));
     let newest = folders.max_by_key(|folder| fs::metadata(folder).and_then(|data| data.modified()).ok())?;
     let attempts = folders_of_attempts(&newest);
     let (restarts, _) = attempts.last()?;
-    if *restarts == 0 {
+    if *restarts == 0 || last_end(&attempts)? < since {
         return None;
     }
     // The last start may not have said anything yet: then the one before it has.
     let said = attempts.iter().rev().map(|(_, log)| last_lines(log)).find(|lines| !lines.is_empty())?;
     let times = if *restarts == 1 { "once".to_owned() } else { format!("{restarts} times") };
     Some(format!("{pod} has ended {times}, and said last: {}", said.join(" | ")))
+}
+
+/// When a container last ended: then its log was written last. The one before the present start has ended; where its log
+/// is gone already, the kubelet has cleaned up behind a container that waits to be started again.
+fn last_end(attempts: &[(u32, PathBuf)]) -> Option<SystemTime> {
+    let (_, log) = attempts.iter().rev().nth(1).or(attempts.last())?;
+    fs::metadata(log).and_then(|data| data.modified()).ok()
 }
 
 /// `kube-system_<pod>-<node>_<uid>`: the kubelet adds the node's name to a static pod's.
@@ -103,8 +121,33 @@ mod tests {
         (folder, host)
     }
 
+    fn pods() -> [String; 2] {
+        ["etcd-main".to_owned(), "kube-apiserver".to_owned()]
+    }
+
+    /// Of a machine that was started a minute ago.
     fn of_both(host: &Host) -> Option<String> {
-        of(host, &["etcd-main".to_owned(), "kube-apiserver".to_owned()])
+        said_within(host, &pods(), SystemTime::now() - Duration::from_mins(1))
+    }
+
+    #[test]
+    fn what_ended_with_the_machine_or_long_ago_is_no_crash() {
+        let (_folder, host) = host(&[
+            ("kube-system_etcd-main-i-0a_1/etcd/4.log", "x stderr F received signal; shutting down\n"),
+            ("kube-system_etcd-main-i-0a_1/etcd/5.log", "x stderr F starting\n"),
+        ]);
+        let log = host.path(LOGS).join("kube-system_etcd-main-i-0a_1/etcd/4.log");
+        let ended = |ago: Duration| {
+            let file = std::fs::File::options().write(true).open(&log).unwrap();
+            file.set_modified(SystemTime::now() - ago).unwrap();
+        };
+        ended(Duration::from_secs(90));
+        assert_eq!(of_both(&host), None, "half a minute before the machine's start");
+        ended(Duration::from_secs(30));
+        let said = of_both(&host).unwrap();
+        assert!(said.contains("shutting down") || said.contains("starting"), "{said}");
+        ended(LATELY + Duration::from_secs(1));
+        assert_eq!(of(&host, &pods()), None);
     }
 
     #[test]
