@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::aws::AwsError;
 use crate::command::{Command, CommandError};
-use crate::config::{CONFIG_VERSION, EtcdConfig};
+use crate::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
 use crate::ec2::Ec2;
 use crate::etcd::{self, EtcdError};
 use crate::file::{self, FileError};
 use crate::host::Host;
 use crate::retry::{Class, Classed};
+use crate::root;
 use crate::state::StateStore;
 use crate::tags;
 use crate::volume::AttachedVolume;
@@ -59,14 +60,16 @@ pub enum FilesystemError {
         source: std::io::Error,
     },
     /// Something else is mounted in its place.
-    #[error("{mount_point} has {found} mounted, not {}", device.display())]
+    #[error("{mount_point} has the device {found} mounted, not {}: {reason}", device.display())]
     OtherMount {
         /// The mount point.
         mount_point: String,
-        /// What is mounted.
+        /// What is mounted, by its number.
         found: String,
         /// What should be.
         device: PathBuf,
+        /// Why it isn't replaced.
+        reason: &'static str,
     },
     /// A program failed.
     #[error("the file system of {volume} can't be prepared")]
@@ -81,8 +84,8 @@ pub enum FilesystemError {
     #[error("a file on the volume can't be used")]
     File(#[source] FileError),
     /// The note on it.
-    #[error("the volume's {NOTE} can't be understood")]
-    Note(#[source] serde_json::Error),
+    #[error("the volume's {NOTE} can't be used")]
+    Note(#[source] DocumentError),
     /// Whether etcd was initialised on it.
     #[error("it can't be told whether etcd was initialised on the volume")]
     Marker(#[source] EtcdError),
@@ -210,10 +213,18 @@ pub async fn ensure(
 ) -> Result<bool, FilesystemError> {
     let mount_point = mount_point(&etcd.name);
     let mut changed = false;
-    if !mounted(host, &attached.device, &mount_point)? {
-        changed = prepare(host, ec2, store, attached, cluster, etcd).await?;
-        mount(host, attached, &mount_point).await?;
+    match mounted(host, &attached.device, &mount_point)? {
+        Mounted::Device => {}
+        Mounted::Nothing => {
+            changed = prepare(host, ec2, store, attached, cluster, etcd).await?;
+            mount(host, attached, &mount_point).await?;
+        }
+        Mounted::Other(found) => {
+            remount(host, attached, etcd, &found).await?;
+            changed = true;
+        }
     }
+    remember(host, attached, etcd)?;
     changed |= ensure_note(&host.path(&mount_point), attached, cluster, etcd)?;
     changed |= ensure_grown(host, attached).await?;
     if attached.volume.tags.get(tags::FORMATTED).map(String::as_str) != Some(cluster) {
@@ -250,6 +261,65 @@ async fn prepare(
             Ok(true)
         }
     }
+}
+
+/// Mounts the file system anew that is mounted from a device which is gone: a volume that was detached by hand and is
+/// attached again is another device. The old mount can't write any more, and etcd, which can't either, ends and is
+/// started again by the kubelet with what is mounted then.
+///
+/// Only the file system that was mounted before is put in its place. With another one, such as a restored snapshot's, the
+/// API server would go on with data that its etcd no longer has: that takes a master that begins anew.
+async fn remount(
+    host: &Host,
+    attached: &AttachedVolume,
+    etcd: &EtcdConfig,
+    found: &str,
+) -> Result<(), FilesystemError> {
+    let (device, mount_point) = (&attached.device, mount_point(&etcd.name));
+    let other = |reason| FilesystemError::OtherMount {
+        mount_point: mount_point.clone(),
+        found: found.to_owned(),
+        device: device.clone(),
+        reason,
+    };
+    // Major 0 is no block device: a file system that somebody mounted over it, which is theirs.
+    if found.starts_with("0:") || host.path(DEVICES).join(found).exists() {
+        return Err(other("that is still there: unmount it, or replace this instance"));
+    }
+    let known = file::read(&memory(host, etcd)).map_err(FilesystemError::File)?;
+    let is_known = |found: String| known.is_some_and(|known| known == found.as_bytes());
+    if !which(attached).is_ok_and(is_known) {
+        return Err(other(
+            "that device is gone, and this is not the file system it held: replace this instance",
+        ));
+    }
+    tracing::warn!(volume = attached.volume.id, found, "the volume is another device now: mounting it anew");
+    let target = host.path(&mount_point).display().to_string();
+    // Lazily: whoever still has files open in it holds a file system without a device.
+    let unmount = Command::new("/usr/bin/umount").arguments(["--lazy", &target]);
+    command(host, attached, unmount).await?;
+    if mounted(host, device, &mount_point)? != Mounted::Nothing {
+        return Err(other("something else was mounted below it: replace this instance"));
+    }
+    check(host, attached).await?;
+    mount(host, attached, &mount_point).await
+}
+
+/// Remembers until the machine's next start which file system is mounted.
+fn remember(host: &Host, attached: &AttachedVolume, etcd: &EtcdConfig) -> Result<(), FilesystemError> {
+    let device = &attached.device;
+    let which =
+        which(attached).map_err(|source| FilesystemError::Device { device: device.clone(), source })?;
+    file::ensure(&memory(host, etcd), which, file::PUBLIC).map(drop).map_err(FilesystemError::File)
+}
+
+fn memory(host: &Host, etcd: &EtcdConfig) -> PathBuf {
+    host.path(root::RUN).join(format!("etcd-{}-filesystem", etcd.name))
+}
+
+/// Which file system it is, by its UUID, which a copy made from a snapshot shares, and its volume's id.
+fn which(attached: &AttachedVolume) -> std::io::Result<String> {
+    superblock(&attached.device).map(|superblock| format!("{} {}", attached.volume.id, superblock.uuid))
 }
 
 async fn tag(ec2: &Ec2, attached: &AttachedVolume, value: &str) -> Result<(), FilesystemError> {
@@ -365,9 +435,11 @@ struct Superblock {
     size: u64,
     /// Bytes.
     block_size: u64,
+    /// Hexadecimal.
+    uuid: String,
 }
 
-/// Reads the size of an ext4 file system (Documentation/filesystems/ext4/super.rst of the kernel).
+/// Reads the size and the identity of an ext4 file system (Documentation/filesystems/ext4/super.rst of the kernel).
 fn superblock(device: &Path) -> std::io::Result<Superblock> {
     let mut file = File::open(device)?;
     file.seek(SeekFrom::Start(SUPERBLOCK))?;
@@ -380,26 +452,37 @@ fn superblock(device: &Path) -> std::io::Result<Superblock> {
     }
     let block_size = 1024_u64 << word(0x18).min(6);
     let blocks = word(0x4) | (word(0x150) << 32);
-    Ok(Superblock { size: blocks.saturating_mul(block_size), block_size })
+    let uuid = bytes[0x68..0x78].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Superblock { size: blocks.saturating_mul(block_size), block_size, uuid })
 }
 
-/// Whether the device is mounted there. Something else there is an error.
-fn mounted(host: &Host, device: &Path, mount_point: &str) -> Result<bool, FilesystemError> {
+/// A link for each block device by its number (sysfs).
+const DEVICES: &str = "/sys/dev/block";
+
+/// What is mounted at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mounted {
+    /// The device.
+    Device,
+    /// Nothing.
+    Nothing,
+    /// Another device, by its number.
+    Other(String),
+}
+
+/// What is mounted there.
+fn mounted(host: &Host, device: &Path, mount_point: &str) -> Result<Mounted, FilesystemError> {
     let number = std::fs::metadata(device)
         .map(|metadata| metadata.rdev())
         .map_err(|source| FilesystemError::Device { device: device.to_owned(), source })?;
     let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let target = host.path(mount_point).display().to_string();
-    match mount_at(&mounts, &target) {
-        None => Ok(false),
-        Some(found) if found == number => Ok(true),
-        Some(found) => Err(FilesystemError::OtherMount {
-            mount_point: mount_point.to_owned(),
-            found: found.to_owned(),
-            device: device.to_owned(),
-        }),
-    }
+    Ok(match mount_at(&mounts, &target) {
+        None => Mounted::Nothing,
+        Some(found) if found == number => Mounted::Device,
+        Some(found) => Mounted::Other(found.to_owned()),
+    })
 }
 
 /// The device number of what is mounted at a path, the last one if there are several.
@@ -420,7 +503,7 @@ fn ensure_note(
 ) -> Result<bool, FilesystemError> {
     let path = mount_point.join(NOTE);
     if let Some(bytes) = file::read(&path).map_err(FilesystemError::File)? {
-        let note: Note = serde_json::from_slice(&bytes).map_err(FilesystemError::Note)?;
+        let note: Note = config::read(&bytes).map_err(FilesystemError::Note)?;
         let found = format!("{}/{}/{}", note.cluster, note.etcd, note.member);
         let expected = format!("{cluster}/{}/{}", etcd.name, etcd.member);
         if found != expected {
@@ -435,7 +518,8 @@ fn ensure_note(
         member: etcd.member.clone(),
         volume: attached.volume.id.clone(),
     };
-    let bytes = serde_json::to_vec_pretty(&note).map_err(FilesystemError::Note)?;
+    let bytes = serde_json::to_vec_pretty(&note)
+        .map_err(|error| FilesystemError::Note(DocumentError::Format(error)))?;
     file::ensure(&path, bytes, file::PRIVATE).map_err(FilesystemError::File)
 }
 

@@ -71,4 +71,6 @@ pub mod volume;
 #[cfg(test)]
 mod fake_api;
 #[cfg(test)]
+mod fake_ec2;
+#[cfg(test)]
 mod testing;

@@ -108,12 +108,14 @@ fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
 
 mod with_root {
     use super::*;
+    use crate::testing::LoopDevice;
 
-    /// A loop device stands for a volume of one GiB; taken away when dropped.
+    /// A volume of one GiB, by its device.
     struct Device {
-        _folder: tempfile::TempDir,
+        folder: tempfile::TempDir,
         host: Host,
         attached: AttachedVolume,
+        device: LoopDevice,
     }
 
     impl Device {
@@ -121,14 +123,7 @@ mod with_root {
             let folder = tempfile::tempdir().unwrap();
             let image = folder.path().join("image");
             File::create(&image).unwrap().set_len(GIB).unwrap();
-            let output = std::process::Command::new("/usr/sbin/losetup")
-                .arg("--find")
-                .arg("--show")
-                .arg(&image)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{output:?}");
-            let device = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+            let device = LoopDevice::new(&image);
             let volume = crate::ec2::Volume {
                 id: "vol-1".into(),
                 size: 1,
@@ -136,8 +131,49 @@ mod with_root {
                 attachment: None,
                 tags: std::collections::BTreeMap::new(),
             };
-            // The device and the programs are real, whatever the root of the files is.
-            Self { _folder: folder, host: Host::machine(), attached: AttachedVolume { volume, device } }
+            let host = Host::folder_with_programs(folder.path().join("machine"));
+            let attached = AttachedVolume { volume, device: device.0.clone() };
+            Self { folder, host, attached, device }
+        }
+
+        /// What the agent does at its start, and looks at from time to time. Nothing of it needs EC2 once the volume
+        /// is known to be formatted.
+        async fn ensure(&self) -> Result<bool, FilesystemError> {
+            let store = StateStore::Folder(self.folder.path().join("state"));
+            let ec2 = Ec2::open("us-east-1", "demo").await;
+            ensure(&self.host, &ec2, &store, &self.attached, "demo", &etcd()).await
+        }
+
+        /// One whose file system is made, and mounted.
+        async fn mounted() -> Self {
+            let mut device = Self::new();
+            format(&device.host, &device.attached).await.unwrap();
+            device.attached.volume.tags.insert(tags::FORMATTED.into(), "demo".into());
+            assert!(device.ensure().await.unwrap());
+            device
+        }
+
+        /// EC2 makes the volume larger; the kernel sees it at once.
+        fn grow(&self) {
+            let image = File::options().write(true).open(self.folder.path().join("image")).unwrap();
+            image.set_len(2 * GIB).unwrap();
+            let mut losetup = std::process::Command::new("/usr/sbin/losetup");
+            assert!(losetup.arg("-c").arg(&self.attached.device).status().unwrap().success());
+        }
+
+        /// The same volume as another device, with what has been written to it.
+        fn attach_again(&mut self) {
+            rustix::fs::sync();
+            let (image, copy) = (self.folder.path().join("image"), self.folder.path().join("copy"));
+            std::fs::copy(image, &copy).unwrap();
+            let device = LoopDevice::new(&copy);
+            self.attached.device.clone_from(&device.0);
+            // The former one is taken away once it is no longer mounted.
+            self.device = device;
+        }
+
+        fn at_mount_point(&self) -> PathBuf {
+            self.host.path(mount_point("main"))
         }
 
         async fn verdict(&self) -> Verdict {
@@ -156,11 +192,87 @@ mod with_root {
 
     impl Drop for Device {
         fn drop(&mut self) {
-            let _ = std::process::Command::new("/usr/sbin/losetup")
-                .arg("--detach")
-                .arg(&self.attached.device)
-                .status();
+            let _ =
+                std::process::Command::new("/usr/bin/umount").arg("-q").arg(self.at_mount_point()).status();
         }
+    }
+
+    fn etcd() -> EtcdConfig {
+        let members = std::collections::BTreeMap::new();
+        EtcdConfig { name: "main".into(), member: "a".into(), members, version: "3.6.16".into() }
+    }
+
+    fn is_other_mount(outcome: &Result<bool, FilesystemError>, words: &str) -> bool {
+        matches!(outcome, Err(FilesystemError::OtherMount { reason, .. }) if reason.contains(words))
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn a_volume_s_growth_is_seen_at_the_next_look_and_it_is_used_to_its_end() {
+        let device = Device::new();
+        format(&device.host, &device.attached).await.unwrap();
+        assert!(!ensure_grown(&device.host, &device.attached).await.unwrap(), "nothing has changed yet");
+        device.grow();
+        assert!(ensure_grown(&device.host, &device.attached).await.unwrap());
+        assert_eq!(superblock(&device.attached.device).unwrap().size, 2 * GIB);
+        assert!(!ensure_grown(&device.host, &device.attached).await.unwrap());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root, a loop device, and the right to resize a mounted file system (CAP_SYS_RESOURCE)"]
+    async fn a_volume_that_grows_while_it_is_mounted_is_used_to_its_end() {
+        let device = Device::mounted().await;
+        assert!(!device.ensure().await.unwrap(), "nothing has changed yet");
+        device.grow();
+        assert!(device.ensure().await.unwrap());
+        assert_eq!(superblock(&device.attached.device).unwrap().size, 2 * GIB);
+        let room = rustix::fs::statvfs(device.at_mount_point()).unwrap();
+        let size = room.f_blocks * room.f_frsize;
+        assert!(size > GIB * 3 / 2, "what is mounted is larger, too: {size}");
+        assert!(!device.ensure().await.unwrap());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn a_volume_that_came_back_as_another_device_is_mounted_again_where_the_first_is_gone() {
+        let mut device = Device::mounted().await;
+        std::fs::write(device.at_mount_point().join("written"), "before").unwrap();
+        let Mounted::Other(number) = ({
+            device.attach_again();
+            mounted(&device.host, &device.attached.device, &mount_point("main")).unwrap()
+        }) else {
+            panic!("it is another device")
+        };
+        let still_there = device.host.path(DEVICES).join(number);
+        std::fs::create_dir_all(&still_there).unwrap();
+        let refused = device.ensure().await;
+        assert!(is_other_mount(&refused, "still there"), "{refused:?}");
+        std::fs::remove_dir(&still_there).unwrap();
+        assert!(device.ensure().await.unwrap());
+        let found = mounted(&device.host, &device.attached.device, &mount_point("main")).unwrap();
+        assert_eq!(found, Mounted::Device);
+        assert_eq!(std::fs::read_to_string(device.at_mount_point().join("written")).unwrap(), "before");
+        assert!(!device.ensure().await.unwrap());
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn another_file_system_is_never_mounted_in_the_place_of_one_that_is_gone_and_nothing_is_formatted()
+    {
+        let mut device = Device::mounted().await;
+        device.attach_again();
+        device.attached.volume.id = "vol-2".into();
+        let refused = device.ensure().await;
+        assert!(is_other_mount(&refused, "not the file system"), "a restored snapshot: {refused:?}");
+        device.attached.volume.id = "vol-1".into();
+        let mut mkfs = std::process::Command::new("/usr/sbin/mkfs.ext4");
+        assert!(mkfs.args(["-q", "-F"]).arg(&device.attached.device).status().unwrap().success());
+        let refused = device.ensure().await;
+        assert!(is_other_mount(&refused, "not the file system"), "{refused:?}");
+        device.write(0, &vec![0; 2 << 20]);
+        let refused = device.ensure().await;
+        assert!(is_other_mount(&refused, "not the file system"), "{refused:?}");
+        assert!(superblock(&device.attached.device).is_err(), "it was formatted");
     }
 
     #[tokio::test]
@@ -172,7 +284,7 @@ mod with_root {
         assert_eq!(device.verdict().await, Verdict::Formatted);
         check(&device.host, &device.attached).await.unwrap();
         let superblock = superblock(&device.attached.device).unwrap();
-        assert_eq!((superblock.size, superblock.block_size), (GIB, 4096));
+        assert_eq!((superblock.size, superblock.block_size, superblock.uuid.len()), (GIB, 4096, 32));
         assert!(!ensure_grown(&device.host, &device.attached).await.unwrap());
     }
 

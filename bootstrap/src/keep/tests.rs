@@ -82,3 +82,151 @@ async fn a_kubelet_that_does_not_run_is_started_and_reported() {
     let commands = std::fs::read_to_string(keeper.host.path("/run/windlass/commands")).unwrap();
     assert!(commands.lines().any(|line| line == "/usr/bin/systemctl start kubelet.service"), "{commands}");
 }
+
+/// A master whose volume, addresses and Elastic IP are looked at: its programs, mounts and addresses are real, and a loop
+/// device stands for the volume's.
+mod with_root {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::config::NodeConfig;
+    use crate::fake_ec2::FakeEc2;
+    use crate::testing::{LoopDevice, identity, master_config};
+
+    /// Addresses for documentation (RFC 5737), which nobody has.
+    const STABLE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+    const ELASTIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+    const OTHER_ELASTIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
+
+    struct Master {
+        folder: tempfile::TempDir,
+        keeper: Keeper,
+        ec2: FakeEc2,
+        addresses: watch::Sender<Addresses>,
+        device: LoopDevice,
+    }
+
+    impl Master {
+        async fn start() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let image = folder.path().join("image");
+            std::fs::File::create(&image).unwrap().set_len(1 << 30).unwrap();
+            let (ec2, mut keeper) = (FakeEc2::start(ELASTIC).await, keeper(folder.path()).await);
+            keeper.host = Host::folder_with_programs(folder.path().join("machine"));
+            let config = NodeConfig { cluster: "demo".into(), ..master_config() };
+            keeper.instance = Arc::new(Instance {
+                // The hardware address of the loopback.
+                identity: Identity { mac: "00:00:00:00:00:00".into(), ..identity() },
+                config,
+                store: StateStore::Folder(folder.path().join("state")),
+                ec2: ec2.client().await,
+            });
+            let addresses = Addresses { primary: Ipv4Addr::LOCALHOST, stable: STABLE, elastic: None };
+            let master = Self {
+                folder,
+                keeper,
+                ec2,
+                addresses: watch::channel(addresses).0,
+                device: LoopDevice::new(&image),
+            };
+            master.link(&master.device.0);
+            master
+        }
+
+        /// What udev does for a volume's device.
+        fn link(&self, device: &Path) {
+            let link = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1";
+            let link = self.keeper.host.path(link);
+            std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+            let _ = std::fs::remove_file(&link);
+            std::os::unix::fs::symlink(device, link).unwrap();
+        }
+
+        /// Looks once, and returns what fails.
+        async fn look(&self) -> Vec<crate::report::FailingTask> {
+            let control_plane = self.keeper.instance.config.control_plane.as_ref().unwrap();
+            let mut volume = VolumeStep::default();
+            self.keeper.look_at_volume_and_addresses(control_plane, &mut volume, &self.addresses).await;
+            self.keeper.reporter.status().failing
+        }
+
+        fn mount_point(&self) -> PathBuf {
+            self.keeper.host.path(filesystem::mount_point("main"))
+        }
+
+        fn note(&self) -> bool {
+            self.mount_point().join("windlass.json").exists()
+        }
+
+        fn has_address(&self) -> bool {
+            let shown = std::process::Command::new("/usr/sbin/ip").args(["address", "show", "lo"]).output();
+            String::from_utf8_lossy(&shown.unwrap().stdout).contains(&format!("{STABLE}/32"))
+        }
+
+        fn unmount(&self) {
+            let _ = std::process::Command::new("/usr/bin/umount").arg("-q").arg(self.mount_point()).status();
+        }
+
+        fn take_address() {
+            let address = format!("{STABLE}/32");
+            let mut ip = std::process::Command::new("/usr/sbin/ip");
+            let _ = ip
+                .args(["address", "del", &address, "dev", "lo"])
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
+    }
+
+    impl Drop for Master {
+        fn drop(&mut self) {
+            self.unmount();
+            Self::take_address();
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "needs root and a loop device"]
+    async fn what_a_running_master_loses_is_put_right_unless_its_volume_is_another_s() {
+        let mut master = Master::start().await;
+        let me = identity().id;
+        assert_eq!(master.look().await, []);
+        let is_right = |master: &Master, elastic: Ipv4Addr| {
+            let held = master.ec2.held();
+            assert_eq!(held.holder.as_deref(), Some(me.as_str()));
+            assert_eq!(held.secondary, Some(STABLE.to_string()));
+            assert_eq!(held.associated, Some(("eni-1".to_owned(), STABLE.to_string())));
+            assert!(master.note() && master.has_address());
+            assert_eq!(master.addresses.borrow().elastic, Some(elastic), "the certificate has to name it");
+        };
+        is_right(&master, ELASTIC);
+
+        // Unmounted, and the addresses are gone, on the machine and in EC2; the Elastic IP was replaced.
+        master.unmount();
+        assert!(!master.note());
+        Master::take_address();
+        master.ec2.change(|held| (held.secondary, held.associated) = (None, None));
+        master.ec2.change(|held| held.elastic = Some(OTHER_ELASTIC));
+        assert_eq!(master.look().await, []);
+        is_right(&master, OTHER_ELASTIC);
+
+        // Detached by hand: it is attached again, and is another device then.
+        std::fs::write(master.mount_point().join("written"), "before").unwrap();
+        rustix::fs::sync();
+        let copy = master.folder.path().join("copy");
+        std::fs::copy(master.folder.path().join("image"), &copy).unwrap();
+        let device = LoopDevice::new(&copy);
+        master.link(&device.0);
+        master.device = device;
+        master.ec2.change(|held| held.holder = None);
+        assert_eq!(master.look().await, []);
+        is_right(&master, OTHER_ELASTIC);
+        assert_eq!(std::fs::read_to_string(master.mount_point().join("written")).unwrap(), "before");
+
+        // Another master has taken the volume: nothing that moves with it is taken from that one.
+        master.ec2.change(|held| (held.holder, held.secondary) = (Some("i-0fedcba9876543210".into()), None));
+        let failing = master.look().await;
+        assert_eq!(failing.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["ensure_volume"]);
+        assert!(failing[0].error.contains("held by i-0fedcba9876543210"), "{}", failing[0].error);
+        assert_eq!(master.ec2.held().secondary, None);
+    }
+}

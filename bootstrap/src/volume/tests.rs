@@ -98,28 +98,7 @@ fn an_ordinary_file_is_no_device() {
 
 mod with_root {
     use super::*;
-
-    /// A loop device stands for the volume's; taken away when dropped.
-    struct LoopDevice(String);
-
-    impl LoopDevice {
-        fn new(file: &Path) -> Self {
-            let output = std::process::Command::new("/usr/sbin/losetup")
-                .arg("--find")
-                .arg("--show")
-                .arg(file)
-                .output()
-                .unwrap();
-            assert!(output.status.success(), "{output:?}");
-            Self(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        }
-    }
-
-    impl Drop for LoopDevice {
-        fn drop(&mut self) {
-            let _ = std::process::Command::new("/usr/sbin/losetup").arg("--detach").arg(&self.0).status();
-        }
-    }
+    use crate::testing::LoopDevice;
 
     #[test]
     #[ignore = "needs root and a loop device"]
@@ -133,10 +112,7 @@ mod with_root {
         std::fs::create_dir_all(link.parent().unwrap()).unwrap();
         assert_eq!(find_device(&host, "vol-0abc", "/dev/sdf").unwrap(), None, "not there yet");
         std::os::unix::fs::symlink(&device.0, &link).unwrap();
-        assert_eq!(
-            find_device(&host, "vol-0abc", "/dev/sdf").unwrap().as_deref(),
-            Some(Path::new(&device.0))
-        );
+        assert_eq!(find_device(&host, "vol-0abc", "/dev/sdf").unwrap().as_deref(), Some(device.0.as_path()));
 
         // The device behind the link turns out to be another volume's.
         let number = std::os::unix::fs::MetadataExt::rdev(&std::fs::metadata(&device.0).unwrap());
