@@ -63,6 +63,11 @@ impl NodeGroups {
         Self { version: CONFIG_VERSION.to_owned(), groups: groups.into_iter().collect() }
     }
 
+    /// Reads the document; `None` where it isn't one, or is of another major version.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        config::read(bytes).ok()
+    }
+
     /// Whether the cluster has nodes, or may have some at any time.
     pub fn any(&self) -> bool {
         self.groups.values().any(|size| size.max > 0)

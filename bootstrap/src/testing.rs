@@ -57,7 +57,6 @@ pub(crate) fn master_config() -> NodeConfig {
         masters: 1,
         images: ["kube-controller-manager", "kube-scheduler"].map(image).into(),
         default_taint: true,
-        former_instance_groups: BTreeMap::new(),
         addons: vec![],
         certificate_seconds: None,
     };

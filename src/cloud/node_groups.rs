@@ -1,8 +1,8 @@
 //! The groups of nodes as masters follow them: one small object of the state that changes in place, so that no change
 //! of a group of nodes calls for another master.
 
+use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::{NodeGroups as Document, Size};
-use windlass_bootstrap::{config, keys};
 
 use super::Resource;
 use super::context::{Context, Found, Identity, Names};
@@ -88,7 +88,7 @@ impl NodeGroups {
     pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let name = keys::node_groups(context.cluster);
         let Some(object) = context.store.get(&name).await? else { return Ok(Vec::new()) };
-        let observed = Self { name: name.clone(), document: config::read(&object.bytes).ok() };
+        let observed = Self { name: name.clone(), document: Document::read(&object.bytes) };
         Ok(vec![Found::new(name, Resource::NodeGroups(observed), Identity::new(object.version.0))])
     }
 }
