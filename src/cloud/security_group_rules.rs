@@ -199,16 +199,16 @@ impl SecurityGroupRules {
             let group_id = field(group.group_id(), &id, "the group's id")?;
             let name = group.group_name().unwrap_or_default().to_owned();
             let marked = tags::all_from_ec2(group.tags()).contains_key(tags::RULES_MARKED);
-            let rules = |permissions: &[IpPermission]| -> (BTreeSet<Rule>, BTreeSet<Rule>) {
+            let rules = |direction, permissions: &[IpPermission]| -> (BTreeSet<Rule>, BTreeSet<Rule>) {
                 let rules = permissions.iter().flat_map(|permission| read(permission, names));
                 let (ours, others): (Vec<_>, Vec<_>) =
-                    rules.partition(|(rule, said)| is_ours(rule, said.as_deref(), marked, names));
+                    rules.partition(|(rule, said)| is_ours(direction, rule, said.as_deref(), marked, names));
                 let plain =
                     |rules: Vec<(Rule, Option<String>)>| rules.into_iter().map(|(rule, _)| rule).collect();
                 (plain(ours), plain(others))
             };
-            let (ingress, others_in) = rules(group.ip_permissions());
-            let (egress, others_out) = rules(group.ip_permissions_egress());
+            let (ingress, others_in) = rules(Direction::Ingress, group.ip_permissions());
+            let (egress, others_out) = rules(Direction::Egress, group.ip_permissions_egress());
             let others = Others { ingress: others_in, egress: others_out };
             let is_bare = ingress.is_empty()
                 && egress == BTreeSet::from([Rule::anywhere_v4()])
@@ -225,12 +225,13 @@ impl SecurityGroupRules {
 }
 
 /// Whether a rule, with what its description says, is windlass's.
-fn is_ours(rule: &Rule, said: Option<&str>, marked: bool, names: &Names) -> bool {
+fn is_ours(direction: Direction, rule: &Rule, said: Option<&str>, marked: bool, names: &Names) -> bool {
     if said.is_some_and(|said| said.starts_with(MARK)) {
         return true;
     }
-    // EC2 itself puts this one into a new group, without a description.
-    let of_a_new_group = *rule == Rule::anywhere_v4() && said.is_none();
+    // EC2 itself puts this one into a new group, without a description, and only outwards.
+    let of_a_new_group =
+        matches!(direction, Direction::Egress) && *rule == Rule::anywhere_v4() && said.is_none();
     let made_before_marks = !marked
         && said.is_none()
         && match &rule.peer {
@@ -453,19 +454,39 @@ mod tests {
     #[test]
     fn in_a_group_with_marks_only_marked_rules_and_that_of_a_new_group_are_ours() {
         let names = Names::default();
-        assert!(is_ours(&range(), Some("windlass: demo.example.com"), true, &names));
-        assert!(!is_ours(&range(), None, true, &names));
-        assert!(!is_ours(&range(), Some("elbv2.k8s.aws/targetGroupBinding=shared"), true, &names));
-        assert!(is_ours(&Rule::anywhere_v4(), None, true, &names));
+        for direction in [Direction::Ingress, Direction::Egress] {
+            assert!(is_ours(direction, &range(), Some("windlass: demo.example.com"), true, &names));
+            assert!(!is_ours(direction, &range(), None, true, &names));
+            let controllers = Some("elbv2.k8s.aws/targetGroupBinding=shared");
+            assert!(!is_ours(direction, &range(), controllers, true, &names));
+        }
+        assert!(is_ours(Direction::Egress, &Rule::anywhere_v4(), None, true, &names));
+    }
+
+    #[test]
+    fn what_somebody_let_in_from_anywhere_by_hand_is_not_ours_though_a_new_group_lets_everything_out() {
+        let (names, anywhere) = (Names::default(), Rule::anywhere_v4());
+        assert!(!is_ours(Direction::Ingress, &anywhere, None, true, &names));
+        assert!(is_ours(Direction::Ingress, &anywhere, Some("windlass: demo.example.com"), true, &names));
+        assert!(is_ours(Direction::Ingress, &anywhere, None, false, &names), "made before there were marks");
     }
 
     #[test]
     fn in_a_group_without_marks_what_controllers_make_is_left_alone_and_the_rest_is_ours() {
         let names = Names::default();
-        assert!(is_ours(&range(), None, false, &names));
-        assert!(!is_ours(&range(), Some("kubernetes.io/rule/nlb/health=10.0.0.0/16"), false, &names));
+        assert!(is_ours(Direction::Ingress, &range(), None, false, &names));
+        assert!(!is_ours(
+            Direction::Ingress,
+            &range(),
+            Some("kubernetes.io/rule/nlb/health=10.0.0.0/16"),
+            false,
+            &names
+        ));
         let balancers = rule(Peer::Group(Reference::to("sg-0123")));
-        assert!(!is_ours(&balancers, None, false, &names), "the rule for a load balancer's group");
+        assert!(
+            !is_ours(Direction::Ingress, &balancers, None, false, &names),
+            "the rule for a load balancer's group"
+        );
     }
 
     #[test]

@@ -52,6 +52,9 @@ mod with_region {
         allow(&world, &nodes, from_range(30080, "198.51.100.0/24", Some("kubernetes.io/rule/nlb/client=a")))
             .await;
         allow(&world, &nodes, from_range(9100, "198.51.100.0/24", None)).await;
+        let anywhere = IpRange::builder().cidr_ip("0.0.0.0/0").build();
+        let everything = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
+        allow(&world, &nodes, everything).await;
         let update = world.update().await.succeeded();
         assert!(update.plan.is_empty(), "{}", update.plan);
 
@@ -63,7 +66,9 @@ mod with_region {
             left.contains(&"30080 198.51.100.0/24 kubernetes.io/rule/nlb/client=a".to_owned()),
             "{left:#?}"
         );
-        assert!(left.contains(&"9100 198.51.100.0/24 -".to_owned()), "{left:#?}");
+        for unmarked in ["9100 198.51.100.0/24 -", "0 0.0.0.0/0 -"] {
+            assert!(left.contains(&unmarked.to_owned()), "{left:#?}");
+        }
         assert!(!left.iter().any(|rule| rule.starts_with("22 ")), "{left:#?}");
         assert!(world.update().await.plan.is_empty());
     }
