@@ -193,7 +193,7 @@ pub async fn reports(
     let mut reports: BTreeMap<String, (bool, Status)> = BTreeMap::new();
     for (key, object) in keys.iter().zip(objects) {
         let (Some(object), Some((instance, own))) = (object, keys::reporter(cluster, key)) else { continue };
-        let mut status: Status = match serde_json::from_slice(&object.bytes) {
+        let status = match read(&object.bytes, instance) {
             Ok(status) => status,
             // Another version of the agent wrote it; then nothing is known of this instance.
             Err(error) => {
@@ -201,7 +201,6 @@ pub async fn reports(
                 continue;
             }
         };
-        make_harmless(&mut status, instance);
         // The one that only the instance itself can have written, and of two such the younger.
         let rank = |own: bool, status: &Status| (own, status.last_seen.unwrap_or(status.since));
         if reports.get(instance).is_none_or(|(known_own, known)| rank(*known_own, known) < rank(own, &status))
@@ -210,6 +209,13 @@ pub async fn reports(
         }
     }
     Ok(reports.into_iter().map(|(instance, (_, status))| (instance, status)).collect())
+}
+
+/// What an instance has written. Why it can't be read quotes what it has written, and goes to a terminal as well.
+fn read(report: &[u8], instance: &str) -> Result<Status, String> {
+    let mut status: Status = serde_json::from_slice(report).map_err(|error| harmless(&error.to_string()))?;
+    make_harmless(&mut status, instance);
+    Ok(status)
 }
 
 /// Takes out of a report what could do something to a terminal, and what would flood it; and whom it says it is about.
@@ -349,6 +355,13 @@ mod tests {
         assert_eq!(status.instance_group, "nodes ");
         let reason = status.reason.as_deref().unwrap();
         assert!(reason.chars().count() == 2000 && !reason.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn why_a_report_can_t_be_read_does_nothing_to_a_terminal_either() {
+        let report = r#"{"version": "windlass/v1", "state": "\u001b]0;title\u0007\n\u202eready"}"#;
+        let error = read(report.as_bytes(), "i-1").unwrap_err();
+        assert!(error.contains("unknown variant ` ]0;title   ready`"), "{error:?}");
     }
 
     #[test]
