@@ -52,14 +52,31 @@ pub struct Context<'a> {
     pub sought: Sought<'a>,
     /// What it means that something of a name that must be the cluster's belongs to somebody else.
     pub strangers: Strangers,
-    /// Different in every run, so that the client tokens of one run never meet those of another.
+    /// Different in every run, so that most client tokens of one run never meet those of another.
     pub run: &'a str,
 }
 
+/// EC2 remembers a client token for a day or longer and answers a second call with what the first one made, even where
+/// that was deleted since, and with an error where the calls differ (EC2 Developer Guide, "Ensuring idempotency in Amazon
+/// EC2 API requests"). So a token outlives a run only for what windlass never makes a second time: volumes. Route tables
+/// and launch templates come and go with the specification, and two runs may rightly make the same one. Of VPCs, Internet
+/// gateways, subnets, reservations, security groups, key pairs and addresses EC2 takes no token at all. Where a run is
+/// killed between such a call and EC2's showing what it made, the next one, begun within these seconds, makes a second
+/// VPC, gateway or address; then every plan says so ([`crate::plan::PlanError::Double`]) until one of them is taken away.
 impl Context<'_> {
     /// The client token for making a resource: the same at every attempt of this run.
     pub fn token(&self, id: &ResourceId) -> String {
-        super::digest(format!("{}\n{}\n{id}", self.run, self.cluster).as_bytes())[..32].to_owned()
+        self.token_of(self.run, id, "")
+    }
+
+    /// The client token for making something that is made once in the life of its cluster: the same in every run. `made`
+    /// is all that the call asks for, and whether an earlier token is spent.
+    pub fn lasting_token(&self, id: &ResourceId, made: &str) -> String {
+        self.token_of(self.owner.uid.as_deref().unwrap_or(self.run), id, made)
+    }
+
+    fn token_of(&self, scope: &str, id: &ResourceId, made: &str) -> String {
+        super::digest(format!("{scope}\n{}\n{id}\n{made}", self.cluster).as_bytes())[..32].to_owned()
     }
 }
 

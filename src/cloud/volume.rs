@@ -2,7 +2,9 @@
 //! deletes one.
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
+use aws_sdk_ec2::operation::create_volume::CreateVolumeOutput;
 use aws_sdk_ec2::primitives::{DateTime, DateTimeFormat as Format};
 use aws_sdk_ec2::types::{
     Filter, ResourceType, Volume as Answer, VolumeModification, VolumeState, VolumeType,
@@ -108,11 +110,28 @@ impl Volume {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
+        // A token is spent where the volume that it once made is gone.
+        for spent in 0..TOKENS {
+            let made = self.ask_for(spent, context, id).await?;
+            let volume_id = field(made.volume_id(), id, "the volume's id")?;
+            if !is_old(made.create_time(), SystemTime::now()) || is_alive(volume_id, context, id).await? {
+                return Ok(Identity::new(volume_id));
+            }
+        }
+        Err(CloudError::Missing(id.clone()))
+    }
+
+    async fn ask_for(
+        &self,
+        spent: u32,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<CreateVolumeOutput, CloudError> {
         let call = context
             .clients
             .ec2
             .create_volume()
-            .client_token(context.token(id))
+            .client_token(context.lasting_token(id, &format!("{self:?} {spent}")))
             .availability_zone(&self.zone)
             .size(to_i32(self.size))
             .volume_type(VolumeType::from(self.kind.as_str()))
@@ -121,8 +140,7 @@ impl Volume {
             .encrypted(self.encrypted)
             .set_kms_key_id(self.kms_key.clone())
             .tag_specifications(tags::specification(ResourceType::Volume, &self.tags));
-        let made = call.send().await.during("ec2", "CreateVolume", id)?;
-        Ok(Identity::new(field(made.volume_id(), id, "the volume's id")?))
+        Ok(call.send().await.during("ec2", "CreateVolume", id)?)
     }
 
     pub(super) async fn update(
@@ -168,14 +186,41 @@ impl Volume {
         let volumes =
             call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
         let changes = modifications(context, &id, &volumes).await?;
-        let alive =
-            |volume: &&Answer| !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted));
-        let tagged = volumes.iter().filter(alive).map(|volume| (volume, tags::from_ec2(volume.tags())));
+        let tagged = volumes
+            .iter()
+            .filter(|volume| is_there(volume))
+            .map(|volume| (volume, tags::from_ec2(volume.tags())));
         tagged
             .filter(|(_, tags)| context.owner.owns(tags))
             .map(|(volume, tags)| read(volume, tags, &changes, context.cluster, &id))
             .collect()
     }
+}
+
+/// How many volumes of one member somebody may have deleted by hand, so that their tokens are spent.
+const TOKENS: u32 = 8;
+
+/// From when on a volume that was "just made" was made by an earlier run. Until then EC2 may not show it to everybody;
+/// and clocks differ by up to five minutes, or requests would be refused (IAM User Guide, "Signature Version 4").
+const OLD: Duration = Duration::from_mins(10);
+
+/// Whether a volume was there before this call.
+fn is_old(made: Option<&DateTime>, now: SystemTime) -> bool {
+    let made = made.and_then(|time| SystemTime::try_from(*time).ok());
+    made.and_then(|made| now.duration_since(made).ok()).is_some_and(|age| age > OLD)
+}
+
+async fn is_alive(volume_id: &str, context: &Context<'_>, id: &ResourceId) -> Result<bool, CloudError> {
+    let call = context.clients.ec2.describe_volumes().volume_ids(volume_id);
+    match call.send().await.during("ec2", "DescribeVolumes", id) {
+        Ok(answer) => Ok(answer.volumes().iter().any(is_there)),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_there(volume: &Answer) -> bool {
+    !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted))
 }
 
 /// What is being made of volumes. EBS takes up to hours, in which a volume is described as it was, and refuses to be
@@ -334,4 +379,18 @@ pub(super) fn to_i32(value: u32) -> i32 {
 /// EC2's sizes as they are read.
 pub(super) fn to_u32(value: Option<i32>) -> Option<u32> {
     value.and_then(|value| u32::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_counts_as_an_earlier_run_s_only_when_clocks_can_t_explain_its_age() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(60);
+        let at = |minutes: i64| DateTime::from_secs(minutes * 60);
+        let old = [at(61), at(60), at(51), at(49)].map(|made| is_old(Some(&made), now));
+        assert_eq!(old, [false, false, false, true]);
+        assert!(!is_old(None, now));
+    }
 }

@@ -42,6 +42,7 @@ struct World {
     departures: Departures,
     cluster: Cluster,
     owner: Owner,
+    run: &'static str,
 }
 
 /// What one update did.
@@ -63,6 +64,7 @@ impl World {
             departures: Departures::default(),
             cluster: specification(),
             owner: Owner::new(NAME, UID),
+            run: "test",
         };
         world.register_image().await;
         world
@@ -121,7 +123,7 @@ impl World {
             departures: &self.departures,
             sought: Sought::All,
             strangers: Strangers::Refuse,
-            run: "test",
+            run: self.run,
         }
     }
 
@@ -423,6 +425,32 @@ mod with_region {
         tokio::time::sleep(std::time::Duration::from_secs(2)).await;
         assert_eq!(counts(&world).await, expected);
         assert!(world.update().await.plan.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_volume_that_a_killed_run_made_and_nobody_sees_yet_is_not_made_again_by_the_next_run() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let expected = counts(&world).await;
+        world.reset().await;
+        inject(&world, &json!({"action": "CreateVolume", "unseenMs": 6000, "times": null})).await;
+        world.forget_journal().await;
+        let killer = async {
+            while !world.journal(true).await.contains(&"ec2:CreateVolume".to_owned()) {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            () = killer => {}
+            _ = world.update() => panic!("it was done before it was killed"),
+        }
+        world.run = "another";
+        world.update().await.succeeded();
+        tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+        assert_eq!(counts(&world).await, expected);
+        let again = world.update().await;
+        assert!(again.plan.is_empty(), "{}", again.plan);
     }
 
     #[tokio::test]

@@ -96,6 +96,21 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn a_named_api_whose_address_is_seen_only_after_a_while_has_one_address_and_one_record() {
+        let (world, zone) = named_world().await;
+        let unseen =
+            json!({"action": "Create.*|AllocateAddress|ImportKeyPair", "unseenMs": 3000, "times": null});
+        inject(&world, &unseen).await;
+        let outcome = world.update().await.succeeded();
+        assert!(!outcome.events.is_empty(), "nothing was unseen");
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        assert_eq!(records(&world, &zone).await, ours(&world).await);
+        let again = world.update().await;
+        assert!(again.plan.is_empty(), "{}", again.plan);
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn without_a_written_zone_the_name_is_in_the_public_zone_that_is_nearest_to_it() {
         let mut world = World::new().await;
         world.cluster.api.dns = Some(named(DnsZone::Nearest));
