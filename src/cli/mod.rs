@@ -44,6 +44,7 @@ mod holding;
 mod interrupt;
 mod live;
 mod located;
+mod lost;
 mod output;
 mod progress;
 mod replace;

@@ -10,12 +10,12 @@ use windlass_bootstrap::keyset::{Keyset, Secret};
 use super::context::Context;
 use super::diagnostic::Refusal;
 use super::located::Located;
+use super::lost::Losses;
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
 use crate::aws::facts::{self, Facts, Image};
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::volume::{self, Stray, Volume};
-use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource, ResourceId, Sought, Strangers};
+use crate::cloud::{self, Departures, Identities, Observed, Resource, Sought, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
 use crate::pki::keyset::KEYSETS;
 use crate::plan::{Occupied, Plan};
@@ -45,10 +45,7 @@ pub(crate) struct Grounds {
     facts: Facts,
     state: StateLocation,
     addons: Vec<Addon>,
-    /// The names of the volumes that hold what etcd of this cluster has written.
-    known_volumes: BTreeSet<String>,
-    /// Where one of them is missing: the volumes that could be it.
-    strays: Vec<Stray>,
+    losses: Losses,
 }
 
 /// What shall be, and what has to be done for it.
@@ -107,8 +104,8 @@ impl Grounds {
         look_into_removed_subnets(&cluster, &located, state, &mut observed).await?;
         let addons = addons::render(&cluster)?;
         addons::check_additional(&cluster, &specification.objects())?;
-        let known_volumes = known_volumes(state, applied.as_ref()).await?;
-        let strays = strays(&located, state, &cluster, &known_volumes, &observed).await?;
+        let was = applied.as_ref().map(|applied| &applied.cluster);
+        let losses = Losses::look(&located, state, &cluster, was, &observed).await?;
         Ok(Self {
             specification,
             cluster,
@@ -118,8 +115,7 @@ impl Grounds {
             facts,
             state: location,
             addons,
-            known_volumes,
-            strays,
+            losses,
         })
     }
 
@@ -141,7 +137,7 @@ impl Grounds {
         })?;
         plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
         let owner = self.located.owner_of(&self.cluster.name);
-        plan.refuse_lost_volumes(&desired, &self.known_volumes, &self.strays, &owner)?;
+        self.losses.refuse(&plan, &desired, &owner)?;
         Ok(Wish { desired, plan })
     }
 
@@ -218,36 +214,6 @@ async fn look_into_removed_subnets(
     cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
         .await
         .context("could not look for what is in subnets that are not asked for any more")
-}
-
-/// The names of the volumes that hold what etcd of this cluster has written: those of the specification that was
-/// applied, and those of members that masters have marked as initialised.
-async fn known_volumes(state: &ClusterState, applied: Option<&Applied>) -> anyhow::Result<BTreeSet<String>> {
-    let initialised = state.initialised_etcd_members().await?;
-    let mut known: BTreeSet<String> =
-        initialised.iter().map(|(etcd, member)| Volume::name_of(member, etcd, state.name())).collect();
-    // What an older windlass applied may be refused by now; then the marks of the masters are what is known.
-    for etcd in applied.iter().flat_map(|applied| &applied.cluster.etcd) {
-        known.extend(etcd.members.iter().map(|it| Volume::name_of(&it.name, &etcd.name, state.name())));
-    }
-    Ok(known)
-}
-
-/// Where a volume is missing that was there: all volumes that could be it.
-async fn strays(
-    located: &Located,
-    state: &ClusterState,
-    cluster: &Cluster,
-    known: &BTreeSet<String>,
-    observed: &Observed,
-) -> anyhow::Result<Vec<Stray>> {
-    let is_there = |name: &String| observed.0.contains_key(&ResourceId::new(Kind::Volume, name));
-    if known.iter().all(is_there) {
-        return Ok(Vec::new());
-    }
-    let zones: BTreeSet<String> = cluster.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
-    let strays = volume::strays(&located.clients, &located.owner(state), zones).await;
-    strays.with_context(|| format!("could not look for lost volumes of `{}`", state.name()))
 }
 
 /// Finds everything that is there of a cluster.

@@ -1,14 +1,19 @@
 //! Elastic IPs: the API's address where there is one master. The master's agent associates it.
 
+use std::fmt;
+use std::net::Ipv4Addr;
+
 use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
+
+use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Effect, Fields};
 use super::reference::{Described, Kind, ResourceId};
 use super::{Resource, tagging};
-use crate::aws::During;
-use crate::aws::tags::{self, Tags};
+use crate::aws::tags::{self, Owner, Ownership, Tags};
+use crate::aws::{AwsError, Clients, During};
 
 /// An Elastic IP. Which address it is, AWS decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,8 +116,80 @@ impl ElasticIp {
 /// EC2 doesn't say since when an address is allocated.
 fn circumstances(address: &Address) -> String {
     let ip = address.public_ip().unwrap_or_default();
-    match address.instance_id().or(address.network_interface_id()) {
+    match holder(address) {
         Some(holder) => format!("{ip}, associated with {holder}"),
         None => format!("{ip}, associated with nothing"),
     }
+}
+
+/// What an address is associated with. Empty strings stand for nothing in some of EC2's answers.
+fn holder(address: &Address) -> Option<&str> {
+    [address.instance_id(), address.network_interface_id()].into_iter().flatten().find(|id| !id.is_empty())
+}
+
+/// An Elastic IP that could be one which the cluster has lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stray {
+    /// AWS's id.
+    pub id: String,
+    /// The address.
+    pub ip: String,
+    /// Its `Name`.
+    pub name: Option<String>,
+    /// What it is associated with.
+    pub holder: Option<String>,
+    /// The private address that it stands for.
+    pub private_address: Option<Ipv4Addr>,
+    /// The master whose agent looks for it: it carries the tags that agents go by.
+    pub master: Option<String>,
+    /// The uid of another cluster of this name that it is marked as belonging to.
+    pub other_uid: Option<String>,
+}
+
+impl fmt::Display for Stray {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, ip, name, holder, private_address, master, other_uid } = self;
+        write!(formatter, "{id}: {ip}")?;
+        match name {
+            Some(name) => write!(formatter, ", called {name}")?,
+            None => write!(formatter, ", without a name")?,
+        }
+        if let Some(master) = master {
+            write!(formatter, ", tagged {}={master}", shared::MASTER)?;
+        }
+        if let Some(uid) = other_uid {
+            write!(formatter, ", tagged {}={uid}", tags::UID)?;
+        }
+        match (holder, private_address) {
+            (Some(holder), Some(address)) => write!(formatter, ", associated with {address} of {holder}"),
+            (Some(holder), None) => write!(formatter, ", associated with {holder}"),
+            (None, _) => write!(formatter, ", associated with nothing"),
+        }
+    }
+}
+
+/// The Elastic IPs of the region but those that say they are for a cluster of another name.
+pub async fn strays(clients: &Clients, owner: &Owner) -> Result<Vec<Stray>, AwsError> {
+    let answer = clients.ec2.describe_addresses().send().await;
+    let answer = answer.during("ec2", "DescribeAddresses", &owner.cluster)?;
+    Ok(answer.addresses().iter().filter_map(|address| stray(address, owner)).collect())
+}
+
+fn stray(address: &Address, owner: &Owner) -> Option<Stray> {
+    let tags = tags::all_from_ec2(address.tags());
+    let is_another_s = |key| tags.get(key).is_some_and(|cluster: &String| *cluster != owner.cluster);
+    if is_another_s(tags::MANAGED) || is_another_s(shared::CLUSTER) {
+        return None;
+    }
+    let found_by_agents = tags.contains_key(shared::CLUSTER);
+    let is_namesake_s = owner.of(&tags) == Ownership::Namesake;
+    Some(Stray {
+        id: address.allocation_id()?.to_owned(),
+        ip: address.public_ip().unwrap_or_default().to_owned(),
+        name: tags.get("Name").cloned(),
+        holder: holder(address).map(str::to_owned),
+        private_address: address.private_ip_address().and_then(|address| address.parse().ok()),
+        master: tags.get(shared::MASTER).filter(|_| found_by_agents).cloned(),
+        other_uid: tags.get(tags::UID).filter(|_| is_namesake_s).cloned(),
+    })
 }

@@ -9,8 +9,8 @@ use crate::cloud::volume::{Stray, Volume};
 use crate::cloud::{Kind, Resource, ResourceId};
 use crate::model::Desired;
 
-/// How many candidates are shown for a volume.
-const SHOWN: usize = 5;
+/// How many candidates are shown.
+pub(super) const SHOWN: usize = 5;
 
 /// A volume that was there and isn't any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Plan {
             .collect();
         match lost.first() {
             None => Ok(()),
-            Some(first) => Err(PlanError::VolumesLost { marks: marks(&first.volume, owner), lost }),
+            Some(first) => Err(PlanError::VolumesLost { marks: marks(&first.volume, owner).join(" "), lost }),
         }
     }
 }
@@ -89,11 +89,11 @@ fn likeness(stray: &Stray, volume: &Volume, owner: &Owner) -> (bool, bool, bool,
     )
 }
 
-/// The tags that make a volume this one again, as the AWS CLI takes them. The next update sets all others.
-fn marks(id: &ResourceId, owner: &Owner) -> String {
+/// The tags that make something this resource again, each as the AWS CLI takes it. The next update sets all others.
+pub(super) fn marks(id: &ResourceId, owner: &Owner) -> Vec<String> {
     let mut marks = vec![(tags::MANAGED, owner.cluster.as_str()), (tags::NAME, id.name.as_str())];
     marks.extend(owner.uid.as_deref().map(|uid| (tags::UID, uid)));
-    marks.iter().map(|(key, value)| format!("Key={key},Value={value}")).collect::<Vec<_>>().join(" ")
+    marks.iter().map(|(key, value)| format!("Key={key},Value={value}")).collect()
 }
 
 #[cfg(test)]

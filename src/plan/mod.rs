@@ -4,6 +4,7 @@
 mod check;
 mod display;
 mod lost;
+mod lost_address;
 mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +14,7 @@ use thiserror::Error;
 
 pub use self::check::{Violation, check};
 pub use self::lost::Lost;
+pub use self::lost_address::LostAddress;
 use crate::aws::tags;
 use crate::cloud::{Change, Effect, Found, Kind, Observed, Resource, ResourceId};
 use crate::model::Desired;
@@ -107,6 +109,9 @@ pub enum PlanError {
         /// The tags that make another volume the first one of them, as the AWS CLI takes them.
         marks: String,
     },
+    /// The API's address isn't found any more.
+    #[error("the API's Elastic IP is not found by its tags, and a new one would be another address:\n{0}")]
+    AddressLost(LostAddress),
     /// The plan would do harm: a defect of windlass, found before anything was changed.
     #[error("the plan is not sound:\n{}", violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n"))]
     Unsound {
@@ -139,6 +144,7 @@ impl PlanError {
                 "nothing was changed. If one of them is it, or you make one of its last snapshot, mark it and run the \
                  same command: aws ec2 create-tags --resources VOLUME --tags {marks}"
             )),
+            Self::AddressLost(lost) => Some(lost.hint()),
             Self::Unsound { .. } => {
                 Some("this is a defect of windlass, please report it; nothing was changed in AWS".to_owned())
             }

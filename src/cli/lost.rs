@@ -1,0 +1,95 @@
+//! What the cluster had, and what may be it where it isn't found any more: etcd's volumes and the API's Elastic IP.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+
+use super::located::Located;
+use crate::aws::tags::Owner;
+use crate::cloud::elastic_ip::{self, ElasticIp};
+use crate::cloud::volume::{self, Volume};
+use crate::cloud::{Kind, Observed, ResourceId};
+use crate::model::Desired;
+use crate::plan::{Plan, PlanError};
+use crate::spec::cluster::Cluster;
+use crate::state::ClusterState;
+
+/// What was there, and what there is that carries no mark of the cluster.
+pub(crate) struct Losses {
+    /// The names of the volumes that hold what etcd of this cluster has written.
+    known_volumes: BTreeSet<String>,
+    /// Where one of them is missing: the volumes that could be it.
+    volumes: Vec<volume::Stray>,
+    /// Whether the cluster had an Elastic IP when it was last applied.
+    had_address: bool,
+    /// Where it is wanted and not found: the addresses that could be it.
+    addresses: Vec<elastic_ip::Stray>,
+}
+
+impl Losses {
+    /// Looks in AWS for what could be it only where something is missing.
+    pub(crate) async fn look(
+        located: &Located,
+        state: &ClusterState,
+        cluster: &Cluster,
+        applied: Option<&Cluster>,
+        observed: &Observed,
+    ) -> anyhow::Result<Self> {
+        let known_volumes = known_volumes(state, applied).await?;
+        let volumes = volumes(located, state, cluster, &known_volumes, observed).await?;
+        let addresses = addresses(located, state, cluster, observed).await?;
+        let had_address = applied.is_some_and(|applied| applied.api.elastic_ip);
+        Ok(Self { known_volumes, volumes, had_address, addresses })
+    }
+
+    /// Refuses a plan that makes anew what was there.
+    pub(crate) fn refuse(&self, plan: &Plan, desired: &Desired, owner: &Owner) -> Result<(), PlanError> {
+        plan.refuse_lost_volumes(desired, &self.known_volumes, &self.volumes, owner)?;
+        plan.refuse_lost_address(desired, self.had_address, &self.addresses, owner)
+    }
+}
+
+/// The names of the volumes that hold what etcd of this cluster has written: those of the specification that was
+/// applied, and those of members that masters have marked as initialised.
+async fn known_volumes(state: &ClusterState, applied: Option<&Cluster>) -> anyhow::Result<BTreeSet<String>> {
+    let initialised = state.initialised_etcd_members().await?;
+    let mut known: BTreeSet<String> =
+        initialised.iter().map(|(etcd, member)| Volume::name_of(member, etcd, state.name())).collect();
+    // What an older windlass applied may be refused by now; then the marks of the masters are what is known.
+    for etcd in applied.iter().flat_map(|cluster| &cluster.etcd) {
+        known.extend(etcd.members.iter().map(|it| Volume::name_of(&it.name, &etcd.name, state.name())));
+    }
+    Ok(known)
+}
+
+/// Where a volume is missing that was there: all volumes that could be it.
+async fn volumes(
+    located: &Located,
+    state: &ClusterState,
+    cluster: &Cluster,
+    known: &BTreeSet<String>,
+    observed: &Observed,
+) -> anyhow::Result<Vec<volume::Stray>> {
+    let is_there = |name: &String| observed.0.contains_key(&ResourceId::new(Kind::Volume, name));
+    if known.iter().all(is_there) {
+        return Ok(Vec::new());
+    }
+    let zones: BTreeSet<String> = cluster.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
+    let strays = volume::strays(&located.clients, &located.owner(state), zones).await;
+    strays.with_context(|| format!("could not look for lost volumes of `{}`", state.name()))
+}
+
+/// Where the API's address is wanted and not found: all addresses that could be it.
+async fn addresses(
+    located: &Located,
+    state: &ClusterState,
+    cluster: &Cluster,
+    observed: &Observed,
+) -> anyhow::Result<Vec<elastic_ip::Stray>> {
+    let wanted = ResourceId::new(Kind::ElasticIp, ElasticIp::name_of(&cluster.name));
+    if !cluster.api.elastic_ip || observed.0.contains_key(&wanted) {
+        return Ok(Vec::new());
+    }
+    let strays = elastic_ip::strays(&located.clients, &located.owner(state)).await;
+    strays.with_context(|| format!("could not look for the lost address of `{}`", state.name()))
+}
