@@ -1,6 +1,6 @@
 //! `windlass delete cluster`: lists what there is, and with `--yes` deletes it, and then the state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,11 +17,13 @@ use super::{output, update, wish};
 use crate::apply::{self, Run};
 use crate::aws::Clients;
 use crate::cloud::by_controllers::{self, MadeByController, ReclaimMarks};
-use crate::cloud::{self, Departures, Identities, Kind, Observed, Resource, Sought, Strangers};
+use crate::cloud::{
+    self, Departures, Identities, Kind, Observed, Resource, ResourceId, Sought, Strangers, namesakes,
+};
 use crate::kube::PersistentVolume;
 use crate::model::Desired;
 use crate::pki::kubeconfig;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
 use crate::state::identity::Whereabouts;
 use crate::state::{ClusterState, StateError};
 
@@ -114,7 +116,7 @@ async fn delete(context: &Context, args: &Args, state: &ClusterState) -> anyhow:
     state.begin_deletion("delete cluster").await?;
     if let (Some(located), false) = (&located, end.plan.is_empty()) {
         apply_all(context, state, located, &end).await?;
-        see_that_all_is_gone(located, state).await?;
+        see_that_all_is_gone(located, state, &end.observed).await?;
     }
     state.purge().await?;
     output::say(&format!("Deleted the state {}/{}.", state.store().url(), state.name()));
@@ -144,15 +146,23 @@ fn check_known_place(located: &Located, state: &ClusterState) -> Result<(), Refu
 
 /// Looks again before the keys go: what was deleted may be seen for a moment longer, and anything else is a reason to
 /// keep them.
-async fn see_that_all_is_gone(located: &Located, state: &ClusterState) -> anyhow::Result<()> {
+async fn see_that_all_is_gone(
+    located: &Located,
+    state: &ClusterState,
+    deleted: &Observed,
+) -> anyhow::Result<()> {
+    let aws_ids: BTreeSet<&str> = deleted.0.values().map(|found| found.identity.id.as_str()).collect();
     let deadline = Instant::now() + FADING;
     loop {
-        let left = wish::observe(located, state, Strangers::Ignore).await?;
-        let left = Plan::deletion(&Desired::default(), &left);
+        let found = wish::observe(located, state, Strangers::Ignore).await?;
+        let left = Plan::deletion(&Desired::default(), &found);
         if left.is_empty() {
             return Ok(());
         }
-        if Instant::now() > deadline {
+        let fades = |step: &Step| {
+            found.0.get(&step.resource).is_some_and(|found| aws_ids.contains(found.identity.id.as_str()))
+        };
+        if Instant::now() > deadline || !left.steps.iter().all(fades) {
             let left: Vec<String> = left.steps.iter().map(|step| step.resource.to_string()).collect();
             let refusal = Refusal::new(format!("not all of `{}` is gone: {}", state.name(), left.join(", ")));
             let hint = "the state was kept: run the same command again";
@@ -202,6 +212,8 @@ struct End {
     plan: Plan,
     /// Why it isn't known which volumes of PersistentVolumes may go.
     unasked: Option<String>,
+    /// What shows that another cluster has this name, so that it isn't known whose volumes of PersistentVolumes are.
+    other: Option<ResourceId>,
 }
 
 impl End {
@@ -213,7 +225,7 @@ impl End {
     ) -> anyhow::Result<Self> {
         let Some(located) = located else {
             let (observed, last_wishes) = (Observed::default(), Desired::default());
-            return Ok(Self { observed, last_wishes, plan: Plan::default(), unasked: None });
+            return Ok(Self { observed, last_wishes, plan: Plan::default(), unasked: None, other: None });
         };
         let mut observed = wish::observe(located, state, Strangers::Ignore).await?;
         let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
@@ -233,8 +245,15 @@ impl End {
             .await
             .with_context(|| format!("could not look for what controllers made in `{cluster}`"))?;
         let undecided = volumes(&mut observed).any(|(_, volume)| !volume.goes_with_cluster);
-        let (mut last_wishes, mut unasked) = (Desired::default(), None);
-        if all_volumes {
+        let (mut last_wishes, mut unasked, mut other) = (Desired::default(), None, None);
+        if volumes(&mut observed).next().is_some() {
+            other = namesakes::find_other_cluster(&cloud)
+                .await
+                .with_context(|| format!("could not look for another cluster called `{cluster}`"))?;
+        }
+        if other.is_some() {
+            volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = false);
+        } else if all_volumes {
             volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = true);
         } else if undecided {
             match ask(state, &located.clients).await {
@@ -243,7 +262,7 @@ impl End {
             }
         }
         let plan = Plan::deletion(&last_wishes, &observed);
-        Ok(Self { observed, last_wishes, plan, unasked })
+        Ok(Self { observed, last_wishes, plan, unasked, other })
     }
 
     fn list(&self) -> anyhow::Result<()> {
@@ -257,8 +276,15 @@ impl End {
             output::print_line("There is nothing of the cluster in AWS.")?;
         }
         output::print(&self.plan.to_string())?;
-        if !self.plan.kept.is_empty() {
-            output::say("To delete these volumes too: --delete-volumes");
+        match &self.other {
+            Some(other) => output::say(&format!(
+                "All volumes of PersistentVolumes are kept: `{other}` belongs to another cluster of this name, and their \
+                 tags don't say whose they are. To delete one that is nobody's: aws ec2 delete-volume --volume-id VOLUME"
+            )),
+            None if !self.plan.kept.is_empty() => {
+                output::say("To delete these volumes too: --delete-volumes");
+            }
+            None => {}
         }
         Ok(())
     }

@@ -3,6 +3,8 @@
 //! `delete cluster` looks for them, because a VPC can't go while they are in it and because they cost money.
 //!
 //! All but volumes are looked for in this cluster's VPC only, so that another cluster of the same name keeps its own.
+//! Volumes are in no VPC, and those of two clusters of one name carry the same tags: who deletes them sees first that
+//! there is no such other cluster ([`super::namesakes::find_other_cluster`]).
 
 mod interfaces;
 mod load_balancers;

@@ -27,7 +27,7 @@ pub mod internet_gateway;
 pub mod key_pair;
 pub mod launch_template;
 mod launch_template_data;
-mod namesakes;
+pub mod namesakes;
 pub mod node_groups;
 mod observe;
 pub mod record_set;

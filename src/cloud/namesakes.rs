@@ -1,13 +1,17 @@
 //! What has a name that something new was to have. Where it lost the tags by which windlass knows its own, no search by
-//! tags finds it, and every creation runs into it: so it is looked for by its name, and named.
+//! tags finds it, and every creation runs into it: so it is looked for by its name, and named. And other clusters of the
+//! same name, whose volumes of PersistentVolumes carry the same tags as this one's.
 
 use std::fmt::Write as _;
+
+use aws_sdk_ec2::types::Tag;
 use windlass_bootstrap::tags as shared;
 
 use super::Resource;
 use super::context::Context;
 use super::error::CloudError;
 use super::reference::{Kind, ResourceId};
+use super::role;
 use crate::aws::tags::{self, Owner, Ownership, Tags};
 use crate::aws::{AwsError, During};
 
@@ -86,6 +90,43 @@ async fn auto_scaling_group(
             .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
             .collect(),
     }))
+}
+
+/// What shows that another cluster of this name is there: a role of that name, or a VPC or a security group of the region
+/// that carries it, is not this cluster's. Every cluster has roles and security groups.
+///
+/// # Errors
+///
+/// Fails with what AWS said.
+pub async fn find_other_cluster(context: &Context<'_>) -> Result<Option<ResourceId>, CloudError> {
+    for name in role::instance_role_names(context.cluster) {
+        let id = ResourceId::new(Kind::Role, &name);
+        let call = context.clients.iam.get_role().role_name(&name);
+        match call.send().await.during("iam", "GetRole", &id) {
+            Ok(answer) => {
+                let tags = answer.role().map(|role| role::from_iam(role.tags())).unwrap_or_default();
+                if !context.owner.owns(&tags) {
+                    return Ok(Some(id));
+                }
+            }
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let of_another = |tags: &[Tag]| context.owner.of(&tags::from_ec2(tags)) == Ownership::Namesake;
+    let id = ResourceId::new(Kind::Vpc, context.cluster);
+    let call = context.clients.ec2.describe_vpcs().filters(tags::of_cluster(context.cluster));
+    let vpcs = call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVpcs", &id)?;
+    let vpc = vpcs.iter().find(|vpc| of_another(vpc.tags())).and_then(|vpc| vpc.vpc_id());
+    if let Some(vpc) = vpc {
+        return Ok(Some(ResourceId::new(Kind::Vpc, vpc)));
+    }
+    let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
+    let call = context.clients.ec2.describe_security_groups().filters(tags::of_cluster(context.cluster));
+    let groups = call.into_paginator().items().send().try_collect().await;
+    let groups = groups.during("ec2", "DescribeSecurityGroups", &id)?;
+    let group = groups.iter().find(|group| of_another(group.tags())).and_then(|group| group.group_id());
+    Ok(group.map(|group| ResourceId::new(Kind::SecurityGroup, group)))
 }
 
 /// The command that says again whose something is.

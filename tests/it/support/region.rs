@@ -24,20 +24,26 @@ pub(crate) fn machine_image(kubernetes: &str) -> Value {
 /// An emulated region.
 pub(crate) struct Region {
     process: Child,
+    name: &'static str,
     /// `http://127.0.0.1:<port>`.
     pub(crate) url: String,
 }
 
 impl Region {
-    /// Starts one and waits until it listens.
+    /// Starts one, `us-east-1`, and waits until it listens.
     pub(crate) fn start() -> Self {
+        Self::start_as("us-east-1")
+    }
+
+    /// Starts one of another name.
+    pub(crate) fn start_as(name: &'static str) -> Self {
         let localcloud = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/localcloud");
         let made =
             Command::new(localcloud.join("region/environment")).stderr(Stdio::inherit()).output().unwrap();
         assert!(made.status.success(), "the region's Python environment can't be made");
         let environment = String::from_utf8(made.stdout).unwrap();
         let mut process = Command::new(format!("{}/bin/python", environment.trim()))
-            .args(["-m", "region", "--port", "0", "--region", "us-east-1"])
+            .args(["-m", "region", "--port", "0", "--region", name])
             .env("PYTHONPATH", &localcloud)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -49,14 +55,14 @@ impl Region {
         // The pipe must not fill up.
         std::thread::spawn(move || lines.for_each(drop));
         let url = address.expect("the region ended instead of listening").trim().to_owned();
-        Self { process, url }
+        Self { process, name, url }
     }
 
     /// What a process needs in its environment to use this region instead of AWS.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 5] {
         [
             ("AWS_ENDPOINT_URL", &self.url),
-            ("AWS_REGION", "us-east-1"),
+            ("AWS_REGION", self.name),
             ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
             ("AWS_SECRET_ACCESS_KEY", "example"),
             ("AWS_CONFIG_FILE", "/dev/null"),
@@ -113,7 +119,7 @@ impl Region {
 
     /// Clients of this region.
     pub(crate) async fn clients(&self) -> Clients {
-        Clients::for_endpoint("us-east-1", &self.url).await
+        Clients::for_endpoint(self.name, &self.url).await
     }
 }
 
