@@ -452,8 +452,8 @@ fn superblock(device: &Path) -> std::io::Result<Superblock> {
     }
     let block_size = 1024_u64 << word(0x18).min(6);
     let blocks = word(0x4) | (word(0x150) << 32);
-    let uuid = bytes[0x68..0x78].iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Superblock { size: blocks.saturating_mul(block_size), block_size, uuid })
+    let uuid = bytes[0x68..0x78].iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    Ok(Superblock { size: blocks.saturating_mul(block_size), block_size, uuid: format!("{uuid:032x}") })
 }
 
 /// A link for each block device by its number (sysfs).

@@ -115,7 +115,7 @@ mod with_root {
         folder: tempfile::TempDir,
         host: Host,
         attached: AttachedVolume,
-        device: LoopDevice,
+        backing: LoopDevice,
     }
 
     impl Device {
@@ -123,7 +123,7 @@ mod with_root {
             let folder = tempfile::tempdir().unwrap();
             let image = folder.path().join("image");
             File::create(&image).unwrap().set_len(GIB).unwrap();
-            let device = LoopDevice::new(&image);
+            let backing = LoopDevice::new(&image);
             let volume = crate::ec2::Volume {
                 id: "vol-1".into(),
                 size: 1,
@@ -132,8 +132,8 @@ mod with_root {
                 tags: std::collections::BTreeMap::new(),
             };
             let host = Host::folder_with_programs(folder.path().join("machine"));
-            let attached = AttachedVolume { volume, device: device.0.clone() };
-            Self { folder, host, attached, device }
+            let attached = AttachedVolume { volume, device: backing.0.clone() };
+            Self { folder, host, attached, backing }
         }
 
         /// What the agent does at its start, and looks at from time to time. Nothing of it needs EC2 once the volume
@@ -166,10 +166,10 @@ mod with_root {
             rustix::fs::sync();
             let (image, copy) = (self.folder.path().join("image"), self.folder.path().join("copy"));
             std::fs::copy(image, &copy).unwrap();
-            let device = LoopDevice::new(&copy);
-            self.attached.device.clone_from(&device.0);
+            let backing = LoopDevice::new(&copy);
+            self.attached.device.clone_from(&backing.0);
             // The former one is taken away once it is no longer mounted.
-            self.device = device;
+            self.backing = backing;
         }
 
         fn at_mount_point(&self) -> PathBuf {
@@ -192,8 +192,8 @@ mod with_root {
 
     impl Drop for Device {
         fn drop(&mut self) {
-            let _ =
-                std::process::Command::new("/usr/bin/umount").arg("-q").arg(self.at_mount_point()).status();
+            let mut umount = std::process::Command::new("/usr/bin/umount");
+            let _ = umount.arg(self.at_mount_point()).stderr(std::process::Stdio::null()).status();
         }
     }
 

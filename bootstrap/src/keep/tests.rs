@@ -158,7 +158,7 @@ mod with_root {
             self.mount_point().join("windlass.json").exists()
         }
 
-        fn has_address(&self) -> bool {
+        fn has_address() -> bool {
             let shown = std::process::Command::new("/usr/sbin/ip").args(["address", "show", "lo"]).output();
             String::from_utf8_lossy(&shown.unwrap().stdout).contains(&format!("{STABLE}/32"))
         }
@@ -195,7 +195,7 @@ mod with_root {
             assert_eq!(held.holder.as_deref(), Some(me.as_str()));
             assert_eq!(held.secondary, Some(STABLE.to_string()));
             assert_eq!(held.associated, Some(("eni-1".to_owned(), STABLE.to_string())));
-            assert!(master.note() && master.has_address());
+            assert!(master.note() && Master::has_address());
             assert_eq!(master.addresses.borrow().elastic, Some(elastic), "the certificate has to name it");
         };
         is_right(&master, ELASTIC);
