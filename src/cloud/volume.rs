@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn a_volume_counts_as_an_earlier_run_s_only_when_clocks_can_t_explain_its_age() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_mins(60);
+        let now = SystemTime::UNIX_EPOCH + Duration::from_hours(1);
         let at = |minutes: i64| DateTime::from_secs(minutes * 60);
         let old = [at(61), at(60), at(51), at(49)].map(|made| is_old(Some(&made), now));
         assert_eq!(old, [false, false, false, true]);

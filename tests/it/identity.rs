@@ -283,7 +283,8 @@ mod with_region {
             let running = tags::filter("instance-state-name", "running");
             let call = clients.ec2.describe_instances().filters(is_master).filters(running);
             let found = call.send().await.unwrap();
-            let first = found.reservations().iter().flat_map(|it| it.instances()).next();
+            let first =
+                found.reservations().iter().flat_map(aws_sdk_ec2::types::Reservation::instances).next();
             if let Some(instance) = first {
                 return instance.clone();
             }

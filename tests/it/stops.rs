@@ -200,6 +200,7 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    #[expect(clippy::print_stdout, reason = "the seed belongs to the report of a test that fails")]
     fn after_ctrl_c_at_any_held_call_no_changing_call_begins() {
         let seed = usize::try_from(RandomState::new().build_hasher().finish() % 10_007).unwrap();
         let world = World::new();
