@@ -3,6 +3,7 @@
 //! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; `requests` makes of them what
 //! a store does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -287,6 +288,9 @@ impl S3Store {
                 }
             };
         }
+        // Where a list begins by a key alone, S3's own words leave open whether that key is in it: it may be in both rounds.
+        let mut known = BTreeSet::new();
+        old.retain(|object| known.insert((object.key().to_owned(), object.version_id().map(str::to_owned))));
         // Afterwards: a page begins after a version, which must be there.
         for batch in old.chunks(DELETE_BATCH) {
             self.delete_batch(prefix, batch).await?;
