@@ -86,9 +86,8 @@ pub async fn compare(
 ) -> Result<Comparison> {
     let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
     life.create("flannel").await?;
-    let (updated, windlass) = tokio::join!(life.update(), nodes_ready(cloud));
-    updated?;
-    let windlass = windlass.context("started by windlass")?;
+    let started = async { nodes_ready(cloud).await.context("started by windlass") };
+    let ((), windlass) = tokio::try_join!(life.update(), started)?;
     say(&format!("started by windlass: {windlass:.1} s"));
     // Settled, so that all that is captured is written.
     life.validate().await?;
@@ -98,9 +97,8 @@ pub async fn compare(
     let python = crate::region::python().await?;
     let network = network.to_string();
     let launch = ["-c", include_str!("by_hand/launch.py"), network.as_str()];
-    let (launched, by_hand) = tokio::join!(life.operator(&python, &launch), nodes_ready(cloud));
-    launched?;
-    let by_hand = by_hand.context("started by hand")?;
+    let started = async { nodes_ready(cloud).await.context("started by hand") };
+    let (_, by_hand) = tokio::try_join!(life.operator(&python, &launch), started)?;
     say(&format!("started by hand: {by_hand:.1} s"));
     Ok(Comparison { windlass, by_hand })
 }

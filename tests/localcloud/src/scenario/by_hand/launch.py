@@ -1,12 +1,13 @@
 """Launches the machines that its argument describes, in a VPC of their own where everything may talk to everything."""
 
 import json
+import os
 import sys
 
 import boto3
 
 wanted = json.loads(sys.argv[1])
-ec2 = boto3.client("ec2")
+ec2 = boto3.client("ec2", region_name=os.environ["AWS_REGION"])
 vpc = ec2.create_vpc(CidrBlock=wanted["cidr"])["Vpc"]["VpcId"]
 group = ec2.create_security_group(GroupName="by-hand", Description="by hand", VpcId=vpc)["GroupId"]
 anything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
