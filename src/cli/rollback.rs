@@ -13,7 +13,7 @@ use super::diagnostic::Exit;
 use super::holding::holding;
 use super::located::Located;
 use super::{output, update, wish};
-use crate::aws::facts::{self, Image};
+use crate::aws::facts::{self, FactsError, Image};
 use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::Object;
 use crate::spec::{cluster::Cluster, complete};
@@ -137,7 +137,14 @@ async fn with_its_images(
         .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
     let Located { clients, .. } = Located::find(context, state, &then.region).await?;
     // Where its words mean nothing any more, the images that ran may be there all the same.
-    let today = facts::gather(&then, &clients).await.map(|facts| facts.images).unwrap_or_default();
+    let today = match facts::gather(&then, &clients).await {
+        Ok(facts) => facts.images,
+        // That AWS didn't answer, or denied it, says nothing about images.
+        Err(error @ FactsError::Aws(_)) => {
+            return Err(error).context("the images of today could not be looked up");
+        }
+        Err(_) => BTreeMap::new(),
+    };
     let remarks = pin(&mut revision, &today);
     Ok((revision, remarks))
 }

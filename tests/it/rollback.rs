@@ -3,7 +3,7 @@
 mod with_region {
     use std::process::{Command, Output};
 
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use crate::support::region::{Region, machine_image};
 
@@ -94,6 +94,21 @@ mod with_region {
         assert!(group.contains("maxSize: 1") && group.contains(&format!("image: {first}")), "{group}");
         assert!(world.said("update cluster demo.example.com").contains("Nothing to do."));
         assert!(world.said("rollback 1 --name demo.example.com --yes").contains("of revision 1 already"));
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn a_rollback_that_can_not_see_the_images_of_today_pins_none_and_fails_with_what_aws_said() {
+        let world = World::new();
+        world.image(1);
+        world.said(CREATE);
+        let denied = json!([{"service": "ec2", "action": "DescribeImages", "code": "UnauthorizedOperation",
+            "status": 403, "times": null}]);
+        world.region.ask("POST", "faults", &denied);
+        let output = world.run("rollback 1 --name demo.example.com");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{said}");
+        assert!(said.contains("ec2:DescribeImages") && !said.contains("it would be none today"), "{said}");
     }
 
     #[test]
