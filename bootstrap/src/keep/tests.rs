@@ -7,17 +7,8 @@ use crate::notify::Notify;
 use crate::state::StateStore;
 
 async fn keeper(folder: &std::path::Path) -> Keeper {
-    let identity = Identity {
-        id: "i-1".into(),
-        region: "us-east-1".into(),
-        zone: "us-east-1a".into(),
-        machine_type: "t3.medium".into(),
-        private_address: Ipv4Addr::LOCALHOST,
-        mac: String::new(),
-        network_interface: String::new(),
-    };
     let instance = Instance {
-        identity,
+        identity: crate::testing::identity(),
         config: crate::testing::node_config(),
         store: StateStore::Folder(folder.join("state")),
         ec2: Ec2::open("us-east-1", "demo").await,
