@@ -34,7 +34,10 @@ pub enum StateError {
         source: Box<AwsError>,
     },
     /// The bytes are not those that the digest names.
-    #[error("{key} has the SHA-256 {found} instead of {expected}")]
+    #[error(
+        "{key} has the SHA-256 {found} instead of {expected}: somebody has overwritten it, and \
+         `windlass update cluster --yes` writes it again"
+    )]
     Digest {
         /// The object's key.
         key: String,
@@ -384,6 +387,11 @@ mod tests {
         assert_eq!(store.require_digest("x", right).await.unwrap(), b"abc");
         let error = store.require_digest("x", &right.replace('a', "0")).await.unwrap_err();
         assert_eq!(error.class(), Class::Permanent);
+        let told = error.to_string();
+        assert!(
+            told.starts_with("x has the SHA-256") && told.contains("`windlass update cluster --yes`"),
+            "{told}"
+        );
         assert!(matches!(store.require("y").await.unwrap_err(), StateError::Missing(key) if key == "y"));
     }
 

@@ -68,7 +68,8 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         let header = format!("revision {number}");
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
     }
-    let wish = wish::Grounds::of(context, state, then).await?.decide(wish::stored(state).await?.as_ref())?;
+    let mut grounds = wish::Grounds::of(context, state, then).await?;
+    let wish = grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
     update::print(&wish.plan, update::Format::Text)?;
     output::say(&format!(
         "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",

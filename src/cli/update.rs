@@ -89,8 +89,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
     state.read().await?;
     if let Some(secrets) = wish::stored(&state).await? {
-        let grounds = wish::Grounds::gather(context, &state).await?;
-        let wish = grounds.decide(Some(&secrets))?;
+        let mut grounds = wish::Grounds::gather(context, &state).await?;
+        let wish = grounds.decide(&state, Some(&secrets)).await?;
         let is_whole = grounds.specification.unfinished.is_none();
         if is_whole && wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
             lease::clear_away(&state).await?;
@@ -104,7 +104,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let wish = wish::Grounds::gather(context, state).await?.decide(wish::stored(state).await?.as_ref())?;
+    let mut grounds = wish::Grounds::gather(context, state).await?;
+    let wish = grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
     print(&wish.plan, args.output)?;
     if wish.plan.is_empty() {
         return Ok(Exit::Done);
@@ -127,10 +128,10 @@ pub(super) async fn apply_under_lease(
 ) -> anyhow::Result<Exit> {
     let mut grounds = wish::Grounds::gather(context, state).await?;
     // What can't be planned must not leave keys behind.
-    grounds.decide(wish::stored(state).await?.as_ref())?;
+    grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
     grounds.located.settle(state).await?;
     let secrets = wish::ensured(state).await?;
-    let wish = grounds.decide(Some(&secrets))?;
+    let wish = grounds.decide(state, Some(&secrets)).await?;
     print(&wish.plan, args.output)?;
     if !wish.plan.is_empty() {
         let revision = state.record(&grounds.specification, wish.intent(&grounds)?).await?;

@@ -120,16 +120,25 @@ impl Grounds {
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.
-    pub(crate) fn decide(&self, secrets: Option<&Secrets>) -> anyhow::Result<Wish> {
+    pub(crate) async fn decide(
+        &mut self,
+        state: &ClusterState,
+        secrets: Option<&Secrets>,
+    ) -> anyhow::Result<Wish> {
         let keys = match secrets {
             Some(secrets) => made(&self.cluster.name, secrets)?,
             None => not_made(&self.cluster.name),
         };
-        let mut desired = self.desired(&self.cluster, &keys)?;
+        let desired = self.desired(&self.cluster, &keys)?;
+        cloud::state_object::look_into(desired.0.values(), state.store(), &mut self.observed).await?;
+        self.plan(desired, &keys)
+    }
+
+    fn plan(&self, mut desired: Desired, keys: &Keys) -> anyhow::Result<Wish> {
         let occupied = desired.keep_occupied(&self.observed);
         let mut plan = Plan::update(&desired, &self.observed).map_err(|error| {
             // What was applied, and is wanted still, nobody asked to change: it was changed on AWS.
-            let applied = self.applied.as_ref().and_then(|applied| self.desired_then(applied, &keys).ok());
+            let applied = self.applied.as_ref().and_then(|applied| self.desired_then(applied, keys).ok());
             match applied {
                 Some(applied) => error.told_apart(&applied),
                 None => error,

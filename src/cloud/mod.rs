@@ -202,8 +202,7 @@ impl Resource {
             (Self::AddressReservation(wanted), Self::AddressReservation(observed)) => {
                 wanted.fields().changes_from(&wanted.without_unknown(observed).fields())
             }
-            // What is named by its content, or kept for ever, is right wherever it is.
-            (Self::StateObject(_), Self::StateObject(_)) => Vec::new(),
+            (Self::StateObject(wanted), Self::StateObject(observed)) => wanted.changes_from(observed),
             (Self::AdditionalObjects(wanted), Self::AdditionalObjects(observed)) => {
                 wanted.changes_from(observed)
             }

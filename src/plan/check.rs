@@ -111,7 +111,7 @@ fn secrets(plan: &Plan, desired: &Desired) -> Vec<Violation> {
         .filter(|(_, resource)| match resource {
             Resource::StateObject(object) => match &object.content {
                 Some(Content::Secret { keys: _, text }) => is_shown(text.expose()),
-                Some(Content::Open(_)) | None => false,
+                _ => false,
             },
             _ => false,
         })

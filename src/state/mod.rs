@@ -9,7 +9,7 @@
 //!   needs.
 //! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
-//! - [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
+//! - [`listing`]: what a list says of an object; [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
 //!   each; [`damage`]: what is wrong with one, and which version to bring back.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
@@ -32,6 +32,7 @@ pub mod identity;
 pub mod journal;
 pub mod layout;
 pub mod lease;
+pub mod listing;
 pub mod memory;
 pub mod object_kind;
 mod requests;
@@ -51,6 +52,7 @@ pub use fence::StopAsked;
 pub use holder::Holder;
 pub use journal::{Journal, Write};
 pub use lease::{Lease, LeaseError, LeaseRecord};
+pub use listing::{Fingerprint, Listing};
 pub use secrets::{Secrets, SecretsError};
 pub use specification::{Specification, Stored};
 pub use store::{Condition, Object, Store, StoreError, Version};

@@ -13,7 +13,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, Object as ListedObject, ObjectIdentifier};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use windlass_bootstrap::bucket_owner::owned_by;
@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 
 use super::bucket_encryption::{self, KmsKey};
 use super::fence::{Fence, Pass};
+use super::listing::{Fingerprint, Listing};
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
 use super::versions::ObjectVersion;
@@ -139,22 +140,24 @@ impl S3Store {
     }
 
     pub(super) async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        Ok(self.listing(prefix).await?.into_iter().map(|listing| listing.key).collect())
+    }
+
+    pub(super) async fn listing(&self, prefix: &str) -> Result<Vec<Listing>, StoreError> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(self.key(prefix));
         let mut pages = request.into_paginator().send();
-        let mut keys = Vec::new();
+        let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page
                 .during("s3", "ListObjectsV2", self.place(prefix))
                 .map_err(self.failed("list", prefix))?;
-            keys.extend(
-                page.contents()
-                    .iter()
-                    .filter_map(|object| object.key())
-                    .map(|key| self.strip(key).to_owned()),
-            );
+            found.extend(page.contents().iter().filter_map(|object| {
+                let key = self.strip(object.key()?).to_owned();
+                Some(Listing { key, fingerprint: fingerprint(object) })
+            }));
         }
-        keys.sort();
-        Ok(keys)
+        found.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(found)
     }
 
     pub(super) async fn children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
@@ -446,6 +449,12 @@ fn earlier(page: &ListObjectVersionsOutput, before: Timestamp) -> Vec<ObjectIden
         }
     }
     old
+}
+
+/// What a list says of an object's bytes.
+fn fingerprint(object: &ListedObject) -> Option<Fingerprint> {
+    let size = u64::try_from(object.size()?).ok()?;
+    Some(Fingerprint { size, etag: object.e_tag()?.to_owned() })
 }
 
 /// The bytes of a request, which are wiped when the last of its attempts is over.

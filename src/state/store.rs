@@ -15,6 +15,7 @@ use super::bucket::BucketError;
 use super::fence::{Fence, Pass, StopAsked, Tenure};
 use super::file::FileStore;
 use super::layout;
+use super::listing::Listing;
 use super::memory::MemoryStore;
 use super::requests::{self, Requests};
 use super::s3::S3Store;
@@ -439,6 +440,15 @@ impl Store {
             #[cfg(test)]
             Kind::Simulated(store) => store.list(prefix).await,
         }
+    }
+
+    /// The same with what the store tells of each in the same calls.
+    pub async fn listing(&self, prefix: &str) -> Result<Vec<Listing>, StoreError> {
+        if let Kind::S3(store) = &*self.kind {
+            return Box::pin(store.listing(prefix)).await;
+        }
+        let keys = self.list(prefix).await?;
+        Ok(keys.into_iter().map(|key| Listing { key, fingerprint: None }).collect())
     }
 
     /// The names directly below a prefix (which is empty, or ends in `/`): objects, and folders with a trailing `/`.

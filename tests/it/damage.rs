@@ -209,6 +209,50 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn an_overwritten_node_configuration_and_add_on_are_seen_and_written_again() {
+        let world = World::new().await;
+        let keys = world.store.list(&format!("{NAME}/")).await.unwrap();
+        let spoiled = ["/public/instance-groups/nodes-us-east-1a/", "/addons/"];
+        let spoiled = spoiled.map(|part| keys.iter().find(|key| key.contains(part)).unwrap());
+        let calls = async || {
+            let journal: Vec<Value> = world.region.get("journal").await.unwrap();
+            world.region.delete("journal").await.unwrap();
+            journal.iter().filter(|call| call["service"] == "s3").count()
+        };
+        calls().await;
+        world.run(&["update", "cluster", "--detailed-exitcode"]);
+        let right_calls = calls().await;
+        let mut originals = Vec::new();
+        // Of the same length, and of another.
+        for (key, as_long) in spoiled.into_iter().zip([true, false]) {
+            let original = world.store.get(key).await.unwrap().unwrap().bytes;
+            let foreign = if as_long { vec![b' '; original.len()] } else { b"kind: List".to_vec() };
+            world.spoil(key, Some(&foreign)).await;
+            originals.push((key, original));
+        }
+
+        calls().await;
+        let planned = world.windlass(&["update", "cluster", "--detailed-exitcode"]);
+        assert_eq!(planned.status.code(), Some(2), "{planned:?}");
+        assert_eq!(calls().await, right_calls + 2, "only what differs is read");
+        let planned = text(&planned.stdout);
+        assert!(planned.contains("Will change 2 resources"), "{planned}");
+        assert_eq!(planned.matches("somebody has overwritten it").count(), 2, "{planned}");
+        for (key, _) in &originals {
+            assert!(planned.contains(&format!("  ~ state-object/{key}\n      content ")), "{planned}");
+        }
+
+        world.run(&["update", "cluster", "--yes"]);
+        for (key, original) in &originals {
+            assert_eq!(world.store.get(key).await.unwrap().unwrap().bytes, *original, "{key}");
+        }
+        calls().await;
+        let (planned, _) = world.run(&["update", "cluster", "--detailed-exitcode"]);
+        assert_eq!((planned.as_str(), calls().await), ("Nothing to do.\n", right_calls));
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn the_marker_of_the_format_is_brought_back_and_one_of_a_newer_windlass_is_left() {
         let world = World::new().await;
         let marker = format!("{NAME}/format.json");
