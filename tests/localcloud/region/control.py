@@ -101,6 +101,15 @@ def _attachment(region: Region, environ: Any, body: bytes, volume_id: str) -> An
     return {}
 
 
+def _age_volume(region: Region, environ: Any, body: bytes, volume_id: str) -> Any:
+    seconds = _object(body).get("seconds")
+    if not isinstance(seconds, int | float):
+        raise BadRequest('{"seconds": a number} is wanted')
+    with region.lock:
+        volumes.age(region, region.ec2.volumes[volume_id], seconds)
+    return {}
+
+
 def _credentials(region: Region, environ: Any, body: bytes, instance_id: str) -> Any:
     with region.lock:
         return machines.credentials(region, region.instances[instance_id])
@@ -204,6 +213,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/instances/([^/]+)/console", _console),
     ("GET", "/instances/([^/]+)/credentials", _credentials),
     ("POST", "/volumes/([^/]+)/attachment", _attachment),
+    ("POST", "/volumes/([^/]+)/age", _age_volume),
     ("POST", "/modifications", _slow_modifications),
     ("POST", "/images", _register_image),
     ("GET", "/journal", _journal),

@@ -13,7 +13,8 @@ class Fault:
 
     `latency_ms` delays the request; `code` (with `status`) answers it with an error, before anything
     was done or, with `after`, once it was done: the reply is lost, its effect isn't. `hold` keeps the
-    request until it is released: `before` anything was done, which then never is, or `after`. The first
+    request until it is released: `before` anything was done, which then never is, or `after`. `drop` closes
+    the connection without an answer, as a network does that fails. The first
     `skip` requests that match pass unharmed. What a request makes can't be seen by filters for
     `unseen_ms`, and by its id for half of that.
     """
@@ -27,6 +28,7 @@ class Fault:
     latency_ms: int = 0
     after: bool = False
     hold: str | None = None
+    drop: bool = False
     skip: int = 0
     unseen_ms: int = 0
     message: str = "injected by the test"
@@ -36,6 +38,8 @@ class Fault:
             raise TypeError(f"`hold` is `before` or `after`, not {self.hold!r}")
         if self.hold == "before" and self.code is None:
             self.code = "ServiceUnavailable"
+        if self.drop and self.code is None:
+            self.code = "ConnectionDropped"
         if self.after and self.code is None:
             self.code, self.status = "InternalError", 500
 

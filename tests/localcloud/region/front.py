@@ -1,6 +1,7 @@
 """The WSGI application: control API, journal, faults, authentication, then an action of ours or moto's."""
 
 import io
+import socket
 import sys
 import time
 import traceback
@@ -24,6 +25,11 @@ Response = tuple[int, dict[str, str], bytes]
 REGIONAL = {"ec2", "autoscaling", "elb", "elbv2"}
 OF_THE_WORLD = {"ec2", "autoscaling", "iam"}  # what the machines and Auto Scaling look at
 WHOLE = {"autoscaling", "sts"}  # nothing of these is left to moto
+
+
+def hang_up(environ: dict[str, Any]) -> None:
+    """Closes a request's connection. Waitress shows an application its channel only as the owner of this function."""
+    environ["waitress.client_disconnected"].__self__.socket.shutdown(socket.SHUT_RDWR)
 
 
 class Front:
@@ -70,6 +76,8 @@ class Front:
                 self.region.faults.hold(call.service, call.action, call.path, fault.hold)
             if injected:
                 response = render_error(call, injected, request_id)
+        if fault and fault.drop:
+            hang_up(environ)
         self._record(call, response[0], injected, time.monotonic() - started)
         return response
 

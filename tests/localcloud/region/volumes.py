@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from moto.backends import get_backend
@@ -142,6 +142,14 @@ def create_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         return {**describe(region, volume), "State": "creating"}
 
     return region.idempotent("CreateVolume", params, make)
+
+
+def age(region: Region, volume: Volume, seconds: float) -> None:
+    """Makes a volume so much older, also in what EC2 answers the client token with that made it."""
+    volume.created -= timedelta(seconds=seconds)
+    for (asked, _), (_, result) in region.client_tokens.items():
+        if asked == "CreateVolume" and result["VolumeId"] == volume.id:
+            result["CreateTime"] = volume.created
 
 
 @action("ec2", "DeleteVolume")

@@ -6,7 +6,7 @@ import urllib.error
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
 
 from .conftest import code_of, tag_specification
 from .test_authorization import TRUST, make_role
@@ -104,6 +104,17 @@ def test_a_held_request_hangs_until_it_is_released(cloud: Any, s3: Any, moment: 
     assert cloud.control("GET", "/held") == []
     keys = [one["Key"] for one in s3.list_objects_v2(Bucket="state")["Contents"]]
     assert keys == (["first", "second"] if written else ["first"])
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_dropped_request_gets_no_answer(cloud: Any, s3: Any, after: bool) -> None:
+    """README.md, faults, `drop`."""
+    s3.create_bucket(Bucket="state")
+    cloud.control("POST", "/faults", [{"service": "s3", "action": "PutObject", "drop": True, "after": after}])
+    with pytest.raises(HTTPClientError):
+        s3.put_object(Bucket="state", Key="one", Body=b"1")
+    assert s3.list_objects_v2(Bucket="state")["KeyCount"] == int(after)
+    s3.put_object(Bucket="state", Key="two", Body=b"2")
 
 
 def test_what_was_just_made_is_not_seen_by_filters_and_for_a_shorter_while_not_by_its_id(cloud: Any, ec2: Any) -> None:

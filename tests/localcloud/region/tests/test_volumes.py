@@ -118,3 +118,15 @@ def test_a_volume_is_described_as_it_was_until_its_modification_is_done(cloud: A
     assert code_of(ec2.modify_volume, VolumeId=volume, Size=40) == "IncorrectModificationState"
     cloud.control("POST", "/modifications", {"slow": False})
     assert ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["Size"] == 30
+
+
+def test_a_client_token_answers_with_the_volume_that_it_made_also_where_that_is_gone(cloud: Any, ec2: Any) -> None:
+    """EC2 User Guide, "Ensuring idempotency in Amazon EC2 API requests"; README.md, `age`."""
+    asked = {"AvailabilityZone": "us-east-1a", "Size": 8, "VolumeType": "gp3", "ClientToken": "token"}
+    made = ec2.create_volume(**asked)
+    cloud.control("POST", f"/volumes/{made['VolumeId']}/age", {"seconds": 3600})
+    ec2.delete_volume(VolumeId=made["VolumeId"])
+    again = ec2.create_volume(**asked)
+    assert again["VolumeId"] == made["VolumeId"]
+    assert (made["CreateTime"] - again["CreateTime"]).total_seconds() == 3600
+    assert ec2.describe_volumes()["Volumes"] == []
