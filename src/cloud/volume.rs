@@ -112,7 +112,13 @@ impl Volume {
     ) -> Result<Identity, CloudError> {
         // A token is spent where the volume that it once made is gone.
         for spent in 0..TOKENS {
-            let made = self.ask_for(spent, context, id).await?;
+            let made = match self.ask_for(spent, context, id).await {
+                // The call names no volume: it is the one of the token that isn't there any more.
+                Err(CloudError::Aws(error)) if error.code.as_deref() == Some("InvalidVolume.NotFound") => {
+                    continue;
+                }
+                made => made?,
+            };
             let volume_id = field(made.volume_id(), id, "the volume's id")?;
             if !is_old(made.create_time(), SystemTime::now()) || is_alive(volume_id, context, id).await? {
                 return Ok(Identity::new(volume_id));

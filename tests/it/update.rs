@@ -4,6 +4,7 @@ mod api_name;
 mod controllers;
 mod drift;
 mod removed_subnets;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::future::pending;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use windlass::apply::{self, Event, Run, Summary};
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
-use windlass::aws::tags::Owner;
+use windlass::aws::tags::{self, Owner};
 use windlass::aws::{Clients, facts};
 use windlass::cloud::by_controllers;
 use windlass::cloud::state_object::{Content, StateObject};
