@@ -47,6 +47,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         if change.is_nothing_new_in(&read) {
             output::say(&format!("The specification is that of revision {} already.", args.revision));
         } else {
+            // What can't be made must not become the specification.
+            plan(context, &state, change.of(&read)).await?;
             change.write_under_lease(&state, COMMAND, &read).await?;
             output::say(&format!("The specification is that of revision {} again.", args.revision));
         }
@@ -68,8 +70,7 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         let header = format!("revision {number}");
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
     }
-    let mut grounds = wish::Grounds::of(context, state, then).await?;
-    let wish = grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
+    let wish = plan(context, state, then).await?;
     update::print(&wish.plan, update::Format::Text)?;
     output::say(&format!(
         "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",
@@ -77,6 +78,16 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         context.flags_to_repeat()
     ));
     Ok(Exit::Done)
+}
+
+/// What would have to be done for a specification. Fails where it can't be made.
+async fn plan(
+    context: &Context,
+    state: &ClusterState,
+    specification: Specification,
+) -> anyhow::Result<wish::Wish> {
+    let mut grounds = wish::Grounds::of(context, state, specification).await?;
+    grounds.decide(state, wish::stored(state).await?.as_ref()).await
 }
 
 /// The specification as it is, and what makes it that of a revision again, checked.

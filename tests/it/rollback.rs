@@ -113,6 +113,32 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    fn a_rollback_to_what_can_not_be_made_any_more_is_refused_before_the_specification_is_written() {
+        let world = World::new();
+        let first = world.image(1);
+        world.said(CREATE);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+        world.image(2);
+        world.said("edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=4");
+        world.said("update cluster demo.example.com --yes");
+        world.region.call("ec2", &format!("Action=DeregisterImage&Version=2016-11-15&ImageId={first}"));
+        world.forget_journal();
+        let output = world.run("rollback 1 --name demo.example.com --yes");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&first), "{said}");
+        for call in world.changes() {
+            assert_eq!(
+                call["path"], "/clusters/demo.example.com/lock",
+                "it was written before it was refused"
+            );
+        }
+        assert!(world.said("get ig nodes-us-east-1a --name demo.example.com -o yaml").contains("maxSize: 4"));
+        assert!(world.said("update cluster demo.example.com").contains("Nothing to do."));
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
     fn an_update_of_a_cluster_that_does_not_exist_writes_no_lock() {
         let world = World::new();
         world.image(1);
