@@ -52,6 +52,15 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     })
     .await?;
     life.stage("every Node returns by itself, after reboot, stop and start", Life::everybody_returns).await?;
+
+    life.stage("close the API's port until every certificate has expired, and reboot the master", async |life| {
+        life.close_api(&master).await?;
+        tokio::time::sleep(OUTAGE).await;
+        ensure!(life.ready_nodes().await.is_err(), "the API answered all the time");
+        life.ec2("reboot_instances", &[&master]).await
+    })
+    .await?;
+    life.stage("every Node returns by itself, after the reboot of the master", Life::everybody_returns).await?;
     life.stage("validate cluster: green again", Life::validate).await?;
     let now: Vec<String> = life.members().await?.into_iter().map(|(id, _, _)| id).collect();
     ensure!(
@@ -96,6 +105,15 @@ impl Life<'_> {
             ensure!(Instant::now() < until, "{instances:?} did not stop");
             tokio::time::sleep(GLANCE).await;
         }
+    }
+
+    /// Drops what comes to the API on a master, from itself too, until it boots again.
+    async fn close_api(&self, master: &str) -> Result<()> {
+        let mut command = tokio::process::Command::from(self.cloud.instance_command(master, "iptables")?);
+        command.args(["--wait", "--insert", "INPUT", "--protocol", "tcp", "--dport", "443", "--jump", "DROP"]);
+        let output = command.output().await?;
+        ensure!(output.status.success(), "iptables: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     }
 
     /// Calls AWS as the operator would from a script of their own.
