@@ -159,30 +159,56 @@ fn failing_checks(message: &str) -> String {
 
 /// Waits for this instance's Node.
 pub struct NodeWatch {
-    nodes: Api<Node>,
+    host: Host,
+    kubeconfig: &'static str,
+    nodes: Option<Api<Node>>,
     name: String,
     told: bool,
 }
 
 impl NodeWatch {
-    /// The Node of this name.
-    pub fn new(client: &Client, name: &str) -> Self {
-        Self { nodes: Api::all(client.clone()), name: name.to_owned(), told: false }
+    /// The Node of this name, as the master's administrator sees it.
+    pub fn as_admin(host: &Host, name: &str) -> Self {
+        Self::new(host, ADMIN_KUBECONFIG, name)
+    }
+
+    /// The Node of this name, as its kubelet sees it.
+    pub fn as_kubelet(host: &Host, name: &str) -> Self {
+        Self::new(host, kubelet::NODE_KUBECONFIG, name)
+    }
+
+    fn new(host: &Host, kubeconfig: &'static str, name: &str) -> Self {
+        Self { host: host.clone(), kubeconfig, nodes: None, name: name.to_owned(), told: false }
     }
 
     /// Whether it is Ready; else why not. The first time that is told at once, later the Node is watched for a while.
+    ///
+    /// After an error it connects anew: a connection keeps the certificate that it was made with, which may have expired
+    /// while it was waited.
     pub async fn ready(&mut self) -> Result<(), ApiError> {
+        let nodes = match self.nodes.take() {
+            Some(nodes) => nodes,
+            None => Api::all(connect(&self.host, self.kubeconfig).await?),
+        };
+        let outcome = self.look(&nodes).await;
+        if matches!(outcome, Ok(()) | Err(ApiError::NodeNotReady(_))) {
+            self.nodes = Some(nodes);
+        }
+        outcome
+    }
+
+    async fn look(&mut self, nodes: &Api<Node>) -> Result<(), ApiError> {
         let name = &self.name;
         let failed = |source| ApiError::request(format!("show the node {name}"), source);
         if std::mem::replace(&mut self.told, true) {
-            let ready = await_condition(self.nodes.clone(), name, |node: Option<&Node>| {
+            let ready = await_condition(nodes.clone(), name, |node: Option<&Node>| {
                 node.and_then(ready_condition).is_some_and(|(ready, _)| ready)
             });
             if let Ok(Err(error)) = tokio::time::timeout(WATCH, ready).await {
                 return Err(ApiError::Watch(name.clone(), Box::new(error)));
             }
         }
-        let node = self.nodes.get_opt(name).await.map_err(failed)?;
+        let node = nodes.get_opt(name).await.map_err(failed)?;
         let Some(node) = node else {
             return Err(ApiError::NodeNotReady(format!(
                 "the kubelet has not registered the node {name} yet"
@@ -241,6 +267,30 @@ mod tests {
         assert_eq!(error.class(), Class::Waiting);
         api.fail(&[]);
         check_ready_here(&host, &client, "main").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_node_is_watched_with_the_certificate_of_today_and_not_with_the_one_that_has_expired() {
+        let folder = tempfile::tempdir().unwrap();
+        let (host, api) = (Host::folder(folder.path()), FakeApi::start().await);
+        let ready = serde_json::json!({"conditions": [{"type": "Ready", "status": "True"}]});
+        let node = serde_json::json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "i-0a"}, "status": ready,
+        });
+        api.hold("/api/v1/nodes/i-0a", node);
+        let renew = |credential: &str| {
+            let kubeconfig = api.kubeconfig(credential);
+            file::ensure(&host.path(kubelet::NODE_KUBECONFIG), kubeconfig, file::PRIVATE).unwrap();
+        };
+        let mut watch = NodeWatch::as_kubelet(&host, "i-0a");
+        api.know("new");
+        renew("expired");
+        let refused = watch.ready().await.unwrap_err();
+        assert!(chain(&refused).contains("Unauthorized"), "{}", chain(&refused));
+        renew("new");
+        // The first time that is told at once; from then on the Node is watched.
+        watch.told = false;
+        watch.ready().await.unwrap();
     }
 
     #[test]

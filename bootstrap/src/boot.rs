@@ -235,7 +235,7 @@ impl Agent {
         });
         futures::try_join!(rbac, token, marker, addons)?;
         tasks.start_additional_objects();
-        self.ensure_ready(instance, &client, tasks).await
+        self.ensure_ready(instance, NodeWatch::as_admin(host, &instance.identity.id), tasks).await
     }
 
     /// New nodes wait for the token; this master doesn't. While the state is away that is reported, and tried again after
@@ -258,7 +258,7 @@ impl Agent {
     async fn ensure_ready(
         &self,
         instance: &Arc<Instance>,
-        client: &kube::Client,
+        mut node: NodeWatch,
         tasks: &mut Tasks,
     ) -> Result<(), StepError> {
         let (host, report) = (&self.host, &self.reporter);
@@ -268,7 +268,6 @@ impl Agent {
         tasks.start_network();
         tasks.start_registry_credentials();
         tasks.start_looks();
-        let mut node = NodeWatch::new(client, &instance.identity.id);
         NODE.run(report, async || node.ready().await.map(Done::unchanged)).await
     }
 
@@ -290,9 +289,10 @@ impl Agent {
         if host.is_machine() {
             // From now on: this boot may be waiting for the API when the certificate expires.
             tasks.start_membership();
-            let client =
-                API.run(report, async || api::connect_as_kubelet(host).await.map(Done::unchanged)).await?;
-            self.ensure_ready(instance, &client, &mut tasks).await?;
+            API.run(report, async || api::connect_as_kubelet(host).await.map(|_| Done::unchanged(())))
+                .await?;
+            let node = NodeWatch::as_kubelet(host, &instance.identity.id);
+            self.ensure_ready(instance, node, &mut tasks).await?;
         }
         Ok(tasks)
     }

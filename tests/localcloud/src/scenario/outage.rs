@@ -30,7 +30,10 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
         .await?;
     life.stage("update cluster: the first apply", Life::update).await?;
     life.stage("validate cluster: green", Life::validate).await?;
-    life.stage("suspend what replaces stopped machines", Life::suspend_replacing).await?;
+    life.stage("suspend what replaces stopped machines", async |life| {
+        life.of_every_group("suspend_processes").await
+    })
+    .await?;
     let master = life.master().await?;
     let nodes: Vec<String> = life.nodes().await?.into_iter().map(|(id, _)| id).collect();
     let [first, second] = nodes.as_slice() else { anyhow::bail!("expected two nodes, found {nodes:?}") };
@@ -53,14 +56,22 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     .await?;
     life.stage("every Node returns by itself, after reboot, stop and start", Life::everybody_returns).await?;
 
-    life.stage("close the API's port until every certificate has expired, and reboot the master", async |life| {
-        life.close_api(&master).await?;
-        tokio::time::sleep(OUTAGE).await;
-        ensure!(life.ready_nodes().await.is_err(), "the API answered all the time");
-        life.ec2("reboot_instances", &[&master]).await
+    life.stage(
+        "close the API's port until every certificate has expired, and reboot the master",
+        async |life| {
+            life.close_api(&master).await?;
+            tokio::time::sleep(OUTAGE).await;
+            ensure!(life.ready_nodes().await.is_err(), "the API answered all the time");
+            life.ec2("reboot_instances", &[&master]).await
+        },
+    )
+    .await?;
+    life.stage("every Node returns by itself, after the reboot of the master", Life::everybody_returns)
+        .await?;
+    life.stage("resume what replaces stopped machines", async |life| {
+        life.of_every_group("resume_processes").await
     })
     .await?;
-    life.stage("every Node returns by itself, after the reboot of the master", Life::everybody_returns).await?;
     life.stage("validate cluster: green again", Life::validate).await?;
     let now: Vec<String> = life.members().await?.into_iter().map(|(id, _, _)| id).collect();
     ensure!(
@@ -74,7 +85,8 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
 }
 
 impl Life<'_> {
-    async fn suspend_replacing(&mut self) -> Result<()> {
+    /// Asks Auto Scaling something about the processes of every group that replace machines.
+    async fn of_every_group(&self, operation: &str) -> Result<()> {
         let world = self.cloud.region().world_now().await?;
         let mut groups: Vec<String> =
             world.instances.into_iter().filter_map(|instance| instance.auto_scaling_group).collect();
@@ -82,7 +94,7 @@ impl Life<'_> {
         groups.dedup();
         for group in groups {
             let processes = json!({"AutoScalingGroupName": group, "ScalingProcesses": REPLACING});
-            self.aws("autoscaling", "suspend_processes", &processes).await?;
+            self.aws("autoscaling", operation, &processes).await?;
         }
         Ok(())
     }
@@ -110,7 +122,17 @@ impl Life<'_> {
     /// Drops what comes to the API on a master, from itself too, until it boots again.
     async fn close_api(&self, master: &str) -> Result<()> {
         let mut command = tokio::process::Command::from(self.cloud.instance_command(master, "iptables")?);
-        command.args(["--wait", "--insert", "INPUT", "--protocol", "tcp", "--dport", "443", "--jump", "DROP"]);
+        command.args([
+            "--wait",
+            "--insert",
+            "INPUT",
+            "--protocol",
+            "tcp",
+            "--dport",
+            "443",
+            "--jump",
+            "DROP",
+        ]);
         let output = command.output().await?;
         ensure!(output.status.success(), "iptables: {}", String::from_utf8_lossy(&output.stderr));
         Ok(())
@@ -118,8 +140,10 @@ impl Life<'_> {
 
     /// Calls AWS as the operator would from a script of their own.
     async fn aws(&self, service: &str, operation: &str, arguments: &Value) -> Result<()> {
-        const CALL: &str = "import boto3, json, sys\n\
-                            getattr(boto3.client(sys.argv[1]), sys.argv[2])(**json.loads(sys.argv[3]))";
+        // Of the variables that name a region, boto3 reads only the one that the SDKs for Rust and Go don't.
+        const CALL: &str = "import boto3, json, os, sys\n\
+                            client = boto3.client(sys.argv[1], region_name=os.environ['AWS_REGION'])\n\
+                            getattr(client, sys.argv[2])(**json.loads(sys.argv[3]))";
         let python = crate::region::python().await?;
         self.operator(&python, &["-c", CALL, service, operation, &arguments.to_string()]).await.map(drop)
     }
