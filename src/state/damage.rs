@@ -9,6 +9,7 @@ use windlass_bootstrap::keys;
 
 use super::cluster_state::ClusterState;
 use super::error::StateError;
+use super::format;
 use super::layout;
 pub use super::object_kind::fault;
 use super::revision;
@@ -70,7 +71,12 @@ impl fmt::Display for Damage {
 impl Damage {
     /// What to type next.
     pub fn hint(&self) -> String {
-        let Self { key, store, fault: _, remedy } = self;
+        let Self { key, store, fault, remedy } = self;
+        if format::is_newer(fault) {
+            return format!(
+                "use the windlass that wrote {key}, or a newer one: an older version of it lacks what that one wrote"
+            );
+        }
         match remedy {
             Remedy::Version(version) => format!(
                 "bring it back: windlass toolbox restore-object {key} --version-id {} --state {store} --yes",

@@ -3,6 +3,8 @@
 //! A state of a newer format is refused by every command. One that a newer windlass wrote in a known format is read, and
 //! written only where the user says so: the older one may not know what the newer has done.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
 use super::cluster_state::ClusterState;
@@ -110,9 +112,17 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if format.version <= FORMAT { Ok(()) } else { Err(newer(format.version)) }
 }
 
+/// How what is wrong with a document ends that only a newer windlass can read.
+const NEWER: &str = "; a newer windlass wrote it";
+
 /// What is wrong with a document of a format that only a newer windlass knows.
-pub(super) fn newer(found: u32) -> String {
-    format!("its format is {found}; a newer windlass wrote it")
+pub(super) fn newer(found: impl Display) -> String {
+    format!("its format is {found}{NEWER}")
+}
+
+/// Whether that is what is wrong with a document.
+pub(super) fn is_newer(fault: &str) -> bool {
+    fault.ends_with(NEWER)
 }
 
 /// Whether one version of windlass is older than another. What isn't a version is older than every one.

@@ -6,12 +6,13 @@
 use std::time::SystemTime;
 
 use thiserror::Error;
-use windlass_bootstrap::config::CONFIG_VERSION;
+use windlass_bootstrap::config::{self, CONFIG_VERSION, DocumentError};
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::{Keyset, Secret};
 
 use super::cluster_state::ClusterState;
 use super::damage::{Damage, MISSING, fault};
+use super::format;
 use super::layout;
 use super::store::{Condition, StoreError};
 use crate::pki::encryption_configuration::EncryptionConfiguration;
@@ -20,6 +21,9 @@ use crate::pki::{PkiError, encryption};
 
 /// What the encryption configuration is called where it is missing.
 const ENCRYPTION: &str = "encryption configuration";
+
+/// How the versions of all documents of windlass's begin.
+const FAMILY: &str = "windlass/v";
 
 /// Every key of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -261,10 +265,14 @@ pub(super) fn check_encryption(text: &str) -> Result<(), String> {
         .map_err(|problems| format!("it is not a good one:\n{problems}"))
 }
 
+/// Reads a keyset. What a newer windlass of the same major version has added to it is left alone.
 fn parse(name: &str, bytes: &[u8]) -> Result<Keyset, String> {
     let malformed = || format!("it is not the keyset `{name}` of version {CONFIG_VERSION}");
-    let keyset: Keyset = serde_json::from_slice(bytes).map_err(|_| malformed())?;
-    if keyset.version == CONFIG_VERSION && keyset.name == name { Ok(keyset) } else { Err(malformed()) }
+    let keyset: Keyset = config::read(bytes).map_err(|error| match error {
+        DocumentError::Version(version) if version.starts_with(FAMILY) => format::newer(version),
+        DocumentError::Version(_) | DocumentError::Format(_) => malformed(),
+    })?;
+    if keyset.name == name { Ok(keyset) } else { Err(malformed()) }
 }
 
 #[cfg(test)]
@@ -402,6 +410,33 @@ mod tests {
                 Err(SecretsError::Damaged { .. })
             ));
         }
+    }
+
+    #[tokio::test]
+    async fn a_keyset_may_have_grown_and_one_of_a_newer_major_version_is_refused_by_name() {
+        let (state, secrets) = applied(&layout::applied(CLUSTER)).await;
+        let key = keys::keyset(CLUSTER, ETCD_CA);
+        let text = serde_json::to_string(&secrets.etcd_ca).unwrap();
+        let grown = text.replacen("windlass/v1\"", "windlass/v1.3\",\"rotated\":{\"by\":\"x\"}", 1);
+        overwrite(&state, &key, grown.as_bytes()).await;
+        let read = state.secrets().await.unwrap();
+        assert_eq!(read.etcd_ca.keys, secrets.etcd_ca.keys);
+        assert_eq!(state.keyset(ETCD_CA).await.unwrap(), Some(read.etcd_ca));
+        overwrite(&state, &key, br#"{"version": "windlass/v2", "anything": "else"}"#).await;
+        for error in [state.secrets().await.unwrap_err(), state.keyset(ETCD_CA).await.unwrap_err()] {
+            let text = error.to_string();
+            assert!(
+                text.contains(&key) && text.contains("its format is windlass/v2; a newer windlass"),
+                "{text}"
+            );
+            let hint = error.hint().unwrap();
+            assert!(
+                hint.starts_with("use the windlass that wrote") && !hint.contains("restore-object"),
+                "{hint}"
+            );
+        }
+        let now = state.store().get(&key).await.unwrap().unwrap();
+        assert!(now.bytes.starts_with(br#"{"version": "windlass/v2""#));
     }
 
     #[tokio::test]
