@@ -27,6 +27,7 @@ pub(super) async fn carry_out(
 ) -> Result<(), CloudError> {
     let mut failing = Failing::default();
     let mut attempt = 1;
+    let mut unanswered = 0;
     loop {
         run.context.store.confirm(run.context.cluster).await?;
         let begun = Instant::now();
@@ -42,6 +43,10 @@ pub(super) async fn carry_out(
             Remedy::GiveUp => return Err(error),
             Remedy::RetryFor(limit) => since + limit,
         };
+        unanswered += u32::from(error.is_unanswered());
+        if run.context.clients.attempts.is_some_and(|most| unanswered >= most) {
+            return Err(error);
+        }
         if *stopped.borrow() || Instant::now() + pause > limit {
             return Err(error);
         }

@@ -14,6 +14,10 @@ use super::gate::{Gate, Permit};
 /// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
 const ATTEMPTS: u32 = 8;
 
+/// The variable of all AWS tools that says how often a call is made at most (AWS SDKs and Tools Reference Guide, "Retry
+/// behavior"). Where it is set it also counts the tries of what changes AWS, which are otherwise made for minutes.
+const ATTEMPTS_VARIABLE: &str = "AWS_MAX_ATTEMPTS";
+
 /// The longest pause between two attempts. The SDK's own limit of 20 s makes a throttled run look dead.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -32,6 +36,8 @@ pub struct Clients {
     pub endpoint_overridden: bool,
     /// Whether that endpoint is plain HTTP: an emulator on the same machine.
     pub endpoint_is_plain_http: bool,
+    /// How often a call is made that is throttled or not answered, where the user has said so (`AWS_MAX_ATTEMPTS`).
+    pub attempts: Option<u32>,
     /// EC2.
     pub ec2: aws_sdk_ec2::Client,
     /// Auto Scaling.
@@ -62,7 +68,8 @@ impl Clients {
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
-        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(LONGEST_PAUSE);
+        let attempts = asked_attempts().unwrap_or(ATTEMPTS);
+        let retries = RetryConfig::standard().with_max_attempts(attempts).with_max_backoff(LONGEST_PAUSE);
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
@@ -137,6 +144,7 @@ impl Clients {
             region,
             endpoint_overridden,
             endpoint_is_plain_http,
+            attempts: asked_attempts(),
             ec2: aws_sdk_ec2::Client::from_conf(client!(aws_sdk_ec2).build()),
             autoscaling: aws_sdk_autoscaling::Client::from_conf(client!(aws_sdk_autoscaling).build()),
             elb: aws_sdk_elasticloadbalancing::Client::from_conf(
@@ -154,4 +162,9 @@ impl Clients {
             gate,
         }
     }
+}
+
+/// How many attempts the user has asked for; what is no number counts as nothing, as with other tools.
+fn asked_attempts() -> Option<u32> {
+    env::var(ATTEMPTS_VARIABLE).ok()?.trim().parse().ok().filter(|attempts| *attempts > 0)
 }

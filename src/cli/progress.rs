@@ -103,12 +103,15 @@ pub(crate) fn shortfall(summary: &Summary) -> String {
     text
 }
 
-/// An error with its causes on one line.
+/// An error with its causes on one line. What an error says of its cause already isn't said twice.
 fn chain(error: &CloudError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
+        let said = error.to_string();
+        if !text.contains(&said) {
+            let _ = write!(text, ": {said}");
+        }
         cause = error.source();
     }
     text
@@ -120,5 +123,21 @@ fn past(step: &Step) -> &'static str {
         "update" => "changed ",
         "replace" => "replaced",
         _ => "deleted ",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::AwsError;
+    use crate::state::StoreError;
+
+    #[test]
+    fn an_error_says_once_what_aws_said_and_names_what_was_being_done() {
+        let said = AwsError::unexpected("s3", "PutObject", "clusters/a", "no");
+        let plain = CloudError::Aws(AwsError::unexpected("s3", "PutObject", "clusters/a", "no"));
+        assert_eq!(chain(&plain), "s3:PutObject of `clusters/a` failed: no");
+        let store = CloudError::Store(StoreError::Aws { act: "write", key: "a".to_owned(), source: said });
+        assert_eq!(chain(&store), "could not write `a`: s3:PutObject of `clusters/a` failed: no");
     }
 }

@@ -130,7 +130,10 @@ impl CloudError {
     /// What to do about it, where there is something to type or to look at.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Aws(error) => error.hint(),
+            Self::Aws(error)
+            | Self::Store(StoreError::Aws { source: error, .. })
+            | Self::Wait(WaitError::Look { source: error, .. }) => error.hint(),
+            Self::Store(error) => error.hint(),
             Self::Unmarked { command, .. } => Some(format!(
                 "if somebody removed its tags, put them back and run the same command again: {command}"
             )),
@@ -164,6 +167,12 @@ impl CloudError {
             }
             _ => false,
         }
+    }
+
+    /// Whether AWS was too busy for the call, or didn't answer it.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Aws(error) | Self::Store(StoreError::Aws { source: error, .. })
+            if matches!(error.class, Class::Throttled | Class::Unavailable | Class::Network))
     }
 
     /// Whether the thing isn't there (any more).

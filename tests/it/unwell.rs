@@ -8,6 +8,7 @@ mod with_region {
     use localcloud::process::Process;
     use localcloud::region::Region;
     use serde_json::{Value, json};
+    use windlass::aws::Clients;
 
     use crate::support::region::machine_image;
 
@@ -22,6 +23,40 @@ mod with_region {
         Failing,
         Unreachable,
     }
+
+    /// In the order of the rows of a table.
+    const TROUBLES: [Trouble; 4] =
+        [Trouble::Denied, Trouble::Throttled, Trouble::Failing, Trouble::Unreachable];
+
+    /// A service and those of its calls that fail; what must be named of them.
+    type Stage = (&'static str, &'static str, &'static str);
+
+    /// What fails while a cluster is made, one after the other. What comes later fails in the earlier ones as well, so
+    /// that it is still to be done.
+    const MAKING: [Stage; 5] = [
+        ("s3", "PutObject", "s3:PutObject of"),
+        ("route53", "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets of"),
+        ("iam", "(Create|Put|Add|Tag).*", "iam:Create"),
+        ("ec2", "CreateLaunchTemplate", "ec2:CreateLaunchTemplate of"),
+        ("autoscaling", "CreateAutoScalingGroup", "autoscaling:CreateAutoScalingGroup of"),
+    ];
+
+    /// What fails while one is changed: more nodes, of another type, and a tag on everything. A record set has no tags.
+    const CHANGING: [Stage; 4] = [
+        ("s3", "PutObject", "s3:PutObject of"),
+        ("iam", "(Tag|Put).*", "iam:"),
+        ("ec2", "Create(Tags|LaunchTemplateVersion)", "ec2:Create"),
+        ("autoscaling", "(Update|Create).*", "autoscaling:"),
+    ];
+
+    /// What fails while one is deleted.
+    const DELETING: [Stage; 5] = [
+        ("autoscaling", "DeleteAutoScalingGroup", "autoscaling:DeleteAutoScalingGroup of"),
+        ("route53", "ChangeResourceRecordSets", "route53:ChangeResourceRecordSets of"),
+        ("ec2", "Delete(LaunchTemplate|Vpc|Subnet|SecurityGroup)", "ec2:Delete"),
+        ("iam", "(Delete|Remove|Detach).*", "iam:"),
+        ("s3", "DeleteObjects", "s3:DeleteObjects of"),
+    ];
 
     impl Trouble {
         /// The code with which a service says so (the services' API references, "Common errors").
@@ -51,14 +86,24 @@ mod with_region {
         region: Region,
         _process: Process,
         home: tempfile::TempDir,
+        /// How often a call is made, where that isn't left to windlass.
+        attempts: Option<&'static str>,
     }
 
     impl World {
-        async fn with_cluster() -> Self {
+        /// A region with an image and a hosted zone.
+        async fn new() -> Self {
             let (region, process) = Region::start("us-east-1").await.unwrap();
             let version = windlass::spec::versions::default_kubernetes();
             region.post("images", &machine_image(version)).await.unwrap();
-            let world = Self { region, _process: process, home: tempfile::tempdir().unwrap() };
+            let clients = Clients::for_endpoint("us-east-1", &format!("http://{}", region.address())).await;
+            let zone = clients.route53.create_hosted_zone().name("example.com").caller_reference("once");
+            zone.send().await.unwrap();
+            Self { region, _process: process, home: tempfile::tempdir().unwrap(), attempts: None }
+        }
+
+        async fn with_cluster() -> Self {
+            let world = Self::new().await;
             for line in [
                 format!("create cluster {NAME} --zones us-east-1a --create-state-store"),
                 format!("update cluster {NAME} --yes --create-kube-config=false"),
@@ -82,6 +127,9 @@ mod with_region {
                 .env("AWS_ACCESS_KEY_ID", "operator")
                 .env("AWS_SECRET_ACCESS_KEY", "operator-secret")
                 .env("WINDLASS_STATE_STORE", STATE);
+            if let Some(attempts) = self.attempts {
+                command.env("AWS_MAX_ATTEMPTS", attempts);
+            }
             if let Some(service) = unreachable {
                 let name = match service {
                     "autoscaling" => "AUTO_SCALING".to_owned(),
@@ -111,6 +159,45 @@ mod with_region {
                 let fault = json!([{"service": service, "action": actions, "code": code, "status": status, "times": null}]);
                 self.region.post("faults", &fault).await.unwrap();
             }
+        }
+
+        /// Makes one command end at each of some stages, and then lets it finish. Returns what it said at the end.
+        async fn suffers(&self, line: &str, stages: &[Stage], trouble: Trouble) -> String {
+            for number in 0..stages.len() {
+                self.region.delete("faults").await.unwrap();
+                let faults = stages[number..].iter().map(|(service, actions, _)| {
+                    let mut fault = json!({"service": service, "action": actions, "times": null});
+                    // The lock is had, and what is applied is written down, before AWS is changed.
+                    if *service == "s3" && *actions == "PutObject" {
+                        fault["skip"] = 2.into();
+                    }
+                    match trouble.answer(service) {
+                        Some((code, status)) => {
+                            (fault["code"], fault["status"]) = (code.into(), status.into());
+                        }
+                        None => fault["drop"] = true.into(),
+                    }
+                    fault
+                });
+                self.region.post("faults", &Value::from_iter(faults)).await.unwrap();
+                let (service, _, named) = stages[number];
+                let output = self.windlass(line, None);
+                let said = String::from_utf8_lossy(&output.stderr);
+                // The hint is about the first thing that failed, which may be a later stage's.
+                let is_hinted = |stage: &&Stage| said.contains(&format!("permission `{}:", stage.0));
+                let hinted = stages[number..].iter().find(is_hinted).map_or(service, |stage| stage.0);
+                is_told(&output, line, hinted, trouble);
+                let failed = said.lines().find(|line| line.contains(named));
+                let failed = failed.unwrap_or_else(|| panic!("no `{named}`: {line}, {trouble:?}: {said}"));
+                if let Some((code, _)) = trouble.answer(service) {
+                    assert!(failed.contains(code) && failed.contains("(request id "), "{failed}");
+                }
+            }
+            self.region.delete("faults").await.unwrap();
+            let output = self.windlass(line, None);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{line} after {trouble:?}: {said}");
+            said
         }
     }
 
@@ -151,7 +238,7 @@ mod with_region {
         }
         let services: BTreeSet<&String> = asked.iter().flatten().collect();
         for service in services {
-            for trouble in [Trouble::Denied, Trouble::Throttled, Trouble::Failing, Trouble::Unreachable] {
+            for trouble in TROUBLES {
                 world.stage(service, trouble, ".*").await;
                 let unreachable = (trouble == Trouble::Unreachable).then_some(service.as_str());
                 let asking = commands.iter().zip(&asked).filter(|(_, asked)| asked.contains(service));
@@ -165,6 +252,54 @@ mod with_region {
                 });
             }
         }
+    }
+
+    /// A whole life under one trouble, each of whose commands ends at the calls of every service that change something.
+    async fn live_with(trouble: Trouble) {
+        let world = World { attempts: Some("2"), ..World::new().await };
+        let create = format!(
+            "create cluster {NAME} --zones us-east-1a --dns-zone example.com --create-state-store --yes"
+        );
+        world.suffers(&create, &MAKING, trouble).await;
+        for line in [
+            format!("edit cluster {NAME} --set spec.cloudLabels.team=a"),
+            format!(
+                "edit ig nodes-us-east-1a --name {NAME} --set spec.maxSize=3 --set spec.machineType=t3.large"
+            ),
+        ] {
+            let output = world.windlass(&line, None);
+            assert!(output.status.success(), "{line}: {output:?}");
+        }
+        let update = format!("update cluster {NAME} --yes");
+        world.suffers(&update, &CHANGING, trouble).await;
+        let again = world.windlass(&update, None);
+        assert_eq!(String::from_utf8_lossy(&again.stdout), "Nothing to do.\n", "{trouble:?}");
+        let said = world.suffers(&format!("delete cluster {NAME} --yes"), &DELETING, trouble).await;
+        assert!(said.contains(&format!("Deleted cluster: {NAME}")), "{said}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn changes_that_are_denied_end_each_command_with_5_and_it_goes_on_from_there() {
+        live_with(Trouble::Denied).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn changes_that_are_throttled_end_each_command_with_5_and_it_goes_on_from_there() {
+        live_with(Trouble::Throttled).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn changes_that_fail_within_aws_end_each_command_with_5_and_it_goes_on_from_there() {
+        live_with(Trouble::Failing).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn changes_that_the_network_loses_end_each_command_with_5_and_it_goes_on_from_there() {
+        live_with(Trouble::Unreachable).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
