@@ -239,9 +239,10 @@ mod with_region {
             // What a newer windlass has instances read, and what they are started with, may be another.
             let is_read_by_instances = ["state-object/", "node-groups/", "additional-objects/"];
             let is_new = step["action"] == "create";
-            let may_be = match is_new {
-                true => is_read_by_instances.iter().any(|kind| resource.starts_with(kind)),
-                false => step["action"] == "update",
+            let may_be = if is_new {
+                is_read_by_instances.iter().any(|kind| resource.starts_with(kind))
+            } else {
+                step["action"] == "update"
             };
             assert!(may_be, "{step:#}");
         }
