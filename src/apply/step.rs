@@ -9,7 +9,7 @@ use super::{Event, Run, backoff};
 use crate::aws::Class;
 use crate::cloud::context::Names;
 use crate::cloud::{
-    self, CloudError, Context, Found, Identity, Kind, Observed, Remedy, Resource, ResourceId, Sought,
+    self, CloudError, Context, Creation, Found, Identity, Observed, Remedy, Resource, ResourceId, Sought,
 };
 use crate::plan::{Action, Step};
 
@@ -160,51 +160,30 @@ async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
 fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<Found>, CloudError> {
     let id = &step.resource;
     let is_old = run.observed.0.get(id).is_some_and(|old| old.identity == identity);
-    // Making one of these reads first what is there.
-    let is_read_first = matches!(
-        id.kind,
-        Kind::SecurityGroupRules
-            | Kind::RecordSet
-            | Kind::StateObject
-            | Kind::AdditionalObjects
-            | Kind::NodeGroups
-    );
     match step.action {
         Action::Delete => Ok(None),
         Action::Replace(_) if is_old => {
             run.context.ids.remove(id);
             Ok(None)
         }
-        _ if is_read_first => Ok(None),
+        _ if id.kind.declaration().creation == Creation::ReadsFirst => Ok(None),
         _ => Err(CloudError::Unseen { resource: id.clone(), aws_id: identity.id }),
     }
 }
 
 /// Whether a call that was not answered may have made something that a look doesn't see yet, and that would be made a
-/// second time: of these kinds EC2 knows no client token.
+/// second time.
 fn may_be_unseen(run: Run<'_>, step: &Step, error: &CloudError) -> bool {
-    let has_no_token = matches!(
-        step.resource.kind,
-        Kind::Vpc
-            | Kind::InternetGateway
-            | Kind::Subnet
-            | Kind::AddressReservation
-            | Kind::SecurityGroup
-            | Kind::KeyPair
-            | Kind::ElasticIp
-    );
+    let makes_another = step.resource.kind.declaration().creation == Creation::MakesAnother;
     let is_making = matches!(step.action, Action::Create(_) | Action::Replace(_));
     let is_unanswered =
         matches!(error, CloudError::Aws(error) if matches!(error.class, Class::Network | Class::Unavailable));
-    has_no_token && is_making && is_unanswered && run.context.ids.known(&step.resource).is_none()
+    makes_another && is_making && is_unanswered && run.context.ids.known(&step.resource).is_none()
 }
 
-/// The resource whose id AWS is asked for: rules are part of their group.
+/// The resource whose id AWS is asked for.
 fn asked_for(id: &ResourceId) -> ResourceId {
-    match id.kind {
-        Kind::SecurityGroupRules => ResourceId::new(Kind::SecurityGroup, &id.name),
-        _ => id.clone(),
-    }
+    ResourceId::new(id.kind.declaration().asked_by.unwrap_or(id.kind), &id.name)
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use super::progress::Progress;
 use super::{output, update, wish};
 use crate::apply::{self, Run};
 use crate::aws::Clients;
-use crate::cloud::by_controllers::{self, MadeByController, ReclaimMarks};
+use crate::cloud::by_controllers::{PersistentVolume as Volume, ReclaimMarks};
 use crate::cloud::{
-    self, Departures, Identities, Kind, Observed, Resource, ResourceId, Sought, Strangers, namesakes,
+    self, Departures, Identities, Observed, Resource, ResourceId, Sought, Strangers, namesakes,
 };
 use crate::kube::PersistentVolume;
 use crate::model::Desired;
@@ -241,7 +241,7 @@ impl End {
             strangers: Strangers::Ignore,
             run: "",
         };
-        by_controllers::observe(&cloud, &mut observed)
+        cloud::observe_for_deletion(&cloud, &mut observed)
             .await
             .with_context(|| format!("could not look for what controllers made in `{cluster}`"))?;
         let undecided = volumes(&mut observed).any(|(_, volume)| !volume.goes_with_cluster);
@@ -291,11 +291,9 @@ impl End {
 }
 
 /// The volumes of PersistentVolumes, with AWS's ids.
-fn volumes(observed: &mut Observed) -> impl Iterator<Item = (String, &mut MadeByController)> {
+fn volumes(observed: &mut Observed) -> impl Iterator<Item = (String, &mut Volume)> {
     observed.0.values_mut().filter_map(|found| match &mut found.resource {
-        Resource::MadeByController(made) if made.kind == Kind::PersistentVolume => {
-            Some((found.identity.id.clone(), made))
-        }
+        Resource::PersistentVolume(volume) => Some((found.identity.id.clone(), volume)),
         _ => None,
     })
 }
@@ -331,18 +329,14 @@ fn decide(observed: &mut Observed, answer: &[PersistentVolume], cluster: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::{Found, Identity};
+    use crate::cloud::{Found, Identity, Kind};
 
     const CLUSTER: &str = "demo.example.com";
 
     fn volume(id: &str, marked: bool) -> Found {
-        let made = MadeByController {
-            kind: Kind::PersistentVolume,
-            name: id.to_owned(),
-            uses: Vec::new(),
-            goes_with_cluster: marked,
-        };
-        Found::new(id, Resource::MadeByController(made), Identity::new(id))
+        let mut volume = Volume::new(id, Vec::new());
+        volume.goes_with_cluster = marked;
+        Found::new(id, Resource::PersistentVolume(volume), Identity::new(id))
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The additional objects as masters read them: one object of the state that changes in place, so that running masters
 //! follow it.
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
-use super::fields::{Change, Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
+use super::fields::{Change, Fields};
+use super::reference::ResourceId;
+use super::resource_kind::{Creation, Declaration, ResourceKind};
+use super::{Kind, Resource};
 use crate::spec::AdditionalObject;
 use crate::state::{Condition, Version};
 use windlass_bootstrap::keys;
@@ -20,20 +21,27 @@ pub struct AdditionalObjects {
     pub objects: Vec<AdditionalObject>,
 }
 
-impl Described for AdditionalObjects {
-    const KIND: Kind = Kind::AdditionalObjects;
-}
-
 const FIELD: &str = "object";
 
-impl AdditionalObjects {
-    pub(super) fn fields(&self) -> Fields {
+impl ResourceKind for AdditionalObjects {
+    const KIND: Kind = Kind::AdditionalObjects;
+    const DECLARATION: Declaration = Declaration {
+        has_deletion_step: false,
+        creation: Creation::ReadsFirst,
+        ..Declaration::of("additional-objects")
+    };
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, objects } = self;
         objects.iter().fold(Fields::default(), |fields, object| fields.one(FIELD, object.key()))
     }
 
     /// What has to change, by the objects' names only.
-    pub(super) fn changes_from(&self, observed: &Self) -> Vec<Change> {
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
         let change = |from: Option<String>, to: Option<String>| Change { field: FIELD.to_owned(), from, to };
         let mut changes = Vec::new();
         for wanted in &self.objects {
@@ -52,43 +60,29 @@ impl AdditionalObjects {
         changes
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, objects: _ } = self;
         Vec::new()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
-    }
-
-    /// JSON, one object after the other: kubectl reads JSON exactly, and plain words of YAML in a way of its own.
-    fn bytes(&self) -> Vec<u8> {
-        let lines = self.objects.iter().map(|object| format!("{}\n", object.value()));
-        lines.collect::<String>().into_bytes()
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        _id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, _id: &ResourceId) -> Result<Identity, CloudError> {
         let version = context.store.put(&self.name, self.bytes(), Condition::Absent).await?;
         Ok(Identity::new(version.0))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         _from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         _id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let seen = Condition::Unchanged(Version(identity.id.clone()));
         context.store.put(&self.name, self.bytes(), seen).await?;
-        Ok(())
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
@@ -99,13 +93,21 @@ impl AdditionalObjects {
     }
 
     /// What can't be read is taken for nothing, so that the next update mends it.
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let name = keys::additional_objects(context.cluster);
         let Some(object) = context.store.get(&name).await? else { return Ok(Vec::new()) };
         let read = serde_json::Deserializer::from_slice(&object.bytes).into_iter::<AdditionalObject>();
         let objects = read.collect::<Result<Vec<_>, _>>().unwrap_or_default();
         let observed = Self { name: name.clone(), objects };
         Ok(vec![Found::new(name, Resource::AdditionalObjects(observed), Identity::new(object.version.0))])
+    }
+}
+
+impl AdditionalObjects {
+    /// JSON, one object after the other: kubectl reads JSON exactly, and plain words of YAML in a way of its own.
+    fn bytes(&self) -> Vec<u8> {
+        let lines = self.objects.iter().map(|object| format!("{}\n", object.value()));
+        lines.collect::<String>().into_bytes()
     }
 }
 

@@ -11,10 +11,11 @@ use futures::future::try_join_all;
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::{Change, Effect, Fields};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Declaration, ResourceKind};
 use super::subnet::Subnet;
-use super::{Resource, tagging};
+use super::{Kind, Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -31,23 +32,35 @@ pub struct AddressReservation {
     pub tags: Tags,
 }
 
-impl Described for AddressReservation {
+impl ResourceKind for AddressReservation {
     const KIND: Kind = Kind::AddressReservation;
-}
+    const DECLARATION: Declaration =
+        Declaration { observed_after: &[Kind::Subnet], ..Declaration::of("address-reservation") };
 
-impl AddressReservation {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, subnet, address, tags } = self;
         Fields::default().one("subnet", subnet).one("address", address).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, subnet, address: _, tags: _ } = self;
         vec![subnet.id()]
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        self.fields().changes_from(&self.without_unknown(observed).fields())
+    }
+
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        match change.field.as_str() {
             "subnet" | "address" => Effect::Refused(
                 "a master's private address is in the certificates of etcd and in every node's configuration; it \
                  stays as long as the master's volume does",
@@ -56,17 +69,7 @@ impl AddressReservation {
         }
     }
 
-    /// What is observed, with the wished tags where EC2 doesn't show any.
-    pub(super) fn without_unknown(&self, observed: &Self) -> Self {
-        let tags = if observed.tags.is_empty() { &self.tags } else { &observed.tags };
-        Self { tags: tags.clone(), ..observed.clone() }
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .ec2
@@ -81,18 +84,20 @@ impl AddressReservation {
         Ok(Identity::new(field(reservation, id, "the reservation's id")?))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let from = self.without_unknown(from);
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
+        &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
@@ -103,10 +108,18 @@ impl AddressReservation {
     }
 
     /// AWS lists reservations subnet by subnet: one call for each, which is one for each zone of the cluster.
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let subnets = names.ids_of(Kind::Subnet);
         let per_subnet = try_join_all(subnets.iter().map(|subnet| of_subnet(context, names, subnet))).await?;
         Ok(per_subnet.into_iter().flatten().collect())
+    }
+}
+
+impl AddressReservation {
+    /// What is observed, with the wished tags where EC2 doesn't show any.
+    fn without_unknown(&self, observed: &Self) -> Self {
+        let tags = if observed.tags.is_empty() { &self.tags } else { &observed.tags };
+        Self { tags: tags.clone(), ..observed.clone() }
     }
 }
 

@@ -7,18 +7,21 @@ use aws_sdk_autoscaling::types::builders::TagBuilder;
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
 };
+use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
+use super::fields::Fields;
 use super::launch_template::LaunchTemplate;
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::namesakes::Namesake;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::subnet::Subnet;
 use super::volume::{to_i32, to_u32};
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::{Kind, Resource, tagging};
 use crate::aws::retry::{Patience, wait_for};
-use crate::aws::tags::{self, Tags};
+use crate::aws::tags::{self, Owner, Tags};
+use crate::aws::{AwsError, During};
 
 /// How long the deletion of a group may take: its instances shut down first, and EC2 gives a hanging one up to
 /// a quarter of an hour, after which Auto Scaling may take its time to see it.
@@ -68,12 +71,22 @@ pub struct Maintenance {
     pub max_healthy: u32,
 }
 
-impl Described for AutoScalingGroup {
+impl ResourceKind for AutoScalingGroup {
     const KIND: Kind = Kind::AutoScalingGroup;
-}
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::LaunchTemplate, Kind::Subnet],
+        // What the Kubernetes API said is written down before the API goes.
+        deleted_after_steps_of: &[Kind::ReclaimMarks],
+        creation: Creation::Repeatable,
+        deletion_waits: true,
+        ..Declaration::of("auto-scaling-group")
+    };
 
-impl AutoScalingGroup {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self {
             name: _,
             template,
@@ -102,21 +115,17 @@ impl AutoScalingGroup {
             .map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let mut references = vec![self.template.id()];
         references.extend(self.subnets.iter().map(Reference::id));
         references
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .autoscaling
@@ -134,13 +143,13 @@ impl AutoScalingGroup {
         Ok(Identity::new(&self.name))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
-        _identity: &Identity,
+        identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let autoscaling = &context.clients.autoscaling;
         let tagged_alike =
             Self { tags: self.tags.clone(), suspended: self.suspended.clone(), ..from.clone() };
@@ -166,12 +175,17 @@ impl AutoScalingGroup {
             let call = autoscaling.delete_tags().set_tags(Some(keys));
             call.send().await.during("autoscaling", "DeleteTags", id)?;
         }
-        Ok(())
+        Ok(identity.clone())
     }
 
     /// Asks for the end of the group with its instances, and waits for it, together with all other groups that are
     /// going: only then are their network interfaces, volumes and addresses free.
-    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
         let instances = self.instance_ids(context, id).await?;
         let autoscaling = &context.clients.autoscaling;
         let call =
@@ -179,19 +193,11 @@ impl AutoScalingGroup {
         gone(call.send().await.during("autoscaling", "DeleteAutoScalingGroup", id))?;
         context.departures.begin(&self.name, instances).await;
         let what = format!("the end of the Auto Scaling group `{}`", self.name);
-        let look = || context.departures.look(context, id, &self.name);
+        let look = || context.departures.look(context.clients, id, &self.name);
         Ok(wait_for(what, Patience::of(DELETION), look).await?)
     }
 
-    async fn instance_ids(&self, context: &Context<'_>, id: &ResourceId) -> Result<Vec<String>, CloudError> {
-        let call =
-            context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
-        let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
-        let instances = answer.auto_scaling_groups().iter().flat_map(Answer::instances);
-        Ok(instances.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
-    }
-
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let filter = Filter::builder().name(format!("tag:{}", tags::MANAGED)).values(context.cluster).build();
         let call = context.clients.autoscaling.describe_auto_scaling_groups();
@@ -206,7 +212,7 @@ impl AutoScalingGroup {
         )?;
         let mut found = Vec::new();
         for group in &groups {
-            let tags = managed_tags(group);
+            let tags = tags::managed(all_tags(group));
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if tagging::is_ours(context, &tags, &ResourceId::new(Kind::AutoScalingGroup, name))? {
                 found.push(read(group, tags, names, &id)?);
@@ -215,12 +221,51 @@ impl AutoScalingGroup {
         Ok(found)
     }
 
+    /// A process that somebody suspended: a dead instance may stay dead.
+    fn remark(&self) -> Option<String> {
+        let Self { name, suspended, .. } = self;
+        (!suspended.is_empty()).then(|| {
+            format!(
+                "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {name}",
+                ResourceId::new(Kind::AutoScalingGroup, name),
+                suspended.iter().cloned().collect::<Vec<_>>().join(", "),
+            )
+        })
+    }
+
+    async fn namesake(&self, context: &Context<'_>, id: &ResourceId) -> Result<Option<Namesake>, AwsError> {
+        let call =
+            context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
+        let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
+        let group = answer.auto_scaling_groups().first();
+        Ok(group.map(|group| Namesake { aws_id: self.name.clone(), tags: all_tags(group) }))
+    }
+
+    fn mark_command(aws_id: &str, owner: &Owner) -> String {
+        let cluster = owner.cluster.as_str();
+        let mut tags = vec![(tags::MANAGED, cluster), (shared::CLUSTER, cluster)];
+        tags.extend(owner.uid.as_deref().map(|uid| (tags::UID, uid)));
+        command_that_tags(aws_id, &tags)
+    }
+
+    fn uid_command(name: &str, uid: &str) -> Option<String> {
+        Some(command_that_tags(name, &[(tags::UID, uid)]))
+    }
+}
+
+impl AutoScalingGroup {
+    async fn instance_ids(&self, context: &Context<'_>, id: &ResourceId) -> Result<Vec<String>, CloudError> {
+        let call =
+            context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
+        let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
+        let instances = answer.auto_scaling_groups().iter().flat_map(Answer::instances);
+        Ok(instances.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
+    }
+
     fn specification(&self, context: &Context<'_>) -> Result<LaunchTemplateSpecification, CloudError> {
-        let template = context.ids.identity(&self.template.id())?;
-        let version = field(template.version, &self.template.id(), "the template's latest version")?;
         Ok(LaunchTemplateSpecification::builder()
-            .launch_template_id(template.id)
-            .version(version.to_string())
+            .launch_template_id(context.ids.of(&self.template)?)
+            .version(context.ids.output(&self.template, LaunchTemplate::LATEST_VERSION)?)
             .build())
     }
 
@@ -261,11 +306,32 @@ fn is_of_the_group(key: &str) -> bool {
     [tags::UID, tags::NAME].contains(&key)
 }
 
-fn managed_tags(group: &Answer) -> Tags {
+fn all_tags(group: &Answer) -> Tags {
     let tags = group.tags().iter();
-    let tags =
-        tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
-    tags::managed(tags.collect())
+    tags.filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned()))).collect()
+}
+
+/// The command that puts tags onto a group, as windlass itself does.
+fn command_that_tags(name: &str, tags: &[(&str, &str)]) -> String {
+    let tags: Vec<String> = tags
+        .iter()
+        .map(|(key, value)| {
+            let propagate = !is_of_the_group(key);
+            format!(
+                "ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={value},PropagateAtLaunch={propagate}"
+            )
+        })
+        .collect();
+    format!("aws autoscaling create-or-update-tags --tags {}", tags.join(" "))
+}
+
+/// What a version number of a template means.
+fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) -> TemplateVersion {
+    let latest = names.output(template, LaunchTemplate::LATEST_VERSION);
+    match names.output(template, LaunchTemplate::LATEST_CONTENT) {
+        Some(content) if latest == Some(number) => TemplateVersion::Content(content.to_owned()),
+        _ => TemplateVersion::Older(number.to_owned()),
+    }
 }
 
 fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
@@ -281,7 +347,7 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Fo
     let subnets =
         group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
     let observed = AutoScalingGroup {
-        version: names.template_version(&template, number),
+        version: version(&template, number, names),
         name: name.clone(),
         template,
         min_size: to_u32(group.min_size()).unwrap_or_default(),

@@ -7,7 +7,7 @@ use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found};
 use super::error::CloudError;
-use super::reference::{Kind, ResourceId};
+use super::reference::ResourceId;
 use crate::aws::{AwsError, During, tags};
 
 /// Something that is in the way.
@@ -29,66 +29,58 @@ impl fmt::Display for Blocker {
 
 /// The error of a deletion that something is in the way of, with its names as far as they can be found out.
 pub(super) async fn explain(source: AwsError, found: &Found, context: &Context<'_>) -> CloudError {
-    match of(found, context).await {
+    let look = Looker { context, id: ResourceId::new(found.resource.kind(), &found.name) };
+    match found.resource.blockers(&found.identity.id, &look).await {
         Ok(by) if !by.is_empty() => CloudError::Blocked { said: source, by },
         // Not knowing more is no reason to say less.
         Ok(_) | Err(_) => source.into(),
     }
 }
 
-async fn of(found: &Found, context: &Context<'_>) -> Result<Vec<Blocker>, AwsError> {
-    let look = Looker { context, id: ResourceId::new(found.resource.kind(), &found.name) };
-    let aws_id = found.identity.id.as_str();
-    match found.resource.kind() {
-        Kind::Subnet => look.interfaces("subnet-id", aws_id).await,
-        Kind::SecurityGroup | Kind::ControllersSecurityGroup => {
-            let mut blockers = look.interfaces("group-id", aws_id).await?;
-            blockers.extend(look.security_groups("ip-permission.group-id", aws_id).await?);
-            blockers.extend(look.security_groups("egress.ip-permission.group-id", aws_id).await?);
-            blockers.retain(|blocker| blocker.id != aws_id);
-            blockers.dedup();
-            Ok(blockers)
-        }
-        Kind::InternetGateway => {
-            let mut blockers = Vec::new();
-            for needed in found.resource.references().iter().filter(|needed| needed.kind == Kind::Vpc) {
-                let Ok(vpc) = context.ids.identity(needed) else { continue };
-                blockers.extend(look.public_interfaces(&vpc.id).await?);
-            }
-            Ok(blockers)
-        }
-        Kind::Vpc => {
-            // What one of these calls may not see hides nothing of the others.
-            let mut blockers = look.interfaces("vpc-id", aws_id).await.unwrap_or_default();
-            blockers.extend(look.subnets(aws_id).await.unwrap_or_default());
-            let groups = look.security_groups("vpc-id", aws_id).await.unwrap_or_default();
-            blockers.extend(groups.into_iter().filter(|group| group.what != DEFAULT_GROUP));
-            blockers.extend(look.endpoints(aws_id).await.unwrap_or_default());
-            blockers.extend(look.peerings(aws_id).await.unwrap_or_default());
-            Ok(blockers)
-        }
-        _ => Ok(Vec::new()),
-    }
-}
-
 /// The security group that goes with its VPC.
 const DEFAULT_GROUP: &str = "security group `default`";
 
-struct Looker<'a> {
-    context: &'a Context<'a>,
+/// Looks what is in the way of something.
+pub struct Looker<'a> {
+    /// With what.
+    pub(super) context: &'a Context<'a>,
+    /// What is to be deleted.
     id: ResourceId,
 }
 
 impl Looker<'_> {
-    async fn interfaces(&self, filter: &str, value: &str) -> Result<Vec<Blocker>, AwsError> {
+    /// The network interfaces that a filter finds.
+    pub(super) async fn at_interfaces(&self, filter: &str, value: &str) -> Result<Vec<Blocker>, AwsError> {
         let interfaces = self.network_interfaces(filter, value).await?;
         Ok(interfaces.iter().map(|interface| self.interface(interface)).collect())
     }
 
-    async fn public_interfaces(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
+    /// The network interfaces of a VPC that have a public address.
+    pub(super) async fn at_public_interfaces(&self, vpc: &str) -> Result<Vec<Blocker>, AwsError> {
         let interfaces = self.network_interfaces("vpc-id", vpc).await?;
         let public = interfaces.iter().filter(|interface| interface.association().is_some());
         Ok(public.map(|interface| self.interface(interface)).collect())
+    }
+
+    /// The network interfaces in a security group, and the groups whose rules name it.
+    pub(super) async fn at_security_group(&self, group: &str) -> Result<Vec<Blocker>, AwsError> {
+        let mut blockers = self.at_interfaces("group-id", group).await?;
+        blockers.extend(self.security_groups("ip-permission.group-id", group).await?);
+        blockers.extend(self.security_groups("egress.ip-permission.group-id", group).await?);
+        blockers.retain(|blocker| blocker.id != group);
+        blockers.dedup();
+        Ok(blockers)
+    }
+
+    /// What is in a VPC. What one of these calls may not see hides nothing of the others.
+    pub(super) async fn at_vpc(&self, vpc: &str) -> Vec<Blocker> {
+        let mut blockers = self.at_interfaces("vpc-id", vpc).await.unwrap_or_default();
+        blockers.extend(self.subnets(vpc).await.unwrap_or_default());
+        let groups = self.security_groups("vpc-id", vpc).await.unwrap_or_default();
+        blockers.extend(groups.into_iter().filter(|group| group.what != DEFAULT_GROUP));
+        blockers.extend(self.endpoints(vpc).await.unwrap_or_default());
+        blockers.extend(self.peerings(vpc).await.unwrap_or_default());
+        blockers
     }
 
     async fn network_interfaces(&self, name: &str, value: &str) -> Result<Vec<NetworkInterface>, AwsError> {

@@ -8,18 +8,28 @@
 
 mod interfaces;
 mod load_balancers;
+mod reclaim_marks;
 mod security_groups;
 mod volumes;
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use windlass_bootstrap::tags as shared;
 
+pub use self::interfaces::NetworkInterface;
+pub use self::load_balancers::{ClassicLoadBalancer, LoadBalancer, TargetGroup};
+pub use self::reclaim_marks::ReclaimMarks;
+pub use self::security_groups::ControllersSecurityGroup;
+pub use self::volumes::PersistentVolume;
+use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
-use super::fields::{Effect, Fields};
-use super::reference::{Kind, ResourceId};
-use super::{Observed, Resource};
+use super::fields::{Change, Effect, Fields};
+use super::kinds::{Kind, Resource};
+use super::reference::ResourceId;
+use super::resource_kind::{Declaration, ObservedFor, ResourceKind, Unwanted};
+use crate::aws::AwsError;
 
 /// What the AWS Load Balancer Controller puts on what it makes, besides or instead of `kubernetes.io/cluster/…` (its
 /// documentation, "Tags").
@@ -28,110 +38,121 @@ const LOAD_BALANCER_CONTROLLER: &str = "elbv2.k8s.aws/cluster";
 /// What the VPC CNI plug-in puts on network interfaces (its `CLUSTER_NAME` setting).
 const VPC_CNI: &str = "cluster.k8s.amazonaws.com/name";
 
-/// The kinds in the order in which they can be read: load balancers refer to what comes before them.
-const ROUNDS: [&[Kind]; 2] = [
-    &[
-        Kind::TargetGroup,
-        Kind::ControllersSecurityGroup,
-        Kind::NetworkInterface,
-        Kind::PersistentVolume,
-        Kind::ReclaimMarks,
-    ],
-    &[Kind::LoadBalancer, Kind::ClassicLoadBalancer],
-];
+/// A kind of thing that controllers make: what tells one such kind from another.
+#[expect(async_fn_in_trait, reason = "as of ResourceKind")]
+pub trait MadeKind {
+    /// Which one it is.
+    const KIND: Kind;
 
-/// One thing that a controller made.
+    /// What others must know of it.
+    const DECLARATION: Declaration;
+
+    /// Whether it is in a VPC, so that there is none without the cluster's.
+    const IS_IN_VPC: bool = true;
+
+    /// Finds all that were made for the cluster in these VPCs.
+    async fn observe(context: &Context<'_>, names: &Names, vpcs: &[String])
+    -> Result<Vec<Found>, CloudError>;
+
+    /// Deletes one.
+    async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError>;
+
+    /// What is in the way of deleting one.
+    async fn blockers(_aws_id: &str, _look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What all kinds of things declare that controllers make. A controller that lives would make again what was deleted, so
+/// that instances go first.
+const fn made(name: &'static str) -> Declaration {
+    Declaration {
+        observed_for: ObservedFor::Deletion,
+        deleted_after: &[Kind::AutoScalingGroup],
+        unwanted: Unwanted::LeftAlone,
+        ..Declaration::of(name)
+    }
+}
+
+/// One thing that a controller made; `K` says of which kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MadeByController {
-    /// What it is; one of those that [`Kind::is_made_by_controllers`] names.
-    pub kind: Kind,
+pub struct MadeByController<K> {
     /// What it is called, with AWS's id where names need not be unique.
     pub name: String,
     /// What can't go before it.
     pub uses: Vec<ResourceId>,
-    /// Of a volume: whether it goes with the cluster.
+    /// Whether it goes with the cluster.
     pub goes_with_cluster: bool,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl MadeByController {
-    pub(super) fn fields(&self) -> Fields {
-        let Self { kind: _, name: _, uses: _, goes_with_cluster: _ } = self;
+impl<K> MadeByController<K> {
+    /// One that goes with the cluster.
+    pub fn new(name: impl Into<String>, uses: Vec<ResourceId>) -> Self {
+        Self { name: name.into(), uses, goes_with_cluster: true, kind: PhantomData }
+    }
+}
+
+impl<K: MadeKind> ResourceKind for MadeByController<K>
+where
+    Self: Into<Resource>,
+{
+    const KIND: Kind = K::KIND;
+    const DECLARATION: Declaration = K::DECLARATION;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
+        let Self { name: _, uses: _, goes_with_cluster: _, kind: _ } = self;
         Fields::default()
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         self.uses.clone()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
+    fn effect(&self, _change: &Change, _observed: &Self) -> Effect {
         Effect::Refused("a controller in the cluster made it, and changes it")
     }
 
-    /// Nobody wishes for one, so that none is ever made.
-    #[expect(clippy::unused_async, reason = "the same form as every other kind's")]
-    pub(super) async fn create(
+    fn goes_with_cluster(&self) -> bool {
+        self.goes_with_cluster
+    }
+
+    /// No specification asks for one, so that none is ever made.
+    async fn create(&self, _context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
+        Err(CloudError::Missing(id.clone()))
+    }
+
+    /// No specification asks for one, so that none is ever changed.
+    async fn update(
         &self,
+        _from: &Self,
+        _identity: &Identity,
         _context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
         Err(CloudError::Missing(id.clone()))
     }
 
-    pub(super) async fn delete(
+    async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
-        match self.kind {
-            Kind::LoadBalancer => load_balancers::delete(identity, context, id).await,
-            Kind::ClassicLoadBalancer => load_balancers::delete_classic(identity, context, id).await,
-            Kind::TargetGroup => load_balancers::delete_target_group(identity, context, id).await,
-            Kind::ControllersSecurityGroup => security_groups::delete(identity, context, id).await,
-            Kind::NetworkInterface => interfaces::delete(identity, context, id).await,
-            Kind::PersistentVolume => super::Volume::delete(identity, context, id).await,
-            _ => Err(CloudError::Missing(id.clone())),
-        }
+        K::delete(identity, context, id).await
     }
-}
 
-pub use self::volumes::ReclaimMarks;
-
-/// Adds to what was observed of a cluster what controllers made in it.
-///
-/// # Errors
-///
-/// Fails with what AWS said.
-pub async fn observe(context: &Context<'_>, observed: &mut Observed) -> Result<(), CloudError> {
-    for round in ROUNDS {
-        let names = Names::new(observed);
-        let found =
-            futures::future::try_join_all(round.iter().map(|kind| observe_kind(*kind, context, &names)));
-        for (kind, found) in round.iter().zip(found.await?) {
-            observed.extend(*kind, found);
-        }
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let vpcs = names.ids_of(Kind::Vpc);
+        if K::IS_IN_VPC && vpcs.is_empty() { Ok(Vec::new()) } else { K::observe(context, names, &vpcs).await }
     }
-    Ok(())
-}
 
-/// Finds everything of one kind.
-pub(super) async fn observe_kind(
-    kind: Kind,
-    context: &Context<'_>,
-    names: &Names,
-) -> Result<Vec<Found>, CloudError> {
-    let vpcs = names.ids_of(Kind::Vpc);
-    match kind {
-        Kind::PersistentVolume => volumes::observe(context).await,
-        Kind::ReclaimMarks => volumes::observe_marks(context).await,
-        // Without a VPC there is nothing that could be in it.
-        _ if vpcs.is_empty() => Ok(Vec::new()),
-        Kind::LoadBalancer => load_balancers::observe(context, names, &vpcs).await,
-        Kind::ClassicLoadBalancer => load_balancers::observe_classic(context, names, &vpcs).await,
-        Kind::TargetGroup => load_balancers::observe_target_groups(context, names, &vpcs).await,
-        Kind::ControllersSecurityGroup => security_groups::observe(context, names, &vpcs).await,
-        Kind::NetworkInterface => interfaces::observe(context, names, &vpcs).await,
-        _ => Ok(Vec::new()),
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        K::blockers(aws_id, look).await
     }
 }
 
@@ -143,24 +164,27 @@ fn is_made_for(tags: &BTreeMap<String, String>, cluster: &str) -> bool {
         || says(VPC_CNI, cluster)
 }
 
-fn found(kind: Kind, name: String, aws_id: &str, uses: Vec<ResourceId>) -> Found {
-    let made = MadeByController { kind, name: name.clone(), uses, goes_with_cluster: true };
-    Found::new(name, Resource::MadeByController(made), Identity::new(aws_id))
-}
-
-/// What a thing uses, by AWS's ids: security groups, subnets, a VPC, as far as they are the cluster's.
-fn uses<'a>(names: &Names, aws_ids: impl IntoIterator<Item = &'a str>) -> Vec<ResourceId> {
-    let kinds =
-        [Kind::SecurityGroup, Kind::ControllersSecurityGroup, Kind::Subnet, Kind::Vpc, Kind::TargetGroup];
-    aws_ids
-        .into_iter()
-        .filter_map(|aws_id| kinds.iter().find_map(|kind| names.known(*kind, aws_id)))
-        .collect()
+/// One that goes with the cluster. `used` is what it uses, by AWS's ids: as far as that is the cluster's, and of a kind
+/// that is read before it, it can't go first.
+fn found<'a, K: MadeKind>(
+    names: &Names,
+    name: String,
+    aws_id: &str,
+    used: impl IntoIterator<Item = &'a str>,
+) -> Found
+where
+    MadeByController<K>: Into<Resource>,
+{
+    let kinds = K::DECLARATION.observed_after;
+    let known = |aws_id| kinds.iter().find_map(|kind| names.known(*kind, aws_id));
+    let made = MadeByController::<K>::new(&name, used.into_iter().filter_map(known).collect());
+    Found::new(name, made.into(), Identity::new(aws_id))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::Observed;
 
     #[test]
     fn each_controller_s_own_mark_is_known_and_a_shared_resource_is_not_the_cluster_s() {
@@ -172,5 +196,17 @@ mod tests {
         assert!(!of("kubernetes.io/cluster/demo.example.com", "shared"));
         assert!(!of("kubernetes.io/cluster/other.example.com", "owned"));
         assert!(!of(LOAD_BALANCER_CONTROLLER, "other"));
+    }
+
+    #[test]
+    fn what_is_in_a_controllers_group_refers_to_it_and_to_nothing_that_is_not_the_cluster_s() {
+        let group = ControllersSecurityGroup::new("k8s-elb (sg-1)", Vec::new());
+        let mut observed = Observed::default();
+        let made = Found::new("k8s-elb (sg-1)", group.into(), Identity::new("sg-1"));
+        observed.extend(Kind::ControllersSecurityGroup, vec![made]);
+        let names = Names::new(&observed);
+        let interface = found::<interfaces::Interface>(&names, "eni-1".to_owned(), "eni-1", ["sg-1", "sg-2"]);
+        let group = ResourceId::new(Kind::ControllersSecurityGroup, "k8s-elb (sg-1)");
+        assert_eq!(interface.resource.references(), [group]);
     }
 }

@@ -1,17 +1,16 @@
 //! What acts on resources are given, and what they give: clients and ids in, identities out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
-use super::Resource;
-use super::auto_scaling_group::TemplateVersion;
 use super::departures::Departures;
-use super::elastic_ip::ElasticIp;
-use super::error::CloudError;
-use super::launch_template::LaunchTemplate;
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::error::{CloudError, field};
+use super::kinds::{Kind, Resource};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::ResourceKind;
 use crate::aws::Clients;
-use crate::aws::tags::{self, Owner};
+use crate::aws::tags::Owner;
 use crate::state::Store;
 
 /// What `observe` makes of something that has one of the cluster's names in the account or its region, and belongs to
@@ -80,35 +79,34 @@ impl Context<'_> {
     }
 }
 
-/// What AWS calls a resource.
+/// What AWS calls a resource, and what others need of it besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// AWS's id, or the name where AWS knows it by that.
     pub id: String,
-    /// A launch template's latest version.
-    pub version: Option<i64>,
-    /// An Elastic IP's address.
-    pub address: Option<String>,
+    /// What AWS decides or counts and others refer to, such as an Elastic IP's address; the kind names its outputs.
+    pub outputs: BTreeMap<&'static str, String>,
 }
 
 impl Identity {
-    /// An identity.
+    /// An identity without outputs.
     pub fn new(id: impl Into<String>) -> Self {
-        Self { id: id.into(), version: None, address: None }
+        Self { id: id.into(), outputs: BTreeMap::new() }
     }
 
-    /// With a launch template's latest version.
+    /// With an output, in the place of an earlier one; without it where there is no value.
     #[must_use]
-    pub fn with_version(mut self, version: Option<i64>) -> Self {
-        self.version = version;
+    pub fn with(mut self, output: &'static str, value: Option<impl Display>) -> Self {
+        match value {
+            Some(value) => self.outputs.insert(output, value.to_string()),
+            None => self.outputs.remove(output),
+        };
         self
     }
 
-    /// With an Elastic IP's address.
-    #[must_use]
-    pub fn with_address(mut self, address: Option<&str>) -> Self {
-        self.address = address.map(str::to_owned);
-        self
+    /// The value of an output.
+    pub fn output(&self, output: &str) -> Option<&str> {
+        self.outputs.get(output).map(String::as_str)
     }
 }
 
@@ -144,13 +142,32 @@ impl Identities {
     }
 
     /// AWS's id of what is referred to.
-    pub fn of<T: Described>(&self, reference: &Reference<T>) -> Result<String, CloudError> {
+    ///
+    /// # Errors
+    ///
+    /// Fails where it isn't there.
+    pub fn of<T: ResourceKind>(&self, reference: &Reference<T>) -> Result<String, CloudError> {
         Ok(self.identity(&reference.id())?.id)
     }
 
     /// AWS's id of what is referred to; what isn't ours is referred to by AWS's id already.
-    pub fn resolve<T: Described>(&self, reference: &Reference<T>) -> String {
+    pub fn resolve<T: ResourceKind>(&self, reference: &Reference<T>) -> String {
         self.of(reference).unwrap_or_else(|_| reference.name().to_owned())
+    }
+
+    /// An output of what is referred to.
+    ///
+    /// # Errors
+    ///
+    /// Fails where it isn't there, or AWS's answer about it lacked the output.
+    pub fn output<T: ResourceKind>(
+        &self,
+        reference: &Reference<T>,
+        output: &'static str,
+    ) -> Result<String, CloudError> {
+        let id = reference.id();
+        let value = self.identity(&id)?.outputs.remove(output);
+        field(value, &id, output)
     }
 
     fn locked(&self) -> std::sync::MutexGuard<'_, BTreeMap<ResourceId, Identity>> {
@@ -234,13 +251,11 @@ impl Observed {
     }
 }
 
-/// Turns AWS's ids back into names, from what was observed so far.
+/// Turns AWS's ids and outputs back into names, from what was observed so far.
 #[derive(Debug, Default)]
 pub struct Names {
     by_id: BTreeMap<(Kind, String), String>,
-    latest_versions: BTreeMap<String, (i64, String)>,
-    by_address: BTreeMap<String, String>,
-    record_sets: BTreeSet<(String, String)>,
+    outputs: BTreeMap<ResourceId, BTreeMap<&'static str, String>>,
 }
 
 impl Names {
@@ -248,18 +263,7 @@ impl Names {
     pub fn new(observed: &Observed) -> Self {
         let mut names = Self::default();
         for (id, found) in &observed.0 {
-            names.by_id.insert((id.kind, found.identity.id.clone()), id.name.clone());
-            if let (Resource::LaunchTemplate(template), Some(version)) =
-                (&found.resource, found.identity.version)
-            {
-                names.latest_versions.insert(id.name.clone(), (version, template.version_digest()));
-            }
-            if let Resource::ElasticIp(ElasticIp { name: _, tags }) = &found.resource {
-                let address = found.identity.address.iter().cloned();
-                names.by_address.extend(address.map(|address| (address, id.name.clone())));
-                let tag = |key| tags.get(key).cloned();
-                names.record_sets.extend(tag(tags::HOSTED_ZONE).zip(tag(tags::API_NAME)));
-            }
+            names.add(id, &found.identity);
         }
         names
     }
@@ -268,15 +272,38 @@ impl Names {
     pub fn of_known(observed: &Observed, ids: &Identities) -> Self {
         let mut names = Self::new(observed);
         for (id, identity) in ids.locked().iter() {
-            names.by_id.insert((id.kind, identity.id.clone()), id.name.clone());
+            names.add(id, identity);
         }
         names
     }
 
+    fn add(&mut self, id: &ResourceId, identity: &Identity) {
+        self.by_id.insert((id.kind, identity.id.clone()), id.name.clone());
+        self.outputs.insert(id.clone(), identity.outputs.clone());
+    }
+
     /// A reference to what AWS calls by this id; to the id itself where it isn't ours.
-    pub fn reference<T: Described>(&self, aws_id: &str) -> Reference<T> {
+    pub fn reference<T: ResourceKind>(&self, aws_id: &str) -> Reference<T> {
         let name = self.by_id.get(&(T::KIND, aws_id.to_owned()));
         Reference::to(name.map_or(aws_id, String::as_str))
+    }
+
+    /// A reference to the resource that has this output; to the value itself where none of ours has it.
+    pub fn reference_by_output<T: ResourceKind>(&self, output: &str, value: &str) -> Reference<T> {
+        let mut all = self.outputs_of(T::KIND);
+        let found = all.find(|(_, outputs)| outputs.get(output).is_some_and(|found| found == value));
+        Reference::to(found.map_or(value, |(name, _)| name))
+    }
+
+    /// An output of what is referred to, where that is known.
+    pub fn output<T: ResourceKind>(&self, reference: &Reference<T>, output: &str) -> Option<&str> {
+        self.outputs.get(&reference.id())?.get(output).map(String::as_str)
+    }
+
+    /// The names of all resources of a kind, each with its outputs.
+    pub fn outputs_of(&self, kind: Kind) -> impl Iterator<Item = (&str, &BTreeMap<&'static str, String>)> {
+        let all = self.outputs.iter().filter(move |(id, _)| id.kind == kind);
+        all.map(|(id, outputs)| (id.name.as_str(), outputs))
     }
 
     /// What AWS calls by this id, where it is known.
@@ -294,32 +321,13 @@ impl Names {
     pub fn ids_of(&self, kind: Kind) -> Vec<String> {
         self.by_id.keys().filter(|(known, _)| *known == kind).map(|(_, id)| id.clone()).collect()
     }
-
-    /// A reference to the Elastic IP that has this address; to the address itself where it isn't ours.
-    pub fn elastic_ip(&self, address: &str) -> Reference<ElasticIp> {
-        Reference::to(self.by_address.get(address).map_or(address, String::as_str))
-    }
-
-    /// Where record sets may be: hosted zones' ids and names in them, out of the tags of Elastic IPs.
-    pub fn record_sets(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.record_sets.iter().map(|(zone, name)| (zone.as_str(), name.as_str()))
-    }
-
-    /// What a version number of a template means.
-    pub fn template_version(&self, template: &Reference<LaunchTemplate>, number: &str) -> TemplateVersion {
-        match self.latest_versions.get(template.name()) {
-            Some((latest, digest)) if latest.to_string() == number => {
-                TemplateVersion::Content(digest.clone())
-            }
-            _ => TemplateVersion::Older(number.to_owned()),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cloud::elastic_ip::ElasticIp;
+    use crate::cloud::launch_template::LaunchTemplate;
 
     #[test]
     fn of_two_that_are_called_alike_both_are_known() {
@@ -331,5 +339,36 @@ mod tests {
         observed.extend(Kind::ElasticIp, vec![found("eipalloc-2"), found("eipalloc-1")]);
         let ids: Vec<_> = observed.0.iter().map(|(id, found)| (id.name.as_str(), found.double)).collect();
         assert_eq!(ids, [("api", false), ("api (eipalloc-2)", true)]);
+    }
+    #[test]
+    fn an_output_of_one_resource_is_used_by_others_through_the_identities_and_turns_back_into_its_name() {
+        const ADDRESS: &str = "the address";
+        let api: Reference<ElasticIp> = Reference::to("api");
+        let ids = Identities::default();
+        assert!(matches!(ids.output(&api, ADDRESS), Err(CloudError::Missing(_))));
+        ids.insert(api.id(), Identity::new("eipalloc-1"));
+        let error = ids.output(&api, ADDRESS).unwrap_err();
+        assert_eq!(error.to_string(), "AWS's answer about `elastic-ip/api` lacks the address");
+        ids.insert(api.id(), Identity::new("eipalloc-1").with(ADDRESS, Some("198.51.100.7")));
+        assert_eq!(ids.output(&api, ADDRESS).unwrap(), "198.51.100.7");
+        let names = Names::of_known(&Observed::default(), &ids);
+        assert_eq!(names.output(&api, ADDRESS), Some("198.51.100.7"));
+        assert_eq!(names.reference_by_output(ADDRESS, "198.51.100.7"), api);
+        let foreign: Reference<ElasticIp> = names.reference_by_output(ADDRESS, "192.0.2.1");
+        assert_eq!(foreign.name(), "192.0.2.1");
+        let another_kind: Reference<LaunchTemplate> = names.reference_by_output(ADDRESS, "198.51.100.7");
+        assert_eq!(another_kind.name(), "198.51.100.7");
+    }
+
+    #[test]
+    fn what_was_made_since_counts_more_than_what_was_observed() {
+        let template = ResourceId::new(Kind::LaunchTemplate, "nodes");
+        let version = |number| Identity::new("lt-1").with("version", Some(number));
+        let ids = Identities::default();
+        ids.insert(template.clone(), version(1));
+        ids.insert(template, version(2));
+        let names = Names::of_known(&Observed::default(), &ids);
+        let nodes: Reference<LaunchTemplate> = Reference::to("nodes");
+        assert_eq!(names.output(&nodes, "version"), Some("2"));
     }
 }

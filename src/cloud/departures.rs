@@ -8,10 +8,9 @@ use aws_sdk_autoscaling::types::AutoScalingGroup;
 use aws_sdk_ec2::types::{Filter, InstanceStateName, Reservation};
 use tokio::sync::Mutex;
 
-use super::context::Context;
 use super::reference::ResourceId;
 use crate::aws::retry::Look;
-use crate::aws::{AwsError, During};
+use crate::aws::{AwsError, Clients, During};
 use crate::spec::quantity;
 
 /// How long a look stands for what everybody who waits would see.
@@ -54,13 +53,13 @@ impl Departures {
     /// Whether a group and its instances are gone. Only one of those who ask at the same time asks AWS.
     pub(super) async fn look(
         &self,
-        context: &Context<'_>,
+        clients: &Clients,
         id: &ResourceId,
         group: &str,
     ) -> Result<Look<()>, AwsError> {
         let mut going = self.0.lock().await;
         if going.last.as_ref().is_none_or(|last| last.at.elapsed() > FRESH) {
-            going.last = Some(see(context, id, &going.instances).await?);
+            going.last = Some(see(clients, id, &going.instances).await?);
         }
         let answer = going.answer(group);
         if matches!(answer, Look::Done(())) {
@@ -88,7 +87,7 @@ impl Going {
 
 /// Looks for all groups, and for all of their instances that aren't terminated.
 async fn see(
-    context: &Context<'_>,
+    clients: &Clients,
     id: &ResourceId,
     going: &BTreeMap<String, Vec<String>>,
 ) -> Result<Sight, AwsError> {
@@ -96,7 +95,7 @@ async fn see(
     let mut groups = BTreeMap::new();
     let names: Vec<String> = going.keys().cloned().collect();
     for some in names.chunks(GROUPS_PER_CALL) {
-        let call = context.clients.autoscaling.describe_auto_scaling_groups();
+        let call = clients.autoscaling.describe_auto_scaling_groups();
         let call = call.set_auto_scaling_group_names(Some(some.to_vec())).into_paginator();
         let found: Vec<AutoScalingGroup> =
             call.items().send().try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
@@ -109,7 +108,7 @@ async fn see(
     for some in ids.chunks(INSTANCES_PER_CALL) {
         // A filter, because EC2 forgets terminated instances, and an id that it doesn't know is an error.
         let these = Filter::builder().name("instance-id").set_values(Some(some.to_vec())).build();
-        let call = context.clients.ec2.describe_instances().filters(these).into_paginator().items();
+        let call = clients.ec2.describe_instances().filters(these).into_paginator().items();
         let found: Vec<Reservation> =
             call.send().try_collect().await.during("ec2", "DescribeInstances", id)?;
         let alive = found.iter().flat_map(Reservation::instances).filter(|instance| {

@@ -9,9 +9,10 @@ use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
-use super::{Resource, tagging};
+use super::fields::Fields;
+use super::reference::ResourceId;
+use super::resource_kind::{Declaration, ResourceKind, Unwanted};
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Owner, Ownership, Tags};
 use crate::aws::{AwsError, Clients, During};
 
@@ -24,54 +25,56 @@ pub struct ElasticIp {
     pub tags: Tags,
 }
 
-impl Described for ElasticIp {
+impl ResourceKind for ElasticIp {
     const KIND: Kind = Kind::ElasticIp;
-}
+    const DECLARATION: Declaration = Declaration {
+        // Instances take an address by its tags, not by a reference, and hold it as long as they live.
+        deleted_after: &[Kind::AutoScalingGroup],
+        // Its tags say where its record set is: that must be gone before they say something else.
+        changed_after_deletion_of: &[Kind::RecordSet],
+        unwanted: Unwanted::Kept("nobody gets an address back; only `delete cluster` gives it up"),
+        ..Declaration::of("elastic-ip")
+    };
 
-impl ElasticIp {
-    /// What the API's address is called.
-    pub fn name_of(cluster: &str) -> String {
-        format!("api.{cluster}")
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    pub(super) fn fields(&self) -> Fields {
+    fn fields(&self) -> Fields {
         let Self { name: _, tags } = self;
         Fields::default().map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, tags: _ } = self;
         Vec::new()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let tags = tags::specification(ResourceType::ElasticIp, &self.tags);
         let call = context.clients.ec2.allocate_address().domain(DomainType::Vpc).tag_specifications(tags);
         let made = call.send().await.during("ec2", "AllocateAddress", id)?;
-        let identity = Identity::new(field(made.allocation_id(), id, "the allocation's id")?);
-        Ok(identity.with_address(made.public_ip()))
+        Ok(self.identity(field(made.allocation_id(), id, "the allocation's id")?, made.public_ip()))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(self.identity(&identity.id, identity.output(Self::ADDRESS)))
     }
 
     /// An address that is still associated is taken from whom it is associated with: that instance is going too.
-    pub(super) async fn delete(
+    async fn delete(
+        &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
@@ -90,7 +93,7 @@ impl ElasticIp {
         gone(call.send().await.during("ec2", "ReleaseAddress", id))
     }
 
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::ElasticIp, context.cluster);
         let call = context.clients.ec2.describe_addresses();
         let call = match context.sought {
@@ -104,12 +107,35 @@ impl ElasticIp {
             .map(|(address, tags)| {
                 let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
                 let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
-                let identity = Identity::new(allocation).with_address(address.public_ip());
-                let circumstances = circumstances(address);
-                let found = Found::new(name.clone(), Resource::ElasticIp(Self { name, tags }), identity);
-                Ok(found.with_circumstances(circumstances))
+                let observed = Self { name: name.clone(), tags };
+                let identity = observed.identity(allocation, address.public_ip());
+                let found = Found::new(name, Resource::ElasticIp(observed), identity);
+                Ok(found.with_circumstances(circumstances(address)))
             })
             .collect()
+    }
+}
+
+impl ElasticIp {
+    /// The output that says which address it is.
+    pub const ADDRESS: &'static str = "its address";
+
+    /// The output that says in which hosted zone it has a name, by the zone's id.
+    pub const HOSTED_ZONE: &'static str = "the hosted zone of its name";
+
+    /// The output that says which name it has there.
+    pub const API_NAME: &'static str = "its name in a hosted zone";
+
+    fn identity(&self, allocation: &str, address: Option<&str>) -> Identity {
+        Identity::new(allocation)
+            .with(Self::ADDRESS, address)
+            .with(Self::HOSTED_ZONE, self.tags.get(tags::HOSTED_ZONE))
+            .with(Self::API_NAME, self.tags.get(tags::API_NAME))
+    }
+
+    /// What the API's address is called.
+    pub fn name_of(cluster: &str) -> String {
+        format!("api.{cluster}")
     }
 }
 

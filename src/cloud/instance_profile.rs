@@ -2,10 +2,11 @@
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::Fields;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
 use super::role::{self, Role};
-use super::{Resource, tagging};
+use super::{Kind, Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -20,30 +21,33 @@ pub struct InstanceProfile {
     pub tags: Tags,
 }
 
-impl Described for InstanceProfile {
+impl ResourceKind for InstanceProfile {
     const KIND: Kind = Kind::InstanceProfile;
-}
+    const DECLARATION: Declaration = Declaration {
+        creation: Creation::Repeatable,
+        tags: TagRules::Iam,
+        ..Declaration::of("instance-profile")
+    };
 
-impl InstanceProfile {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, role, tags } = self;
         Fields::default().maybe("role", role.as_ref()).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, role, tags: _ } = self;
         role.iter().map(Reference::id).collect()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context.clients.iam.create_instance_profile().instance_profile_name(&self.name);
         let call = call.set_tags(Some(role::to_iam(&self.tags)));
         call.send().await.during("iam", "CreateInstanceProfile", id)?;
@@ -54,13 +58,13 @@ impl InstanceProfile {
         Ok(identity)
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
-        _identity: &Identity,
+        identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let iam = &context.clients.iam;
         if self.role != from.role {
             if let Some(old) = &from.role {
@@ -80,10 +84,15 @@ impl InstanceProfile {
             let call = iam.untag_instance_profile().instance_profile_name(&self.name);
             call.set_tag_keys(Some(gone)).send().await.during("iam", "UntagInstanceProfile", id)?;
         }
-        Ok(())
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
         if let Some(role) = &self.role {
             match self.remove_role(role.name(), context, id).await {
                 Err(error) if error.is_not_found() => {}
@@ -94,18 +103,7 @@ impl InstanceProfile {
         gone(call.send().await.during("iam", "DeleteInstanceProfile", id))
     }
 
-    async fn remove_role(
-        &self,
-        role: &str,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let call = context.clients.iam.remove_role_from_instance_profile().instance_profile_name(&self.name);
-        call.role_name(role).send().await.during("iam", "RemoveRoleFromInstanceProfile", id)?;
-        Ok(())
-    }
-
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let mut found = Vec::new();
         for name in role::instance_role_names(context.cluster) {
             let id = ResourceId::new(Kind::InstanceProfile, &name);
@@ -124,5 +122,25 @@ impl InstanceProfile {
             found.push(Found::new(name.clone(), Resource::InstanceProfile(observed), Identity::new(name)));
         }
         Ok(found)
+    }
+
+    fn uid_command(name: &str, uid: &str) -> Option<String> {
+        Some(format!(
+            "aws iam tag-instance-profile --instance-profile-name {name} --tags Key={},Value={uid}",
+            tags::UID
+        ))
+    }
+}
+
+impl InstanceProfile {
+    async fn remove_role(
+        &self,
+        role: &str,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.iam.remove_role_from_instance_profile().instance_profile_name(&self.name);
+        call.role_name(role).send().await.during("iam", "RemoveRoleFromInstanceProfile", id)?;
+        Ok(())
     }
 }

@@ -2,14 +2,16 @@
 
 use aws_sdk_ec2::types::{Filter, InternetGateway as Answer, ResourceType};
 
+use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::Fields;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// An Internet gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,30 +24,35 @@ pub struct InternetGateway {
     pub tags: Tags,
 }
 
-impl Described for InternetGateway {
+impl ResourceKind for InternetGateway {
     const KIND: Kind = Kind::InternetGateway;
-}
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::Vpc],
+        // Pods on instances reach the Internet to the end, and a load balancer has public addresses, with which a gateway
+        // can't be detached.
+        deleted_after: &[Kind::AutoScalingGroup, Kind::LoadBalancer, Kind::ClassicLoadBalancer],
+        ..Declaration::of("internet-gateway")
+    };
 
-impl InternetGateway {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, vpc, tags } = self;
         Fields::default().maybe("vpc", vpc.as_ref()).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, vpc, tags: _ } = self;
         vpc.iter().map(Reference::id).collect()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let tags = tags::specification(ResourceType::InternetGateway, &self.tags);
         let call = context.clients.ec2.create_internet_gateway().tag_specifications(tags);
         let made = call.send().await.during("ec2", "CreateInternetGateway", id)?;
@@ -57,13 +64,13 @@ impl InternetGateway {
         Ok(identity)
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         if self.vpc != from.vpc {
             if let Some(old) = &from.vpc {
                 detach(context, id, identity, &context.ids.resolve(old)).await?;
@@ -74,10 +81,11 @@ impl InternetGateway {
                 call.send().await.during("ec2", "AttachInternetGateway", id)?;
             }
         }
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
@@ -92,7 +100,7 @@ impl InternetGateway {
 
     /// A VPC has one gateway at most. So the one that is attached to the cluster's VPC is the cluster's, whatever it is
     /// called and whether or not it has its tags.
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::InternetGateway, context.cluster);
         let wanted = match context.sought {
             Sought::All => Wanted::Filter(tags::of_cluster(context.cluster)),
@@ -126,6 +134,13 @@ impl InternetGateway {
                 Ok(Found::new(name, Resource::InternetGateway(observed), Identity::new(gateway_id)))
             })
             .collect()
+    }
+
+    async fn blockers(&self, _aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        match self.vpc.as_ref().map(|vpc| look.context.ids.of(vpc)) {
+            Some(Ok(vpc)) => look.at_public_interfaces(&vpc).await,
+            Some(Err(_)) | None => Ok(Vec::new()),
+        }
     }
 }
 

@@ -4,11 +4,13 @@ use aws_sdk_ec2::types::ResourceType;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::fields::{Change, Effect, Fields};
+use super::namesakes::Namesake;
+use super::reference::ResourceId;
+use super::resource_kind::{Declaration, ResourceKind};
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// An imported public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,36 +23,34 @@ pub struct KeyPair {
     pub tags: Tags,
 }
 
-impl Described for KeyPair {
+impl ResourceKind for KeyPair {
     const KIND: Kind = Kind::KeyPair;
-}
+    const DECLARATION: Declaration = Declaration::of("key-pair");
 
-impl KeyPair {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, public_key, tags } = self;
         Fields::default().one("publicKey", public_key).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, public_key: _, tags: _ } = self;
         Vec::new()
     }
 
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
     /// EC2 can't change a key pair's key: somebody deleted ours and imported another one by its name.
-    pub(super) fn effect(path: &str) -> Effect {
-        if path == "publicKey" { Effect::Replace } else { Effect::InPlace }
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        if change.field == "publicKey" { Effect::Replace } else { Effect::InPlace }
     }
 
-    /// The type and the bytes of a key in OpenSSH's form.
-    pub fn without_comment(openssh: &str) -> String {
-        openssh.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .ec2
@@ -62,22 +62,28 @@ impl KeyPair {
         Ok(Identity::new(field(made.key_pair_id(), id, "the key pair's id")?))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
         let call = context.clients.ec2.delete_key_pair().key_name(&self.name);
         gone(call.send().await.during("ec2", "DeleteKeyPair", id))
     }
 
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::KeyPair, context.cluster);
         let call = context.clients.ec2.describe_key_pairs();
         let call = match context.sought {
@@ -98,5 +104,21 @@ impl KeyPair {
             found.push(Found::new(name, Resource::KeyPair(observed), Identity::new(pair_id)));
         }
         Ok(found)
+    }
+
+    async fn namesake(&self, context: &Context<'_>, id: &ResourceId) -> Result<Option<Namesake>, AwsError> {
+        let call = context.clients.ec2.describe_key_pairs().key_names(&self.name);
+        let answer = call.send().await.during("ec2", "DescribeKeyPairs", id)?;
+        Ok(answer.key_pairs().first().map(|pair| Namesake {
+            aws_id: pair.key_pair_id().unwrap_or_default().to_owned(),
+            tags: tags::all_from_ec2(pair.tags()),
+        }))
+    }
+}
+
+impl KeyPair {
+    /// The type and the bytes of a key in OpenSSH's form.
+    pub fn without_comment(openssh: &str) -> String {
+        openssh.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 }

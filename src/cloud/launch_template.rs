@@ -14,17 +14,19 @@ use windlass_bootstrap::config::BootConfig;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Change, Effect, Fields};
+use super::fields::{Change, Fields};
 use super::instance_profile::InstanceProfile;
 use super::key_pair::KeyPair;
 use super::launch_template_data as data;
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::namesakes::Namesake;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::security_group::SecurityGroup;
 use super::state_object::StateObject;
 use super::volume::to_i32;
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// How many versions are kept: enough to see what ran lately; EC2's limit is 10,000 in all.
 const VERSIONS_KEPT: i64 = 10;
@@ -91,14 +93,156 @@ pub struct RootVolume {
     pub kms_key: Option<String>,
 }
 
-impl Described for LaunchTemplate {
+impl ResourceKind for LaunchTemplate {
     const KIND: Kind = Kind::LaunchTemplate;
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::SecurityGroup, Kind::KeyPair],
+        creation: Creation::Repeatable,
+        ..Declaration::of("launch-template")
+    };
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
+        let Self { name: _, tags, .. } = self;
+        self.version_fields().map("tags", tags)
+    }
+
+    fn references(&self) -> Vec<ResourceId> {
+        let mut references = vec![self.profile.id()];
+        references.extend(self.security_groups.iter().map(Reference::id));
+        if let Some(SshKeyName::Ours(key)) = &self.key {
+            references.push(key.id());
+        }
+        references.extend(node_config(&self.user_data).map(|object| object.id()));
+        references
+    }
+
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
+        let call = context
+            .clients
+            .ec2
+            .create_launch_template()
+            .client_token(context.token(id))
+            .launch_template_name(&self.name)
+            .launch_template_data(self.request(context)?)
+            .version_description(self.version_digest())
+            .tag_specifications(tags::specification(ResourceType::LaunchTemplate, &self.tags));
+        let made = call.send().await.during("ec2", "CreateLaunchTemplate", id)?;
+        let template = made.launch_template();
+        let template_id =
+            field(template.and_then(|template| template.launch_template_id()), id, "the template's id")?;
+        Ok(self.identity(template_id, template.and_then(Answer::latest_version_number)))
+    }
+
+    async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        if self.version_fields() == from.version_fields() {
+            return Ok(identity.clone());
+        }
+        let ec2 = &context.clients.ec2;
+        let call = ec2
+            .create_launch_template_version()
+            .launch_template_id(&identity.id)
+            .launch_template_data(self.request(context)?)
+            .version_description(self.version_digest());
+        let made = call.send().await.during("ec2", "CreateLaunchTemplateVersion", id)?;
+        let version = made.launch_template_version().and_then(LaunchTemplateVersion::version_number);
+        let version = field(version, id, "the version's number")?;
+        let call = ec2
+            .modify_launch_template()
+            .launch_template_id(&identity.id)
+            .default_version(version.to_string());
+        call.send().await.during("ec2", "ModifyLaunchTemplate", id)?;
+        prune_versions(context, id, identity, version).await?;
+        Ok(self.identity(&identity.id, Some(version)))
+    }
+
+    async fn delete(
+        &self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_launch_template().launch_template_id(&identity.id);
+        gone(call.send().await.during("ec2", "DeleteLaunchTemplate", id))
+    }
+
+    /// Two calls whatever the number of templates: EC2 gives the latest version of every template at once.
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
+        let ec2 = &context.clients.ec2;
+        let call = ec2.describe_launch_templates();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.launch_template_ids(id),
+        };
+        let templates = call.into_paginator().items().send().try_collect().await.during(
+            "ec2",
+            "DescribeLaunchTemplates",
+            &id,
+        )?;
+        if templates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = ec2.describe_launch_template_versions().versions("$Latest").into_paginator();
+        let versions =
+            call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplateVersions", &id)?;
+        let mut found = Vec::new();
+        for template in &templates {
+            let name = template.launch_template_name().unwrap_or_default().to_owned();
+            let tags = tags::from_ec2(template.tags());
+            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::LaunchTemplate, &name))? {
+                continue;
+            }
+            let template_id = field(template.launch_template_id(), &id, "the template's id")?;
+            let latest = versions.iter().find(|version| version.launch_template_id() == Some(template_id));
+            let unseen = || CloudError::Unseen {
+                resource: ResourceId::new(Kind::LaunchTemplate, &name),
+                aws_id: template_id.to_owned(),
+            };
+            let latest: &LaunchTemplateVersion = latest.ok_or_else(unseen)?;
+            let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
+            let observed = data::read(name.clone(), tags, version_data, names);
+            let identity = observed.identity(template_id, latest.version_number());
+            found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
+        }
+        Ok(found)
+    }
+
+    async fn namesake(&self, context: &Context<'_>, id: &ResourceId) -> Result<Option<Namesake>, AwsError> {
+        let call = context.clients.ec2.describe_launch_templates().launch_template_names(&self.name);
+        let answer = call.send().await.during("ec2", "DescribeLaunchTemplates", id)?;
+        Ok(answer.launch_templates().first().map(|template| Namesake {
+            aws_id: template.launch_template_id().unwrap_or_default().to_owned(),
+            tags: tags::all_from_ec2(template.tags()),
+        }))
+    }
 }
 
 impl LaunchTemplate {
-    pub(super) fn fields(&self) -> Fields {
-        let Self { name: _, tags, .. } = self;
-        self.version_fields().map("tags", tags)
+    /// The output that says which version is the latest, by its number.
+    pub const LATEST_VERSION: &'static str = "the template's latest version";
+
+    /// The output that says what the latest version holds ([`Self::version_digest`]).
+    pub const LATEST_CONTENT: &'static str = "the content of the template's latest version";
+
+    /// The identity of a template whose latest version is this one.
+    fn identity(&self, template_id: &str, latest: Option<i64>) -> Identity {
+        let identity = Identity::new(template_id).with(Self::LATEST_VERSION, latest);
+        identity.with(Self::LATEST_CONTENT, Some(self.version_digest()))
     }
 
     /// The fields that are part of a version; the template's own tags aren't.
@@ -152,122 +296,6 @@ impl LaunchTemplate {
             text.push('\n');
         }
         super::digest(text.as_bytes())[..16].to_owned()
-    }
-
-    pub(super) fn references(&self) -> Vec<ResourceId> {
-        let mut references = vec![self.profile.id()];
-        references.extend(self.security_groups.iter().map(Reference::id));
-        if let Some(SshKeyName::Ours(key)) = &self.key {
-            references.push(key.id());
-        }
-        references.extend(node_config(&self.user_data).map(|object| object.id()));
-        references
-    }
-
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
-        let call = context
-            .clients
-            .ec2
-            .create_launch_template()
-            .client_token(context.token(id))
-            .launch_template_name(&self.name)
-            .launch_template_data(self.request(context)?)
-            .version_description(self.version_digest())
-            .tag_specifications(tags::specification(ResourceType::LaunchTemplate, &self.tags));
-        let made = call.send().await.during("ec2", "CreateLaunchTemplate", id)?;
-        let template = made.launch_template();
-        let template_id =
-            field(template.and_then(|template| template.launch_template_id()), id, "the template's id")?;
-        Ok(Identity::new(template_id).with_version(template.and_then(Answer::latest_version_number)))
-    }
-
-    /// Returns the identity with the version that is now the latest.
-    pub(super) async fn update(
-        &self,
-        from: &Self,
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
-        if self.version_fields() == from.version_fields() {
-            return Ok(identity.clone());
-        }
-        let ec2 = &context.clients.ec2;
-        let call = ec2
-            .create_launch_template_version()
-            .launch_template_id(&identity.id)
-            .launch_template_data(self.request(context)?)
-            .version_description(self.version_digest());
-        let made = call.send().await.during("ec2", "CreateLaunchTemplateVersion", id)?;
-        let version = made.launch_template_version().and_then(LaunchTemplateVersion::version_number);
-        let version = field(version, id, "the version's number")?;
-        let call = ec2
-            .modify_launch_template()
-            .launch_template_id(&identity.id)
-            .default_version(version.to_string());
-        call.send().await.during("ec2", "ModifyLaunchTemplate", id)?;
-        prune_versions(context, id, identity, version).await?;
-        Ok(identity.clone().with_version(Some(version)))
-    }
-
-    pub(super) async fn delete(
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let call = context.clients.ec2.delete_launch_template().launch_template_id(&identity.id);
-        gone(call.send().await.during("ec2", "DeleteLaunchTemplate", id))
-    }
-
-    /// Two calls whatever the number of templates: EC2 gives the latest version of every template at once.
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
-        let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
-        let ec2 = &context.clients.ec2;
-        let call = ec2.describe_launch_templates();
-        let call = match context.sought {
-            Sought::All => call.filters(tags::of_cluster(context.cluster)),
-            Sought::Id(id) => call.launch_template_ids(id),
-        };
-        let templates = call.into_paginator().items().send().try_collect().await.during(
-            "ec2",
-            "DescribeLaunchTemplates",
-            &id,
-        )?;
-        if templates.is_empty() {
-            return Ok(Vec::new());
-        }
-        let call = ec2.describe_launch_template_versions().versions("$Latest").into_paginator();
-        let versions =
-            call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplateVersions", &id)?;
-        let mut found = Vec::new();
-        for template in &templates {
-            let name = template.launch_template_name().unwrap_or_default().to_owned();
-            let tags = tags::from_ec2(template.tags());
-            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::LaunchTemplate, &name))? {
-                continue;
-            }
-            let template_id = field(template.launch_template_id(), &id, "the template's id")?;
-            let latest = versions.iter().find(|version| version.launch_template_id() == Some(template_id));
-            let unseen = || CloudError::Unseen {
-                resource: ResourceId::new(Kind::LaunchTemplate, &name),
-                aws_id: template_id.to_owned(),
-            };
-            let latest: &LaunchTemplateVersion = latest.ok_or_else(unseen)?;
-            let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
-            let observed = data::read(name.clone(), tags, version_data, names);
-            let identity = Identity::new(template_id).with_version(latest.version_number());
-            found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
-        }
-        Ok(found)
     }
 
     fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {

@@ -16,8 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::context::{Context, Names};
 use super::error::CloudError;
+use super::kinds::Kind;
 use super::launch_template::{LaunchTemplate, RootVolume, SshKeyName};
-use super::reference::{Kind, Reference};
+use super::reference::Reference;
 use super::volume::{to_i32, to_u32};
 use crate::aws::tags::{self, Tags};
 

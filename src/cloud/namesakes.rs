@@ -5,24 +5,20 @@
 use std::fmt::Write as _;
 
 use aws_sdk_ec2::types::Tag;
-use windlass_bootstrap::tags as shared;
 
-use super::Resource;
 use super::context::Context;
 use super::error::CloudError;
-use super::reference::{Kind, ResourceId};
+use super::kinds::{Kind, Resource};
+use super::reference::ResourceId;
 use super::role;
 use crate::aws::tags::{self, Owner, Ownership, Tags};
 use crate::aws::{AwsError, During};
 
 /// The error of a creation that AWS refused because the name is taken.
 pub(super) async fn explain(source: AwsError, wanted: &Resource, context: &Context<'_>) -> CloudError {
-    match find(wanted, context).await {
+    match wanted.namesake(context, &wanted.id()).await {
         Ok(Some(found)) if context.owner.of(&found.tags) == Ownership::Foreign => {
-            let command = match wanted.kind() {
-                Kind::AutoScalingGroup => mark_group(&found.aws_id, context.owner),
-                _ => mark(&found.aws_id, context.owner),
-            };
+            let command = wanted.kind().mark_command(&found.aws_id, context.owner);
             CloudError::Unmarked {
                 resource: wanted.id(),
                 aws_id: found.aws_id,
@@ -35,61 +31,12 @@ pub(super) async fn explain(source: AwsError, wanted: &Resource, context: &Conte
     }
 }
 
-struct Namesake {
-    aws_id: String,
-    tags: Tags,
-}
-
-async fn find(wanted: &Resource, context: &Context<'_>) -> Result<Option<Namesake>, AwsError> {
-    let id = wanted.id();
-    match wanted {
-        Resource::AutoScalingGroup(group) => auto_scaling_group(&group.name, context, &id).await,
-        Resource::SecurityGroup(group) => {
-            let Ok(vpc) = context.ids.of(&group.vpc) else { return Ok(None) };
-            let call = context.clients.ec2.describe_security_groups();
-            let call = call.filters(tags::filter("vpc-id", &vpc));
-            let call = call.filters(tags::filter("group-name", &group.name));
-            let answer = call.send().await.during("ec2", "DescribeSecurityGroups", &id)?;
-            Ok(answer.security_groups().first().map(|group| Namesake {
-                aws_id: group.group_id().unwrap_or_default().to_owned(),
-                tags: tags::all_from_ec2(group.tags()),
-            }))
-        }
-        Resource::LaunchTemplate(template) => {
-            let call = context.clients.ec2.describe_launch_templates().launch_template_names(&template.name);
-            let answer = call.send().await.during("ec2", "DescribeLaunchTemplates", &id)?;
-            Ok(answer.launch_templates().first().map(|template| Namesake {
-                aws_id: template.launch_template_id().unwrap_or_default().to_owned(),
-                tags: tags::all_from_ec2(template.tags()),
-            }))
-        }
-        Resource::KeyPair(pair) => {
-            let call = context.clients.ec2.describe_key_pairs().key_names(&pair.name);
-            let answer = call.send().await.during("ec2", "DescribeKeyPairs", &id)?;
-            Ok(answer.key_pairs().first().map(|pair| Namesake {
-                aws_id: pair.key_pair_id().unwrap_or_default().to_owned(),
-                tags: tags::all_from_ec2(pair.tags()),
-            }))
-        }
-        _ => Ok(None),
-    }
-}
-
-async fn auto_scaling_group(
-    name: &str,
-    context: &Context<'_>,
-    id: &ResourceId,
-) -> Result<Option<Namesake>, AwsError> {
-    let call = context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(name);
-    let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
-    Ok(answer.auto_scaling_groups().first().map(|group| Namesake {
-        aws_id: name.to_owned(),
-        tags: group
-            .tags()
-            .iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())))
-            .collect(),
-    }))
+/// What has a name that was to be had.
+pub struct Namesake {
+    /// AWS's id.
+    pub(super) aws_id: String,
+    /// All of its tags.
+    pub(super) tags: Tags,
 }
 
 /// What shows that another cluster of this name is there: a role of that name, or a VPC or a security group of the region
@@ -129,8 +76,8 @@ pub async fn find_other_cluster(context: &Context<'_>) -> Result<Option<Resource
     Ok(group.map(|group| ResourceId::new(Kind::SecurityGroup, group)))
 }
 
-/// The command that says again whose something is.
-fn mark(aws_id: &str, owner: &Owner) -> String {
+/// The command that says again whose something of EC2's is.
+pub(super) fn mark_in_ec2(aws_id: &str, owner: &Owner) -> String {
     let mut command = format!(
         "aws ec2 create-tags --resources {aws_id} --tags Key={},Value={}",
         tags::MANAGED,
@@ -140,39 +87,6 @@ fn mark(aws_id: &str, owner: &Owner) -> String {
         let _ = write!(command, " Key={},Value={uid}", tags::UID);
     }
     command
-}
-
-fn mark_group(name: &str, owner: &Owner) -> String {
-    let cluster = owner.cluster.as_str();
-    let mut tags = vec![(tags::MANAGED, cluster, true), (shared::CLUSTER, cluster, true)];
-    tags.extend(owner.uid.as_deref().map(|uid| (tags::UID, uid, false)));
-    let tags: Vec<String> = tags
-        .iter()
-        .map(|(key, value, propagate)| {
-            format!(
-                "ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={value},PropagateAtLaunch={propagate}"
-            )
-        })
-        .collect();
-    format!("aws autoscaling create-or-update-tags --tags {}", tags.join(" "))
-}
-
-/// The command that gives back its cluster's uid to what AWS knows by its name.
-pub(super) fn give_uid(id: &ResourceId, uid: &str) -> Option<String> {
-    let (name, key) = (&id.name, tags::UID);
-    Some(match id.kind {
-        Kind::AutoScalingGroup => format!(
-            "aws autoscaling create-or-update-tags --tags \
-             ResourceId={name},ResourceType=auto-scaling-group,Key={key},Value={uid},PropagateAtLaunch=false"
-        ),
-        Kind::Role => format!("aws iam tag-role --role-name {name} --tags Key={key},Value={uid}"),
-        Kind::InstanceProfile => {
-            format!(
-                "aws iam tag-instance-profile --instance-profile-name {name} --tags Key={key},Value={uid}"
-            )
-        }
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -187,7 +101,7 @@ mod tests {
             (Kind::InstanceProfile, "aws iam tag-instance-profile --instance-profile-name demo --tags "),
         ] {
             let resource = ResourceId::new(kind, "demo");
-            let command = give_uid(&resource, "0123");
+            let command = resource.kind.uid_command(&resource.name, "0123");
             let error = CloudError::Namesake { resource, uid: None, ours: Some("0123".to_owned()), command };
             let hint = error.hint().unwrap();
             assert!(

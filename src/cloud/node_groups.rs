@@ -4,11 +4,12 @@
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::{NodeGroups as Document, Size};
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
+use super::fields::Fields;
+use super::reference::ResourceId;
+use super::resource_kind::{Creation, Declaration, ResourceKind};
+use super::{Kind, Resource};
 use crate::state::{Condition, Version};
 
 /// What masters know of the groups of nodes.
@@ -20,17 +21,19 @@ pub struct NodeGroups {
     pub document: Option<Document>,
 }
 
-impl Described for NodeGroups {
+impl ResourceKind for NodeGroups {
     const KIND: Kind = Kind::NodeGroups;
-}
+    const DECLARATION: Declaration = Declaration {
+        has_deletion_step: false,
+        creation: Creation::ReadsFirst,
+        ..Declaration::of("node-groups")
+    };
 
-impl NodeGroups {
-    /// What masters of this cluster shall know.
-    pub fn new(cluster: &str, groups: impl IntoIterator<Item = (String, Size)>) -> Self {
-        Self { name: keys::node_groups(cluster), document: Some(Document::new(groups)) }
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    pub(super) fn fields(&self) -> Fields {
+    fn fields(&self) -> Fields {
         let Self { name: _, document } = self;
         let Some(Document { version, groups }) = document else { return Fields::default() };
         let sizes =
@@ -38,44 +41,29 @@ impl NodeGroups {
         Fields::default().one("version", version).map("nodes", &sizes.collect())
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, document: _ } = self;
         Vec::new()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, CloudError> {
-        let missing = || CloudError::Missing(ResourceId::new(Kind::NodeGroups, &self.name));
-        let document = self.document.as_ref().ok_or_else(missing)?;
-        // Strings and numbers in maps by strings always become JSON.
-        Ok(serde_json::to_vec_pretty(document).unwrap_or_default())
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        _id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, _id: &ResourceId) -> Result<Identity, CloudError> {
         let version = context.store.put(&self.name, self.bytes()?, Condition::Absent).await?;
         Ok(Identity::new(version.0))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         _from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         _id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let seen = Condition::Unchanged(Version(identity.id.clone()));
         context.store.put(&self.name, self.bytes()?, seen).await?;
-        Ok(())
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
@@ -85,11 +73,25 @@ impl NodeGroups {
         Ok(())
     }
 
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let name = keys::node_groups(context.cluster);
         let Some(object) = context.store.get(&name).await? else { return Ok(Vec::new()) };
         let observed = Self { name: name.clone(), document: Document::read(&object.bytes) };
         Ok(vec![Found::new(name, Resource::NodeGroups(observed), Identity::new(object.version.0))])
+    }
+}
+
+impl NodeGroups {
+    /// What masters of this cluster shall know.
+    pub fn new(cluster: &str, groups: impl IntoIterator<Item = (String, Size)>) -> Self {
+        Self { name: keys::node_groups(cluster), document: Some(Document::new(groups)) }
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, CloudError> {
+        let missing = || CloudError::Missing(ResourceId::new(Kind::NodeGroups, &self.name));
+        let document = self.document.as_ref().ok_or_else(missing)?;
+        // Strings and numbers in maps by strings always become JSON.
+        Ok(serde_json::to_vec_pretty(document).unwrap_or_default())
     }
 }
 

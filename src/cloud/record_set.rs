@@ -3,14 +3,17 @@
 //! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
 //! there and deletes what was read, value for value, so that it fails where somebody else was faster.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::elastic_ip::ElasticIp;
 use super::error::{CloudError, field};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::Fields;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
+use super::{Kind, Resource};
 use crate::aws::During;
 use crate::aws::error::AwsError;
 use crate::aws::hosted_zone::{self, Records};
@@ -35,39 +38,31 @@ pub struct RecordSet {
     pub owner: String,
 }
 
-impl Described for RecordSet {
+impl ResourceKind for RecordSet {
     const KIND: Kind = Kind::RecordSet;
-}
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::ElasticIp],
+        creation: Creation::ReadsFirst,
+        ..Declaration::of("record-set")
+    };
 
-impl RecordSet {
-    /// The name of an Elastic IP.
-    pub fn to_address(zone: &str, domain: &str, address: Reference<ElasticIp>, owner: String) -> Self {
-        let address = Some(address);
-        let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
-        Self { name, zone, domain, address, ttl: Some(TTL), owner }
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    pub(super) fn fields(&self) -> Fields {
+    fn fields(&self) -> Fields {
         let Self { name: _, zone, domain, address, ttl, owner } = self;
         let fields = Fields::default().one("hostedZone", zone).one("name", domain);
         fields.maybe("elasticIp", address.as_ref()).maybe("ttl", *ttl).one("owner", owner)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, zone: _, domain: _, address, ttl: _, owner: _ } = self;
         address.iter().map(Reference::id).collect()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
-    }
-
     /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let there = self.read(context).await?;
         if there.is_foreign_to(&self.owner) {
             return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
@@ -80,18 +75,23 @@ impl RecordSet {
         Ok(Identity::new(&self.name))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         _from: &Self,
         _identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        self.create(context, id).await.map(|_| ())
+    ) -> Result<Identity, CloudError> {
+        self.create(context, id).await
     }
 
     /// Deletes what is the cluster's by now, and nothing else of the same name.
-    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
         let there = match self.read(context).await {
             // A hosted zone that is gone has taken its record sets with it.
             Err(error) if error.is_not_found() => return Ok(()),
@@ -105,10 +105,10 @@ impl RecordSet {
     }
 
     /// Looks where the Elastic IP's tags say. A hosted zone that is gone has taken its record sets with it.
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let owner = hosted_zone::owner(context.cluster, &context.clients.region);
         let mut found = Vec::new();
-        for (zone, domain) in names.record_sets() {
+        for (zone, domain) in places(names) {
             match Records::read(context.clients, zone, domain).await {
                 Ok(there) if there.is_owned_by(&owner) => {
                     let seen = Self::seen(zone, domain, &there, names, &owner);
@@ -122,6 +122,15 @@ impl RecordSet {
         }
         Ok(found)
     }
+}
+
+impl RecordSet {
+    /// The name of an Elastic IP.
+    pub fn to_address(zone: &str, domain: &str, address: Reference<ElasticIp>, owner: String) -> Self {
+        let address = Some(address);
+        let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
+        Self { name, zone, domain, address, ttl: Some(TTL), owner }
+    }
 
     fn seen(zone: &str, domain: &str, there: &Records, names: &Names, owner: &str) -> Self {
         let addresses: Vec<&ResourceRecordSet> = there.of_type(&RrType::A).collect();
@@ -131,7 +140,7 @@ impl RecordSet {
             name: format!("{zone}/{domain}"),
             zone: zone.to_owned(),
             domain: domain.to_owned(),
-            address: (!addresses.is_empty()).then(|| names.elastic_ip(&shown)),
+            address: (!addresses.is_empty()).then(|| names.reference_by_output(ElasticIp::ADDRESS, &shown)),
             ttl: addresses.first().and_then(|set| set.ttl()),
             owner: owner.to_owned(),
         }
@@ -155,9 +164,8 @@ impl RecordSet {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<ResourceRecordSet, CloudError> {
-        let elastic_ip = field(self.address.as_ref(), id, "what it leads to")?.id();
-        let address = context.ids.identity(&elastic_ip)?.address;
-        self.record(RrType::A, &field(address, &elastic_ip, "its address")?, id)
+        let elastic_ip = field(self.address.as_ref(), id, "what it leads to")?;
+        self.record(RrType::A, &context.ids.output(elastic_ip, ElasticIp::ADDRESS)?, id)
     }
 
     fn owner_record(&self, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
@@ -194,6 +202,16 @@ impl RecordSet {
         call.send().await.during("route53", "ChangeResourceRecordSets", id)?;
         Ok(())
     }
+}
+
+/// Where record sets may be, by what Elastic IPs say: hosted zones' ids, and names in them.
+fn places(names: &Names) -> BTreeSet<(&str, &str)> {
+    let addresses = names.outputs_of(Kind::ElasticIp);
+    let places = addresses.filter_map(|(_, outputs)| {
+        let [zone, domain] = [ElasticIp::HOSTED_ZONE, ElasticIp::API_NAME].map(|output| outputs.get(output));
+        Some((zone?.as_str(), domain?.as_str()))
+    });
+    places.collect()
 }
 
 /// A request that the SDK doesn't take.

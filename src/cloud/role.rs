@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
-use super::{Resource, tagging};
+use super::fields::Fields;
+use super::reference::ResourceId;
+use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
+use super::{Kind, Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -34,12 +35,16 @@ pub struct Role {
     pub tags: Tags,
 }
 
-impl Described for Role {
+impl ResourceKind for Role {
     const KIND: Kind = Kind::Role;
-}
+    const DECLARATION: Declaration =
+        Declaration { creation: Creation::Repeatable, tags: TagRules::Iam, ..Declaration::of("role") };
 
-impl Role {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, trust, policy, attached, other_policies, tags } = self;
         Fields::default()
             .one("trust", format!("{trust:#}"))
@@ -49,20 +54,16 @@ impl Role {
             .map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, trust: _, policy: _, attached: _, other_policies: _, tags: _ } = self;
         Vec::new()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .iam
@@ -78,13 +79,13 @@ impl Role {
         Ok(identity)
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
-        _identity: &Identity,
+        identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let iam = &context.clients.iam;
         if self.trust != from.trust {
             let call =
@@ -117,11 +118,16 @@ impl Role {
             let call = iam.untag_role().role_name(&self.name).set_tag_keys(Some(removed));
             call.send().await.during("iam", "UntagRole", id)?;
         }
-        Ok(())
+        Ok(identity.clone())
     }
 
     /// Policies that somebody else gave the role go with it: IAM deletes no role that has any.
-    pub(super) async fn delete(&self, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
         // That IAM doesn't find its policies says nothing of the role itself.
         if let Some(has) = policies(context, &self.name, id).await? {
             self.remove(has.inline.iter(), context, id).await?;
@@ -134,35 +140,9 @@ impl Role {
         ))
     }
 
-    async fn remove(
-        &self,
-        policies: impl Iterator<Item = &String>,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        for policy in policies {
-            let call = context.clients.iam.delete_role_policy().role_name(&self.name).policy_name(policy);
-            gone(call.send().await.during("iam", "DeleteRolePolicy", id))?;
-        }
-        Ok(())
-    }
-
-    async fn detach(
-        &self,
-        policies: impl Iterator<Item = &String>,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        for policy in policies {
-            let call = context.clients.iam.detach_role_policy().role_name(&self.name).policy_arn(policy);
-            gone(call.send().await.during("iam", "DetachRolePolicy", id))?;
-        }
-        Ok(())
-    }
-
     /// IAM has no search by tag: the roles are looked up by their names, of which there are as many as there are
     /// roles of instances.
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let mut found = Vec::new();
         for name in instance_role_names(context.cluster) {
             let id = ResourceId::new(Kind::Role, &name);
@@ -193,6 +173,38 @@ impl Role {
             found.push(Found::new(name.clone(), Resource::Role(observed), Identity::new(name)));
         }
         Ok(found)
+    }
+
+    fn uid_command(name: &str, uid: &str) -> Option<String> {
+        Some(format!("aws iam tag-role --role-name {name} --tags Key={},Value={uid}", tags::UID))
+    }
+}
+
+impl Role {
+    async fn remove(
+        &self,
+        policies: impl Iterator<Item = &String>,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        for policy in policies {
+            let call = context.clients.iam.delete_role_policy().role_name(&self.name).policy_name(policy);
+            gone(call.send().await.during("iam", "DeleteRolePolicy", id))?;
+        }
+        Ok(())
+    }
+
+    async fn detach(
+        &self,
+        policies: impl Iterator<Item = &String>,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        for policy in policies {
+            let call = context.clients.iam.detach_role_policy().role_name(&self.name).policy_arn(policy);
+            gone(call.send().await.during("iam", "DetachRolePolicy", id))?;
+        }
+        Ok(())
     }
 }
 

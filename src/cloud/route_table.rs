@@ -6,12 +6,13 @@ use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
+use super::fields::{Change, Effect, Fields};
 use super::internet_gateway::InternetGateway;
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::subnet::Subnet;
 use super::vpc::Vpc;
-use super::{Resource, tagging};
+use super::{Kind, Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -30,17 +31,26 @@ pub struct RouteTable {
     pub tags: Tags,
 }
 
-impl Described for RouteTable {
+impl ResourceKind for RouteTable {
     const KIND: Kind = Kind::RouteTable;
-}
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::Vpc, Kind::InternetGateway, Kind::Subnet],
+        // Pods on instances reach the Internet to the end.
+        deleted_after: &[Kind::AutoScalingGroup],
+        creation: Creation::Repeatable,
+        ..Declaration::of("route-table")
+    };
 
-impl RouteTable {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, vpc, routes, subnets, tags } = self;
         Fields::default().one("vpc", vpc).map("routes", routes).set("subnets", subnets).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, vpc, routes, subnets, tags: _ } = self;
         let mut references = vec![vpc.id()];
         references.extend(routes.values().map(Reference::id));
@@ -48,18 +58,18 @@ impl RouteTable {
         references
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        match change.field.as_str() {
             "vpc" => Effect::Refused("a route table can't change its VPC"),
             _ => Effect::InPlace,
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .ec2
@@ -76,18 +86,51 @@ impl RouteTable {
         Ok(identity)
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         self.route(from, identity, context, id).await?;
         self.associate(from, identity, context, id).await?;
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
+    async fn delete(
+        &self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        disassociate(context, id, identity, |_| true).await?;
+        let call = context.clients.ec2.delete_route_table().route_table_id(&identity.id);
+        gone(call.send().await.during("ec2", "DeleteRouteTable", id))
+    }
+
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::RouteTable, context.cluster);
+        let call = context.clients.ec2.describe_route_tables();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.route_table_ids(id),
+        };
+        let tables = call.into_paginator().items().send().try_collect().await.during(
+            "ec2",
+            "DescribeRouteTables",
+            &id,
+        )?;
+        let tagged = tables.iter().map(|table| (table, tags::from_ec2(table.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(table, tags)| read(table, tags, context.cluster, names, &id))
+            .collect()
+    }
+}
+
+impl RouteTable {
     async fn route(
         &self,
         from: &Self,
@@ -137,35 +180,6 @@ impl RouteTable {
             disassociate(context, id, identity, |subnet| gone.contains(subnet)).await?;
         }
         Ok(())
-    }
-
-    pub(super) async fn delete(
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        disassociate(context, id, identity, |_| true).await?;
-        let call = context.clients.ec2.delete_route_table().route_table_id(&identity.id);
-        gone(call.send().await.during("ec2", "DeleteRouteTable", id))
-    }
-
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
-        let id = ResourceId::new(Kind::RouteTable, context.cluster);
-        let call = context.clients.ec2.describe_route_tables();
-        let call = match context.sought {
-            Sought::All => call.filters(tags::of_cluster(context.cluster)),
-            Sought::Id(id) => call.route_table_ids(id),
-        };
-        let tables = call.into_paginator().items().send().try_collect().await.during(
-            "ec2",
-            "DescribeRouteTables",
-            &id,
-        )?;
-        let tagged = tables.iter().map(|table| (table, tags::from_ec2(table.tags())));
-        tagged
-            .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(table, tags)| read(table, tags, context.cluster, names, &id))
-            .collect()
     }
 }
 

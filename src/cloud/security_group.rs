@@ -3,14 +3,17 @@
 
 use aws_sdk_ec2::types::ResourceType;
 
+use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::{Change, Effect, Fields};
+use super::namesakes::Namesake;
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// A security group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,33 +28,47 @@ pub struct SecurityGroup {
     pub tags: Tags,
 }
 
-impl Described for SecurityGroup {
+impl ResourceKind for SecurityGroup {
     const KIND: Kind = Kind::SecurityGroup;
-}
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::Vpc],
+        // That all rules are marked ([`tags::RULES_MARKED`]).
+        tags_set_later: 1,
+        ..Declaration::of("security-group")
+    };
 
-impl SecurityGroup {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, description, vpc, tags } = self;
         Fields::default().one("description", description).one("vpc", vpc).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, description: _, vpc, tags: _ } = self;
         vec![vpc.id()]
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    /// A group's description is given once, for life, and means nothing but to people.
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        let observed = Self { description: self.description.clone(), ..observed.clone() };
+        self.fields().changes_from(&observed.fields())
+    }
+
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        match change.field.as_str() {
             "vpc" => Effect::Refused("a security group keeps its VPC for life"),
             _ => Effect::InPlace,
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let mut new = self.tags.clone();
         // There are no rules in it that lack a mark.
         new.insert(tags::RULES_MARKED.to_owned(), "true".to_owned());
@@ -67,17 +84,19 @@ impl SecurityGroup {
         Ok(Identity::new(field(made.group_id(), id, "the group's id")?))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
+        &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
@@ -86,7 +105,7 @@ impl SecurityGroup {
         gone(call.send().await.during("ec2", "DeleteSecurityGroup", id))
     }
 
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
         let groups = list(context, &id).await?;
         groups
@@ -106,6 +125,21 @@ impl SecurityGroup {
                 ))
             })
             .collect()
+    }
+
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        look.at_security_group(aws_id).await
+    }
+
+    async fn namesake(&self, context: &Context<'_>, id: &ResourceId) -> Result<Option<Namesake>, AwsError> {
+        let Ok(vpc) = context.ids.of(&self.vpc) else { return Ok(None) };
+        let call = context.clients.ec2.describe_security_groups();
+        let call = call.filters(tags::filter("vpc-id", &vpc)).filters(tags::filter("group-name", &self.name));
+        let answer = call.send().await.during("ec2", "DescribeSecurityGroups", id)?;
+        Ok(answer.security_groups().first().map(|group| Namesake {
+            aws_id: group.group_id().unwrap_or_default().to_owned(),
+            tags: tags::all_from_ec2(group.tags()),
+        }))
     }
 }
 

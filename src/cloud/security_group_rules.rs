@@ -11,12 +11,13 @@ use std::fmt;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, Tag, UserIdGroupPair};
 use ipnet::IpNet;
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::{Change, Fields};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::security_group::{self, SecurityGroup};
+use super::{Kind, Resource};
 use crate::aws::{During, tags};
 
 /// All rules of one security group.
@@ -95,10 +96,6 @@ impl fmt::Display for Rule {
     }
 }
 
-impl Described for SecurityGroupRules {
-    const KIND: Kind = Kind::SecurityGroupRules;
-}
-
 /// The two directions differ only in which calls are made.
 #[derive(Clone, Copy)]
 enum Direction {
@@ -106,26 +103,26 @@ enum Direction {
     Egress,
 }
 
-impl SecurityGroupRules {
-    pub(super) fn fields(&self) -> Fields {
+impl ResourceKind for SecurityGroupRules {
+    const KIND: Kind = Kind::SecurityGroupRules;
+    const DECLARATION: Declaration = Declaration {
+        observed_after: &[Kind::SecurityGroup],
+        creation: Creation::ReadsFirst,
+        asked_by: Some(Kind::SecurityGroup),
+        ..Declaration::of("security-group-rules")
+    };
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, group: _, ingress, egress, others: _, marked } = self;
         let unmarked = (!marked).then_some("rules don't say that they are windlass's");
         Fields::default().set("ingress", ingress).set("egress", egress).maybe("marks", unmarked)
     }
 
-    /// What is observed, as it is compared with this: a rule that is wished for and that somebody else made is there.
-    pub(super) fn with_others(&self, observed: &Self) -> Self {
-        let both = |own: &BTreeSet<Rule>, others: &BTreeSet<Rule>, wanted: &BTreeSet<Rule>| {
-            own.iter().chain(others.intersection(wanted)).cloned().collect()
-        };
-        Self {
-            ingress: both(&observed.ingress, &observed.others.ingress, &self.ingress),
-            egress: both(&observed.egress, &observed.others.egress, &self.egress),
-            ..observed.clone()
-        }
-    }
-
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, group, ingress, egress, others: _, marked: _ } = self;
         let peers = ingress.iter().chain(egress).filter_map(|rule| match &rule.peer {
             Peer::Group(group) => Some(group.id()),
@@ -136,16 +133,12 @@ impl SecurityGroupRules {
         references.into_iter().collect()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        self.fields().changes_from(&self.with_others(observed).fields())
     }
 
     /// A new group allows everything to go out; that is where its rules start from.
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let identity = Identity::new(context.ids.of(&self.group)?);
         let bare =
             Self { ingress: BTreeSet::new(), egress: BTreeSet::from([Rule::anywhere_v4()]), ..self.clone() };
@@ -155,13 +148,13 @@ impl SecurityGroupRules {
 
     /// Allows first and revokes then, so that nothing that stays allowed is ever cut off. That the marks are complete is
     /// said last.
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let from = self.with_others(from);
         let group = Group { context, id, aws_id: &identity.id };
         let both = [
@@ -175,11 +168,14 @@ impl SecurityGroupRules {
                 group.mark(direction, to.intersection(from_rules)).await?;
             }
         }
-        if self.marked && !from.marked { group.say_that_rules_are_marked().await } else { Ok(()) }
+        if self.marked && !from.marked {
+            group.say_that_rules_are_marked().await?;
+        }
+        Ok(identity.clone())
     }
 
     /// Revokes everything, whoever made it: groups that allow each other can only then be deleted.
-    pub(super) async fn delete(
+    async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
@@ -192,7 +188,7 @@ impl SecurityGroupRules {
     }
 
     /// A group whose rules are still those of a new group has none of ours yet.
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroupRules, context.cluster);
         let mut found = Vec::new();
         for group in security_group::list(context, &id).await? {
@@ -221,6 +217,20 @@ impl SecurityGroupRules {
             found.push(Found::new(name, Resource::SecurityGroupRules(observed), Identity::new(group_id)));
         }
         Ok(found)
+    }
+}
+
+impl SecurityGroupRules {
+    /// What is observed, as it is compared with this: a rule that is wished for and that somebody else made is there.
+    fn with_others(&self, observed: &Self) -> Self {
+        let both = |own: &BTreeSet<Rule>, others: &BTreeSet<Rule>, wanted: &BTreeSet<Rule>| {
+            own.iter().chain(others.intersection(wanted)).cloned().collect()
+        };
+        Self {
+            ingress: both(&observed.ingress, &observed.others.ingress, &self.ingress),
+            egress: both(&observed.egress, &observed.others.egress, &self.egress),
+            ..observed.clone()
+        }
     }
 }
 

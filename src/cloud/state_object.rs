@@ -10,11 +10,12 @@ use std::collections::BTreeSet;
 use futures::future::try_join_all;
 use windlass_bootstrap::keyset::Secret;
 
-use super::Resource;
 use super::context::{Context, Found, Identity, Names, Observed};
 use super::error::CloudError;
-use super::fields::{Change, Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::{Change, Fields};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
+use super::{Kind, Resource};
 use crate::state::{Condition, Fingerprint, Listing, Store, StoreError, Version};
 
 /// An object.
@@ -48,12 +49,20 @@ pub enum Content {
     Foreign(Version),
 }
 
-impl Described for StateObject {
+impl ResourceKind for StateObject {
     const KIND: Kind = Kind::StateObject;
-}
+    const DECLARATION: Declaration = Declaration {
+        unwanted: Unwanted::LeftAlone,
+        has_deletion_step: false,
+        creation: Creation::ReadsFirst,
+        ..Declaration::of("state-object")
+    };
 
-impl StateObject {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, describes, names: _, content } = self;
         let keys = match content {
             Some(Content::Secret { keys, text: _ }) if !keys.is_empty() => Some(keys.join(", ")),
@@ -62,20 +71,14 @@ impl StateObject {
         Fields::default().one("holds", describes).maybe("keys", keys)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, describes: _, names, content: _ } = self;
         names.iter().map(Reference::id).collect()
     }
 
-    pub(super) fn effect(_path: &str) -> Effect {
-        Effect::InPlace
-    }
-}
-
-impl StateObject {
-    /// What has to change for `observed` to become this: its name says what is in it, unless somebody was seen to have
+    /// Its name says what is in it, unless somebody was seen to have
     /// overwritten it.
-    pub(super) fn changes_from(&self, observed: &Self) -> Vec<Change> {
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
         match &observed.content {
             Some(Content::Foreign(_)) => vec![Change {
                 field: "content".to_owned(),
@@ -86,21 +89,9 @@ impl StateObject {
         }
     }
 
-    /// The bytes of one that is named by their digest.
-    fn named_by_digest(&self) -> Option<&str> {
-        match &self.content {
-            Some(Content::Open(text)) => Some(text),
-            _ => None,
-        }
-    }
-
     /// Writes the object where it isn't. One that is named by its digest and there already is the same one; a keyset
     /// that is there already was made by somebody else in this moment, and must be read, not replaced.
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let text = match &self.content {
             Some(Content::Open(text)) => text.as_str(),
             Some(Content::Secret { keys: _, text }) => text.expose(),
@@ -113,39 +104,54 @@ impl StateObject {
     }
 
     /// Writes again what somebody has overwritten, if it is still what was seen. Secrets are never changed.
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
-        _identity: &Identity,
+        identity: &Identity,
         context: &Context<'_>,
         _id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let Some(text) = self.named_by_digest() else { return Ok(()) };
+    ) -> Result<Identity, CloudError> {
+        let Some(text) = self.named_by_digest() else { return Ok(identity.clone()) };
         let condition = match &from.content {
             Some(Content::Foreign(version)) => Condition::Unchanged(version.clone()),
             // A second try has only listed it.
             _ => match context.store.get(&self.name).await? {
-                Some(found) if found.bytes == text.as_bytes() => return Ok(()),
+                Some(found) if found.bytes == text.as_bytes() => return Ok(identity.clone()),
                 Some(found) => Condition::Unchanged(found.version),
                 None => Condition::Absent,
             },
         };
         context.store.put(&self.name, text.as_bytes().to_vec(), condition).await?;
-        Ok(())
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(&self, context: &Context<'_>, _id: &ResourceId) -> Result<(), CloudError> {
+    async fn delete(
+        &self,
+        _identity: &Identity,
+        context: &Context<'_>,
+        _id: &ResourceId,
+    ) -> Result<(), CloudError> {
         if let Some(object) = context.store.get(&self.name).await? {
             context.store.delete(&self.name, &object.version).await?;
         }
         Ok(())
     }
 
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let folders = ["public/instance-groups/", "nodes/", "control-plane/"];
         let prefixes = folders.map(|folder| format!("{}/{folder}", context.cluster));
         let listed = try_join_all(prefixes.iter().map(|prefix| context.store.listing(prefix))).await?;
         Ok(listed.into_iter().flatten().map(Self::found).collect())
+    }
+}
+
+impl StateObject {
+    /// The bytes of one that is named by their digest.
+    fn named_by_digest(&self) -> Option<&str> {
+        match &self.content {
+            Some(Content::Open(text)) => Some(text),
+            _ => None,
+        }
     }
 
     /// An object as it is found: the content isn't read.

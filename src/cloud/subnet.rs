@@ -6,14 +6,16 @@ use aws_sdk_ec2::types::{Filter, ResourceType};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::tags as shared;
 
+use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Observed, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, Reference, ResourceId};
+use super::fields::{Change, Effect, Fields};
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// A subnet. Whether instances get public addresses and what they are called is the launch templates' to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,23 +32,31 @@ pub struct Subnet {
     pub tags: Tags,
 }
 
-impl Described for Subnet {
+impl ResourceKind for Subnet {
     const KIND: Kind = Kind::Subnet;
-}
+    const DECLARATION: Declaration =
+        Declaration { observed_after: &[Kind::Vpc], ..Declaration::of("subnet") };
 
-impl Subnet {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, vpc, zone, cidr, tags } = self;
         Fields::default().one("vpc", vpc).one("zone", zone).one("cidr", cidr).map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, vpc, zone: _, cidr: _, tags: _ } = self;
         vec![vpc.id()]
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        match change.field.as_str() {
             "vpc" | "zone" | "cidr" => Effect::Refused(
                 "a subnet can't be moved: give the new range a subnet with another name, move the instance groups to \
                  it, then remove the old one",
@@ -55,11 +65,7 @@ impl Subnet {
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let call = context
             .clients
             .ec2
@@ -72,17 +78,19 @@ impl Subnet {
         Ok(Identity::new(field(made.subnet().and_then(|subnet| subnet.subnet_id()), id, "the subnet's id")?))
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+    ) -> Result<Identity, CloudError> {
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
+        &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
@@ -91,7 +99,7 @@ impl Subnet {
         gone(call.send().await.during("ec2", "DeleteSubnet", id))
     }
 
-    pub(super) async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::Subnet, context.cluster);
         let call = context.clients.ec2.describe_subnets();
         let call = match context.sought {
@@ -119,6 +127,9 @@ impl Subnet {
                 Ok(Found::new(observed.name.clone(), Resource::Subnet(observed), Identity::new(subnet_id)))
             })
             .collect()
+    }
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        look.at_interfaces("subnet-id", aws_id).await
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::context::{Context, Strangers};
 use super::error::CloudError;
-use super::namesakes;
 use super::reference::ResourceId;
 use crate::aws::During;
 use crate::aws::tags::{self, Ownership, Tags};
@@ -30,7 +29,7 @@ pub(super) fn is_ours(context: &Context<'_>, tags: &Tags, id: &ResourceId) -> Re
             uid: tags.get(tags::UID).cloned(),
             ours: context.owner.uid.clone(),
             command: match (tags.get(tags::UID), &context.owner.uid) {
-                (None, Some(uid)) => namesakes::give_uid(id, uid),
+                (None, Some(uid)) => id.kind.uid_command(&id.name, uid),
                 _ => None,
             },
         },

@@ -13,9 +13,10 @@ use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
-use super::{Resource, tagging};
+use super::fields::{Change, Effect, Fields};
+use super::reference::ResourceId;
+use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Owner, Tags};
 use crate::aws::{AwsError, Clients, During};
 
@@ -42,17 +43,23 @@ pub struct Volume {
     pub tags: Tags,
 }
 
-impl Described for Volume {
+impl ResourceKind for Volume {
     const KIND: Kind = Kind::Volume;
-}
+    const DECLARATION: Declaration = Declaration {
+        // Instances take a volume by its tags, not by a reference, and hold it as long as they live.
+        deleted_after: &[Kind::AutoScalingGroup],
+        unwanted: Unwanted::Kept("data is on it"),
+        creation: Creation::Repeatable,
+        // That the agent has formatted it ([`shared::FORMATTED`]).
+        tags_set_later: 1,
+        ..Declaration::of("volume")
+    };
 
-impl Volume {
-    /// What the volume of a member of an etcd cluster is called.
-    pub fn name_of(member: &str, etcd_cluster: &str, cluster: &str) -> String {
-        format!("{member}.etcd-{etcd_cluster}.{cluster}")
+    fn name(&self) -> &str {
+        &self.name
     }
 
-    pub(super) fn fields(&self) -> Fields {
+    fn fields(&self) -> Fields {
         let Self { name: _, zone, size, kind, iops, throughput, encrypted, kms_key, tags } = self;
         Fields::default()
             .one("zone", zone)
@@ -65,7 +72,7 @@ impl Volume {
             .map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self {
             name: _,
             zone: _,
@@ -80,8 +87,17 @@ impl Volume {
         Vec::new()
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        self.fields().changes_from(&self.without_defaults(observed).fields())
+    }
+
+    fn effect(&self, change: &Change, observed: &Self) -> Effect {
+        match change.field.as_str() {
+            "sizeGiB" if self.size < observed.size => Effect::Refused("EBS can't shrink a volume"),
             "zone" => Effect::Refused("a volume can't leave its zone, and etcd's data is on it"),
             "encrypted" | "kmsKey" => Effect::Refused(
                 "a volume's encryption is for life, and etcd's data is on it: restore a backup into a new cluster",
@@ -90,26 +106,7 @@ impl Volume {
         }
     }
 
-    /// What is observed, without what AWS chose where the specification leaves the choice to it.
-    pub(super) fn without_defaults(&self, observed: &Self) -> Self {
-        Self {
-            kms_key: self.kms_key.as_ref().and(observed.kms_key.clone()),
-            iops: self.iops.and(observed.iops),
-            throughput: self.throughput.and(observed.throughput),
-            ..observed.clone()
-        }
-    }
-
-    /// Why this can't become of what is there, where a change of size is one of the changes.
-    pub(super) fn refusal(&self, from: &Self) -> Option<&'static str> {
-        (self.size < from.size).then_some("EBS can't shrink a volume")
-    }
-
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         // A token is spent where the volume that it once made is gone.
         for spent in 0..TOKENS {
             let made = match self.ask_for(spent, context, id).await {
@@ -125,6 +122,78 @@ impl Volume {
             }
         }
         Err(CloudError::Missing(id.clone()))
+    }
+
+    async fn update(
+        &self,
+        from: &Self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<Identity, CloudError> {
+        let same = (self.size, &self.kind, self.iops, self.throughput)
+            == (from.size, &from.kind, from.iops, from.throughput);
+        if !same {
+            let call = context
+                .clients
+                .ec2
+                .modify_volume()
+                .volume_id(&identity.id)
+                .size(to_i32(self.size))
+                .volume_type(VolumeType::from(self.kind.as_str()))
+                .set_iops(self.iops.map(to_i32))
+                .set_throughput(self.throughput.map(to_i32));
+            call.send().await.during("ec2", "ModifyVolume", id)?;
+        }
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
+    }
+
+    async fn delete(
+        &self,
+        identity: &Identity,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let call = context.clients.ec2.delete_volume().volume_id(&identity.id);
+        gone(call.send().await.during("ec2", "DeleteVolume", id))
+    }
+
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::Volume, context.cluster);
+        let call = context.clients.ec2.describe_volumes();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.volume_ids(id),
+        };
+        let volumes =
+            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
+        let changes = modifications(context, &id, &volumes).await?;
+        let tagged = volumes
+            .iter()
+            .filter(|volume| is_there(volume))
+            .map(|volume| (volume, tags::from_ec2(volume.tags())));
+        tagged
+            .filter(|(_, tags)| context.owner.owns(tags))
+            .map(|(volume, tags)| read(volume, tags, &changes, context.cluster, &id))
+            .collect()
+    }
+}
+
+impl Volume {
+    /// What the volume of a member of an etcd cluster is called.
+    pub fn name_of(member: &str, etcd_cluster: &str, cluster: &str) -> String {
+        format!("{member}.etcd-{etcd_cluster}.{cluster}")
+    }
+
+    /// What is observed, without what AWS chose where the specification leaves the choice to it.
+    fn without_defaults(&self, observed: &Self) -> Self {
+        Self {
+            kms_key: self.kms_key.as_ref().and(observed.kms_key.clone()),
+            iops: self.iops.and(observed.iops),
+            throughput: self.throughput.and(observed.throughput),
+            ..observed.clone()
+        }
     }
 
     async fn ask_for(
@@ -147,59 +216,6 @@ impl Volume {
             .set_kms_key_id(self.kms_key.clone())
             .tag_specifications(tags::specification(ResourceType::Volume, &self.tags));
         Ok(call.send().await.during("ec2", "CreateVolume", id)?)
-    }
-
-    pub(super) async fn update(
-        &self,
-        from: &Self,
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let same = (self.size, &self.kind, self.iops, self.throughput)
-            == (from.size, &from.kind, from.iops, from.throughput);
-        if !same {
-            let call = context
-                .clients
-                .ec2
-                .modify_volume()
-                .volume_id(&identity.id)
-                .size(to_i32(self.size))
-                .volume_type(VolumeType::from(self.kind.as_str()))
-                .set_iops(self.iops.map(to_i32))
-                .set_throughput(self.throughput.map(to_i32));
-            call.send().await.during("ec2", "ModifyVolume", id)?;
-        }
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
-    }
-
-    pub(super) async fn delete(
-        identity: &Identity,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<(), CloudError> {
-        let call = context.clients.ec2.delete_volume().volume_id(&identity.id);
-        gone(call.send().await.during("ec2", "DeleteVolume", id))
-    }
-
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
-        let id = ResourceId::new(Kind::Volume, context.cluster);
-        let call = context.clients.ec2.describe_volumes();
-        let call = match context.sought {
-            Sought::All => call.filters(tags::of_cluster(context.cluster)),
-            Sought::Id(id) => call.volume_ids(id),
-        };
-        let volumes =
-            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
-        let changes = modifications(context, &id, &volumes).await?;
-        let tagged = volumes
-            .iter()
-            .filter(|volume| is_there(volume))
-            .map(|volume| (volume, tags::from_ec2(volume.tags())));
-        tagged
-            .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(volume, tags)| read(volume, tags, &changes, context.cluster, &id))
-            .collect()
     }
 }
 

@@ -3,13 +3,15 @@
 use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
 use ipnet::Ipv4Net;
 
+use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
-use super::fields::{Effect, Fields};
-use super::reference::{Described, Kind, ResourceId};
-use super::{Resource, tagging};
-use crate::aws::During;
+use super::fields::{Change, Effect, Fields};
+use super::reference::ResourceId;
+use super::resource_kind::{Declaration, ResourceKind};
+use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
+use crate::aws::{AwsError, During};
 
 /// A VPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +28,15 @@ pub struct Vpc {
     pub tags: Tags,
 }
 
-impl Described for Vpc {
+impl ResourceKind for Vpc {
     const KIND: Kind = Kind::Vpc;
-}
+    const DECLARATION: Declaration = Declaration::of("vpc");
 
-impl Vpc {
-    pub(super) fn fields(&self) -> Fields {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn fields(&self) -> Fields {
         let Self { name: _, cidr, dns_hostnames, dns_support, tags } = self;
         Fields::default()
             .one("cidr", cidr)
@@ -40,13 +45,17 @@ impl Vpc {
             .map("tags", tags)
     }
 
-    pub(super) fn references(&self) -> Vec<ResourceId> {
+    fn references(&self) -> Vec<ResourceId> {
         let Self { name: _, cidr: _, dns_hostnames: _, dns_support: _, tags: _ } = self;
         Vec::new()
     }
 
-    pub(super) fn effect(path: &str) -> Effect {
-        match path {
+    fn tags_mut(&mut self) -> Option<&mut Tags> {
+        Some(&mut self.tags)
+    }
+
+    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+        match change.field.as_str() {
             "cidr" => Effect::Refused(
                 "a VPC's range can't be changed while it lives: make a new cluster and move over",
             ),
@@ -54,11 +63,7 @@ impl Vpc {
         }
     }
 
-    pub(super) async fn create(
-        &self,
-        context: &Context<'_>,
-        id: &ResourceId,
-    ) -> Result<Identity, CloudError> {
+    async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let made = context
             .clients
             .ec2
@@ -77,13 +82,13 @@ impl Vpc {
         Ok(identity)
     }
 
-    pub(super) async fn update(
+    async fn update(
         &self,
         from: &Self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
-    ) -> Result<(), CloudError> {
+    ) -> Result<Identity, CloudError> {
         let modify = || context.clients.ec2.modify_vpc_attribute().vpc_id(&identity.id);
         let value = |on| AttributeBooleanValue::builder().value(on).build();
         // Names need the resolver, so that the resolver comes first.
@@ -95,10 +100,12 @@ impl Vpc {
             let call = modify().enable_dns_hostnames(value(self.dns_hostnames));
             call.send().await.during("ec2", "ModifyVpcAttribute", id)?;
         }
-        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await
+        tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
+        Ok(identity.clone())
     }
 
-    pub(super) async fn delete(
+    async fn delete(
+        &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
@@ -107,7 +114,7 @@ impl Vpc {
         gone(call.send().await.during("ec2", "DeleteVpc", id))
     }
 
-    pub(super) async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::Vpc, context.cluster);
         let call = context.clients.ec2.describe_vpcs();
         let call = match context.sought {
@@ -133,6 +140,10 @@ impl Vpc {
             found.push(Found::new(observed.name.clone(), Resource::Vpc(observed), Identity::new(vpc_id)));
         }
         Ok(found)
+    }
+
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        Ok(look.at_vpc(aws_id).await)
     }
 }
 

@@ -5,18 +5,11 @@ use std::collections::BTreeSet;
 
 use super::{Desired, ModelError};
 use crate::aws::tags::VALUE_LIMIT;
-use crate::cloud::{Kind, Resource, ResourceId};
+use crate::cloud::{Resource, ResourceId, TagRules};
 
 /// The most tags that a resource may have (EC2 User Guide and IAM User Guide, "Tag restrictions"). AWS's own, which begin
 /// with `aws:`, don't count.
 pub(super) const MOST: usize = 50;
-
-/// How many of them aren't described but set when or after the resource is made: that all rules of a security group are
-/// marked ([`crate::aws::tags::RULES_MARKED`]), and that the agent has formatted a volume
-/// ([`windlass_bootstrap::tags::FORMATTED`]).
-fn set_besides(kind: Kind) -> usize {
-    usize::from(matches!(kind, Kind::SecurityGroup | Kind::Volume))
-}
 
 /// The longest key, in characters.
 const KEY_LIMIT: usize = 128;
@@ -42,7 +35,7 @@ fn tags(resource: &Resource, prefix: &str) -> Vec<(String, String)> {
 }
 
 fn check_one(id: &ResourceId, tags: &[(String, String)]) -> Result<(), ModelError> {
-    let count = tags.len() + set_besides(id.kind);
+    let count = tags.len() + id.kind.declaration().tags_set_later;
     if count > MOST {
         return Err(ModelError::TooManyTags { resource: id.clone(), count });
     }
@@ -55,8 +48,9 @@ fn check_one(id: &ResourceId, tags: &[(String, String)]) -> Result<(), ModelErro
         if value.chars().count() > VALUE_LIMIT {
             return refused("a value has at most 256 characters");
         }
-        if !matches!(id.kind, Kind::Role | Kind::InstanceProfile) {
-            continue;
+        match id.kind.declaration().tags {
+            TagRules::Ec2 => continue,
+            TagRules::Iam => {}
         }
         if !key.chars().chain(value.chars()).all(iam_takes) {
             return refused("IAM takes only letters, digits, spaces and _ . : / = + - @ in keys and values");
@@ -76,6 +70,7 @@ fn iam_takes(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::Kind;
 
     fn check_tags(kind: Kind, tags: &[(&str, &str)]) -> Result<(), String> {
         let tags: Vec<_> = tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

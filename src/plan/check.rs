@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{Action, Plan};
 use crate::cloud::state_object::Content;
-use crate::cloud::{Kind, Resource, ResourceId};
+use crate::cloud::{Resource, ResourceId, Unwanted};
 use crate::model::Desired;
 
 /// EC2's limit for user data, in bytes before base64.
@@ -41,7 +41,7 @@ pub enum Violation {
         /// Who needs it.
         needed_by: ResourceId,
     },
-    /// A volume or an address would be lost.
+    /// Something would be lost that an update keeps, such as a volume or an address.
     #[error("`{0}` would be deleted by an update")]
     Lost(ResourceId),
     /// A secret would be seen.
@@ -70,7 +70,7 @@ fn references(plan: &Plan, desired: &Desired) -> Vec<Violation> {
         plan.steps.iter().filter(|step| step.action == Action::Delete).map(|step| &step.resource).collect();
     let mut violations: Vec<Violation> = deleted
         .iter()
-        .filter(|id| matches!(id.kind, Kind::Volume | Kind::ElasticIp))
+        .filter(|id| matches!(id.kind.declaration().unwanted, Unwanted::Kept(_)))
         .map(|id| Violation::Lost((*id).clone()))
         .collect();
     for (id, resource) in &desired.0 {
@@ -156,7 +156,7 @@ mod tests {
     use crate::cloud::state_object::StateObject;
     use crate::cloud::subnet::Subnet;
     use crate::cloud::vpc::Vpc;
-    use crate::cloud::{Change, Observed, Reference};
+    use crate::cloud::{Change, Kind, Observed, Reference};
     use crate::plan::{PlanError, Step};
 
     const SECRET: &str = "line one\nline two";

@@ -16,7 +16,7 @@ use windlass_bootstrap::tags as shared;
 
 use super::{Action, Occupied, Plan, Step};
 use crate::aws::tags;
-use crate::cloud::{Change, Kind, ResourceId};
+use crate::cloud::{Change, ResourceId, Unwanted};
 use crate::spec::quantity;
 
 /// The width of a field's name; longer ones push their value to the right.
@@ -32,10 +32,7 @@ impl Display for Plan {
         section(formatter, "change", self.steps.iter().filter(is_change).collect())?;
         section(formatter, "delete and create again", self.steps.iter().filter(is_replace).collect())?;
         section(formatter, "delete", self.steps.iter().filter(is_delete).collect())?;
-        let (addresses, volumes): (Vec<_>, Vec<_>) =
-            self.kept.iter().partition(|id| id.kind == Kind::ElasticIp);
-        kept(formatter, "data is on it", &volumes)?;
-        kept(formatter, "nobody gets an address back; only `delete cluster` gives it up", &addresses)?;
+        kept(formatter, &self.kept)?;
         if !self.occupied.is_empty() {
             writeln!(formatter, "Not asked for any more, and kept until nothing uses it:")?;
             for Occupied { resource, by } in &self.occupied {
@@ -50,15 +47,29 @@ impl Display for Plan {
     }
 }
 
-fn kept(formatter: &mut Formatter<'_>, why: &str, resources: &[&ResourceId]) -> fmt::Result {
-    if resources.is_empty() {
-        return Ok(());
+/// What is kept, by what its kind says of why.
+fn kept(formatter: &mut Formatter<'_>, resources: &[ResourceId]) -> fmt::Result {
+    let why = |id: &ResourceId| match id.kind.declaration().unwanted {
+        Unwanted::Kept(why) => Some(why),
+        Unwanted::Deleted | Unwanted::LeftAlone => None,
+    };
+    let mut reasons: Vec<Option<&str>> = Vec::new();
+    for reason in resources.iter().map(why) {
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
     }
-    writeln!(formatter, "Kept, because {why}:")?;
-    for id in resources {
-        writeln!(formatter, "    {id}")?;
+    for reason in reasons {
+        match reason {
+            Some(reason) => writeln!(formatter, "Kept, because {reason}:")?,
+            None => writeln!(formatter, "Kept:")?,
+        }
+        for id in resources.iter().filter(|id| why(id) == reason) {
+            writeln!(formatter, "    {id}")?;
+        }
+        writeln!(formatter)?;
     }
-    writeln!(formatter)
+    Ok(())
 }
 
 fn section(formatter: &mut Formatter<'_>, verb: &str, steps: Vec<&Step>) -> fmt::Result {

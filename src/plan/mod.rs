@@ -16,7 +16,7 @@ pub use self::check::{Violation, check};
 pub use self::lost::Lost;
 pub use self::lost_address::LostAddress;
 use crate::aws::tags;
-use crate::cloud::{Change, Effect, Found, Kind, Observed, Resource, ResourceId};
+use crate::cloud::{Change, Effect, Found, Kind, Observed, Resource, ResourceId, Unwanted};
 use crate::model::Desired;
 
 /// What has to be done.
@@ -63,7 +63,7 @@ impl Step {
     /// Whether the step is one call and a long time of waiting: then there is no reason not to begin it at once. All
     /// Auto Scaling groups' instances shut down at the same time.
     pub fn mostly_waits(&self) -> bool {
-        self.resource.kind == Kind::AutoScalingGroup && self.action == Action::Delete
+        self.action == Action::Delete && self.resource.kind.declaration().deletion_waits
     }
 }
 
@@ -226,12 +226,10 @@ impl Plan {
         }
         let mut kept = Vec::new();
         for id in observed.0.keys().filter(|id| !desired.0.contains_key(*id)) {
-            match id.kind {
-                Kind::StateObject => {}
-                Kind::Volume | Kind::ElasticIp => kept.push(id.clone()),
-                _ => {
-                    actions.insert(id.clone(), Action::Delete);
-                }
+            match id.kind.declaration().unwanted {
+                Unwanted::LeftAlone => {}
+                Unwanted::Kept(_) => kept.push(id.clone()),
+                Unwanted::Deleted => drop(actions.insert(id.clone(), Action::Delete)),
             }
         }
         let remarks = remarks(desired, observed);
@@ -248,15 +246,12 @@ impl Plan {
     /// `last_wishes` is what has to be written down before the rest goes ([`crate::cloud::by_controllers::ReclaimMarks`]),
     /// or nothing.
     pub fn deletion(last_wishes: &Desired, observed: &Observed) -> Self {
-        let in_state = |kind| {
-            let objects = matches!(kind, Kind::StateObject | Kind::AdditionalObjects | Kind::NodeGroups);
-            objects || kind == Kind::ReclaimMarks
-        };
         let (mut actions, mut kept) = (BTreeMap::new(), Vec::new());
-        for (id, found) in observed.0.iter().filter(|(id, _)| !in_state(id.kind)) {
-            match &found.resource {
-                Resource::MadeByController(made) if !made.goes_with_cluster => kept.push(id.clone()),
-                _ => drop(actions.insert(id.clone(), Action::Delete)),
+        for (id, found) in observed.0.iter().filter(|(id, _)| id.kind.declaration().has_deletion_step) {
+            if found.resource.goes_with_cluster() {
+                actions.insert(id.clone(), Action::Delete);
+            } else {
+                kept.push(id.clone());
             }
         }
         for (id, wanted) in &last_wishes.0 {
@@ -291,20 +286,9 @@ impl Action {
     }
 }
 
-/// Groups whose processes somebody suspended: a dead instance may stay dead.
 fn remarks(desired: &Desired, observed: &Observed) -> Vec<String> {
     let wanted = desired.0.keys().filter_map(|id| observed.0.get(id));
-    wanted
-        .filter_map(|found| match &found.resource {
-            Resource::AutoScalingGroup(group) if !group.suspended.is_empty() => Some(format!(
-                "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {}",
-                ResourceId::new(Kind::AutoScalingGroup, &group.name),
-                group.suspended.iter().cloned().collect::<Vec<_>>().join(", "),
-                group.name
-            )),
-            _ => None,
-        })
-        .collect()
+    wanted.filter_map(|found| found.resource.remark()).collect()
 }
 
 fn refuse_doubles(observed: &Observed) -> Result<(), PlanError> {

@@ -37,32 +37,37 @@ fn next(
     waiting.keys().find(ready).or_else(|| waiting.keys().next()).cloned()
 }
 
-fn outlives_instances(kind: Kind) -> bool {
-    let held = [Kind::Volume, Kind::ElasticIp, Kind::RouteTable, Kind::InternetGateway];
-    held.contains(&kind) || kind.is_made_by_controllers()
-}
-
-/// A controllers' group is named by rules in the cluster's own, which windlass knows by their group only. And a load
-/// balancer has public addresses, with which an Internet gateway can't be detached.
-fn after_rules(
+/// What kinds declare of the order of their steps, besides what references say.
+fn add_declared(
     actions: &BTreeMap<ResourceId, Action>,
     after: &mut BTreeMap<ResourceId, BTreeSet<ResourceId>>,
 ) {
-    let deleted = |kinds: &[Kind]| -> BTreeSet<ResourceId> {
-        let doomed = actions.iter().filter(|(_, action)| **action == Action::Delete);
-        doomed.map(|(id, _)| id).filter(|id| kinds.contains(&id.kind)).cloned().collect()
-    };
-    for group in deleted(&[Kind::ControllersSecurityGroup]) {
-        after.entry(group).or_default().extend(deleted(&[Kind::SecurityGroupRules]));
+    let mut steps: BTreeMap<Kind, Vec<&ResourceId>> = BTreeMap::new();
+    let mut deletions: BTreeMap<Kind, Vec<&ResourceId>> = BTreeMap::new();
+    for (id, action) in actions {
+        steps.entry(id.kind).or_default().push(id);
+        if *action == Action::Delete {
+            deletions.entry(id.kind).or_default().push(id);
+        }
     }
-    let balancers = deleted(&[Kind::LoadBalancer, Kind::ClassicLoadBalancer]);
-    for gateway in deleted(&[Kind::InternetGateway]) {
-        after.entry(gateway).or_default().extend(balancers.clone());
+    let mut add = |later: &[&ResourceId], kinds: &[Kind], earlier: &BTreeMap<Kind, Vec<&ResourceId>>| {
+        for id in later {
+            let earlier = kinds.iter().filter_map(|kind| earlier.get(kind)).flatten().copied().cloned();
+            after.entry((*id).clone()).or_default().extend(earlier);
+        }
+    };
+    for (kind, ids) in &deletions {
+        let declared = kind.declaration();
+        add(ids, declared.deleted_after, &deletions);
+        add(ids, declared.deleted_after_steps_of, &steps);
+    }
+    for (kind, ids) in &steps {
+        add(ids, kind.declaration().changed_after_deletion_of, &deletions);
     }
 }
 
 /// What each step comes after: making or changing a resource comes after the steps of all it refers to; deleting one
-/// comes after the steps of all that referred to it.
+/// comes after the steps of all that referred to it. Kinds declare what is to be known besides.
 fn edges(
     actions: &BTreeMap<ResourceId, Action>,
     desired: &Desired,
@@ -70,26 +75,7 @@ fn edges(
 ) -> BTreeMap<ResourceId, BTreeSet<ResourceId>> {
     let mut after: BTreeMap<ResourceId, BTreeSet<ResourceId>> = BTreeMap::new();
     let is_deleted = |id: &ResourceId| matches!(actions.get(id), Some(Action::Delete));
-    let groups: BTreeSet<ResourceId> =
-        actions.keys().filter(|id| id.kind == Kind::AutoScalingGroup && is_deleted(id)).cloned().collect();
-    // Instances take these by their tags, not by a reference, and must be gone before what they hold is free. Pods on
-    // them reach the Internet to the end; and a controller that lives would make again what was deleted.
-    for held in actions.keys().filter(|id| is_deleted(id) && outlives_instances(id.kind)) {
-        after.entry(held.clone()).or_default().extend(groups.iter().cloned());
-    }
-    // What the Kubernetes API said is written down before the API goes.
-    for marks in actions.keys().filter(|id| id.kind == Kind::ReclaimMarks) {
-        for group in &groups {
-            after.entry(group.clone()).or_default().insert(marks.clone());
-        }
-    }
-    after_rules(actions, &mut after);
-    // The tags of an Elastic IP say where its record set is: that must be gone before they say something else.
-    let records: Vec<&ResourceId> =
-        actions.keys().filter(|id| id.kind == Kind::RecordSet && is_deleted(id)).collect();
-    for address in actions.keys().filter(|id| id.kind == Kind::ElasticIp) {
-        after.entry(address.clone()).or_default().extend(records.iter().map(|id| (*id).clone()));
-    }
+    add_declared(actions, &mut after);
     for (id, action) in actions {
         if let (false, Some(wanted)) = (*action == Action::Delete, desired.0.get(id)) {
             let needed = wanted.references().into_iter();
@@ -106,4 +92,56 @@ fn edges(
         }
     }
     after
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The order in which steps are listed that nothing refers to or from.
+    fn ordered(actions: &[(Kind, &str, Action)]) -> Vec<String> {
+        let actions =
+            actions.iter().map(|(kind, name, action)| (ResourceId::new(*kind, *name), action.clone()));
+        let steps = steps(actions.collect(), &Desired::default(), &Observed::default());
+        steps.iter().map(|step| format!("{} {}", step.action.verb(), step.resource)).collect()
+    }
+
+    #[test]
+    fn what_instances_hold_and_what_controllers_make_again_goes_after_the_last_instance_group() {
+        let deletions = [
+            (Kind::Volume, "v", Action::Delete),
+            (Kind::InternetGateway, "g", Action::Delete),
+            (Kind::AutoScalingGroup, "a", Action::Delete),
+            (Kind::AutoScalingGroup, "b", Action::Delete),
+            (Kind::LoadBalancer, "l", Action::Delete),
+        ];
+        assert_eq!(
+            ordered(&deletions),
+            [
+                "delete auto-scaling-group/a",
+                "delete auto-scaling-group/b",
+                "delete volume/v",
+                "delete load-balancer/l",
+                "delete internet-gateway/g"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_api_said_is_written_down_before_the_api_goes() {
+        let marks = Action::Update(Vec::new());
+        let steps = [(Kind::AutoScalingGroup, "a", Action::Delete), (Kind::ReclaimMarks, "marks", marks)];
+        assert_eq!(ordered(&steps), ["update reclaim-marks/marks", "delete auto-scaling-group/a"]);
+    }
+
+    #[test]
+    fn an_elastic_ip_says_where_its_record_set_is_until_that_is_gone() {
+        let retagged = Action::Update(Vec::new());
+        let steps = |of_record| {
+            ordered(&[(Kind::ElasticIp, "api", retagged.clone()), (Kind::RecordSet, "zone/api", of_record)])
+        };
+        assert_eq!(steps(Action::Delete), ["delete record-set/zone/api", "update elastic-ip/api"]);
+        let changed = Action::Update(Vec::new());
+        assert_eq!(steps(changed), ["update elastic-ip/api", "update record-set/zone/api"]);
+    }
 }

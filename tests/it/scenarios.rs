@@ -9,7 +9,10 @@ use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
 use windlass::aws::facts::{Facts, Image};
 use windlass::aws::hosted_zone::HostedZone;
-use windlass::cloud::by_controllers::{MadeByController, ReclaimMarks};
+use windlass::cloud::by_controllers::{
+    ClassicLoadBalancer, ControllersSecurityGroup, LoadBalancer, NetworkInterface, PersistentVolume,
+    ReclaimMarks, TargetGroup,
+};
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{Found, Identity, Kind, Observed, Resource, ResourceId};
 use windlass::model::{self, Desired, Inputs, Keys};
@@ -62,31 +65,24 @@ fn as_made(desired: &Desired) -> Observed {
     let first = |kind: Kind| desired.0.keys().find(|id| id.kind == kind).unwrap().clone();
     let vpc = first(Kind::Vpc);
     let place = || vec![first(Kind::Subnet), vpc.clone()];
-    let group = ResourceId::new(Kind::ControllersSecurityGroup, "k8s-elb-a (sg-1)");
-    let targets = ResourceId::new(Kind::TargetGroup, "k8s-web");
-    let with = |one: ResourceId| place().into_iter().chain([one]).collect::<Vec<_>>();
-    let made = [
-        (
-            Kind::ControllersSecurityGroup,
-            group.name.as_str(),
-            vec![vpc.clone(), first(Kind::SecurityGroup)],
-            true,
-        ),
-        (Kind::TargetGroup, targets.name.as_str(), vec![vpc.clone()], true),
-        (
-            Kind::LoadBalancer,
-            "k8s-web",
-            with(targets.clone()).into_iter().chain([group.clone()]).collect(),
-            true,
-        ),
-        (Kind::ClassicLoadBalancer, "a0123456789abcdef", with(group.clone()), true),
-        (Kind::NetworkInterface, "eni-1", place(), true),
-        (Kind::PersistentVolume, "vol-1 (claim default/cache)", Vec::new(), true),
-        (Kind::PersistentVolume, "vol-2 (claim default/data)", Vec::new(), false),
+    let with = |used: &[&ResourceId]| place().into_iter().chain(used.iter().copied().cloned()).collect();
+    let group =
+        ControllersSecurityGroup::new("k8s-elb-a (sg-1)", vec![vpc.clone(), first(Kind::SecurityGroup)]);
+    let targets = TargetGroup::new("k8s-web", vec![vpc.clone()]);
+    let (group, targets) = (Resource::from(group), Resource::from(targets));
+    let mut kept = PersistentVolume::new("vol-2 (claim default/data)", Vec::new());
+    kept.goes_with_cluster = false;
+    let made: [Resource; 7] = [
+        LoadBalancer::new("k8s-web", with(&[&targets.id(), &group.id()])).into(),
+        ClassicLoadBalancer::new("a0123456789abcdef", with(&[&group.id()])).into(),
+        NetworkInterface::new("eni-1", place()).into(),
+        PersistentVolume::new("vol-1 (claim default/cache)", Vec::new()).into(),
+        kept.into(),
+        group,
+        targets,
     ];
-    for (kind, name, uses, goes_with_cluster) in made {
-        let made = MadeByController { kind, name: name.to_owned(), uses, goes_with_cluster };
-        observed.extend(kind, vec![found(&Resource::MadeByController(made))]);
+    for resource in &made {
+        observed.extend(resource.kind(), vec![found(resource)]);
     }
     observed
 }

@@ -18,7 +18,6 @@ use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
 use windlass::aws::tags::{self, Owner};
 use windlass::aws::{Clients, facts};
-use windlass::cloud::by_controllers;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed, Sought, Strangers};
 use windlass::model::{self, Desired, Inputs, Keys};
@@ -145,7 +144,7 @@ impl World {
 
     async fn delete(&self) -> Outcome {
         let mut observed = self.observe().await;
-        by_controllers::observe(&self.context(&self.clients, &Identities::default()), &mut observed)
+        cloud::observe_for_deletion(&self.context(&self.clients, &Identities::default()), &mut observed)
             .await
             .unwrap();
         let plan = Plan::deletion(&Desired::default(), &observed);
