@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
 
-use super::{Desired, Inputs, named, role_prefix};
+use super::{Desired, Inputs, ModelError, named, role_prefix};
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
-use crate::cloud::{Reference, Resource, digest};
+use crate::cloud::{Reference, digest};
 use crate::spec::cluster::{AccessSource, Cluster, NetworkPlugin, SshKey};
 
 /// The kubelet's port.
@@ -26,39 +26,40 @@ const VXLAN: u16 = 8472;
 
 const SSH: u16 = 22;
 
-pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) {
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let cluster = inputs.cluster;
     for (role, description) in
         [(Role::ControlPlane, "Security group for masters"), (Role::Node, "Security group for nodes")]
     {
         let name = group_name(cluster, role);
-        desired.add(Resource::SecurityGroup(SecurityGroup {
+        desired.insert(SecurityGroup {
             name: name.clone(),
             description: description.to_owned(),
             vpc: Reference::to(&cluster.name),
             tags: named(cluster, &name),
-        }));
+        })?;
         let ingress = match role {
             Role::ControlPlane => into_masters(cluster),
             Role::Node => into_nodes(cluster),
         };
-        desired.add(Resource::SecurityGroupRules(SecurityGroupRules {
+        desired.insert(SecurityGroupRules {
             group: Reference::to(&name),
             name,
             ingress,
             egress: BTreeSet::from([Rule::anywhere_v4()]),
             others: Others::default(),
             marked: true,
-        }));
+        })?;
     }
     if let SshKey::Import(key) = &cluster.ssh_key {
         let name = imported_key_name(cluster, key);
-        desired.add(Resource::KeyPair(KeyPair {
+        desired.insert(KeyPair {
             public_key: KeyPair::without_comment(key),
             tags: named(cluster, &name),
             name,
-        }));
+        })?;
     }
+    Ok(())
 }
 
 /// The name of a role's security group.

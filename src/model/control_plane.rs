@@ -1,16 +1,18 @@
 //! A master: an Auto Scaling group of exactly one in one zone, and what moves with it.
 
+use std::collections::BTreeSet;
+
 use windlass_bootstrap::tags as shared;
 
 use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name, subnets};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
+use crate::cloud::Reference;
 use crate::cloud::address_reservation::AddressReservation;
 use crate::cloud::auto_scaling_group::Maintenance;
 use crate::cloud::elastic_ip::ElasticIp;
 use crate::cloud::record_set::RecordSet;
 use crate::cloud::volume::Volume;
-use crate::cloud::{Reference, Resource};
 use crate::spec::cluster::{self, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
 
 /// Terminate before launch: a new master that waits for a volume which the old one holds until the new one is
@@ -33,17 +35,21 @@ pub(super) fn add(
         [only] if (group.min_size, group.max_size) == (1, 1) => only,
         _ => return Err(ModelError::NotOneMaster { group: group.name.clone() }),
     };
+    let mut addresses = BTreeSet::new();
     for etcd in &cluster.etcd {
         for member in etcd.members.iter().filter(|member| member.instance_group == group.name) {
-            desired.add(Resource::Volume(volume(inputs, etcd, member, subnet)));
-            let name = group_name(cluster, group);
-            desired.add(Resource::AddressReservation(AddressReservation {
-                subnet: Reference::to(subnet_name(cluster, &subnet.name)),
-                address: member.private_address,
-                tags: masters_own(cluster, group, &name),
-                name,
-            }));
+            desired.insert(volume(inputs, etcd, member, subnet))?;
+            addresses.insert(member.private_address);
         }
+    }
+    for address in addresses {
+        let name = group_name(cluster, group);
+        desired.insert(AddressReservation {
+            subnet: Reference::to(subnet_name(cluster, &subnet.name)),
+            address,
+            tags: masters_own(cluster, group, &name),
+            name,
+        })?;
     }
     if cluster.api.elastic_ip {
         let name = ElasticIp::name_of(&cluster.name);
@@ -51,9 +57,9 @@ pub(super) fn add(
         if let Some(record) = record_set(inputs, &name) {
             tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
             tags.insert(tags::API_NAME.to_owned(), record.domain.clone());
-            desired.add(Resource::RecordSet(record));
+            desired.insert(record)?;
         }
-        desired.add(Resource::ElasticIp(ElasticIp { name, tags }));
+        desired.insert(ElasticIp { name, tags })?;
     }
     nodes::add_group(inputs, group, node_config_sha256, Some(TERMINATE_FIRST), desired)
 }

@@ -11,9 +11,9 @@ use windlass_bootstrap::config::Role;
 use windlass_bootstrap::tags as shared;
 
 use super::{Desired, Inputs, ModelError, named, role_prefix};
+use crate::cloud::Reference;
 use crate::cloud::instance_profile::InstanceProfile;
 use crate::cloud::role::{self, Role as IamRole};
-use crate::cloud::{Reference, Resource};
 use crate::spec::cluster::Cluster;
 
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
@@ -33,19 +33,19 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
             Role::Node => &inputs.cluster.nodes_may,
         };
         statements.extend(may.statements.iter().cloned());
-        desired.add(Resource::Role(IamRole {
+        desired.insert(IamRole {
             name: name.clone(),
             trust: trust(&inputs.facts.partition),
             policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
             attached: may.attached.clone(),
             other_policies: BTreeSet::new(),
             tags: named(inputs.cluster, &name),
-        }));
-        desired.add(Resource::InstanceProfile(InstanceProfile {
+        })?;
+        desired.insert(InstanceProfile {
             role: Some(Reference::to(&name)),
             tags: named(inputs.cluster, &name),
             name,
-        }));
+        })?;
     }
     Ok(())
 }
@@ -238,6 +238,7 @@ mod tests {
     use crate::assets::sample;
     use crate::assets::user_data::StateLocation;
     use crate::aws::facts::Facts;
+    use crate::cloud::Resource;
     use crate::model::Keys;
 
     /// What a grant is for that the agent's own code doesn't call.

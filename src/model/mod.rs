@@ -18,6 +18,7 @@ mod nodes;
 mod objects;
 mod tag_limits;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
@@ -99,8 +100,29 @@ impl Desired {
         kept
     }
 
-    fn add(&mut self, resource: Resource) {
-        self.0.insert(resource.id(), resource);
+    /// Adds a resource.
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is one of its kind and name already: on AWS there would be one of the two.
+    pub fn insert(&mut self, resource: impl Into<Resource>) -> Result<(), ModelError> {
+        let resource = resource.into();
+        match self.0.entry(resource.id()) {
+            Entry::Vacant(place) => {
+                place.insert(resource);
+                Ok(())
+            }
+            Entry::Occupied(place) => Err(ModelError::Twice { resource: place.key().clone() }),
+        }
+    }
+
+    /// Adds resources.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the first one of whose kind and name there is one already.
+    pub fn extend(&mut self, resources: impl IntoIterator<Item = Resource>) -> Result<(), ModelError> {
+        resources.into_iter().try_for_each(|resource| self.insert(resource))
     }
 }
 
@@ -130,6 +152,12 @@ pub enum ModelError {
     NoImage {
         /// The group.
         group: String,
+    },
+    /// Two parts of the specification give one resource its name.
+    #[error("two parts of the specification ask for a resource called `{resource}`")]
+    Twice {
+        /// The resource.
+        resource: ResourceId,
     },
     /// A resource can't have such a tag.
     #[error("`{resource}` can't have the tag `{key}`: {why}")]
@@ -175,6 +203,11 @@ impl ModelError {
             Self::NotOneMaster { group } => Some(format!(
                 "set minSize and maxSize to 1 and leave one subnet: `windlass edit instancegroup {group}`"
             )),
+            Self::Twice { .. } => Some(
+                "names of resources are made of the names of instance groups, subnets and etcd members: give one of the \
+                 two another name"
+                    .to_owned(),
+            ),
             Self::NodeConfig(_) | Self::NoSubnet { .. } | Self::NoImage { .. } => None,
         }
     }
@@ -184,8 +217,8 @@ impl ModelError {
 pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     let mut desired = Desired::default();
     cluster_tags(inputs.cluster)?;
-    network::add(inputs, &mut desired);
-    access::add(inputs, &mut desired);
+    network::add(inputs, &mut desired)?;
+    access::add(inputs, &mut desired)?;
     identity::add(inputs, &mut desired)?;
     let configurations = objects::add(inputs, &mut desired)?;
     for group in &inputs.cluster.instance_groups {
@@ -317,4 +350,35 @@ fn subnets<'a>(cluster: &'a Cluster, group: &InstanceGroup) -> Result<Vec<&'a Su
         return Err(ModelError::NoSubnet { group: group.name.clone() });
     }
     Ok(subnets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::key_pair::KeyPair;
+    use crate::cloud::vpc::Vpc;
+
+    fn vpc(cidr: &str) -> Resource {
+        let (name, tags) = ("demo".to_owned(), Tags::new());
+        Vpc { name, cidr: cidr.parse().unwrap(), dns_hostnames: true, dns_support: true, tags }.into()
+    }
+
+    fn key_pair() -> Resource {
+        KeyPair { name: "demo".to_owned(), public_key: "ssh-ed25519 A".to_owned(), tags: Tags::new() }.into()
+    }
+
+    #[test]
+    fn two_resources_of_one_kind_and_name_are_refused_and_the_first_one_stays() {
+        let mut desired = Desired::default();
+        desired.extend([vpc("10.0.0.0/16"), key_pair()]).unwrap();
+        for again in ["10.0.0.0/16", "10.1.0.0/16"] {
+            let error = desired.insert(vpc(again)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "two parts of the specification ask for a resource called `vpc/demo`"
+            );
+        }
+        assert!(desired.extend([key_pair()]).unwrap_err().hint().is_some());
+        assert_eq!(desired.0.values().cloned().collect::<Vec<_>>(), [vpc("10.0.0.0/16"), key_pair()]);
+    }
 }

@@ -2,49 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desired, Inputs, named, subnet_name};
+use super::{Desired, Inputs, ModelError, named, subnet_name};
+use crate::cloud::Reference;
 use crate::cloud::internet_gateway::InternetGateway;
 use crate::cloud::route_table::RouteTable;
 use crate::cloud::subnet::Subnet;
 use crate::cloud::vpc::Vpc;
-use crate::cloud::{Reference, Resource};
 
 /// What controllers of load balancers look for in a public subnet.
 const PUBLIC_LOAD_BALANCERS: &str = "kubernetes.io/role/elb";
 
-pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) {
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let cluster = inputs.cluster;
     let vpc: Reference<Vpc> = Reference::to(&cluster.name);
-    desired.add(Resource::Vpc(Vpc {
+    desired.insert(Vpc {
         name: cluster.name.clone(),
         cidr: cluster.network.cidr,
         dns_hostnames: true,
         dns_support: true,
         tags: named(cluster, &cluster.name),
-    }));
-    desired.add(Resource::InternetGateway(InternetGateway {
+    })?;
+    desired.insert(InternetGateway {
         name: cluster.name.clone(),
         vpc: Some(vpc.clone()),
         tags: named(cluster, &cluster.name),
-    }));
+    })?;
     for subnet in &cluster.subnets {
         let name = subnet_name(cluster, &subnet.name);
         let mut tags = named(cluster, &name);
         tags.insert(PUBLIC_LOAD_BALANCERS.to_owned(), "1".to_owned());
-        desired.add(Resource::Subnet(Subnet {
+        desired.insert(Subnet {
             vpc: vpc.clone(),
             zone: subnet.zone.clone(),
             cidr: subnet.cidr,
             tags,
             name,
-        }));
+        })?;
     }
     let subnets = cluster.subnets.iter().map(|subnet| Reference::to(subnet_name(cluster, &subnet.name)));
-    desired.add(Resource::RouteTable(RouteTable {
+    desired.insert(RouteTable {
         name: cluster.name.clone(),
         vpc,
         routes: BTreeMap::from([("0.0.0.0/0".to_owned(), Reference::to(&cluster.name))]),
         subnets: subnets.collect(),
         tags: named(cluster, &cluster.name),
-    }));
+    })
 }

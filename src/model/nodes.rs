@@ -7,9 +7,9 @@ use super::{
     subnets,
 };
 use crate::assets::user_data::user_data;
+use crate::cloud::Reference;
 use crate::cloud::auto_scaling_group::{AutoScalingGroup, Maintenance, TemplateVersion};
 use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
-use crate::cloud::{Reference, Resource};
 use crate::spec::cluster::InstanceGroup;
 
 /// Seconds after its launch during which an instance isn't replaced for failing EC2's status checks: they take some
@@ -37,7 +37,7 @@ pub(super) fn add_group(
     let name = group_name(cluster, group);
     let template = template(inputs, group, node_config_sha256)?;
     let subnets = subnets(cluster, group)?;
-    desired.add(Resource::AutoScalingGroup(AutoScalingGroup {
+    desired.insert(AutoScalingGroup {
         template: Reference::to(&name),
         version: TemplateVersion::Content(template.version_digest()),
         min_size: group.min_size,
@@ -48,8 +48,8 @@ pub(super) fn add_group(
         suspended: BTreeSet::new(),
         tags: group_tags(cluster, group, &name)?,
         name,
-    }));
-    desired.add(Resource::LaunchTemplate(template));
+    })?;
+    desired.insert(template)?;
     Ok(())
 }
 

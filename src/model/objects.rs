@@ -21,12 +21,10 @@ pub(super) fn add(
     desired: &mut Desired,
 ) -> Result<BTreeMap<String, String>, ModelError> {
     let cluster = inputs.cluster;
-    for object in &inputs.keys.objects {
-        desired.add(Resource::StateObject(object.clone()));
-    }
-    add_additional_objects(inputs, desired);
-    add_node_groups(inputs.cluster, desired);
-    desired.add(Resource::StateObject(no_registry_credentials(&cluster.name)));
+    desired.extend(inputs.keys.objects.iter().cloned().map(Resource::from))?;
+    add_additional_objects(inputs, desired)?;
+    add_node_groups(inputs.cluster, desired)?;
+    desired.insert(no_registry_credentials(&cluster.name))?;
     let mut addons = Vec::new();
     let mut addon_objects = BTreeSet::new();
     for addon in inputs.addons {
@@ -34,12 +32,12 @@ pub(super) fn add(
         let name = keys::addon(&cluster.name, &addon.name, &sha256);
         addon_objects.insert(Reference::to(&name));
         addons.push(AddonRef { name: addon.name.clone(), sha256 });
-        desired.add(Resource::StateObject(StateObject {
+        desired.insert(StateObject {
             name,
             describes: format!("the add-on {}", addon.name),
             names: BTreeSet::new(),
             content: Some(Content::Open(addon.manifest.clone())),
-        }));
+        })?;
     }
     let mut configurations = BTreeMap::new();
     for group in &cluster.instance_groups {
@@ -52,12 +50,12 @@ pub(super) fn add(
             // What a node trusts is signed with a key that must have been kept first.
             Role::Node => secrets.collect(),
         };
-        desired.add(Resource::StateObject(StateObject {
+        desired.insert(StateObject {
             name: keys::node_config(&cluster.name, &group.name, &sha256),
             describes: format!("the node configuration of {}", group.name),
             names,
             content: Some(Content::Open(text)),
-        }));
+        })?;
         configurations.insert(group.name.clone(), sha256);
     }
     Ok(configurations)
@@ -75,22 +73,22 @@ fn no_registry_credentials(cluster: &str) -> StateObject {
     }
 }
 
-fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) {
+fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let mut objects = inputs.additional_objects.to_vec();
     if objects.is_empty() {
-        return;
+        return Ok(());
     }
     objects.sort_by(|one, other| (one.rank(), one.key()).cmp(&(other.rank(), other.key())));
     let name = keys::additional_objects(&inputs.cluster.name);
-    desired.add(Resource::AdditionalObjects(AdditionalObjects { name, objects }));
+    desired.insert(AdditionalObjects { name, objects })
 }
 
 /// What masters follow of the groups of nodes. Their configurations say nothing of them, so that a change of a group of
 /// nodes changes no master.
-fn add_node_groups(cluster: &Cluster, desired: &mut Desired) {
+fn add_node_groups(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
     let nodes = cluster.instance_groups.iter().filter(|group| group.role == Role::Node);
     let sizes = nodes.map(|group| (group.name.clone(), Size { min: group.min_size, max: group.max_size }));
-    desired.add(Resource::NodeGroups(NodeGroups::new(&cluster.name, sizes)));
+    desired.insert(NodeGroups::new(&cluster.name, sizes))
 }
 
 /// The bytes whose digest names the configuration.
