@@ -76,8 +76,7 @@ impl ResourceKind for StateObject {
         names.iter().map(Reference::id).collect()
     }
 
-    /// Its name says what is in it, unless somebody was seen to have
-    /// overwritten it.
+    /// Its name says what is in it, unless somebody was seen to have overwritten it.
     fn changes_from(&self, observed: &Self) -> Vec<Change> {
         match &observed.content {
             Some(Content::Foreign(_)) => vec![Change {
