@@ -5,7 +5,9 @@ use std::io::Read;
 use anyhow::{Context as _, anyhow};
 use clap::Args as ClapArgs;
 
+use super::context::Context;
 use super::diagnostic::Refusal;
+use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object as _};
 use crate::spec::yaml::{self, Documents, Source};
 
 /// `-f FILE`, once or several times.
@@ -34,6 +36,30 @@ impl Files {
             return Err(refusal.hint("check what wrote it: an empty file changes nothing").into());
         }
         Ok(documents)
+    }
+}
+
+/// The one cluster that documents are about: the Cluster among them, or the one that groups and SSH keys name in
+/// their label, or the one of the command line.
+pub(super) fn cluster_of(context: &Context, documents: &Documents) -> anyhow::Result<String> {
+    let label = |metadata: &Metadata| metadata.labels.as_ref()?.get(CLUSTER_LABEL).cloned();
+    let mut names: Vec<String> = documents.clusters.iter().map(|cluster| cluster.name().to_owned()).collect();
+    names.extend(documents.instance_groups.iter().filter_map(|group| label(&group.metadata)));
+    names.extend(documents.ssh_credentials.iter().filter_map(|credential| label(&credential.metadata)));
+    names.extend(context.named_cluster(None)?);
+    names.sort();
+    names.dedup();
+    match names.as_slice() {
+        [name] => Ok(name.clone()),
+        [] => {
+            let refusal = Refusal::new("which cluster are the documents of?");
+            Err(refusal.hint(format!("write the label `{CLUSTER_LABEL}` into them, or use --name")).into())
+        }
+        several => {
+            Err(Refusal::new(format!("the documents are of several clusters: {}", several.join(", ")))
+                .hint("replace one cluster at a time")
+                .into())
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The command line: one file per command, each of which loads, decides, shows, and acts.
+//! The command line: one folder per verb with a file per command, each of which loads, decides, shows, and acts. A verb
+//! without an object is a file.
 //!
 //! The commands, flags and tables are kops's wherever they mean the same thing. Data goes to stdout, talk to stderr;
 //! the exit code says how it ended ([`Exit`]).
@@ -12,33 +13,14 @@ mod change;
 mod completion;
 mod context;
 mod create;
-mod create_cluster;
-mod create_cluster_flags;
-mod create_file;
-mod create_instance_group;
-mod create_secret;
-mod create_ssh_public_key;
 mod delete;
-mod delete_cluster;
-mod delete_file;
-mod delete_instance_group;
-mod delete_secret;
-mod delete_ssh_public_key;
 mod diagnostic;
 mod diff;
 mod edit;
-mod existing_network;
 mod explain;
-mod export_kubeconfig;
+mod export;
 mod files;
 mod get;
-mod get_all;
-mod get_clusters;
-mod get_instance_groups;
-mod get_instances;
-mod get_revision;
-mod get_secrets;
-mod get_ssh_public_keys;
 mod history;
 mod holding;
 mod interrupt;
@@ -50,11 +32,9 @@ mod progress;
 mod replace;
 mod rollback;
 mod toolbox;
-mod toolbox_restore_object;
-mod toolbox_template;
 mod unlock;
 mod update;
-mod upgrade_cluster;
+mod upgrade;
 mod validate;
 mod version;
 mod wish;
@@ -112,13 +92,13 @@ enum Command {
     /// Replace clusters and instance groups by what a file says
     Replace(replace::Args),
     /// Bring AWS to what the specification says
-    Update(Update),
+    Update(update::Args),
     /// Show what another Kubernetes version changes in the specification, and write it with --yes
-    Upgrade(Upgrade),
+    Upgrade(upgrade::Args),
     /// Say whether a cluster is healthy
-    Validate(Validate),
+    Validate(validate::Args),
     /// Write out credentials
-    Export(Export),
+    Export(export::Args),
     /// Delete a cluster, an instance group, or whatever a file says
     Delete(delete::Args),
     /// List what was applied to a cluster, by whom, and when
@@ -137,55 +117,6 @@ enum Command {
     Completion(completion::Args),
     /// Print windlass's version
     Version(version::Args),
-}
-
-#[derive(Debug, Args)]
-struct Update {
-    #[command(subcommand)]
-    what: UpdateWhat,
-}
-
-#[derive(Debug, Subcommand)]
-enum UpdateWhat {
-    /// Show what would change in AWS, and change it with --yes
-    Cluster(update::Args),
-}
-
-#[derive(Debug, Args)]
-struct Upgrade {
-    #[command(subcommand)]
-    what: UpgradeWhat,
-}
-
-#[derive(Debug, Subcommand)]
-enum UpgradeWhat {
-    /// Upgrade a cluster's Kubernetes version
-    Cluster(upgrade_cluster::Args),
-}
-
-#[derive(Debug, Args)]
-struct Validate {
-    #[command(subcommand)]
-    what: ValidateWhat,
-}
-
-#[derive(Debug, Subcommand)]
-enum ValidateWhat {
-    /// Check groups, nodes and system pods
-    Cluster(validate::Args),
-}
-
-#[derive(Debug, Args)]
-struct Export {
-    #[command(subcommand)]
-    what: ExportWhat,
-}
-
-#[derive(Debug, Subcommand)]
-enum ExportWhat {
-    /// Write a cluster into the kubeconfig
-    #[command(visible_alias = "kubecfg")]
-    Kubeconfig(export_kubeconfig::Args),
 }
 
 /// Runs the command line, prints what went wrong, and returns the exit code.
@@ -241,16 +172,10 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(context, args).await,
         Command::Edit(args) => edit::run(context, args).await,
         Command::Replace(args) => replace::run(context, args).await,
-        Command::Update(Update { what: UpdateWhat::Cluster(args) }) => update::run(context, args).await,
-        Command::Upgrade(Upgrade { what: UpgradeWhat::Cluster(args) }) => {
-            upgrade_cluster::run(context, args).await
-        }
-        Command::Validate(Validate { what: ValidateWhat::Cluster(args) }) => {
-            validate::run(context, args).await
-        }
-        Command::Export(Export { what: ExportWhat::Kubeconfig(args) }) => {
-            export_kubeconfig::run(context, args).await
-        }
+        Command::Update(args) => update::run(context, args).await,
+        Command::Upgrade(args) => upgrade::run(context, args).await,
+        Command::Validate(args) => validate::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
         Command::Delete(args) => delete::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Diff(args) => diff::run(context, args).await,

@@ -4,12 +4,12 @@ use clap::Args as ClapArgs;
 
 use super::change::{Change, Running};
 use super::context::Context;
+use super::create;
 use super::diagnostic::{Exit, Refusal};
-use super::files::Files;
+use super::files::{Files, cluster_of};
 use super::holding::leave_nothing;
 use super::output;
-use super::{create_cluster, create_file};
-use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object};
+use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::state::{ClusterState, Specification, StateError};
 
@@ -69,7 +69,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 async fn create(context: &Context, state: &ClusterState, documents: Documents) -> anyhow::Result<Exit> {
-    create_cluster::write(context, state, &create_file::whole(documents)?).await?;
+    create::cluster::write(context, state, &create::file::whole(documents)?).await?;
     output::say(&format!("Created cluster/{}", state.name()));
     Ok(Exit::Done)
 }
@@ -93,30 +93,6 @@ fn check_known(documents: &Documents, read: &Specification, force: bool) -> Resu
         (Some(group), _) => {
             Err(Refusal::new(format!("there is no instance group `{}` to replace", group.name()))
                 .hint("create it with --force, or with `windlass create -f`"))
-        }
-    }
-}
-
-/// The one cluster that documents are about: the Cluster among them, or the one that groups and SSH keys name in
-/// their label, or the one of the command line.
-pub(super) fn cluster_of(context: &Context, documents: &Documents) -> anyhow::Result<String> {
-    let label = |metadata: &Metadata| metadata.labels.as_ref()?.get(CLUSTER_LABEL).cloned();
-    let mut names: Vec<String> = documents.clusters.iter().map(|cluster| cluster.name().to_owned()).collect();
-    names.extend(documents.instance_groups.iter().filter_map(|group| label(&group.metadata)));
-    names.extend(documents.ssh_credentials.iter().filter_map(|credential| label(&credential.metadata)));
-    names.extend(context.named_cluster(None)?);
-    names.sort();
-    names.dedup();
-    match names.as_slice() {
-        [name] => Ok(name.clone()),
-        [] => {
-            let refusal = Refusal::new("which cluster are the documents of?");
-            Err(refusal.hint(format!("write the label `{CLUSTER_LABEL}` into them, or use --name")).into())
-        }
-        several => {
-            Err(Refusal::new(format!("the documents are of several clusters: {}", several.join(", ")))
-                .hint("replace one cluster at a time")
-                .into())
         }
     }
 }

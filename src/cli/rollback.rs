@@ -52,7 +52,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
             change.write_under_lease(&state, COMMAND, &read).await?;
             output::say(&format!("The specification is that of revision {} again.", args.revision));
         }
-        update::apply_under_lease(context, &update::Args::of_rollback(name), &state).await
+        update::cluster::apply_under_lease(context, &update::cluster::Args::of_rollback(name), &state).await
     })
     .await
 }
@@ -71,7 +71,7 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
     }
     let wish = plan(context, state, then).await?;
-    update::print(&wish.plan, update::Format::Text)?;
+    update::cluster::print(&wish.plan, update::cluster::Format::Text)?;
     output::say(&format!(
         "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",
         state.name(),

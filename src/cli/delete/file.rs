@@ -1,0 +1,129 @@
+//! `windlass delete -f`: takes what a file names out of the specification; a cluster in it is deleted as a whole.
+
+use clap::Args as ClapArgs;
+
+use super::cluster;
+use crate::cli::change::{Change, Running};
+use crate::cli::context::Context;
+use crate::cli::diagnostic::{Exit, Refusal};
+use crate::cli::files::{Files, cluster_of};
+use crate::cli::output;
+use crate::spec::v1alpha2::Object;
+use crate::spec::yaml::Documents;
+use crate::state::{ClusterState, Specification, lease};
+
+/// What others are told that is being done, and what an unfinished deletion is known by.
+const COMMAND: &str = "delete -f";
+
+/// `windlass delete -f`.
+#[derive(Debug, ClapArgs)]
+#[group(skip)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    files: Files,
+    /// Delete it; without it what would be deleted is only listed
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs `windlass delete -f`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    if args.files.filenames.is_empty() {
+        let refusal = Refusal::new("delete what?");
+        return Err(refusal.hint("name a file with -f, or say `windlass delete cluster --help`").into());
+    }
+    let documents = args.files.read()?;
+    let name = cluster_of(context, &documents)?;
+    let state = ClusterState::new(context.store().await?, name);
+    let read = context.read(&state).await?;
+    if let Err(refusal) = check_known(&documents, &read) {
+        // Of a run that was killed when all was done, only its lock may be left.
+        if args.yes {
+            lease::clear_away(&state).await?;
+        }
+        return Err(refusal.into());
+    }
+    if !documents.clusters.is_empty() {
+        let args = cluster::Args::of(state.name().to_owned(), args.yes);
+        return Box::pin(cluster::run(context, args)).await;
+    }
+    let change = Change {
+        removed_groups: documents.instance_groups.iter().map(|group| group.name().to_owned()).collect(),
+        removed_ssh_credentials: documents.ssh_credentials.iter().map(|key| key.name().to_owned()).collect(),
+        removed_objects: documents.additional_objects.iter().map(|object| object.key().clone()).collect(),
+        ..Change::default()
+    };
+    delete(context, &state, &read, &change, args.yes).await
+}
+
+/// Nothing is deleted when one of the things isn't there: the file is probably about another cluster.
+fn check_known(documents: &Documents, read: &Specification) -> Result<(), Refusal> {
+    let groups = documents
+        .instance_groups
+        .iter()
+        .map(Object::name)
+        .filter(|name| !read.instance_groups.iter().any(|known| known.value.name() == *name))
+        .map(|name| format!("InstanceGroup {name}"));
+    let credentials = documents
+        .ssh_credentials
+        .iter()
+        .map(Object::name)
+        .filter(|name| !read.ssh_credentials.iter().any(|known| known.value.name() == *name))
+        .map(|name| format!("SSHCredential {name}"));
+    let objects = documents
+        .additional_objects
+        .iter()
+        .map(crate::spec::AdditionalObject::key)
+        .filter(|key| !read.additional_objects.iter().any(|known| known.value.key() == *key))
+        .map(ToString::to_string);
+    let unknown: Vec<String> = groups.chain(credentials).chain(objects).collect();
+    // A deletion of this very kind was begun, and killed before its end: what it has deleted is what was named.
+    let begun = read.unfinished.as_ref().is_some_and(|journal| journal.command == COMMAND);
+    if unknown.is_empty() || begun {
+        return Ok(());
+    }
+    let cluster = read.cluster.value.name();
+    Err(Refusal::new(format!("`{cluster}` has no {}; nothing was deleted", unknown.join(", no ")))
+        .hint(format!("see what there is: windlass get all --name {cluster}")))
+}
+
+/// Lists what goes, and with `yes` takes it out of the specification, if what is left is a good one.
+pub(in crate::cli) async fn delete(
+    context: &Context,
+    state: &ClusterState,
+    read: &Specification,
+    change: &Change,
+    yes: bool,
+) -> anyhow::Result<Exit> {
+    change.check(read, &Running::of(state).await?)?;
+    let groups = change.removed_groups.iter().map(|name| format!("instancegroup/{name}"));
+    let credentials = change.removed_ssh_credentials.iter().map(|name| format!("sshcredential/{name}"));
+    let objects = change.removed_objects.iter().map(crate::spec::ObjectKey::resource);
+    let names: Vec<String> = groups.chain(credentials).chain(objects).collect();
+    if !yes {
+        for name in &names {
+            output::print_line(name)?;
+        }
+        output::say(
+            "Nothing was deleted. To delete it from the specification, run the same command with --yes.",
+        );
+        return Ok(Exit::Done);
+    }
+    change.write(context, state, COMMAND, read).await?;
+    for name in &names {
+        output::say(&format!("Deleted {name}"));
+    }
+    let again = format!("windlass update cluster --name {}{} --yes", state.name(), context.flags_to_repeat());
+    if !change.removed_groups.is_empty() {
+        output::say(&format!("\nIts machines are still there. To remove them: {again}"));
+    }
+    if !change.removed_objects.is_empty() {
+        output::say(&format!("\nIt is applied no more after: {again}"));
+        output::say("What has been applied stays in the cluster until it is deleted there:");
+    }
+    for key in &change.removed_objects {
+        let namespace = key.namespace.as_ref().map(|it| format!(" --namespace {it}")).unwrap_or_default();
+        output::say(&format!("  kubectl delete {}{namespace}", key.resource()));
+    }
+    Ok(Exit::Done)
+}

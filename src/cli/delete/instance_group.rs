@@ -1,0 +1,32 @@
+//! `windlass delete instancegroup`: takes a group out of the specification.
+
+use clap::Args as ClapArgs;
+
+use super::file;
+use crate::cli::change::Change;
+use crate::cli::context::Context;
+use crate::cli::diagnostic::Exit;
+use crate::spec::v1alpha2::Object;
+use crate::state::StateError;
+
+/// `windlass delete instancegroup`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The group's name
+    group: String,
+    /// Delete it; without it what would be deleted is only listed
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// Runs `windlass delete instancegroup`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let state = context.cluster_state(None).await?;
+    let read = context.read(&state).await?;
+    if !read.instance_groups.iter().any(|stored| stored.value.name() == args.group) {
+        let cluster = state.name().to_owned();
+        return Err(StateError::NoInstanceGroup { cluster, name: args.group }.into());
+    }
+    let change = Change { removed_groups: vec![args.group], ..Change::default() };
+    file::delete(context, &state, &read, &change, args.yes).await
+}

@@ -1,0 +1,230 @@
+//! `windlass update cluster`: plans, shows, and with `--yes` applies.
+
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::apply::{self, Run};
+use crate::cli::context::Context;
+use crate::cli::diagnostic::{Exit, Refusal};
+use crate::cli::holding::holding;
+use crate::cli::progress::{Progress, shortfall};
+use crate::cli::{export, output, wish};
+use crate::cloud::{self, Departures, Identities, Sought, Strangers};
+use crate::kube::endpoint;
+use crate::plan::Plan;
+use crate::spec::cluster::Cluster;
+use crate::spec::quantity;
+use crate::state::{ClusterState, Secrets, lease};
+
+/// How long the administrator's certificate is good for after `create cluster --yes`, as `--admin` has it.
+const ADMIN_LIFETIME: Duration = Duration::from_hours(18);
+
+/// `windlass update cluster`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The cluster's name; or use --name
+    cluster: Option<String>,
+    /// Make the changes; without it they are only shown
+    #[arg(short, long)]
+    yes: bool,
+    /// How the plan is printed
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Exit with 2 when there is something to change and --yes is not given
+    #[arg(long)]
+    detailed_exitcode: bool,
+    /// With --yes, make an administrator's certificate for the kubeconfig, for 18 hours or as long as said
+    #[arg(
+        long,
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = export::kubeconfig::LIFETIME,
+        value_parser = export::kubeconfig::lifetime
+    )]
+    admin: Option<Duration>,
+    /// Whether --yes writes the cluster into the kubeconfig; with --admin it does in any case
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    create_kube_config: bool,
+}
+
+/// How a plan is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// As data.
+    Json,
+}
+
+impl Args {
+    /// What `create cluster --yes` goes on with.
+    pub(in crate::cli) fn apply(cluster: String) -> Self {
+        Self {
+            cluster: Some(cluster),
+            yes: true,
+            output: Format::Text,
+            detailed_exitcode: false,
+            admin: Some(ADMIN_LIFETIME),
+            create_kube_config: true,
+        }
+    }
+}
+
+impl Args {
+    /// What `rollback --yes` goes on with: who may administrate stays as it is.
+    pub(in crate::cli) fn of_rollback(cluster: String) -> Self {
+        Self { admin: None, ..Self::apply(cluster) }
+    }
+}
+
+/// Runs `windlass update cluster`.
+pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let state = context.cluster_state(args.cluster.as_deref()).await?;
+    if !args.yes {
+        return show(context, &args, &state).await;
+    }
+    // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
+    state.read().await?;
+    if let Some(secrets) = wish::stored(&state).await? {
+        let mut grounds = wish::Grounds::gather(context, &state).await?;
+        let wish = grounds.decide(&state, Some(&secrets)).await?;
+        let is_whole = grounds.specification.unfinished.is_none();
+        if is_whole && wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
+            lease::clear_away(&state).await?;
+            print(&wish.plan, args.output)?;
+            return finish(context, &args, &grounds, &secrets, true).await;
+        }
+    }
+    let work = apply_under_lease(context, &args, &state);
+    holding(context, &state, "update cluster", work).await
+}
+
+/// Shows the plan.
+async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
+    let mut grounds = wish::Grounds::gather(context, state).await?;
+    let wish = grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
+    print(&wish.plan, args.output)?;
+    if wish.plan.is_empty() {
+        return Ok(Exit::Done);
+    }
+    if args.output == Format::Text {
+        let repeat = context.flags_to_repeat();
+        output::say(&format!(
+            "Nothing was changed. To make these changes: windlass update cluster {}{repeat} --yes",
+            state.name()
+        ));
+    }
+    Ok(if args.detailed_exitcode { Exit::Pending } else { Exit::Done })
+}
+
+/// Applies the plan of the specification in the state. Needs the lease.
+pub(in crate::cli) async fn apply_under_lease(
+    context: &Context,
+    args: &Args,
+    state: &ClusterState,
+) -> anyhow::Result<Exit> {
+    let mut grounds = wish::Grounds::gather(context, state).await?;
+    // What can't be planned must not leave keys behind.
+    grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
+    grounds.located.settle(state).await?;
+    let secrets = wish::ensured(state).await?;
+    let wish = grounds.decide(state, Some(&secrets)).await?;
+    print(&wish.plan, args.output)?;
+    if !wish.plan.is_empty() {
+        let revision = state.record(&grounds.specification, wish.intent(&grounds)?).await?;
+        let clients = grounds.located.clients.without_retries();
+        let (ids, owner) = (Identities::new(&grounds.observed), grounds.located.owner(state));
+        let cloud = cloud::Context {
+            clients: &clients,
+            store: state.store(),
+            cluster: state.name(),
+            owner: &owner,
+            ids: &ids,
+            departures: &Departures::default(),
+            sought: Sought::All,
+            strangers: Strangers::Refuse,
+            run: &wish::run_id(),
+        };
+        let run =
+            Run { plan: &wish.plan, desired: &wish.desired, observed: &grounds.observed, context: cloud };
+        let progress = Progress::new(&wish.plan);
+        let applying = context.interrupt.applying();
+        let summary = apply::run(run, applying.stop_requested(), &|event| progress.show(&event)).await;
+        drop(applying);
+        progress.finish();
+        if !summary.is_complete() {
+            return Err(incomplete(context, state, "update cluster", &summary));
+        }
+        state.mark_applied(revision).await?;
+        // Only tidying up: the next run does it as well.
+        if let Err(error) = state.prune().await {
+            tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
+        }
+        output::say(&format!(
+            "Done: {} in {:.0} s.",
+            quantity(summary.done, "step"),
+            summary.took.as_secs_f64()
+        ));
+    } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
+        state.mark_applied(revision).await?;
+    }
+    finish(context, args, &grounds, &secrets, wish.plan.is_empty()).await
+}
+
+/// What is left to do when AWS is as it should be.
+async fn finish(
+    context: &Context,
+    args: &Args,
+    grounds: &wish::Grounds,
+    secrets: &Secrets,
+    nothing_done: bool,
+) -> anyhow::Result<Exit> {
+    let cluster: &Cluster = &grounds.cluster;
+    if args.create_kube_config || args.admin.is_some() {
+        match endpoint::address(&grounds.located.clients, cluster).await? {
+            Some(address) => {
+                let server = endpoint::kubeconfig_server(cluster, address);
+                export::kubeconfig::write(None, &cluster.name, server, secrets, args.admin)?;
+            }
+            None => output::say("The kubeconfig was not written: the API has no address yet."),
+        }
+    }
+    if !nothing_done {
+        let repeat = context.flags_to_repeat();
+        output::say(&format!(
+            "\nThe cluster is on its way. To wait until it is there: windlass validate cluster {}{repeat} --wait 10m",
+            cluster.name
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+pub(in crate::cli) fn print(plan: &Plan, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Json => output::print_json(plan),
+        Format::Text => {
+            output::print(&plan.to_string())?;
+            if plan.is_empty() { output::print_line("Nothing to do.") } else { Ok(()) }
+        }
+    }
+}
+
+/// The error of a run of `command` that did not do everything. What failed was said when it happened.
+pub(in crate::cli) fn incomplete(
+    context: &Context,
+    state: &ClusterState,
+    command: &str,
+    summary: &apply::Summary,
+) -> anyhow::Error {
+    let hint = summary.failed.iter().find_map(|failure| failure.error.hint());
+    let again = format!(
+        "run the same command again, it goes on from where it stopped; `windlass {command} {}{}` shows what is left",
+        state.name(),
+        context.flags_to_repeat()
+    );
+    let exit = if summary.stopped { Exit::Interrupted } else { Exit::Unreachable };
+    Refusal::new(shortfall(summary)).hint(hint.unwrap_or(again)).exit(exit).into()
+}

@@ -1,0 +1,103 @@
+//! `windlass upgrade cluster`: shows what another Kubernetes version changes in the specification, and with `--yes`
+//! writes it. AWS is brought there by `update cluster`.
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use crate::cli::change::{Change, Running};
+use crate::cli::context::Context;
+use crate::cli::diagnostic::{Exit, Refusal};
+use crate::cli::holding::leave_nothing;
+use crate::cli::output::{self, Table};
+use crate::cli::update::cluster::Format;
+use crate::spec::problem::Problem;
+use crate::spec::upgrade::{self, Upgrade};
+
+/// `windlass upgrade cluster`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The cluster's name; or use --name
+    cluster: Option<String>,
+    /// The version to go to, such as 1.36.3; the newest that windlass knows if left out
+    #[arg(long, value_name = "VERSION")]
+    kubernetes_version: Option<String>,
+    /// Write the changes to the state; without it they are only shown
+    #[arg(short, long)]
+    yes: bool,
+    /// How the changes are printed
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs `windlass upgrade cluster`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let state = context.cluster_state(args.cluster.as_deref()).await?;
+    let read = context.read(&state).await?;
+    let (cluster, groups, _) = read.documents();
+    let upgrade = upgrade::propose(&cluster, &groups, args.kubernetes_version.as_deref()).map_err(refusal)?;
+    let change = Change {
+        cluster: upgrade.cluster.clone(),
+        instance_groups: upgrade.instance_groups.clone(),
+        ..Change::default()
+    };
+    if upgrade.changes.is_empty() {
+        if args.yes {
+            leave_nothing(context, &state, "upgrade cluster", &read).await?;
+        }
+        print(&upgrade, args.output)?;
+        output::say(&format!("No upgrade required: the cluster runs Kubernetes {}.", upgrade.from));
+        return Ok(Exit::Done);
+    }
+    change.check(&read, &Running::of(&state).await?)?;
+    print(&upgrade, args.output)?;
+    for group in &upgrade.unknown_images {
+        output::say(&format!(
+            "warning: the image of instance group {group} is named by its id: name one of Kubernetes {} with \
+             `windlass edit ig {group} --name {}`",
+            upgrade.to,
+            state.name()
+        ));
+    }
+    let (name, flags) = (state.name(), context.flags_to_repeat());
+    if !args.yes {
+        output::say(&format!(
+            "Nothing was changed. To make these changes: windlass upgrade cluster {name}{flags} --kubernetes-version {} \
+             --yes",
+            upgrade.to
+        ));
+        return Ok(Exit::Done);
+    }
+    change.write(context, &state, "upgrade cluster", &read).await?;
+    output::say(&format!(
+        "The specification says Kubernetes {} now. To bring it to AWS: windlass update cluster {name}{flags} --yes",
+        upgrade.to
+    ));
+    Ok(Exit::Done)
+}
+
+fn refusal(problem: Problem) -> Refusal {
+    let refusal = Refusal::new(problem.headline());
+    match problem.hint {
+        Some(hint) => refusal.hint(hint),
+        None => refusal,
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    changes: &'a [upgrade::Change],
+}
+
+fn print(upgrade: &Upgrade, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Json => output::print_json(&Shown { changes: &upgrade.changes }),
+        Format::Text if upgrade.changes.is_empty() => Ok(()),
+        Format::Text => {
+            let mut table = Table::new(["ITEM", "PROPERTY", "OLD", "NEW"]).in_order();
+            for upgrade::Change { item, property, old, new } in &upgrade.changes {
+                table.row([item.clone(), (*property).to_owned(), old.clone(), new.clone()]);
+            }
+            output::print(&table.render())
+        }
+    }
+}
