@@ -22,7 +22,8 @@
 //! | [`apply`] | the only code that changes AWS |
 //! | [`kube`] | nodes and pods through the Kubernetes API |
 //! | [`health`] | `validate cluster`: named checks |
-//! | [`cli`] | the command line: one file per command |
+//! | [`ops`] | operations: load, prepare, hold the lease, apply, record; what commands and everything else call |
+//! | [`cli`] | the command line: a folder per verb, a file per command |
 //!
 //! The agent that runs on every instance is the package `windlass-bootstrap`; it owns the documents it reads
 //! (`windlass_bootstrap::config`), and this crate fills them in.
@@ -35,6 +36,7 @@ pub mod cloud;
 pub mod health;
 pub mod kube;
 pub mod model;
+pub mod ops;
 pub mod pki;
 pub mod plan;
 pub mod spec;

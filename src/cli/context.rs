@@ -9,15 +9,17 @@ use super::diagnostic::Refusal;
 use super::interrupt::Interrupt;
 use super::output;
 use crate::aws::Clients;
+use crate::ops::lease_guard::Listen;
+use crate::ops::{LeaseGuard, RunningCluster, Stop};
 use crate::pki::kubeconfig;
 use crate::state::store::Address;
-use crate::state::{ClusterState, Journal, Specification, Store};
+use crate::state::{ClusterState, Journal, LeaseError, Specification, Store};
 
 /// What every command is given.
 #[derive(Debug)]
 pub(crate) struct Context {
     global: Global,
-    /// Whether the user has asked to stop.
+    /// Hears of Ctrl-C.
     pub(crate) interrupt: Interrupt,
 }
 
@@ -27,9 +29,20 @@ impl Context {
         Self { global, interrupt }
     }
 
-    /// Whether this windlass may write what a newer one wrote last.
-    pub(crate) fn allow_downgrade(&self) -> bool {
-        self.global.allow_windlass_downgrade
+    /// Whether the user has asked to stop.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.interrupt.stop
+    }
+
+    /// The guard under which a command changes a cluster. `command` is what others are told that is being done.
+    pub(crate) fn lease_guard<'a>(&'a self, state: &'a ClusterState, command: &'a str) -> LeaseGuard<'a> {
+        LeaseGuard {
+            state,
+            command,
+            allow_downgrade: self.global.allow_windlass_downgrade,
+            stop: self.stop(),
+            listen: &Said,
+        }
     }
 
     /// The cluster that the user names: the argument, or `--name`, or `WINDLASS_CLUSTER_NAME`.
@@ -109,10 +122,31 @@ impl Context {
         Ok(read)
     }
 
+    /// The running cluster that a command is about.
+    pub(crate) async fn running_cluster(&self, argument: Option<&str>) -> anyhow::Result<RunningCluster> {
+        let state = self.cluster_state(argument).await?;
+        let read = self.read(&state).await?;
+        Ok(RunningCluster::open(state, &read).await?)
+    }
+
     /// The state of the cluster that a command is about.
     pub(crate) async fn cluster_state(&self, argument: Option<&str>) -> anyhow::Result<ClusterState> {
         let name = self.cluster_name(argument)?;
         Ok(ClusterState::new(self.store().await?, name))
+    }
+}
+
+/// Says on stderr what a lease guard does.
+#[derive(Debug)]
+struct Said;
+
+impl Listen for Said {
+    fn finished_change(&self, journal: &Journal) {
+        output::say(&format!("Finished a change of the specification: {}.", journal.describe()));
+    }
+
+    fn not_released(&self, error: &LeaseError) {
+        output::say(&format!("warning: could not release the lock: {error}"));
     }
 }
 

@@ -18,6 +18,7 @@ use crate::aws::facts::FactsError;
 use crate::aws::retry::WaitError;
 use crate::cloud::CloudError;
 use crate::model::ModelError;
+use crate::ops::OperationError;
 use crate::pki::kubeconfig::KubeconfigError;
 use crate::plan::PlanError;
 use crate::spec::explain::ExplainError;
@@ -108,8 +109,17 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 16] = [
+const ADVISERS: [Adviser; 17] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
+    |error| {
+        let error: &OperationError = error.downcast_ref()?;
+        let exit = match error {
+            OperationError::Interrupted => Some(Exit::Interrupted),
+            OperationError::NotGone { .. } => Some(Exit::Unreachable),
+            _ => None,
+        };
+        Some(advice(error.hint(), exit))
+    },
     |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
     |error| {

@@ -12,11 +12,10 @@ use anyhow::Context as _;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio::process::Command;
 
-use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::leave_nothing;
 use super::output;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
 use crate::spec::yaml::{self, Source};
@@ -83,7 +82,7 @@ pub(super) trait Editable: Object + Clone + PartialEq {
     /// The documents of this kind.
     fn pick(documents: &yaml::Documents) -> Vec<Self>;
     /// What putting the document into the specification means.
-    fn change(self) -> Change;
+    fn change(self) -> SpecificationChange;
 }
 
 impl Editable for Cluster {
@@ -91,8 +90,8 @@ impl Editable for Cluster {
         documents.clusters.clone()
     }
 
-    fn change(self) -> Change {
-        Change { cluster: Some(self), ..Change::default() }
+    fn change(self) -> SpecificationChange {
+        SpecificationChange { cluster: Some(self), ..SpecificationChange::default() }
     }
 }
 
@@ -101,8 +100,8 @@ impl Editable for InstanceGroup {
         documents.instance_groups.clone()
     }
 
-    fn change(self) -> Change {
-        Change { instance_groups: vec![self], ..Change::default() }
+    fn change(self) -> SpecificationChange {
+        SpecificationChange { instance_groups: vec![self], ..SpecificationChange::default() }
     }
 }
 
@@ -120,14 +119,14 @@ async fn edit<T: Editable>(
         Some(with_fields(read, &running, document.clone(), fields)?)
     };
     let Some(edited) = edited.filter(|edited| edited != document) else {
-        leave_nothing(context, state, "edit", read).await?;
+        context.lease_guard(state, "edit").leave_nothing(read).await?;
         output::say("Edit cancelled, no changes made.");
         return Ok(Exit::Done);
     };
     let text = yaml::to_yaml(&edited);
-    if let Err(error) = edited.change().write(context, state, "edit", read).await {
+    if let Err(error) = edited.change().write(&context.lease_guard(state, "edit"), read).await {
         let kept = keep(&text).map(|path| format!("; your version is in {path}")).unwrap_or_default();
-        return Err(error.context(format!(
+        return Err(anyhow::Error::new(error).context(format!(
             "could not write the changed {} {}{kept}",
             T::KIND,
             document.name()

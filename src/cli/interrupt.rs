@@ -1,7 +1,7 @@
 //! Ctrl-C and SIGTERM.
 //!
 //! A command that has nothing to tidy up just ends. One that is in the middle of changing something takes a
-//! [`Stopping`] first: then the first signal only asks it to stop, and a second one ends it at once. Whatever it leaves
+//! [`Stopping`](crate::ops::stop::Stopping) first: then the first signal only asks it to stop, and a second one ends it at once. Whatever it leaves
 //! half done, the next run finishes.
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::diagnostic::{Exit, Refusal};
+use super::diagnostic::Exit;
 use super::output;
-use crate::state::StopAsked;
+use crate::ops::Stop;
 
 /// How long a command may go on that must end. One that waits in a call of the system, such as for the other end of a
 /// pipe, hears of no signal: it is ended where it is.
@@ -22,9 +22,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Says whether, and how often, the user has asked to stop.
 #[derive(Clone, Debug)]
 pub(crate) struct Interrupt {
-    signals: watch::Receiver<u32>,
-    tidying: watch::Sender<usize>,
-    applying: watch::Sender<usize>,
+    /// What operations are asked by.
+    pub(crate) stop: Stop,
     ignoring: Arc<AtomicUsize>,
 }
 
@@ -51,13 +50,13 @@ impl Interrupt {
     }
 
     fn of(signals: watch::Receiver<u32>, ignoring: Arc<AtomicUsize>) -> Self {
-        Self { signals, tidying: watch::Sender::new(0), applying: watch::Sender::new(0), ignoring }
+        Self { stop: Stop::new(signals), ignoring }
     }
 
     /// Ends when the process must end: at the first signal, or at the second one while a command is tidying up. A command
     /// that has tidied up doesn't go on with anything else.
     pub(crate) async fn must_stop(&self) {
-        let (mut signals, mut tidying) = (self.signals.clone(), self.tidying.subscribe());
+        let (mut signals, mut tidying) = (self.stop.requests(), self.stop.tidying());
         let mut said = false;
         loop {
             let (count, tidies) = (*signals.borrow_and_update(), *tidying.borrow_and_update() > 0);
@@ -80,7 +79,7 @@ impl Interrupt {
 
     /// Ends the process where nothing else does.
     async fn end_by_force(self) {
-        let (mut signals, mut tidying) = (self.signals.clone(), self.tidying.subscribe());
+        let (mut signals, mut tidying) = (self.stop.requests(), self.stop.tidying());
         loop {
             let (count, tidies) = (*signals.borrow_and_update(), *tidying.borrow_and_update() > 0);
             if count > 1 || (count == 1 && !tidies) {
@@ -98,92 +97,11 @@ impl Interrupt {
         }
     }
 
-    /// Fails once the user has asked to stop: nothing new is begun then.
-    pub(crate) fn check(&self) -> Result<(), Refusal> {
-        if *self.signals.borrow() > 0 { Err(interrupted()) } else { Ok(()) }
-    }
-
-    /// Says whether the user has asked to stop, for whoever writes.
-    pub(crate) fn asked(&self) -> StopAsked {
-        let signals = self.signals.clone();
-        Arc::new(move || *signals.borrow() > 0)
-    }
-
-    /// Ends when the user has asked to stop and no plan is being applied, which comes to an end by itself.
-    pub(crate) async fn requested_and_nothing_applied(&self) {
-        self.stopping().requested().await;
-        let mut applying = self.applying.subscribe();
-        if applying.wait_for(|count| *count == 0).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Announces that a plan is being applied: the calls under way are waited for, and no others are made. Until this is
-    /// dropped.
-    pub(crate) fn applying(&self) -> Applying {
-        self.applying.send_modify(|count| *count += 1);
-        Applying { stopping: self.stopping(), applying: self.applying.clone() }
-    }
-
     /// Lets Ctrl-C pass until this is dropped: another program has the terminal, and it is meant for that.
     pub(crate) fn ignore(&self) -> Ignoring {
         self.ignoring.fetch_add(1, Ordering::SeqCst);
         Ignoring(Arc::clone(&self.ignoring))
     }
-
-    /// Announces that the caller stops by itself when asked to. Signals are its own business until this is dropped.
-    pub(crate) fn stopping(&self) -> Stopping {
-        self.tidying.send_modify(|count| *count += 1);
-        Stopping { signals: self.signals.clone(), tidying: self.tidying.clone() }
-    }
-}
-
-/// Held by a command that stops by itself when it is asked to.
-#[derive(Debug)]
-pub(crate) struct Stopping {
-    signals: watch::Receiver<u32>,
-    tidying: watch::Sender<usize>,
-}
-
-impl Stopping {
-    /// Ends when the user has asked to stop.
-    pub(crate) async fn requested(&self) {
-        let mut signals = self.signals.clone();
-        if signals.wait_for(|count| *count > 0).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Drop for Stopping {
-    fn drop(&mut self) {
-        self.tidying.send_modify(|count| *count -= 1);
-    }
-}
-
-/// Held while a plan is being applied.
-#[derive(Debug)]
-pub(crate) struct Applying {
-    stopping: Stopping,
-    applying: watch::Sender<usize>,
-}
-
-impl Applying {
-    /// Ends when the user has asked to stop.
-    pub(crate) async fn stop_requested(&self) {
-        self.stopping.requested().await;
-    }
-}
-
-impl Drop for Applying {
-    fn drop(&mut self) {
-        self.applying.send_modify(|count| *count -= 1);
-    }
-}
-
-/// How a command ends that the user has asked to stop.
-pub(crate) fn interrupted() -> Refusal {
-    Refusal::new("interrupted").exit(Exit::Interrupted)
 }
 
 /// Held while another program has the terminal.
@@ -210,30 +128,24 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_has_tidied_up_after_ctrl_c_does_not_go_on() {
         let (sender, interrupt) = interrupt();
-        let stopping = interrupt.stopping();
+        let stopping = interrupt.stop.stopping();
         let must_stop = interrupt.must_stop();
         tokio::pin!(must_stop);
         assert!(must_stop.as_mut().now_or_never().is_none());
         sender.send_replace(1);
         assert!(must_stop.as_mut().now_or_never().is_none(), "it didn't wait for what tidies up");
-        assert!(interrupt.check().is_err() && interrupt.asked()());
+        assert!(interrupt.stop.check().is_err() && interrupt.stop.asked()());
         drop(stopping);
         assert!(must_stop.as_mut().now_or_never().is_some(), "it lets the command go on");
     }
 
     #[tokio::test]
-    async fn what_is_being_applied_is_waited_for_and_a_second_signal_is_not() {
+    async fn a_second_signal_ends_what_the_first_one_let_come_to_an_end() {
         let (sender, interrupt) = interrupt();
-        let applying = interrupt.applying();
-        let ended = interrupt.requested_and_nothing_applied();
-        tokio::pin!(ended);
+        let _applying = interrupt.stop.applying();
         sender.send_replace(1);
-        assert!(ended.as_mut().now_or_never().is_none());
-        assert!(applying.stop_requested().now_or_never().is_some());
         assert!(interrupt.must_stop().now_or_never().is_none());
         sender.send_replace(2);
         assert!(interrupt.must_stop().now_or_never().is_some());
-        drop(applying);
-        assert!(ended.as_mut().now_or_never().is_some());
     }
 }

@@ -9,7 +9,6 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-mod change;
 mod completion;
 mod context;
 mod create;
@@ -22,11 +21,7 @@ mod export;
 mod files;
 mod get;
 mod history;
-mod holding;
 mod interrupt;
-mod live;
-mod located;
-mod lost;
 mod output;
 mod progress;
 mod replace;
@@ -37,7 +32,6 @@ mod update;
 mod upgrade;
 mod validate;
 mod version;
-mod wish;
 
 use context::Context;
 pub use diagnostic::Exit;
@@ -133,7 +127,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = runtime.block_on(run_until_interrupted(cli));
-    // A call that hangs in a thread of its own must not keep an ended command alive.
+    // A call that hangs in a thread of its own must not keep an ended command arunning.
     runtime.shutdown_background();
     exit.into()
 }

@@ -2,13 +2,12 @@
 
 use clap::Args as ClapArgs;
 
-use super::change::{Change, Running};
 use super::context::Context;
 use super::create;
 use super::diagnostic::{Exit, Refusal};
 use super::files::{Files, cluster_of};
-use super::holding::leave_nothing;
 use super::output;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::state::{ClusterState, Specification, StateError};
@@ -42,20 +41,20 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         read => read?,
     };
     check_known(&documents, &read, args.force)?;
-    let change = Change {
+    let change = SpecificationChange {
         additional_objects: documents.additional_objects.clone(),
         cluster: documents.clusters.first().cloned(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
-        ..Change::default()
+        ..SpecificationChange::default()
     };
     change.check(&read, &Running::of(&state).await?).map_err(|problems| documents.locate(problems))?;
     if change.is_nothing_new_in(&read) {
-        leave_nothing(context, &state, "replace", &read).await?;
+        context.lease_guard(&state, "replace").leave_nothing(&read).await?;
         output::say("Nothing to replace: the state says the same already.");
         return Ok(Exit::Done);
     }
-    change.write(context, &state, "replace", &read).await?;
+    change.write(&context.lease_guard(&state, "replace"), &read).await?;
     for line in change
         .cluster
         .iter()

@@ -7,13 +7,13 @@ use anyhow::Context as _;
 use clap::Args as ClapArgs;
 use similar::TextDiff;
 
-use super::change::{Change, Running};
 use super::context::Context;
 use super::diagnostic::Exit;
-use super::holding::holding;
-use super::located::Located;
-use super::{output, update, wish};
+use super::{output, update};
 use crate::aws::facts::{self, FactsError, Image};
+use crate::ops::Located;
+use crate::ops::planning::{self, PlanningInput, PreparedUpdate};
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::Object;
 use crate::spec::{cluster::Cluster, complete};
@@ -42,19 +42,22 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     // Where there is no such revision, no lease is left.
     state.revision(args.revision).await?;
-    holding(context, &state, COMMAND, async {
-        let (read, change) = decide(context, &state, args.revision).await?;
-        if change.is_nothing_new_in(&read) {
-            output::say(&format!("The specification is that of revision {} already.", args.revision));
-        } else {
-            // What can't be made must not become the specification.
-            plan(context, &state, change.of(&read)).await?;
-            change.write_under_lease(&state, COMMAND, &read).await?;
-            output::say(&format!("The specification is that of revision {} again.", args.revision));
-        }
-        update::cluster::apply_under_lease(context, &update::cluster::Args::of_rollback(name), &state).await
-    })
-    .await
+    context
+        .lease_guard(&state, COMMAND)
+        .holding(async {
+            let (read, change) = decide(context, &state, args.revision).await?;
+            if change.is_nothing_new_in(&read) {
+                output::say(&format!("The specification is that of revision {} already.", args.revision));
+            } else {
+                // What can't be made must not become the specification.
+                plan(&state, change.of(&read)).await?;
+                change.write_under_lease(&state, COMMAND, &read).await?;
+                output::say(&format!("The specification is that of revision {} again.", args.revision));
+            }
+            update::cluster::apply_under_lease(context, &update::cluster::Args::of_rollback(name), &state)
+                .await
+        })
+        .await
 }
 
 /// Shows what would change, in the specification and in AWS.
@@ -70,8 +73,8 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         let header = format!("revision {number}");
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
     }
-    let wish = plan(context, state, then).await?;
-    update::cluster::print(&wish.plan, update::cluster::Format::Text)?;
+    let prepared = plan(state, then).await?;
+    update::cluster::print(&prepared.plan, update::cluster::Format::Text)?;
     output::say(&format!(
         "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",
         state.name(),
@@ -81,13 +84,9 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
 }
 
 /// What would have to be done for a specification. Fails where it can't be made.
-async fn plan(
-    context: &Context,
-    state: &ClusterState,
-    specification: Specification,
-) -> anyhow::Result<wish::Wish> {
-    let mut grounds = wish::Grounds::of(context, state, specification).await?;
-    grounds.decide(state, wish::stored(state).await?.as_ref()).await
+async fn plan(state: &ClusterState, specification: Specification) -> anyhow::Result<PreparedUpdate> {
+    let mut input = Box::pin(PlanningInput::gather(state, specification)).await?;
+    Ok(input.decide(state, planning::stored(state).await?.as_ref()).await?)
 }
 
 /// The specification as it is, and what makes it that of a revision again, checked.
@@ -95,9 +94,9 @@ async fn decide(
     context: &Context,
     state: &ClusterState,
     number: u64,
-) -> anyhow::Result<(Specification, Change)> {
+) -> anyhow::Result<(Specification, SpecificationChange)> {
     let read = context.read(state).await?;
-    let (revision, remarks) = with_its_images(context, state, state.revision(number).await?).await?;
+    let (revision, remarks) = with_its_images(state, state.revision(number).await?).await?;
     let change = change(&read, revision);
     change.check(&read, &Running::of(state).await?)?;
     for remark in remarks {
@@ -106,8 +105,8 @@ async fn decide(
     Ok((read, change))
 }
 
-fn change(read: &Specification, revision: Revision) -> Change {
-    Change {
+fn change(read: &Specification, revision: Revision) -> SpecificationChange {
+    SpecificationChange {
         removed_groups: unwanted(&read.instance_groups, &revision.instance_groups),
         removed_ssh_credentials: unwanted(&read.ssh_credentials, &revision.ssh_credentials),
         removed_objects: read
@@ -133,7 +132,6 @@ fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
 /// The revision, whose groups name the images that they ran where its words mean others today: what is asked for is
 /// what ran, and `image` left out, or a name, means the newest one that fits. With what is to be said of it.
 async fn with_its_images(
-    context: &Context,
     state: &ClusterState,
     mut revision: Revision,
 ) -> anyhow::Result<(Revision, Vec<String>)> {
@@ -147,7 +145,7 @@ async fn with_its_images(
     let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
     let then: Cluster = complete(cluster, instance_groups, ssh_credentials)
         .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
-    let Located { clients, .. } = Located::find(context, state, &then.region).await?;
+    let Located { clients, .. } = Located::find(state, &then.region).await?;
     // Where its words mean nothing any more, the images that ran may be there all the same.
     let today = match facts::gather(&then, &clients).await {
         Ok(facts) => facts.images,

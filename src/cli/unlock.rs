@@ -5,8 +5,8 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
-use super::holding::holding_unfinished;
 use super::output;
+use crate::ops::OperationError;
 use crate::state::ClusterState;
 use crate::state::lease::{self, TakenAway};
 
@@ -66,8 +66,8 @@ async fn undelete(context: &Context, state: &ClusterState) -> anyhow::Result<Exi
         output::say(&format!("The cluster {name} is not being deleted."));
         return Ok(Exit::Done);
     }
-    let work = async { Ok(state.give_up_deletion().await?) };
-    let given_up = holding_unfinished(context, state, "unlock --undelete", work).await?;
+    let work = async { Ok::<_, OperationError>(state.give_up_deletion().await?) };
+    let given_up = context.lease_guard(state, "unlock --undelete").holding_unfinished(work).await?;
     let began = given_up.map(|journal| format!(": {}", journal.describe())).unwrap_or_default();
     let flags = context.flags_to_repeat();
     output::say(&format!("Gave up the deletion of {name}{began}."));

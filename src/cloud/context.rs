@@ -62,7 +62,19 @@ pub struct Context<'a> {
 /// gateways, subnets, reservations, security groups, key pairs and addresses EC2 takes no token at all. Where a run is
 /// killed between such a call and EC2's showing what it made, the next one, begun within these seconds, makes a second
 /// VPC, gateway or address; then every plan says so ([`crate::plan::PlanError::Double`]) until one of them is taken away.
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// For a look at all of the cluster's, in which what belongs to somebody else is in the way.
+    pub fn new(
+        clients: &'a Clients,
+        store: &'a Store,
+        owner: &'a Owner,
+        ids: &'a Identities,
+        departures: &'a Departures,
+    ) -> Self {
+        let (sought, strangers) = (Sought::All, Strangers::Refuse);
+        Self { clients, store, cluster: &owner.cluster, owner, ids, departures, sought, strangers, run: "" }
+    }
+
     /// The client token for making a resource: the same at every attempt of this run.
     pub fn token(&self, id: &ResourceId) -> String {
         self.token_of(self.run, id, "")

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 /// Lowest first, as in the crate's documentation.
-const LAYERS: [&str; 12] =
-    ["spec", "pki", "aws", "state", "cloud", "assets", "model", "plan", "apply", "kube", "health", "cli"];
+const LAYERS: [&str; 13] = [
+    "spec", "pki", "aws", "state", "cloud", "assets", "model", "plan", "apply", "kube", "health", "ops",
+    "cli",
+];
 
 /// What must not know of AWS's clients: these are given facts and observations, and decide.
 const PURE: [&str; 4] = ["spec", "model", "plan", "assets"];

@@ -11,7 +11,6 @@ use super::existing_network;
 use crate::aws::facts;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::holding;
 use crate::cli::output::{self, Format};
 use crate::cli::update;
 use crate::spec::cluster::Cluster;
@@ -66,7 +65,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let state = ClusterState::new(context.store().await?, name.clone());
     write(context, &state, &manifests).await?;
-    context.interrupt.check()?;
+    context.stop().check()?;
     if args.yes {
         return update::cluster::run(context, update::cluster::Args::apply(name)).await;
     }
@@ -101,15 +100,17 @@ pub(in crate::cli) async fn write(
 ) -> anyhow::Result<()> {
     // Before the lease, so that no lock is left in what isn't ours.
     is_written(state, manifests).await?;
-    holding(context, state, "create cluster", async {
-        let written = is_written(state, manifests).await?;
-        state.ensure_secrets(SystemTime::now()).await?;
-        if !written {
-            state.create(manifests).await?;
-        }
-        Ok(())
-    })
-    .await
+    context
+        .lease_guard(state, "create cluster")
+        .holding(async {
+            let written = is_written(state, manifests).await?;
+            state.ensure_secrets(SystemTime::now()).await?;
+            if !written {
+                state.create(manifests).await?;
+            }
+            Ok(())
+        })
+        .await
 }
 
 /// Whether the same command has written all this already, and was killed after that. Fails when there is another

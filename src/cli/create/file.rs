@@ -4,12 +4,11 @@ use clap::Args as ClapArgs;
 
 use super::cluster;
 use crate::assets::addons;
-use crate::cli::change::{Change, Running};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::files::{Files, cluster_of};
-use crate::cli::holding::leave_nothing;
 use crate::cli::output;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::spec::{AdditionalObject, Manifests, to_yaml};
@@ -98,11 +97,11 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         let refusal = Refusal::new(format!("there is a {} already", object.key()));
         return Err(refusal.hint("change it with `windlass replace -f`").into());
     }
-    let change = Change {
+    let change = SpecificationChange {
         additional_objects: documents.additional_objects.clone(),
         instance_groups: documents.instance_groups.clone(),
         ssh_credentials: documents.ssh_credentials.clone(),
-        ..Change::default()
+        ..SpecificationChange::default()
     };
     change.check(&read, &Running::of(&state).await?).map_err(|problems| documents.locate(problems))?;
     if dry_run {
@@ -113,11 +112,11 @@ async fn add(context: &Context, documents: Documents, dry_run: bool) -> anyhow::
         return Ok(Exit::Done);
     }
     if change.is_nothing_new_in(&read) {
-        leave_nothing(context, &state, "create -f", &read).await?;
+        context.lease_guard(&state, "create -f").leave_nothing(&read).await?;
         output::say("Nothing to create: the state says the same already.");
         return Ok(Exit::Done);
     }
-    change.write(context, &state, "create -f", &read).await?;
+    change.write(&context.lease_guard(&state, "create -f"), &read).await?;
     for group in &change.instance_groups {
         output::say(&format!("Created instancegroup/{}", group.name()));
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::cli::change::Running;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::edit::{self, Editable as _};
 use crate::cli::output::{self, Format};
+use crate::ops::Running;
 use crate::spec::create::group_label;
 use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{
@@ -114,9 +114,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         }
         return Ok(Exit::Done);
     }
-    if let Err(error) = change.write(context, &state, "create instancegroup", &read).await {
+    if let Err(error) = change.write(&context.lease_guard(&state, "create instancegroup"), &read).await {
         let kept = edit::keep(&to_yaml(&group)).map(|path| format!("; it is in {path}")).unwrap_or_default();
-        return Err(error.context(format!("could not write the instance group {}{kept}", group.name())));
+        return Err(anyhow::Error::new(error)
+            .context(format!("could not write the instance group {}{kept}", group.name())));
     }
     let flags = context.flags_to_repeat();
     output::say(&format!("Created instancegroup/{}", group.name()));

@@ -11,7 +11,6 @@ use zeroize::Zeroizing;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::holding;
 use crate::cli::{files, output};
 use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
@@ -106,7 +105,8 @@ async fn docker_config(context: &Context, args: DockerConfig) -> anyhow::Result<
     let secret = docker_config::parse(&text).with_context(|| unusable(&args.filename))?;
     let state = existing(context, args.cluster.as_deref()).await?;
     let name = KIND.name();
-    let work = holding(context, &state, "create secret", async {
+    let guard = context.lease_guard(&state, "create secret");
+    let work = guard.holding(async {
         let held = state.held_secret(KIND).await?;
         if let Some((known, version)) = &held {
             if *known == secret {
@@ -137,7 +137,8 @@ async fn encryption_config(context: &Context, args: EncryptionConfig) -> anyhow:
     let wanted = EncryptionConfiguration::parse(&text).with_context(|| unusable(&args.filename))?;
     let state = existing(context, args.cluster.as_deref()).await?;
     let name = KIND.name();
-    let work = holding(context, &state, "create secret", async {
+    let guard = context.lease_guard(&state, "create secret");
+    let work = guard.holding(async {
         // One that is lost is brought back: what it encrypted needs its keys.
         if !args.force {
             check_lost(&state).await?;

@@ -2,10 +2,10 @@
 
 use clap::Args as ClapArgs;
 
-use crate::cli::change::{Change, Running};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::{files, output};
+use crate::ops::{Running, SpecificationChange};
 use crate::pki::ssh;
 use crate::spec::create::ssh_credential;
 use crate::spec::v1alpha2::{Object, SshCredential};
@@ -39,13 +39,13 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let name = credential.name().to_owned();
     let others = read.ssh_credentials.iter().map(|known| known.value.name().to_owned());
-    let change = Change {
+    let change = SpecificationChange {
         removed_ssh_credentials: others.filter(|other| *other != name).collect(),
         ssh_credentials: vec![credential],
-        ..Change::default()
+        ..SpecificationChange::default()
     };
     change.check(&read, &Running::of(&state).await?)?;
-    change.write(context, &state, "create sshpublickey", &read).await?;
+    change.write(&context.lease_guard(&state, "create sshpublickey"), &read).await?;
     output::say(&format!("Created sshpublickey/{name}"));
     output::say(&next_step(&read, state.name(), &context.flags_to_repeat()));
     Ok(Exit::Done)

@@ -3,11 +3,11 @@
 use clap::Args as ClapArgs;
 
 use super::cluster;
-use crate::cli::change::{Change, Running};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::files::{Files, cluster_of};
 use crate::cli::output;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::v1alpha2::Object;
 use crate::spec::yaml::Documents;
 use crate::state::{ClusterState, Specification, lease};
@@ -47,11 +47,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         let args = cluster::Args::of(state.name().to_owned(), args.yes);
         return Box::pin(cluster::run(context, args)).await;
     }
-    let change = Change {
+    let change = SpecificationChange {
         removed_groups: documents.instance_groups.iter().map(|group| group.name().to_owned()).collect(),
         removed_ssh_credentials: documents.ssh_credentials.iter().map(|key| key.name().to_owned()).collect(),
         removed_objects: documents.additional_objects.iter().map(|object| object.key().clone()).collect(),
-        ..Change::default()
+        ..SpecificationChange::default()
     };
     delete(context, &state, &read, &change, args.yes).await
 }
@@ -92,7 +92,7 @@ pub(in crate::cli) async fn delete(
     context: &Context,
     state: &ClusterState,
     read: &Specification,
-    change: &Change,
+    change: &SpecificationChange,
     yes: bool,
 ) -> anyhow::Result<Exit> {
     change.check(read, &Running::of(state).await?)?;
@@ -109,7 +109,7 @@ pub(in crate::cli) async fn delete(
         );
         return Ok(Exit::Done);
     }
-    change.write(context, state, COMMAND, read).await?;
+    change.write(&context.lease_guard(state, COMMAND), read).await?;
     for name in &names {
         output::say(&format!("Deleted {name}"));
     }

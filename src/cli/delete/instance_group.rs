@@ -3,9 +3,9 @@
 use clap::Args as ClapArgs;
 
 use super::file;
-use crate::cli::change::Change;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::Exit;
+use crate::ops::SpecificationChange;
 use crate::spec::v1alpha2::Object;
 use crate::state::StateError;
 
@@ -27,6 +27,6 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         let cluster = state.name().to_owned();
         return Err(StateError::NoInstanceGroup { cluster, name: args.group }.into());
     }
-    let change = Change { removed_groups: vec![args.group], ..Change::default() };
+    let change = SpecificationChange { removed_groups: vec![args.group], ..SpecificationChange::default() };
     file::delete(context, &state, &read, &change, args.yes).await
 }

@@ -4,7 +4,6 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::holding;
 use crate::cli::output;
 use crate::state::held_secrets::SecretKind;
 
@@ -34,9 +33,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    let work = holding(context, &state, "delete secret", async {
+    let guard = context.lease_guard(&state, "delete secret");
+    let work = guard.holding(async {
         let (_, version) = state.held_secret(kind).await?.ok_or_else(none)?;
-        Ok(state.delete_held_secret(kind, &version).await?)
+        Ok::<_, anyhow::Error>(state.delete_held_secret(kind, &version).await?)
     });
     Box::pin(work).await?;
     output::say(&format!(

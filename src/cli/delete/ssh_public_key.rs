@@ -2,10 +2,10 @@
 
 use clap::Args as ClapArgs;
 
-use crate::cli::change::{Change, Running};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::{get, output};
+use crate::ops::{Running, SpecificationChange};
 use crate::pki::ssh;
 use crate::spec::v1alpha2::{Object, SshCredential};
 use crate::state::Stored;
@@ -35,9 +35,10 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    let change = Change { removed_ssh_credentials: vec![name.clone()], ..Change::default() };
+    let change =
+        SpecificationChange { removed_ssh_credentials: vec![name.clone()], ..SpecificationChange::default() };
     change.check(&read, &Running::of(&state).await?)?;
-    change.write(context, &state, "delete sshpublickey", &read).await?;
+    change.write(&context.lease_guard(&state, "delete sshpublickey"), &read).await?;
     output::say(&format!("Deleted sshpublickey/{name}"));
     output::say(&format!(
         "Instances that are launched from now on are without it after: windlass update cluster --name {cluster}{flags} \

@@ -8,9 +8,9 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::located::Located;
 use crate::cli::output;
 use crate::kube::endpoint;
+use crate::ops::Located;
 use crate::pki::client::{self, ADMINISTRATORS};
 use crate::pki::kubeconfig::{self, Entry};
 use crate::spec::cluster::Cluster;
@@ -43,18 +43,15 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let cluster = context.read(&state).await?.complete()?;
     let secrets = state.secrets().await?;
-    let server = if let Some(server) = args.api_server {
-        server
-    } else {
-        server_of(context, &state, &cluster).await?
-    };
+    let server =
+        if let Some(server) = args.api_server { server } else { server_of(&state, &cluster).await? };
     write(args.kubeconfig, &cluster.name, server, &secrets, args.admin)?;
     Ok(Exit::Done)
 }
 
 /// Where AWS says that the API is reached, under the name that a hosted zone has for it.
-async fn server_of(context: &Context, state: &ClusterState, cluster: &Cluster) -> anyhow::Result<String> {
-    let clients = Located::find(context, state, &cluster.region).await?.clients;
+async fn server_of(state: &ClusterState, cluster: &Cluster) -> anyhow::Result<String> {
+    let clients = Located::find(state, &cluster.region).await?.clients;
     let address = Box::pin(endpoint::address(&clients, cluster)).await?.ok_or_else(|| {
         Refusal::new(format!("the API of `{}` has no address yet", cluster.name))
             .hint("`windlass update cluster --yes` makes it")

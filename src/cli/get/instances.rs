@@ -10,10 +10,10 @@ use windlass_bootstrap::report::{BootState, Status};
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::Exit;
-use crate::cli::live::Live;
 use crate::cli::output::{self, Format, Table};
 use crate::health::{CloudView, Instance, Unanswered, observe, silent_for};
 use crate::kube::Node;
+use crate::ops::RunningCluster;
 use crate::spec::cluster::Cluster;
 use crate::spec::to_yaml;
 
@@ -29,12 +29,12 @@ pub(crate) struct Args {
 
 /// Runs `windlass get instances`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let live = Live::open(context, args.cluster.as_deref()).await?;
-    let name = &live.cluster.name;
-    let (cloud, nodes) = tokio::join!(observe::cloud(&live.clients, name), nodes(&live));
+    let running = context.running_cluster(args.cluster.as_deref()).await?;
+    let name = &running.cluster.name;
+    let (cloud, nodes) = tokio::join!(observe::cloud(&running.clients, name), nodes(&running));
     let cloud = cloud?;
     let ids: Vec<String> = cloud.instances.keys().cloned().collect();
-    let boot = observe::reports(live.store(), name, &ids).await?;
+    let boot = observe::reports(running.store(), name, &ids).await?;
     let nodes = nodes?.unwrap_or_else(|unanswered| {
         output::say(&format!("note: {}; the names of nodes are missing", unanswered.message));
         Vec::new()
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if cloud.instances.is_empty() {
         output::say(&format!("the cluster {name} has no instances"));
     }
-    let rows = rows(&live.cluster, &cloud, &boot, &nodes);
+    let rows = rows(&running.cluster, &cloud, &boot, &nodes);
     match args.output {
         Format::Table => output::print(&table(&rows, jiff::Timestamp::now()))?,
         Format::Yaml => output::print(&to_yaml(&rows))?,
@@ -51,8 +51,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn nodes(live: &Live) -> anyhow::Result<Result<Vec<Node>, Unanswered>> {
-    Ok(match live.connect().await? {
+async fn nodes(running: &RunningCluster) -> anyhow::Result<Result<Vec<Node>, Unanswered>> {
+    Ok(match running.connect().await? {
         Ok(api) => api.nodes().await.map(|nodes| nodes.items).map_err(|error| Unanswered::from(&error)),
         Err(unanswered) => Err(unanswered),
     })

@@ -4,8 +4,8 @@ use clap::Args as ClapArgs;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::{holding_unfinished, holding_unmarked};
 use crate::cli::output::{self, Table};
+use crate::ops::OperationError;
 use crate::state::damage::Restored;
 use crate::state::versions::ObjectVersion;
 use crate::state::{ClusterState, Remedy, layout};
@@ -52,11 +52,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     // A change that is half done may be waiting for this very object.
-    let work = async { Ok(state.restore(&key, &wanted).await?) };
+    let work = async { Ok::<_, OperationError>(state.restore(&key, &wanted).await?) };
     let restored = if key == layout::format(state.name()) {
-        holding_unmarked(context, &state, COMMAND, work).await?
+        context.lease_guard(&state, COMMAND).holding_unmarked(work).await?
     } else {
-        holding_unfinished(context, &state, COMMAND, work).await?
+        context.lease_guard(&state, COMMAND).holding_unfinished(work).await?
     };
     output::say(&match restored {
         Restored::Written(version) => {

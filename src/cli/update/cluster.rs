@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::apply::{self, Run};
+use crate::apply::{self, Event};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::holding;
 use crate::cli::progress::{Progress, shortfall};
-use crate::cli::{export, output, wish};
-use crate::cloud::{self, Departures, Identities, Sought, Strangers};
+use crate::cli::{export, output};
 use crate::kube::endpoint;
+use crate::ops::planning::{self, PlanningInput};
+use crate::ops::update;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
 use crate::spec::quantity;
@@ -88,26 +88,26 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
     }
     // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
     state.read().await?;
-    if let Some(secrets) = wish::stored(&state).await? {
-        let mut grounds = wish::Grounds::gather(context, &state).await?;
-        let wish = grounds.decide(&state, Some(&secrets)).await?;
-        let is_whole = grounds.specification.unfinished.is_none();
-        if is_whole && wish.plan.is_empty() && state.unfinished(&grounds.specification).await?.is_none() {
+    if let Some(secrets) = planning::stored(&state).await? {
+        let mut input = PlanningInput::gather(&state, context.read(&state).await?).await?;
+        let prepared = input.decide(&state, Some(&secrets)).await?;
+        let is_whole = input.specification.unfinished.is_none();
+        if is_whole && prepared.plan.is_empty() && state.unfinished(&input.specification).await?.is_none() {
             lease::clear_away(&state).await?;
-            print(&wish.plan, args.output)?;
-            return finish(context, &args, &grounds, &secrets, true).await;
+            print(&prepared.plan, args.output)?;
+            return finish(context, &args, &input, &secrets, true).await;
         }
     }
     let work = apply_under_lease(context, &args, &state);
-    holding(context, &state, "update cluster", work).await
+    context.lease_guard(&state, "update cluster").holding(work).await
 }
 
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let mut grounds = wish::Grounds::gather(context, state).await?;
-    let wish = grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
-    print(&wish.plan, args.output)?;
-    if wish.plan.is_empty() {
+    let mut input = PlanningInput::gather(state, context.read(state).await?).await?;
+    let plan = input.decide(state, planning::stored(state).await?.as_ref()).await?.plan;
+    print(&plan, args.output)?;
+    if plan.is_empty() {
         return Ok(Exit::Done);
     }
     if args.output == Format::Text {
@@ -126,65 +126,40 @@ pub(in crate::cli) async fn apply_under_lease(
     args: &Args,
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
-    let mut grounds = wish::Grounds::gather(context, state).await?;
+    let mut input = PlanningInput::gather(state, context.read(state).await?).await?;
     // What can't be planned must not leave keys behind.
-    grounds.decide(state, wish::stored(state).await?.as_ref()).await?;
-    grounds.located.settle(state).await?;
-    let secrets = wish::ensured(state).await?;
-    let wish = grounds.decide(state, Some(&secrets)).await?;
-    print(&wish.plan, args.output)?;
-    if !wish.plan.is_empty() {
-        let revision = state.record(&grounds.specification, wish.intent(&grounds)?).await?;
-        let clients = grounds.located.clients.without_retries();
-        let (ids, owner) = (Identities::new(&grounds.observed), grounds.located.owner(state));
-        let cloud = cloud::Context {
-            clients: &clients,
-            store: state.store(),
-            cluster: state.name(),
-            owner: &owner,
-            ids: &ids,
-            departures: &Departures::default(),
-            sought: Sought::All,
-            strangers: Strangers::Refuse,
-            run: &wish::run_id(),
-        };
-        let run =
-            Run { plan: &wish.plan, desired: &wish.desired, observed: &grounds.observed, context: cloud };
-        let progress = Progress::new(&wish.plan);
-        let applying = context.interrupt.applying();
-        let summary = apply::run(run, applying.stop_requested(), &|event| progress.show(&event)).await;
-        drop(applying);
-        progress.finish();
-        if !summary.is_complete() {
-            return Err(incomplete(context, state, "update cluster", &summary));
-        }
-        state.mark_applied(revision).await?;
-        // Only tidying up: the next run does it as well.
-        if let Err(error) = state.prune().await {
-            tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
-        }
-        output::say(&format!(
-            "Done: {} in {:.0} s.",
-            quantity(summary.done, "step"),
-            summary.took.as_secs_f64()
-        ));
-    } else if let Some(revision) = state.unfinished(&grounds.specification).await? {
-        state.mark_applied(revision).await?;
+    input.decide(state, planning::stored(state).await?.as_ref()).await?;
+    input.located.settle(state).await?;
+    let secrets = planning::ensured(state).await?;
+    let prepared = input.decide(state, Some(&secrets)).await?;
+    print(&prepared.plan, args.output)?;
+    let nothing_done = prepared.plan.is_empty();
+    let progress = Progress::new(&prepared.plan);
+    let listen = |event: Event<'_>| progress.show(&event);
+    let applied = update::apply(state, &input, &prepared, context.stop(), &listen).await;
+    progress.finish();
+    let summary = applied?;
+    if !summary.is_complete() {
+        return Err(incomplete(context, state, "update cluster", &summary));
     }
-    finish(context, args, &grounds, &secrets, wish.plan.is_empty()).await
+    if !nothing_done {
+        let (steps, took) = (quantity(summary.done, "step"), summary.took.as_secs_f64());
+        output::say(&format!("Done: {steps} in {took:.0} s."));
+    }
+    finish(context, args, &input, &secrets, nothing_done).await
 }
 
 /// What is left to do when AWS is as it should be.
 async fn finish(
     context: &Context,
     args: &Args,
-    grounds: &wish::Grounds,
+    input: &PlanningInput,
     secrets: &Secrets,
     nothing_done: bool,
 ) -> anyhow::Result<Exit> {
-    let cluster: &Cluster = &grounds.cluster;
+    let cluster: &Cluster = &input.cluster;
     if args.create_kube_config || args.admin.is_some() {
-        match endpoint::address(&grounds.located.clients, cluster).await? {
+        match endpoint::address(&input.located.clients, cluster).await? {
             Some(address) => {
                 let server = endpoint::kubeconfig_server(cluster, address);
                 export::kubeconfig::write(None, &cluster.name, server, secrets, args.admin)?;

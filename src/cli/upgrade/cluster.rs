@@ -4,12 +4,11 @@
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
-use crate::cli::change::{Change, Running};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::holding::leave_nothing;
 use crate::cli::output::{self, Table};
 use crate::cli::update::cluster::Format;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::problem::Problem;
 use crate::spec::upgrade::{self, Upgrade};
 
@@ -35,14 +34,14 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let read = context.read(&state).await?;
     let (cluster, groups, _) = read.documents();
     let upgrade = upgrade::propose(&cluster, &groups, args.kubernetes_version.as_deref()).map_err(refusal)?;
-    let change = Change {
+    let change = SpecificationChange {
         cluster: upgrade.cluster.clone(),
         instance_groups: upgrade.instance_groups.clone(),
-        ..Change::default()
+        ..SpecificationChange::default()
     };
     if upgrade.changes.is_empty() {
         if args.yes {
-            leave_nothing(context, &state, "upgrade cluster", &read).await?;
+            context.lease_guard(&state, "upgrade cluster").leave_nothing(&read).await?;
         }
         print(&upgrade, args.output)?;
         output::say(&format!("No upgrade required: the cluster runs Kubernetes {}.", upgrade.from));
@@ -67,7 +66,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    change.write(context, &state, "upgrade cluster", &read).await?;
+    change.write(&context.lease_guard(&state, "upgrade cluster"), &read).await?;
     output::say(&format!(
         "The specification says Kubernetes {} now. To bring it to AWS: windlass update cluster {name}{flags} --yes",
         upgrade.to

@@ -11,10 +11,10 @@ use windlass_bootstrap::config::Role;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::live::Live;
 use crate::cli::output::{self, Format, Table};
 use crate::health::{Check, Kind, NodeLine, Observer, Outcome, Report, Unanswered, evaluate};
 use crate::kube::Kubernetes;
+use crate::ops::RunningCluster;
 use crate::spec::cluster::Cluster;
 use crate::spec::to_yaml;
 
@@ -46,16 +46,16 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         let refusal = Refusal::new(format!("--count {} needs --wait", args.count));
         return Err(refusal.hint("add --wait 10m").into());
     }
-    let live = Live::open(context, args.cluster.as_deref()).await?;
+    let running = context.running_cluster(args.cluster.as_deref()).await?;
     // What nobody has begun to make doesn't come by waiting.
-    let begun = live.was_begun().await?;
+    let begun = running.was_begun().await?;
     let wait = args.wait.filter(|_| begun);
     let progress = wait.map(|_| Progress::new());
-    let report = watch(&live, &args, wait.unwrap_or_default(), progress).await?;
+    let report = watch(&running, &args, wait.unwrap_or_default(), progress).await?;
     match args.output {
-        Format::Table => output::print(&table(&live.cluster, &report))?,
-        Format::Yaml => output::print(&to_yaml(&Document::new(&live.cluster, &report)))?,
-        Format::Json => output::print_json(&Document::new(&live.cluster, &report))?,
+        Format::Table => output::print(&table(&running.cluster, &report))?,
+        Format::Yaml => output::print(&to_yaml(&Document::new(&running.cluster, &report)))?,
+        Format::Json => output::print_json(&Document::new(&running.cluster, &report))?,
     }
     if report.is_healthy() {
         return Ok(Exit::Done);
@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if !begun {
         output::say(&format!(
             "nothing of `{}` has been applied yet, so that there is nothing to wait for",
-            live.cluster.name
+            running.cluster.name
         ));
     } else if let Some(wait) = wait {
         output::say(&format!("the cluster is not healthy after {}", humantime::format_duration(wait)));
@@ -76,7 +76,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 
 /// Looks until the cluster has been healthy often enough or the time is up, and returns what was seen last.
 async fn watch(
-    live: &Live,
+    running: &RunningCluster,
     args: &Args,
     wait: Duration,
     mut progress: Option<Progress>,
@@ -84,12 +84,12 @@ async fn watch(
     let deadline = Instant::now() + wait;
     let time_left = || deadline.saturating_duration_since(Instant::now());
     let mut observer =
-        Observer::new(live.clients.clone(), live.store().clone(), live.damaged_secrets().await?);
-    let mut api = live.connect().await?;
+        Observer::new(running.clients.clone(), running.store().clone(), running.damaged_secrets().await?);
+    let mut api = running.connect().await?;
     let mut healthy = 0;
     loop {
         let connection: Result<&Kubernetes, Unanswered> = api.as_ref().map_err(Clone::clone);
-        let snapshot = match observer.look(&live.cluster, connection).await {
+        let snapshot = match observer.look(&running.cluster, connection).await {
             Ok(snapshot) => snapshot,
             Err(error) if error.is_transient() && !time_left().is_zero() => {
                 if let Some(progress) = &mut progress {
@@ -100,7 +100,8 @@ async fn watch(
             }
             Err(error) => return Err(error.into()),
         };
-        let report = evaluate(&live.cluster, &snapshot).tolerating(args.max_unready_nodes, &live.cluster);
+        let report =
+            evaluate(&running.cluster, &snapshot).tolerating(args.max_unready_nodes, &running.cluster);
         if let Some(progress) = &mut progress {
             progress.show(&report);
         }
@@ -120,7 +121,7 @@ async fn watch(
             observer.change(api.as_ref().ok(), pause).await;
         }
         if api.is_err() {
-            api = live.connect().await?;
+            api = running.connect().await?;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! AWS as one cluster sees it: clients of its region, once account and region are known to be the cluster's.
 
-use super::context::Context;
+use super::OperationError;
 use crate::aws::tags::Owner;
 use crate::aws::{Clients, facts};
 use crate::state::identity::{Identity, Place, Whereabouts};
@@ -8,27 +8,26 @@ use crate::state::{ClusterState, StateError};
 
 /// The place in AWS where a cluster is.
 #[derive(Debug)]
-pub(crate) struct Located {
+pub struct Located {
     /// Clients of the cluster's region.
-    pub(crate) clients: Clients,
+    pub clients: Clients,
     place: Place,
     whereabouts: Whereabouts,
 }
 
 impl Located {
     /// Finds out where the credentials lead to, and fails where the cluster isn't there.
-    pub(crate) async fn find(context: &Context, state: &ClusterState, region: &str) -> anyhow::Result<Self> {
-        Self::compare(context, state, region, state.whereabouts().await?).await
+    pub async fn find(state: &ClusterState, region: &str) -> Result<Self, OperationError> {
+        Self::compare(state, region, state.whereabouts().await?).await
     }
 
     /// The same where what the state says is known already.
-    pub(crate) async fn compare(
-        context: &Context,
+    pub async fn compare(
         state: &ClusterState,
         region: &str,
         whereabouts: Whereabouts,
-    ) -> anyhow::Result<Self> {
-        let clients = context.clients(Some(region)).await;
+    ) -> Result<Self, OperationError> {
+        let clients = Clients::load(Some(region)).await;
         let (_, account) = facts::caller(&clients).await?;
         let place = Place { account, region: region.to_owned() };
         whereabouts.check(state.name(), &place)?;
@@ -36,33 +35,33 @@ impl Located {
     }
 
     /// Where this is.
-    pub(crate) fn place(&self) -> &Place {
+    pub fn place(&self) -> &Place {
         &self.place
     }
 
     /// What the state says of it.
-    pub(crate) fn whereabouts(&self) -> &Whereabouts {
+    pub fn whereabouts(&self) -> &Whereabouts {
         &self.whereabouts
     }
 
     /// Which resources are the cluster's.
-    pub(crate) fn owner(&self, state: &ClusterState) -> Owner {
+    pub fn owner(&self, state: &ClusterState) -> Owner {
         self.owner_of(state.name())
     }
 
     /// The same by the cluster's name.
-    pub(crate) fn owner_of(&self, cluster: &str) -> Owner {
+    pub fn owner_of(&self, cluster: &str) -> Owner {
         self.whereabouts.owner(cluster)
     }
 
     /// Records that the cluster is here, where that isn't recorded yet. Before anything is made.
-    pub(crate) async fn settle(&mut self, state: &ClusterState) -> Result<(), StateError> {
+    pub async fn settle(&mut self, state: &ClusterState) -> Result<(), StateError> {
         self.whereabouts = Whereabouts::Recorded(state.settle(&self.place).await?);
         Ok(())
     }
 
     /// The cluster's uid, where it has one.
-    pub(crate) fn uid(&self) -> Option<&str> {
+    pub fn uid(&self) -> Option<&str> {
         match &self.whereabouts {
             Whereabouts::Recorded(Identity { uid, .. }) => Some(uid),
             Whereabouts::Unrecorded(_) | Whereabouts::Nowhere => None,

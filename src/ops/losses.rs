@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Context as _;
-
-use super::located::Located;
+use super::{Located, OperationError};
 use crate::aws::tags::Owner;
 use crate::cloud::elastic_ip::{self, ElasticIp};
 use crate::cloud::volume::{self, Volume};
@@ -15,7 +13,7 @@ use crate::spec::cluster::Cluster;
 use crate::state::ClusterState;
 
 /// What was there, and what there is that carries no mark of the cluster.
-pub(crate) struct Losses {
+pub struct Losses {
     /// The names of the volumes that hold what etcd of this cluster has written.
     known_volumes: BTreeSet<String>,
     /// Where one of them is missing: the volumes that could be it.
@@ -28,13 +26,13 @@ pub(crate) struct Losses {
 
 impl Losses {
     /// Looks in AWS for what could be it only where something is missing.
-    pub(crate) async fn look(
+    pub async fn look(
         located: &Located,
         state: &ClusterState,
         cluster: &Cluster,
         applied: Option<&Cluster>,
         observed: &Observed,
-    ) -> anyhow::Result<Self> {
+    ) -> Result<Self, OperationError> {
         let known_volumes = known_volumes(state, applied).await?;
         let volumes = volumes(located, state, cluster, &known_volumes, observed).await?;
         let addresses = addresses(located, state, cluster, observed).await?;
@@ -43,7 +41,7 @@ impl Losses {
     }
 
     /// Refuses a plan that makes anew what was there.
-    pub(crate) fn refuse(&self, plan: &Plan, desired: &Desired, owner: &Owner) -> Result<(), PlanError> {
+    pub fn refuse(&self, plan: &Plan, desired: &Desired, owner: &Owner) -> Result<(), PlanError> {
         plan.refuse_lost_volumes(desired, &self.known_volumes, &self.volumes, owner)?;
         plan.refuse_lost_address(desired, self.had_address, &self.addresses, owner)
     }
@@ -51,7 +49,10 @@ impl Losses {
 
 /// The names of the volumes that hold what etcd of this cluster has written: those of the specification that was
 /// applied, and those of members that masters have marked as initialised.
-async fn known_volumes(state: &ClusterState, applied: Option<&Cluster>) -> anyhow::Result<BTreeSet<String>> {
+async fn known_volumes(
+    state: &ClusterState,
+    applied: Option<&Cluster>,
+) -> Result<BTreeSet<String>, OperationError> {
     let initialised = state.initialised_etcd_members().await?;
     let mut known: BTreeSet<String> =
         initialised.iter().map(|(etcd, member)| Volume::name_of(member, etcd, state.name())).collect();
@@ -69,14 +70,17 @@ async fn volumes(
     cluster: &Cluster,
     known: &BTreeSet<String>,
     observed: &Observed,
-) -> anyhow::Result<Vec<volume::Stray>> {
+) -> Result<Vec<volume::Stray>, OperationError> {
     let is_there = |name: &String| observed.0.contains_key(&ResourceId::new(Kind::Volume, name));
     if known.iter().all(is_there) {
         return Ok(Vec::new());
     }
     let zones: BTreeSet<String> = cluster.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
     let strays = volume::strays(&located.clients, &located.owner(state), zones).await;
-    strays.with_context(|| format!("could not look for lost volumes of `{}`", state.name()))
+    strays.map_err(|source| OperationError::Call {
+        what: format!("lost volumes of `{}`", state.name()),
+        source,
+    })
 }
 
 /// Where the API's address is wanted and not found: all addresses that could be it.
@@ -85,11 +89,12 @@ async fn addresses(
     state: &ClusterState,
     cluster: &Cluster,
     observed: &Observed,
-) -> anyhow::Result<Vec<elastic_ip::Stray>> {
+) -> Result<Vec<elastic_ip::Stray>, OperationError> {
     let wanted = ResourceId::new(Kind::ElasticIp, ElasticIp::name_of(&cluster.name));
     if !cluster.api.elastic_ip || observed.0.contains_key(&wanted) {
         return Ok(Vec::new());
     }
     let strays = elastic_ip::strays(&located.clients, &located.owner(state)).await;
-    strays.with_context(|| format!("could not look for the lost address of `{}`", state.name()))
+    let what = || format!("the lost address of `{}`", state.name());
+    strays.map_err(|source| OperationError::Call { what: what(), source })
 }

@@ -2,67 +2,67 @@
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
-
-use super::context::Context;
-use super::located::Located;
+use super::{Located, OperationError};
 use crate::aws::Clients;
 use crate::health::Unanswered;
 use crate::kube::{self, Kubernetes, endpoint};
 use crate::pki::client;
 use crate::pki::keyset::KUBERNETES_CA;
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, Damage, SecretsError, StateError, Store};
+use crate::state::{ClusterState, Damage, SecretsError, Specification, StateError, Store};
 
 /// How long the certificate is good that a command makes for itself: longer than any command runs.
 const LIFETIME: Duration = Duration::from_hours(12);
 
 /// A cluster that runs.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub struct RunningCluster {
     /// What the user wants.
-    pub(crate) cluster: Cluster,
+    pub cluster: Cluster,
     /// AWS, in the cluster's region.
-    pub(crate) clients: Clients,
+    pub clients: Clients,
     state: ClusterState,
 }
 
-impl Live {
-    /// Reads the specification of the cluster that the command is about.
-    pub(crate) async fn open(context: &Context, argument: Option<&str>) -> anyhow::Result<Self> {
-        let state = context.cluster_state(argument).await?;
-        let cluster = context.read(&state).await?.complete()?;
-        let clients = Located::find(context, &state, &cluster.region).await?.clients;
+impl RunningCluster {
+    /// Finds the cluster of a specification that was read.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the specification isn't good, and where the credentials lead to another account.
+    pub async fn open(state: ClusterState, specification: &Specification) -> Result<Self, OperationError> {
+        let cluster = specification.complete()?;
+        let clients = Located::find(&state, &cluster.region).await?.clients;
         Ok(Self { cluster, clients, state })
     }
 
     /// Whether it was ever begun to bring the cluster to AWS.
-    pub(crate) async fn was_begun(&self) -> Result<bool, StateError> {
+    pub async fn was_begun(&self) -> Result<bool, StateError> {
         self.state.was_begun().await
     }
 
     /// The cluster of a state.
-    pub(crate) async fn of(state: &ClusterState, clients: &Clients) -> anyhow::Result<Self> {
+    pub async fn of(state: &ClusterState, clients: &Clients) -> Result<Self, OperationError> {
         let cluster = state.read().await?.complete()?;
         Ok(Self { cluster, clients: clients.clone(), state: state.clone() })
     }
 
     /// The state.
-    pub(crate) fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         self.state.store()
     }
 
     /// The secrets of the cluster that are missing or can't be used.
-    pub(crate) async fn damaged_secrets(&self) -> anyhow::Result<Vec<Damage>> {
+    pub async fn damaged_secrets(&self) -> Result<Vec<Damage>, OperationError> {
         Ok(self.state.damaged_secrets().await?)
     }
 
     /// Makes a certificate that is never written down, and a connection with it. That there can't be one yet is an
     /// answer, not a failure.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Result<Kubernetes, Unanswered>> {
-        let address = endpoint::address(&self.clients, &self.cluster)
-            .await
-            .with_context(|| format!("cannot find the address of the API of \"{}\"", self.cluster.name))?;
+    pub async fn connect(&self) -> Result<Result<Kubernetes, Unanswered>, OperationError> {
+        let address = endpoint::address(&self.clients, &self.cluster).await;
+        let what = || format!("the address of the API of \"{}\"", self.cluster.name);
+        let address = address.map_err(|source| OperationError::Call { what: what(), source })?;
         let Some(address) = address else { return Ok(Err(not_applied("the API has no address yet"))) };
         let authority = match self.state.keyset(KUBERNETES_CA).await {
             Ok(Some(authority)) => authority,

@@ -1,45 +1,35 @@
 //! From the state and AWS to a plan: what `update cluster` shows and what it applies come from here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
-use windlass_bootstrap::keys;
-use windlass_bootstrap::keyset::{Keyset, Secret};
-
-use super::context::Context;
-use super::diagnostic::Refusal;
-use super::located::Located;
-use super::lost::Losses;
+use super::losses::Losses;
+use super::{Located, OperationError, keys};
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
 use crate::aws::facts::{self, Facts, Image};
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::{self, Departures, Identities, Observed, Resource, Sought, Strangers};
+use crate::cloud::{self, Departures, Identities, Observed, Resource, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
-use crate::pki::keyset::KEYSETS;
 use crate::plan::{Occupied, Plan};
 use crate::spec::cluster::Cluster;
 use crate::spec::{self, check_change};
 use crate::state::revision::Intent;
 use crate::state::{ClusterState, Secrets, SecretsError, Specification};
 
-/// What stands in a node configuration for authorities that aren't made yet. Only a plan ever shows it.
-const NOT_MADE_YET: &str = "(made when the cluster is first updated)";
-
 /// What stands in tags for a uid that isn't made yet, in IAM's alphabet. Only a plan ever shows it.
 const NO_UID_YET: &str = "made when the cluster is first updated";
 
-/// Everything that a decision needs, gathered.
-pub(crate) struct Grounds {
+/// Everything that a plan is made from, gathered.
+pub struct PlanningInput {
     /// What the user wants, as it was read.
-    pub(crate) specification: Specification,
+    pub specification: Specification,
     /// The same, complete.
-    pub(crate) cluster: Cluster,
+    pub cluster: Cluster,
     /// The cluster's region and account.
-    pub(crate) located: Located,
+    pub located: Located,
     /// What is there.
-    pub(crate) observed: Observed,
+    pub observed: Observed,
     /// What was applied last, where that can still be read.
     applied: Option<Applied>,
     facts: Facts,
@@ -49,55 +39,49 @@ pub(crate) struct Grounds {
 }
 
 /// What shall be, and what has to be done for it.
-pub(crate) struct Wish {
+pub struct PreparedUpdate {
     /// The resources that shall exist.
-    pub(crate) desired: Desired,
+    pub desired: Desired,
     /// The steps.
-    pub(crate) plan: Plan,
+    pub plan: Plan,
 }
 
-impl Wish {
+impl PreparedUpdate {
     /// What a revision says of it.
-    pub(crate) fn intent(&self, grounds: &Grounds) -> anyhow::Result<Intent> {
-        let plan = serde_json::to_value(&self.plan).context("could not write the plan as JSON")?;
+    pub fn intent(&self, input: &PlanningInput) -> Result<Intent, OperationError> {
+        let plan = serde_json::to_value(&self.plan);
+        let plan = plan.map_err(|source| OperationError::Json { what: "the plan", source })?;
         let open = self.desired.0.values().filter_map(|resource| match resource {
             Resource::StateObject(StateObject { name, content: Some(Content::Open(_)), .. }) => {
                 Some(name.clone())
             }
             _ => None,
         });
-        Ok(Intent { plan, objects: open.collect(), images: grounds.facts.images.clone() })
+        Ok(Intent { plan, objects: open.collect(), images: input.facts.images.clone() })
     }
 }
 
-impl Grounds {
-    /// Reads the specification and looks at AWS. Changes nothing.
-    pub(crate) async fn gather(context: &Context, state: &ClusterState) -> anyhow::Result<Self> {
-        Self::of(context, state, context.read(state).await?).await
-    }
-
-    /// The same for a specification that needn't be the one in the state.
-    pub(crate) async fn of(
-        context: &Context,
-        state: &ClusterState,
-        specification: Specification,
-    ) -> anyhow::Result<Self> {
+impl PlanningInput {
+    /// Looks at AWS. Changes nothing.
+    ///
+    /// The specification needn't be the one in the state.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the specification isn't good or can't be made on AWS, and with what the state or AWS said.
+    pub async fn gather(state: &ClusterState, specification: Specification) -> Result<Self, OperationError> {
         let cluster = specification.complete()?;
         let applied = check_reachable(state, &specification).await?;
-        let bucket = state.store().bucket().ok_or_else(|| {
-            Refusal::new(format!("instances can't read the state store {}", state.store().url()))
-                .hint("a cluster on AWS needs a state store in S3: --state s3://BUCKET")
-        })?;
+        let bucket = state.store().bucket();
+        let bucket = bucket.ok_or_else(|| OperationError::NotInS3 { url: state.store().url() })?;
         let kms_key = bucket.kms_key().await?.map(|key| key.to_string());
         let (url, region, owner) =
             (state.store().url(), bucket.region().to_owned(), bucket.owner().to_owned());
         let location = StateLocation { url, region, owner, kms_key };
-        let located = Located::find(context, state, &cluster.region).await?;
+        let located = Located::find(state, &cluster.region).await?;
         let (facts, mut observed) = {
-            let facts = async {
-                let facts = facts::gather(&cluster, &located.clients).await;
-                facts.context("the specification can't be made on AWS")
-            };
+            let facts =
+                async { facts::gather(&cluster, &located.clients).await.map_err(OperationError::NotOnAws) };
             let observed = async { observe(&located, state, Strangers::Refuse).await };
             futures::try_join!(facts, observed)?
         };
@@ -120,21 +104,27 @@ impl Grounds {
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.
-    pub(crate) async fn decide(
+    ///
+    /// # Errors
+    ///
+    /// Fails where there is no model or no plan, and with what the state said of objects that it had to read.
+    pub async fn decide(
         &mut self,
         state: &ClusterState,
         secrets: Option<&Secrets>,
-    ) -> anyhow::Result<Wish> {
+    ) -> Result<PreparedUpdate, OperationError> {
         let keys = match secrets {
-            Some(secrets) => made(&self.cluster.name, secrets)?,
-            None => not_made(&self.cluster.name),
+            Some(secrets) => keys::made(&self.cluster.name, secrets)?,
+            None => keys::not_made(&self.cluster.name),
         };
         let desired = self.desired(&self.cluster, &keys)?;
-        cloud::state_object::look_into(desired.0.values(), state.store(), &mut self.observed).await?;
+        let looked = cloud::state_object::look_into(desired.0.values(), state.store(), &mut self.observed);
+        let what = || format!("the objects of `{}`", state.name());
+        looked.await.map_err(|source| OperationError::Read { what: what(), source })?;
         self.plan(desired, &keys)
     }
 
-    fn plan(&self, mut desired: Desired, keys: &Keys) -> anyhow::Result<Wish> {
+    fn plan(&self, mut desired: Desired, keys: &Keys) -> Result<PreparedUpdate, OperationError> {
         let occupied = desired.keep_occupied(&self.observed);
         let mut plan = Plan::update(&desired, &self.observed).map_err(|error| {
             // What was applied, and is wanted still, nobody asked to change: it was changed on AWS.
@@ -147,7 +137,7 @@ impl Grounds {
         plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
         let owner = self.located.owner_of(&self.cluster.name);
         self.losses.refuse(&plan, &desired, &owner)?;
-        Ok(Wish { desired, plan })
+        Ok(PreparedUpdate { desired, plan })
     }
 
     fn desired(&self, cluster: &Cluster, keys: &Keys) -> Result<Desired, ModelError> {
@@ -188,13 +178,15 @@ struct Applied {
 async fn check_reachable(
     state: &ClusterState,
     specification: &Specification,
-) -> anyhow::Result<Option<Applied>> {
+) -> Result<Option<Applied>, OperationError> {
     let Some(number) = state.applied().await? else { return Ok(None) };
     let revision = state.revision(number).await?;
     let (cluster, groups, _) = specification.documents();
     let applied = (&revision.cluster, revision.instance_groups.as_slice());
-    check_change(applied, (&cluster, &groups)).with_context(|| {
-        format!("what was applied to `{}` as revision {number} can't become what is asked for", state.name())
+    check_change(applied, (&cluster, &groups)).map_err(|source| OperationError::Unreachable {
+        cluster: state.name().to_owned(),
+        revision: number,
+        source,
     })?;
     let cluster = spec::complete(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials);
     Ok(cluster.ok().map(|cluster| Applied { cluster, images: revision.images }))
@@ -206,49 +198,35 @@ async fn look_into_removed_subnets(
     located: &Located,
     state: &ClusterState,
     observed: &mut Observed,
-) -> anyhow::Result<()> {
+) -> Result<(), OperationError> {
     let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
-    let context = cloud::Context {
-        clients: &located.clients,
-        store: state.store(),
-        cluster: state.name(),
-        owner: &owner,
-        ids: &ids,
-        departures: &departures,
-        sought: Sought::All,
-        strangers: Strangers::Refuse,
-        run: "",
-    };
+    let context = cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures);
     let groups = cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
-    cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
-        .await
-        .context("could not look for what is in subnets that are not asked for any more")
+    cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed).await.map_err(
+        |source| {
+            let what = "what is in subnets that are not asked for any more".to_owned();
+            OperationError::Look { what, source }
+        },
+    )
 }
 
 /// Finds everything that is there of a cluster.
-pub(crate) async fn observe(
+pub async fn observe(
     located: &Located,
     state: &ClusterState,
     strangers: Strangers,
-) -> anyhow::Result<Observed> {
+) -> Result<Observed, OperationError> {
     let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
     let context = cloud::Context {
-        clients: &located.clients,
-        store: state.store(),
-        cluster: state.name(),
-        owner: &owner,
-        ids: &ids,
-        departures: &departures,
-        sought: Sought::All,
         strangers,
-        run: "",
+        ..cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures)
     };
-    let failed = || format!("could not look for what there is of `{}`", state.name());
-    cloud::observe(&context).await.with_context(failed)
+    let what = || format!("what there is of `{}`", state.name());
+    cloud::observe(&context).await.map_err(|source| OperationError::Look { what: what(), source })
 }
 
 /// The keys, where they are all made. Fails where the cluster was applied and one of them is missing.
-pub(crate) async fn stored(state: &ClusterState) -> anyhow::Result<Option<Secrets>> {
+pub async fn stored(state: &ClusterState) -> Result<Option<Secrets>, OperationError> {
     match state.secrets().await {
         Ok(secrets) => Ok(Some(secrets)),
         Err(SecretsError::Missing { .. }) => Ok(None),
@@ -257,51 +235,12 @@ pub(crate) async fn stored(state: &ClusterState) -> anyhow::Result<Option<Secret
 }
 
 /// The keys; before a cluster is first applied, those that are missing are made and kept.
-pub(crate) async fn ensured(state: &ClusterState) -> anyhow::Result<Secrets> {
+pub async fn ensured(state: &ClusterState) -> Result<Secrets, OperationError> {
     Ok(state.ensure_secrets(SystemTime::now()).await?)
 }
 
 /// Different for every run.
-pub(crate) fn run_id() -> String {
+pub fn run_id() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{}-{}", std::process::id(), since.as_nanos())
-}
-
-fn made(cluster: &str, secrets: &Secrets) -> anyhow::Result<Keys> {
-    let Secrets { kubernetes_ca, etcd_ca, front_proxy_ca, service_account, encryption_configuration } =
-        secrets;
-    let keysets = [kubernetes_ca, etcd_ca, front_proxy_ca, service_account];
-    let mut objects =
-        keysets.map(|keyset| keyset_object(cluster, keyset)).into_iter().collect::<Result<Vec<_>, _>>()?;
-    objects.push(encryption_object(cluster, encryption_configuration.clone()));
-    Ok(Keys { kubernetes_ca: kubernetes_ca.bundle(), objects })
-}
-
-fn keyset_object(cluster: &str, keyset: &Keyset) -> anyhow::Result<StateObject> {
-    let text = serde_json::to_string(keyset).context("could not write a keyset as JSON")?;
-    let ids = keyset.keys.iter().map(|key| key.id.clone()).collect();
-    Ok(secret_object(
-        keys::keyset(cluster, &keyset.name),
-        format!("the keyset {}", keyset.name),
-        ids,
-        Secret::new(text),
-    ))
-}
-
-fn encryption_object(cluster: &str, text: Secret) -> StateObject {
-    let describes = "the key with which etcd's secrets are encrypted".to_owned();
-    secret_object(keys::encryption_configuration(cluster), describes, Vec::new(), text)
-}
-
-fn not_made(cluster: &str) -> Keys {
-    let keyset = |name: &&str| {
-        secret_object(keys::keyset(cluster, name), format!("the keyset {name}"), Vec::new(), Secret::new(""))
-    };
-    let mut objects: Vec<StateObject> = KEYSETS.iter().map(keyset).collect();
-    objects.push(encryption_object(cluster, Secret::new("")));
-    Keys { kubernetes_ca: NOT_MADE_YET.to_owned(), objects }
-}
-
-fn secret_object(name: String, describes: String, keys: Vec<String>, text: Secret) -> StateObject {
-    StateObject { name, describes, names: BTreeSet::new(), content: Some(Content::Secret { keys, text }) }
 }

@@ -1,12 +1,9 @@
 //! Writing a changed specification: checked as a whole, compared with what runs, and written only over what was read.
 
-use anyhow::Context as _;
 use serde::Serialize;
 use similar::TextDiff;
 
-use super::context::Context;
-use super::diagnostic::Refusal;
-use super::holding::holding;
+use super::{LeaseGuard, OperationError};
 use crate::assets::addons;
 use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object, SshCredential};
@@ -16,26 +13,26 @@ use crate::state::{ClusterState, Specification, StateError, Stored, Version, Wri
 
 /// Documents that replace those of the same name, or are added.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Change {
+pub struct SpecificationChange {
     /// The names of instance groups that go.
-    pub(crate) removed_groups: Vec<String>,
+    pub removed_groups: Vec<String>,
     /// The names of SSH keys that go.
-    pub(crate) removed_ssh_credentials: Vec<String>,
+    pub removed_ssh_credentials: Vec<String>,
     /// Which additional objects go.
-    pub(crate) removed_objects: Vec<ObjectKey>,
+    pub removed_objects: Vec<ObjectKey>,
     /// The cluster.
-    pub(crate) cluster: Option<Cluster>,
+    pub cluster: Option<Cluster>,
     /// Instance groups.
-    pub(crate) instance_groups: Vec<InstanceGroup>,
+    pub instance_groups: Vec<InstanceGroup>,
     /// SSH keys.
-    pub(crate) ssh_credentials: Vec<SshCredential>,
+    pub ssh_credentials: Vec<SshCredential>,
     /// Additional objects.
-    pub(crate) additional_objects: Vec<AdditionalObject>,
+    pub additional_objects: Vec<AdditionalObject>,
 }
 
-impl Change {
+impl SpecificationChange {
     /// Whether it says nothing that isn't there already.
-    pub(crate) fn is_nothing_new_in(&self, read: &Specification) -> bool {
+    pub fn is_nothing_new_in(&self, read: &Specification) -> bool {
         fn all_there<T: Object + PartialEq>(new: &[T], old: &[Stored<T>]) -> bool {
             new.iter().all(|new| old.iter().any(|old| old.value == *new))
         }
@@ -53,7 +50,7 @@ impl Change {
 
     /// Checks the specification as it will be, and that a cluster that runs survives the step there. What was written and
     /// never applied binds nobody: it can be undone.
-    pub(crate) fn check(&self, read: &Specification, running: &Running) -> Result<(), Problems> {
+    pub fn check(&self, read: &Specification, running: &Running) -> Result<(), Problems> {
         let (old_cluster, old_groups, old_credentials) = read.documents();
         let cluster = self.cluster.as_ref().unwrap_or(&old_cluster);
         let groups = self.instance_groups_over(&old_groups);
@@ -78,7 +75,7 @@ impl Change {
     }
 
     /// The specification as it will be. What changes in it has no version: it isn't written.
-    pub(crate) fn of(&self, read: &Specification) -> Specification {
+    pub fn of(&self, read: &Specification) -> Specification {
         fn over<T: Object + Clone>(old: &[Stored<T>], new: &[T], removed: &[String]) -> Vec<Stored<T>> {
             let kept = old.iter().filter(|stored| {
                 let name = stored.value.name();
@@ -110,29 +107,23 @@ impl Change {
 
     /// Writes it, while holding the cluster's lease, if nothing of the specification has changed since it was read. It is
     /// written whole: several writes go through the journal.
-    pub(crate) async fn write(
-        &self,
-        context: &Context,
-        state: &ClusterState,
-        command: &str,
-        read: &Specification,
-    ) -> anyhow::Result<()> {
-        holding(context, state, command, self.write_under_lease(state, command, read)).await
+    pub async fn write(&self, guard: &LeaseGuard<'_>, read: &Specification) -> Result<(), OperationError> {
+        guard.holding(self.write_under_lease(guard.state, guard.command, read)).await
     }
 
     /// The same for whoever holds the lease.
-    pub(crate) async fn write_under_lease(
+    pub async fn write_under_lease(
         &self,
         state: &ClusterState,
         command: &str,
         read: &Specification,
-    ) -> anyhow::Result<()> {
+    ) -> Result<(), OperationError> {
         let now = state.read().await?;
         if !now.says_what(read) {
-            return Err(changed_meanwhile(state, read, &now).into());
+            return Err(changed_meanwhile(state, read, &now));
         }
         let changed = state.change(command, self.writes(state.name(), &now)).await;
-        changed.with_context(|| format!("could not change {state}"))
+        changed.map_err(|source| OperationError::Write { cluster: state.to_string(), source })
     }
 
     /// What is to be written over what is there.
@@ -201,7 +192,7 @@ fn removed<'a, T: Object>(
 }
 
 /// What may be there in AWS, which a change must not break.
-pub(crate) enum Running {
+pub enum Running {
     /// Nothing was ever applied.
     Nothing,
     /// This was.
@@ -212,7 +203,7 @@ pub(crate) enum Running {
 
 impl Running {
     /// Asks the state.
-    pub(crate) async fn of(state: &ClusterState) -> Result<Self, StateError> {
+    pub async fn of(state: &ClusterState) -> Result<Self, StateError> {
         match state.running().await {
             Ok(Some(revision)) => Ok(Self::Applied(Box::new(revision))),
             Ok(None) => Ok(Self::Nothing),
@@ -227,13 +218,12 @@ fn unwritten<T>(value: T) -> Stored<T> {
 }
 
 /// The refusal of a change that was made from something older, with what changed since.
-pub(crate) fn changed_meanwhile(state: &ClusterState, read: &Specification, now: &Specification) -> Refusal {
+pub fn changed_meanwhile(state: &ClusterState, read: &Specification, now: &Specification) -> OperationError {
     let (before, after) = masked_pair(&read.objects(), &now.objects());
     let (read, now) = (read.to_yaml_with(&before), now.to_yaml_with(&after));
-    let diff = TextDiff::from_lines(&read, &now);
-    let diff = diff.unified_diff().header("as it was read", "as it is now").to_string();
-    Refusal::new(format!("{state} has been changed by somebody else meanwhile; nothing was written:\n{diff}"))
-        .hint("look at what changed and run the command again")
+    let difference = TextDiff::from_lines(&read, &now);
+    let difference = difference.unified_diff().header("as it was read", "as it is now").to_string();
+    OperationError::ChangedMeanwhile { cluster: state.to_string(), difference }
 }
 
 /// The old documents with the new ones in their places, and those that have none behind them.
@@ -263,10 +253,10 @@ mod tests {
     }
 
     /// A change of a range that no cluster that runs could survive.
-    fn other_pod_range(read: &Specification) -> Change {
+    fn other_pod_range(read: &Specification) -> SpecificationChange {
         let mut cluster = read.cluster.value.clone();
         cluster.spec.pod_cidr = Some("100.100.0.0/17".to_owned());
-        Change { cluster: Some(cluster), ..Change::default() }
+        SpecificationChange { cluster: Some(cluster), ..SpecificationChange::default() }
     }
 
     #[tokio::test]
@@ -278,11 +268,15 @@ mod tests {
         change.check(&first, &running).unwrap();
         change.write_under_lease(&state, "edit", &first).await.unwrap();
         let second = state.read().await.unwrap();
-        let back = Change { cluster: Some(first.cluster.value.clone()), ..Change::default() };
+        let back = SpecificationChange {
+            cluster: Some(first.cluster.value.clone()),
+            ..SpecificationChange::default()
+        };
         back.check(&second, &running).unwrap();
         let mut renamed = first.cluster.value.clone();
         renamed.metadata.name = Some("other.example.com".to_owned());
-        let problems = Change { cluster: Some(renamed), ..Change::default() }.check(&second, &running);
+        let problems = SpecificationChange { cluster: Some(renamed), ..SpecificationChange::default() }
+            .check(&second, &running);
         assert!(problems.is_err(), "a cluster was renamed");
     }
 
@@ -300,7 +294,10 @@ mod tests {
         // Written in another way, such as by an older windlass: the way back is open.
         breaking.write_under_lease(&state, "edit", &applied).await.unwrap();
         let read = state.read().await.unwrap();
-        let back = Change { cluster: Some(applied.cluster.value.clone()), ..Change::default() };
+        let back = SpecificationChange {
+            cluster: Some(applied.cluster.value.clone()),
+            ..SpecificationChange::default()
+        };
         let running = Running::of(&state).await.unwrap();
         back.check(&read, &running).unwrap();
         assert!(back.of(&read).says_what(&applied));

@@ -1,0 +1,167 @@
+//! Why an operation on a cluster failed.
+
+use thiserror::Error;
+
+use crate::assets::addons;
+use crate::aws::AwsError;
+use crate::aws::facts::FactsError;
+use crate::cloud::CloudError;
+use crate::kube;
+use crate::model::ModelError;
+use crate::pki::PkiError;
+use crate::plan::PlanError;
+use crate::spec::problem::Problems;
+use crate::state::identity::Place;
+use crate::state::{LeaseError, SecretsError, StateError, StoreError};
+
+/// Why an operation failed. What the lower modules say is said once, and stays in the chain of causes with its hint.
+#[derive(Debug, Error)]
+pub enum OperationError {
+    /// The state of the cluster.
+    #[error("{0}")]
+    State(#[from] StateError),
+    /// The state store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The cluster's keys.
+    #[error("{0}")]
+    Secrets(#[from] SecretsError),
+    /// The lease.
+    #[error("{0}")]
+    Lease(#[from] LeaseError),
+    /// There is no plan.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// There is no model.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// An add-on can't be rendered.
+    #[error("{0}")]
+    Addons(#[from] addons::Error),
+    /// The specification has problems.
+    #[error("{0}")]
+    Problems(#[from] Problems),
+    /// AWS was asked where the credentials lead to.
+    #[error("{0}")]
+    Caller(#[from] FactsError),
+    /// A certificate can't be made.
+    #[error("{0}")]
+    Pki(#[from] PkiError),
+    /// The Kubernetes API.
+    #[error("{0}")]
+    Kubernetes(#[from] kube::Error),
+    /// What the specification asks for isn't in AWS.
+    #[error("the specification can't be made on AWS")]
+    NotOnAws(#[source] FactsError),
+    /// A look at AWS failed.
+    #[error("could not look for {what}")]
+    Look {
+        /// For what.
+        what: String,
+        /// Why.
+        #[source]
+        source: CloudError,
+    },
+    /// An object of the state can't be compared with what it should be.
+    #[error("could not read {what}")]
+    Read {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// A call to AWS failed.
+    #[error("could not look for {what}")]
+    Call {
+        /// What for.
+        what: String,
+        /// Why.
+        #[source]
+        source: AwsError,
+    },
+    /// The state store isn't one that instances can read.
+    #[error("instances can't read the state store {url}")]
+    NotInS3 {
+        /// The store's address.
+        url: String,
+    },
+    /// What runs would break.
+    #[error("what was applied to `{cluster}` as revision {revision} can't become what is asked for")]
+    Unreachable {
+        /// The cluster's name.
+        cluster: String,
+        /// The revision that was applied.
+        revision: u64,
+        /// Why not.
+        #[source]
+        source: Problems,
+    },
+    /// The specification couldn't be written.
+    #[error("could not change {cluster}")]
+    Write {
+        /// The cluster, as the state calls it.
+        cluster: String,
+        /// Why.
+        #[source]
+        source: StateError,
+    },
+    /// A change was made from something older.
+    #[error("{cluster} has been changed by somebody else meanwhile; nothing was written:\n{difference}")]
+    ChangedMeanwhile {
+        /// The cluster, as the state calls it.
+        cluster: String,
+        /// A unified diff of what was read and what is there now.
+        difference: String,
+    },
+    /// The user has asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// Nothing of an old cluster is here, and nothing says where it is.
+    #[error("nothing of `{cluster}` is in {place}, and its state doesn't say where it is")]
+    UnknownPlace {
+        /// The cluster's name.
+        cluster: String,
+        /// Where it was looked for.
+        place: Place,
+        /// Where its state is.
+        store: String,
+    },
+    /// Something of a cluster that was deleted is there still.
+    #[error("not all of `{cluster}` is gone: {}", left.join(", "))]
+    NotGone {
+        /// The cluster's name.
+        cluster: String,
+        /// What is left.
+        left: Vec<String>,
+    },
+    /// A document can't be written as JSON.
+    #[error("could not write {what} as JSON")]
+    Json {
+        /// Which.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl OperationError {
+    /// What to do about it, where the cause doesn't say it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotInS3 { .. } => {
+                Some("a cluster on AWS needs a state store in S3: --state s3://BUCKET".to_owned())
+            }
+            Self::ChangedMeanwhile { .. } => {
+                Some("look at what changed and run the command again".to_owned())
+            }
+            Self::UnknownPlace { cluster, store, .. } => Some(format!(
+                "use the credentials with which it was made; if it is really gone, remove its state by hand: aws s3 rm \
+                 --recursive {store}/{cluster}/"
+            )),
+            Self::NotGone { .. } => Some("the state was kept: run the same command again".to_owned()),
+            _ => None,
+        }
+    }
+}
