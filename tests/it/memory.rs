@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use windlass::pki::client::{ADMINISTRATORS, issue};
@@ -9,6 +10,14 @@ use windlass::pki::encryption;
 use windlass::pki::keyset::{KUBERNETES_CA, SERVICE_ACCOUNT, check, generate};
 use windlass::pki::kubeconfig::{self, Entry};
 use windlass::state::{Condition, Store};
+
+/// Held by each of these tests: while one looks, a copy of a piece of the whole memory is in its hands, with what another
+/// one has not dropped yet.
+static LOOKING: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    LOOKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A piece of a secret that isn't kept as it is, as it would find itself otherwise.
 struct Masked(Vec<u8>);
@@ -52,6 +61,7 @@ fn found(secret: &Masked) -> usize {
 
 #[test]
 fn a_key_that_nothing_holds_any_more_is_nowhere_in_memory() {
+    let _alone = alone();
     let held = generate(KUBERNETES_CA, SystemTime::now()).unwrap();
     let alive = Masked::of(held.keys[0].private.expose());
     assert!(found(&alive) > 0, "this test can't see memory");
@@ -74,6 +84,7 @@ fn a_key_that_nothing_holds_any_more_is_nowhere_in_memory() {
 
 #[test]
 fn an_administrator_s_key_is_in_the_kubeconfig_and_nowhere_in_memory() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config");
     let authority = generate(KUBERNETES_CA, SystemTime::now()).unwrap();
@@ -92,7 +103,9 @@ fn an_administrator_s_key_is_in_the_kubeconfig_and_nowhere_in_memory() {
 }
 
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "the other tests wait in threads of their own")]
 async fn the_bytes_of_an_object_are_wiped_when_they_are_dropped() {
+    let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
     let store = Store::file(folder.path());
     let secret: String = (0..64_u8).map(|index| char::from(b'a' + index % 7 + index / 8)).collect();

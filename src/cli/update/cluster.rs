@@ -87,10 +87,12 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
         return show(context, &args, &state).await;
     }
     // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
-    state.read().await?;
-    if let Some(secrets) = planning::stored(&state).await? {
-        let mut input = PlanningInput::gather(&state, context.read(&state).await?).await?;
-        let prepared = input.decide(&state, Some(&secrets)).await?;
+    let read = context.read(&state).await?;
+    // What was never applied has something to do, so that it need not be looked at twice.
+    let was_applied = state.applied().await?.is_some();
+    if was_applied && let Some(secrets) = planning::stored(&state).await? {
+        let mut input = Box::pin(PlanningInput::gather(&state, read)).await?;
+        let prepared = Box::pin(input.decide(&state, Some(&secrets))).await?;
         let is_whole = input.specification.unfinished.is_none();
         if is_whole && prepared.plan.is_empty() && state.unfinished(&input.specification).await?.is_none() {
             lease::clear_away(&state).await?;
@@ -104,7 +106,7 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
 
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let mut input = PlanningInput::gather(state, context.read(state).await?).await?;
+    let mut input = Box::pin(PlanningInput::gather(state, context.read(state).await?)).await?;
     let plan = input.decide(state, planning::stored(state).await?.as_ref()).await?.plan;
     print(&plan, args.output)?;
     if plan.is_empty() {
@@ -126,7 +128,7 @@ pub(in crate::cli) async fn apply_under_lease(
     args: &Args,
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
-    let mut input = PlanningInput::gather(state, context.read(state).await?).await?;
+    let mut input = Box::pin(PlanningInput::gather(state, context.read(state).await?)).await?;
     // What can't be planned must not leave keys behind.
     input.decide(state, planning::stored(state).await?.as_ref()).await?;
     input.located.settle(state).await?;
@@ -136,7 +138,7 @@ pub(in crate::cli) async fn apply_under_lease(
     let nothing_done = prepared.plan.is_empty();
     let progress = Progress::new(&prepared.plan);
     let listen = |event: Event<'_>| progress.show(&event);
-    let applied = update::apply(state, &input, &prepared, context.stop(), &listen).await;
+    let applied = Box::pin(update::apply(state, &input, &prepared, context.stop(), &listen)).await;
     progress.finish();
     let summary = applied?;
     if !summary.is_complete() {
