@@ -540,6 +540,12 @@ fn an_endpoint_where_nobody_listens_is_named() {
 }
 
 #[test]
+fn an_empty_endpoint_in_the_environment_is_refused_and_no_panic() {
+    let user = User::new().with("AWS_ENDPOINT_URL", "").with("WINDLASS_STATE_STORE", "s3://clusters");
+    refused(user.run("get clusters"), 1, &["AWS_ENDPOINT_URL", "no URL", "hint:"]);
+}
+
+#[test]
 fn an_edit_that_began_before_another_s_is_refused_with_what_changed_since() {
     let user = User::new();
     user.create();

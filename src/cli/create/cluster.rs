@@ -78,8 +78,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 async fn check_zones(context: &Context, cluster: &Cluster) -> anyhow::Result<()> {
     let Address::S3 { .. } = Address::parse(&context.state_url()?)? else { return Ok(()) };
     let refused = || format!("`{}` can't be created", cluster.name);
-    facts::check_region(&cluster.region, &context.clients(None).await).await.with_context(refused)?;
-    facts::check_zones(cluster, &context.clients(Some(&cluster.region)).await).await.with_context(refused)
+    facts::check_region(&cluster.region, &context.clients(None).await?).await.with_context(refused)?;
+    facts::check_zones(cluster, &context.clients(Some(&cluster.region)).await?).await.with_context(refused)
 }
 
 /// Looks up the VPC and the subnets that the flags name; AWS is not asked where they name none.
@@ -88,7 +88,7 @@ async fn existing_network(context: &Context, flags: &Flags) -> anyhow::Result<ex
     if vpc.is_none() && subnets.is_empty() {
         return Ok(existing_network::Found::default());
     }
-    let clients = context.clients(flags.region().as_deref()).await;
+    let clients = context.clients(flags.region().as_deref()).await?;
     existing_network::look_up(&clients, vpc, subnets).await
 }
 
@@ -145,7 +145,7 @@ fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {
 async fn create_store(context: &Context, region: &str, key: Option<&KmsKey>) -> anyhow::Result<()> {
     let url = context.state_url()?;
     let Address::S3 { bucket: name, .. } = Address::parse(&url)? else { return Ok(()) };
-    let clients = context.clients(Some(region)).await;
+    let clients = context.clients(Some(region)).await?;
     let created = bucket::create_bucket(&clients, &name, key).await;
     if created.with_context(|| format!("could not make the state store {url}"))? {
         output::say(&format!(
