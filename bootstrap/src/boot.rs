@@ -5,25 +5,36 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::NodeWatch;
-use crate::certificates::{self, Addresses};
-use crate::config::{BootConfig, ControlPlaneConfig, NodeConfig};
-use crate::ec2::{Ec2, Volume};
-use crate::etcd::InitialClusterState;
+use crate::address::private_address;
+use crate::aws::ec2::{Ec2, Volume};
+use crate::aws::instance::{self, Identity};
+use crate::aws::state::StateStore;
+use crate::contract::config::{BootConfig, ControlPlaneConfig, NodeConfig};
+use crate::control_plane::addons;
+use crate::control_plane::bootstrap_token;
+use crate::control_plane::etcd;
+use crate::control_plane::etcd::InitialClusterState;
+use crate::control_plane::rbac;
 use crate::host::Host;
-use crate::instance::{self, Identity};
-use crate::join::Joining;
 use crate::keep::Tasks;
-use crate::reporter::Reporter;
-use crate::retry::chain;
-use crate::secrets::Secrets;
-use crate::state::StateStore;
-use crate::step::{Done, Step, StepError};
-use crate::volume::VolumeStep;
-use crate::{
-    addons, address, api, bootstrap_token, cni, etcd, filesystem, image, kernel, kubelet, manifests, proxy,
-    rbac, registry_credentials, secrets,
-};
+use crate::kubernetes::api;
+use crate::kubernetes::api::NodeWatch;
+use crate::kubernetes::manifests;
+use crate::node::image;
+use crate::node::join::Joining;
+use crate::node::kernel;
+use crate::node::kubelet;
+use crate::node::pod_network;
+use crate::node::proxy;
+use crate::node::registry_credentials;
+use crate::progress::reporter::Reporter;
+use crate::progress::retry::chain;
+use crate::progress::step::{Done, Step, StepError};
+use crate::secrets::certificates::{self, Addresses};
+use crate::secrets::stored;
+use crate::secrets::stored::Secrets;
+use crate::storage::filesystem;
+use crate::storage::volume::VolumeStep;
 
 const IDENTITY: Step = Step::new("ensure_identity", Duration::from_mins(2)).outside();
 const CONFIGURATION: Step = Step::new("ensure_configuration", Duration::from_mins(5)).outside();
@@ -145,7 +156,7 @@ impl Agent {
         if config.disable_source_dest_check {
             let (ec2, identity) = (&instance.ec2, &instance.identity);
             self.on_machine(SOURCE_DEST_CHECK, async || {
-                address::ensure_no_source_dest_check(ec2, identity).await.map(Done::changed_if)
+                private_address::ensure_no_source_dest_check(ec2, identity).await.map(Done::changed_if)
             })
             .await?;
         }
@@ -263,7 +274,7 @@ impl Agent {
     ) -> Result<(), StepError> {
         let (host, report) = (&self.host, &self.reporter);
         NETWORK
-            .run(report, async || cni::ensure(host, &instance.config.network).map(Done::changed_if))
+            .run(report, async || pod_network::ensure(host, &instance.config.network).map(Done::changed_if))
             .await?;
         tasks.start_network();
         tasks.start_registry_credentials();
@@ -307,8 +318,8 @@ impl Agent {
         let (host, cluster) = (&self.host, &instance.config.cluster);
         let secrets = SECRETS
             .run(&self.reporter, async || {
-                let (value, changed) = secrets::obtain(host, &instance.store, cluster).await?;
-                Ok::<_, secrets::SecretsError>(Done { value, changed })
+                let (value, changed) = stored::obtain(host, &instance.store, cluster).await?;
+                Ok::<_, stored::SecretsError>(Done { value, changed })
             })
             .await?;
         // After the secrets, because both make the tmpfs.
@@ -350,7 +361,7 @@ impl Agent {
         let attached = VOLUME
             .run(report, async || {
                 let (value, changed) = volume.attempt(host, &instance.ec2, &instance.identity, etcd).await?;
-                Ok::<_, crate::volume::VolumeError>(Done { value, changed })
+                Ok::<_, crate::storage::volume::VolumeError>(Done { value, changed })
             })
             .await?;
         let cluster = &instance.config.cluster;
@@ -373,11 +384,11 @@ impl Agent {
         let (host, report, ec2, identity) = (&self.host, &self.reporter, &instance.ec2, &instance.identity);
         let stable = PRIVATE_ADDRESS
             .run(report, async || {
-                let stable =
-                    manifests::member_address(control_plane).map_err(address::AddressError::Member)?;
-                let changed =
-                    host.is_machine() && address::ensure_private_address(host, ec2, identity, stable).await?;
-                Ok::<_, address::AddressError>(Done { value: stable, changed })
+                let stable = manifests::member_address(control_plane)
+                    .map_err(private_address::AddressError::Member)?;
+                let changed = host.is_machine()
+                    && private_address::ensure_private_address(host, ec2, identity, stable).await?;
+                Ok::<_, private_address::AddressError>(Done { value: stable, changed })
             })
             .await?;
         let mut addresses = Addresses { primary: identity.private_address, stable, elastic: None };
@@ -385,8 +396,9 @@ impl Agent {
             let group = &instance.config.instance_group;
             addresses.elastic = self
                 .on_machine(ELASTIC_IP, async || {
-                    let (value, changed) = address::ensure_elastic_ip(ec2, identity, group, stable).await?;
-                    Ok::<_, address::AddressError>(Done { value, changed })
+                    let (value, changed) =
+                        private_address::ensure_elastic_ip(ec2, identity, group, stable).await?;
+                    Ok::<_, private_address::AddressError>(Done { value, changed })
                 })
                 .await?;
         }
@@ -406,7 +418,7 @@ impl Agent {
                 let leaves =
                     certificates::master_leaves(config, control_plane, &instance.identity, addresses)?;
                 let mut changed = certificates::ensure(host, secrets, &leaves, Timestamp::now())?;
-                changed |= secrets::ensure_kubeconfigs(host, config)
+                changed |= stored::ensure_kubeconfigs(host, config)
                     .map_err(certificates::CertificateError::Kubeconfigs)?;
                 Ok::<_, certificates::CertificateError>(Done::changed_if(changed))
             })
@@ -431,7 +443,7 @@ impl Agent {
         KUBELET
             .run(&self.reporter, async || {
                 let mut changed =
-                    secrets::ensure_authorities(host, config).map_err(kubelet::KubeletError::Authorities)?;
+                    stored::ensure_authorities(host, config).map_err(kubelet::KubeletError::Authorities)?;
                 changed |= kubelet::ensure(host, config, &instance.identity).await?;
                 Ok::<_, kubelet::KubeletError>(Done::changed_if(changed))
             })
@@ -439,7 +451,7 @@ impl Agent {
     }
 
     /// Runs a step on a machine, and leaves it out in a folder.
-    async fn on_machine<T, E: crate::retry::Classed>(
+    async fn on_machine<T, E: crate::progress::retry::Classed>(
         &self,
         step: Step,
         attempt: impl AsyncFnMut() -> Result<Done<T>, E>,

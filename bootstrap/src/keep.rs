@@ -15,22 +15,30 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::api::{self, ApiError};
-use crate::approve::{ApproveError, Approver};
+use crate::address::private_address;
 use crate::boot::Instance;
-use crate::bootstrap_token::{self, TokenError};
-use crate::certificates::{self, Addresses, CertificateError};
-use crate::config::ControlPlaneConfig;
+use crate::contract::config::ControlPlaneConfig;
+use crate::contract::node_groups::NodeGroups;
+use crate::control_plane::additional_objects;
+use crate::control_plane::approve::{ApproveError, Approver};
+use crate::control_plane::bootstrap_token::{self, TokenError};
+use crate::control_plane::dns;
+use crate::control_plane::node_groups::{self, NodeGroupsError};
+use crate::control_plane::nodes::{NodeKeeper, NodesError, Own};
 use crate::host::Host;
-use crate::kubelet::KubeletError;
-use crate::membership::{self, Membership};
-use crate::node_groups::{self, NodeGroups, NodeGroupsError};
-use crate::nodes::{NodeKeeper, NodesError, Own};
-use crate::reporter::Reporter;
-use crate::retry::chain;
-use crate::secrets::{self, SecretsError};
-use crate::volume::VolumeStep;
-use crate::{additional_objects, address, cni, dns, filesystem, kernel, kubelet, registry_credentials};
+use crate::kubernetes::api::{self, ApiError};
+use crate::node::kernel;
+use crate::node::kubelet;
+use crate::node::kubelet::KubeletError;
+use crate::node::membership::{self, Membership};
+use crate::node::pod_network;
+use crate::node::registry_credentials;
+use crate::progress::reporter::Reporter;
+use crate::progress::retry::chain;
+use crate::secrets::certificates::{self, Addresses, CertificateError};
+use crate::secrets::stored::{self, SecretsError};
+use crate::storage::filesystem;
+use crate::storage::volume::VolumeStep;
 
 /// How long a connection is kept.
 const CONNECTION: Duration = Duration::from_hours(6);
@@ -288,7 +296,7 @@ impl Keeper {
         let Instance { identity, config, store, .. } = &*self.instance;
         let Some(control_plane) = &config.control_plane else { return Ok(()) };
         // Read again: an authority may have been rotated.
-        let secrets = secrets::obtain(&self.host, store, &config.cluster).await;
+        let secrets = stored::obtain(&self.host, store, &config.cluster).await;
         let (secrets, _) = secrets.map_err(KeepError::Secrets)?;
         let leaves = certificates::master_leaves(config, control_plane, identity, addresses);
         let leaves = leaves.map_err(KeepError::Certificates)?;
@@ -318,7 +326,7 @@ impl Keeper {
 
     async fn keep_network(self) {
         let network = &self.instance.config.network;
-        let work = || async { cni::ensure(&self.host, network).map(drop) };
+        let work = || async { pod_network::ensure(&self.host, network).map(drop) };
         self.every("keep_pod_network", NETWORK, NETWORK, work).await;
     }
 
@@ -380,10 +388,11 @@ impl Keeper {
             filesystem::ensure(host, ec2, store, &attached, &config.cluster, &control_plane.etcd).await;
         self.tell("ensure_filesystem", mounted);
         let stable = addresses.borrow().stable;
-        let private = address::ensure_private_address(host, ec2, identity, stable).await;
+        let private = private_address::ensure_private_address(host, ec2, identity, stable).await;
         self.tell("ensure_private_address", private);
         if control_plane.elastic_ip {
-            let elastic = address::ensure_elastic_ip(ec2, identity, &config.instance_group, stable).await;
+            let elastic =
+                private_address::ensure_elastic_ip(ec2, identity, &config.instance_group, stable).await;
             if let Some((elastic, _)) = self.tell("ensure_elastic_ip", elastic) {
                 // The API server's certificate names it.
                 addresses.send_if_modified(|known| known.elastic.replace(elastic) != Some(elastic));

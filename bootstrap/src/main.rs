@@ -9,10 +9,10 @@ use clap::{Parser, Subcommand};
 use windlass_bootstrap::boot::{Agent, Origin};
 use windlass_bootstrap::host::Host;
 use windlass_bootstrap::keep::Tasks;
-use windlass_bootstrap::notify::Notify;
-use windlass_bootstrap::reporter::{Place, Reporter};
-use windlass_bootstrap::retry::chain;
-use windlass_bootstrap::step::StepError;
+use windlass_bootstrap::progress::notify::Notify;
+use windlass_bootstrap::progress::reporter::{Place, Reporter};
+use windlass_bootstrap::progress::retry::chain;
+use windlass_bootstrap::progress::step::StepError;
 
 /// How long to wait after a boot that failed before it is gone through again. Every step is idempotent, and somebody
 /// may have put right what was wrong.

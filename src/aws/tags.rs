@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Filter, ResourceType, Tag, TagSpecification};
-use windlass_bootstrap::nodes as node_labels;
+use windlass_bootstrap::node_labels;
 use windlass_bootstrap::tags as shared;
 
 /// The tags of one resource.

@@ -360,18 +360,22 @@ mod tests {
 
     /// The actions that the agent's sources name where a call's error is made: `AwsError::new("<action>", …`.
     fn called() -> BTreeSet<String> {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap/src");
+        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("bootstrap/src")];
         let mut called = BTreeSet::new();
-        for entry in std::fs::read_dir(sources).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = std::fs::read_to_string(path).unwrap();
-                let calls = text.split("AwsError::new(").skip(1);
-                called.extend(
-                    calls
-                        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
-                        .map(str::to_owned),
-                );
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let text = std::fs::read_to_string(path).unwrap();
+                    let calls = text.split("AwsError::new(").skip(1);
+                    called.extend(
+                        calls
+                            .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+                            .map(str::to_owned),
+                    );
+                }
             }
         }
         called

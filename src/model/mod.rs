@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use windlass_bootstrap::auto_scaling;
 use windlass_bootstrap::config::Role;
-use windlass_bootstrap::nodes as node_labels;
+use windlass_bootstrap::node_labels;
 use windlass_bootstrap::tags as shared;
 
 use crate::assets::addons::Addon;

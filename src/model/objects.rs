@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
 use windlass_bootstrap::keyset::Secret;
 use windlass_bootstrap::node_groups::Size;
-use windlass_bootstrap::{keys, registry_credentials};
+use windlass_bootstrap::{docker_config, keys};
 
 use super::{Desired, Inputs, ModelError};
 use crate::assets::node_config;
@@ -64,7 +64,7 @@ pub(super) fn add(
 /// What says to nodes that there are no credentials for image registries, until a user gives some; they are never
 /// written over. It counts as secret, as what takes its place is.
 fn no_registry_credentials(cluster: &str) -> StateObject {
-    let text = Secret::new(registry_credentials::NONE);
+    let text = Secret::new(docker_config::NONE);
     StateObject {
         name: keys::docker_config(cluster),
         describes: "no credentials for image registries".to_owned(),

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use windlass_bootstrap::docker_config;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::Secret;
-use windlass_bootstrap::registry_credentials;
 
 use super::cluster_state::ClusterState;
 use super::secrets::SecretsError;
@@ -127,7 +127,7 @@ impl ClusterState {
     /// Deletes a secret, if it is still the version that was read. What nodes read says afterwards that there is none.
     pub async fn delete_held_secret(&self, kind: SecretKind, read: &Version) -> Result<(), SecretsError> {
         if kind == SecretKind::DockerConfig {
-            return self.put_held_secret(kind, &Secret::new(registry_credentials::NONE), Some(read)).await;
+            return self.put_held_secret(kind, &Secret::new(docker_config::NONE), Some(read)).await;
         }
         let deleted = self.store().delete(&kind.key(self.name()), read).await;
         deleted.map_err(|source| self.unusable(source))
@@ -136,7 +136,7 @@ impl ClusterState {
 
 /// Whether an object says that there is no such secret.
 pub(super) fn is_none(kind: SecretKind, bytes: &[u8]) -> bool {
-    kind == SecretKind::DockerConfig && bytes == registry_credentials::NONE.as_bytes()
+    kind == SecretKind::DockerConfig && bytes == docker_config::NONE.as_bytes()
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
         assert_eq!(state.held_secret(kind).await.unwrap(), None);
         assert!(state.held_secrets().await.unwrap().iter().all(|held| held.name != "dockerconfig"));
         let said = state.store().get(&kind.key("demo.example.com")).await.unwrap().unwrap();
-        assert_eq!(said.bytes, registry_credentials::NONE.as_bytes(), "nodes are told that there is none");
+        assert_eq!(said.bytes, docker_config::NONE.as_bytes(), "nodes are told that there is none");
         state.put_held_secret(kind, &Secret::new("three"), None).await.unwrap();
         assert_eq!(state.held_secret(kind).await.unwrap().unwrap().0.expose(), "three");
     }

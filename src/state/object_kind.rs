@@ -3,7 +3,7 @@
 //! Whether an object, or a version of it, is sound is asked of the parser that its readers use: what they can't use is no
 //! way back. A key that belongs to no kind is somebody else's, of which nothing is known.
 
-use windlass_bootstrap::join::BootstrapToken;
+use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::NodeGroups;
 

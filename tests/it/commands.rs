@@ -229,7 +229,7 @@ fn credentials_for_registries_are_where_nodes_may_read_them_and_never_shown() {
     assert!(held.exists());
     user.run("delete secret dockerconfig --yes").code(0);
     let left = std::fs::read_to_string(&held).unwrap();
-    assert_eq!(left, windlass_bootstrap::registry_credentials::NONE, "nodes are told that there are none");
+    assert_eq!(left, windlass_bootstrap::docker_config::NONE, "nodes are told that there are none");
     refused(user.run("delete secret dockerconfig --yes"), 1, &["has no secret `dockerconfig`"]);
 }
 

@@ -10,8 +10,8 @@ mod with_region {
     use localcloud::process::Process;
     use localcloud::region::Region;
     use serde_json::{Value, json};
+    use windlass_bootstrap::aws::state::{StateError, StateStore};
     use windlass_bootstrap::keys;
-    use windlass_bootstrap::state::{StateError, StateStore};
 
     use crate::support::region::machine_image;
 

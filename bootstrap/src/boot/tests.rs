@@ -3,10 +3,10 @@ use std::net::Ipv4Addr;
 use serde_json::json;
 
 use super::*;
-use crate::fake_api::FakeApi;
-use crate::file;
-use crate::notify::Notify;
-use crate::root;
+use crate::host::file;
+use crate::host::root;
+use crate::progress::notify::Notify;
+use crate::testing::fake_api::FakeApi;
 use crate::testing::{identity, master_config};
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
@@ -94,7 +94,7 @@ async fn a_token_that_the_boot_went_on_without_is_made_once_the_state_is_back() 
     let mut tasks = Tasks::new(&master.agent.host, &master.agent.reporter, &master.instance);
     std::fs::remove_file(master.folder.path().join("state")).unwrap();
     tasks.start_token(false);
-    let written = master.folder.path().join("state").join(crate::keys::bootstrap_token("demo"));
+    let written = master.folder.path().join("state").join(crate::contract::keys::bootstrap_token("demo"));
     for _ in 0..500 {
         if written.exists() && master.failing().is_empty() {
             let secrets =

@@ -1,10 +1,10 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::ec2::Ec2;
-use crate::instance::Identity;
-use crate::notify::Notify;
-use crate::state::StateStore;
+use crate::aws::ec2::Ec2;
+use crate::aws::instance::Identity;
+use crate::aws::state::StateStore;
+use crate::progress::notify::Notify;
 
 async fn keeper(folder: &std::path::Path) -> Keeper {
     let instance = Instance {
@@ -22,7 +22,7 @@ async fn keeper(folder: &std::path::Path) -> Keeper {
 }
 
 /// Waits until the report names exactly these tasks as failing.
-async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<crate::report::FailingTask> {
+async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<crate::contract::report::FailingTask> {
     for _ in 0..400 {
         let failing = reporter.status().failing;
         if failing.iter().map(|task| task.name.as_str()).eq(wanted.iter().copied()) {
@@ -52,7 +52,7 @@ async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies(
     let folder = tempfile::tempdir().unwrap();
     let keeper = keeper(folder.path()).await;
     let former = include_bytes!("../../tests/former/579859e-master.json");
-    let config: crate::config::NodeConfig = crate::config::read(former).unwrap();
+    let config: crate::contract::config::NodeConfig = crate::contract::config::read(former).unwrap();
     let mut control_plane = config.control_plane.unwrap();
     let longest = |control_plane: &ControlPlaneConfig| {
         let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
@@ -80,8 +80,8 @@ mod with_root {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::config::NodeConfig;
-    use crate::fake_ec2::FakeEc2;
+    use crate::contract::config::NodeConfig;
+    use crate::testing::fake_ec2::FakeEc2;
     use crate::testing::{LoopDevice, identity, master_config};
 
     /// Addresses for documentation (RFC 5737), which nobody has.
@@ -134,7 +134,7 @@ mod with_root {
         }
 
         /// Looks once, and returns what fails.
-        async fn look(&self) -> Vec<crate::report::FailingTask> {
+        async fn look(&self) -> Vec<crate::contract::report::FailingTask> {
             let control_plane = self.keeper.instance.config.control_plane.as_ref().unwrap();
             let mut volume = VolumeStep::default();
             self.keeper.look_at_volume_and_addresses(control_plane, &mut volume, &self.addresses).await;

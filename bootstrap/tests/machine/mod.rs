@@ -13,14 +13,14 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
+use windlass_bootstrap::aws::state::sha256;
+use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::config::{
     ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
     NodeConfig,
 };
-use windlass_bootstrap::join::BootstrapToken;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::{Key, Keyset, Secret};
-use windlass_bootstrap::state::sha256;
 
 const CLUSTER: &str = "demo.example.com";
 const INSTANCE: &str = "i-0123456789abcdef0";
@@ -201,7 +201,7 @@ fn describe(certificate: &x509_parser::certificate::X509Certificate<'_>) -> Stri
     for name in names.iter().flat_map(|names| &names.value.general_names) {
         match name {
             GeneralName::IPAddress(bytes) => {
-                let _ = write!(text, "\n {}", windlass_bootstrap::certificates::ip(bytes).unwrap());
+                let _ = write!(text, "\n {}", windlass_bootstrap::secrets::certificates::ip(bytes).unwrap());
             }
             other => {
                 let _ = write!(text, "\n {other}");

@@ -5,9 +5,9 @@
 
 // What the specification takes from the agent: the contract and the tags.
 extern crate self as windlass_bootstrap;
-#[path = "../../../bootstrap/src/config.rs"]
+#[path = "../../../bootstrap/src/contract/config.rs"]
 pub mod config;
-#[path = "../../../bootstrap/src/tags.rs"]
+#[path = "../../../bootstrap/src/contract/tags.rs"]
 pub mod tags;
 
 #[path = "../../../src/spec/mod.rs"]

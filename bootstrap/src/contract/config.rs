@@ -1,0 +1,269 @@
+//! The contract between the CLI, which writes these documents, and the agent, which reads them.
+//!
+//! Two documents reach an instance:
+//!
+//! - [`BootConfig`]: the EC2 user data. It holds no secret and nothing that changes often: which cluster and
+//!   group this instance belongs to, where the state is, and the digest of the node configuration to use.
+//! - [`NodeConfig`]: the node configuration of the instance group, read from the state at
+//!   `<cluster>/public/instance-groups/<group>/<sha256>.json`. The key is the digest of its bytes, so that a
+//!   launch template's version names one exact configuration, and editing the specification never changes a
+//!   machine that happens to boot.
+//!
+//! Nothing here depends on an AWS id: volumes and addresses are found by their tags.
+//!
+//! Both are JSON with an explicit [`version`](NodeConfig::version). Within a major version formats only grow: an image
+//! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
+//! fields have a default. Another major version is refused by name: see [`read`].
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The version of the documents that the CLI and the agent exchange: the newest that both read.
+pub const CONFIG_VERSION: &str = "windlass/v1";
+
+/// Why a document can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DocumentError {
+    /// Of another major version, whatever else it may hold.
+    #[error(
+        "it is of version `{0}`; this agent reads `{CONFIG_VERSION}`, so it takes an image with a newer agent"
+    )]
+    Version(String),
+    /// It isn't what it should be.
+    #[error("it is not what it should be")]
+    Format(#[source] serde_json::Error),
+}
+
+/// Reads a document that carries its version: the version first, so that a newer format is refused by its name and not
+/// for whatever field of it comes first. Unknown fields are left alone.
+pub fn read<T: DeserializeOwned>(document: &[u8]) -> Result<T, DocumentError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: String,
+    }
+    let Versioned { version } = serde_json::from_slice(document).map_err(DocumentError::Format)?;
+    if !is_ours(&version) {
+        return Err(DocumentError::Version(version));
+    }
+    serde_json::from_slice(document).map_err(DocumentError::Format)
+}
+
+/// Whether a version is of the major version that this agent reads: `windlass/v1`, `windlass/v1.7`.
+fn is_ours(version: &str) -> bool {
+    version.strip_prefix(CONFIG_VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// The EC2 user data: JSON, at most 16 KiB raw (EC2's limit), without any secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BootConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name, a DNS name such as `demo.example.com`.
+    pub cluster: String,
+    /// The instance group's name.
+    pub instance_group: String,
+    /// Where the cluster's state is: `s3://<bucket>/<prefix>` without the cluster's name and a trailing slash.
+    pub state_store: String,
+    /// The bucket's region.
+    pub region: String,
+    /// The account that owns the bucket, which every request names (S3's bucket owner condition). Absent in documents
+    /// that were written before there was such a field, and of a store that is no bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_store_owner: Option<String>,
+    /// The lower-case hexadecimal SHA-256 of the node configuration's bytes; also the name of its key.
+    pub node_config_sha256: String,
+}
+
+/// What an instance of a group shall be. See the module's documentation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeConfig {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The instance group's name.
+    pub instance_group: String,
+    /// The Kubernetes version without a leading `v`, such as `1.36.3`; the image must hold exactly this one.
+    pub kubernetes_version: String,
+    /// Addresses and ranges of the cluster's network.
+    pub network: NetworkConfig,
+    /// How components reach the Kubernetes API.
+    pub api: ApiConfig,
+    /// PEM bundle of the Kubernetes authorities that are trusted: public certificates only.
+    pub kubernetes_ca: String,
+    /// What the kubelet is told.
+    pub kubelet: KubeletConfig,
+    /// The images of what runs on every instance, by component name (`kube-proxy`, `pause`).
+    pub images: BTreeMap<String, String>,
+    /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
+    pub disable_source_dest_check: bool,
+    /// Set on masters only; its presence is what makes an instance a master.
+    pub control_plane: Option<ControlPlaneConfig>,
+}
+
+/// The cluster's address ranges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkConfig {
+    /// Pods' addresses, cut into one range per node by kube-controller-manager.
+    pub pod_cidr: Ipv4Net,
+    /// Services' addresses.
+    pub service_cidr: Ipv4Net,
+    /// Cluster DNS's service address.
+    pub dns_address: Ipv4Addr,
+    /// The DNS domain of services, such as `cluster.local`.
+    pub dns_domain: String,
+    /// Which network plug-in the cluster runs: `flannel`, or `external` (bring your own).
+    pub plugin: String,
+}
+
+/// How the Kubernetes API is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiConfig {
+    /// The stable private address, which nodes use. Masters themselves use 127.0.0.1.
+    pub private_address: Ipv4Addr,
+    /// The secure port.
+    pub port: u16,
+    /// The service-account issuer, a URL.
+    pub service_account_issuer: String,
+    /// Names and addresses for the serving certificate besides those the agent adds itself (the private
+    /// addresses, the Elastic IP, 127.0.0.1, the service address, `kubernetes.default…`).
+    pub additional_sans: Vec<String>,
+}
+
+/// The taint that keeps pods off masters.
+pub const MASTER_TAINT: &str = "node-role.kubernetes.io/control-plane=:NoSchedule";
+
+/// What the kubelet is told beyond the agent's own defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletConfig {
+    /// Labels the kubelet may set itself (`NodeRestriction` forbids `node-role.kubernetes.io/…`; those the
+    /// master's agent sets).
+    pub labels: BTreeMap<String, String>,
+    /// Taints as `key=value:Effect`.
+    pub taints: Vec<String>,
+    /// Limit of pods on the node; the kubelet's own default when absent.
+    pub max_pods: Option<u32>,
+    /// Whether the kubelet gets credentials for ECR's registries with the instance's role. Absent means no, as in
+    /// documents that were written before there was such a field.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ecr_credentials: bool,
+}
+
+/// How long kubelets' certificates are good where the specification doesn't say it. A kubelet renews its own after some
+/// two thirds of that; a node that can't for longer joins anew.
+const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(7 * 24);
+
+/// What only masters are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ControlPlaneConfig {
+    /// etcd on this master.
+    pub etcd: EtcdConfig,
+    /// Whether an Elastic IP (found by its tags) is to be associated with this master.
+    pub elastic_ip: bool,
+    /// How many masters the cluster has. With one, nothing waits for leader leases.
+    pub masters: u32,
+    /// Images by component: `kube-apiserver`, `kube-controller-manager`, `kube-scheduler`, `etcd`.
+    pub images: BTreeMap<String, String>,
+    /// Whether the taint of masters is among the kubelet's by default. Then the master's agent takes it off while the
+    /// cluster has no nodes, and puts it on again; a taint that the specification names stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub default_taint: bool,
+    /// Add-ons to apply, in this order.
+    pub addons: Vec<AddonRef>,
+    /// For how many seconds kubelets' certificates are issued at most; a week when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_seconds: Option<u64>,
+}
+
+impl ControlPlaneConfig {
+    /// How long kubelets' certificates are good at most: what kube-controller-manager is told
+    /// (`--cluster-signing-duration`), and the master's agent reckons with.
+    pub fn certificate_lifetime(&self) -> Duration {
+        self.certificate_seconds.map_or(CERTIFICATE_LIFETIME, Duration::from_secs)
+    }
+}
+
+/// One member of an etcd cluster and the cluster around it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdConfig {
+    /// The etcd cluster's name: `main`.
+    pub name: String,
+    /// This member's name. Identity follows the volume: its tag `windlass.dev/etcd/<name>` holds the member.
+    pub member: String,
+    /// Every member's name and stable private address, this one included.
+    pub members: BTreeMap<String, Ipv4Addr>,
+    /// The etcd version without a leading `v`.
+    pub version: String,
+}
+
+/// A reference to an add-on's manifests in the state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AddonRef {
+    /// The add-on's name, such as `coredns`.
+    pub name: String,
+    /// The lower-case hexadecimal SHA-256 of the manifest's bytes; also the name of its key.
+    pub sha256: String,
+}
+
+/// What an instance is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Runs etcd and the control plane.
+    ControlPlane,
+    /// Runs workloads.
+    Node,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masters_configuration_of_579859e_is_still_read_and_its_groups_are_not_written_again() {
+        let former = include_str!("../../tests/former/579859e-master.json");
+        let config: NodeConfig = serde_json::from_str(former).unwrap();
+        let control_plane = config.control_plane.as_ref().unwrap();
+        assert!(former.contains("\"instanceGroups\""), "what EC2 and the state say is newer");
+        assert!(!control_plane.default_taint, "it was made without");
+        let written = serde_json::to_string(&config).unwrap();
+        assert!(!written.contains("instanceGroups") && !written.contains("defaultTaint"), "{written}");
+    }
+
+    const NEWER: &str = r#"{"version":"windlass/v1.3","cluster":"demo.example.com","instanceGroup":"nodes",
+        "stateStore":"s3://bucket","region":"us-east-1","nodeConfigSha256":"00","colour":{"of":["the","sky"]}}"#;
+
+    #[test]
+    fn unknown_fields_of_the_same_major_version_are_left_alone() {
+        assert_eq!(read::<BootConfig>(NEWER.as_bytes()).unwrap().cluster, "demo.example.com");
+        let mut config = serde_json::to_value(crate::testing::node_config()).unwrap();
+        config["shade"] = true.into();
+        config["network"]["mtu"] = 9001.into();
+        let read: NodeConfig = read(config.to_string().as_bytes()).unwrap();
+        assert_eq!(read, crate::testing::node_config());
+    }
+
+    #[test]
+    fn a_newer_major_version_is_refused_by_name_whatever_is_in_it() {
+        for document in
+            [NEWER.replace("windlass/v1.3", "windlass/v2"), r#"{"version":"windlass/v10"}"#.to_owned()]
+        {
+            let error = read::<BootConfig>(document.as_bytes()).unwrap_err();
+            let DocumentError::Version(found) = &error else { panic!("{error}") };
+            assert!(document.contains(found.as_str()) && error.to_string().contains(found.as_str()));
+        }
+        assert!(matches!(read::<BootConfig>(b"#cloud-config"), Err(DocumentError::Format(_))));
+    }
+}

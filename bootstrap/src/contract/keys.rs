@@ -1,0 +1,98 @@
+//! Every key of the state that an instance reads or writes, relative to the state store, spelled once.
+//!
+//! The CLI's `state::layout` adds the keys that only the CLI uses. Who may read what is decided by prefix:
+//!
+//! | prefix | nodes | masters |
+//! |---|---|---|
+//! | `<cluster>/public/` | read | read |
+//! | `<cluster>/nodes/` | read | read; write the bootstrap token |
+//! | `<cluster>/control-plane/` | – | read, list; write only below `etcd/` |
+//! | `<cluster>/status/` | write their own | write their own |
+
+/// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
+/// bucket lets those expire.
+pub const SHORT_LIVED_KEY: &str = "windlass.dev/earlier-versions";
+/// The tag's value.
+pub const SHORT_LIVED_VALUE: &str = "expire";
+/// The tag as a write takes it, in the form of a URL's query.
+pub const SHORT_LIVED_TAGGING: &str = "windlass.dev%2Fearlier-versions=expire";
+
+/// The node configuration of an instance group: [`crate::contract::config::NodeConfig`] as JSON.
+pub fn node_config(cluster: &str, instance_group: &str, sha256: &str) -> String {
+    format!("{cluster}/public/instance-groups/{instance_group}/{sha256}.json")
+}
+
+/// An add-on's manifests, YAML documents.
+pub fn addon(cluster: &str, name: &str, sha256: &str) -> String {
+    format!("{cluster}/control-plane/addons/{name}/{sha256}.yaml")
+}
+
+/// The objects that the user keeps beside the specification: JSON, one after the other, in the order in which they are
+/// to be applied. They may be secret. Unlike a configuration it is not named by its digest: masters follow it.
+pub fn additional_objects(cluster: &str) -> String {
+    format!("{cluster}/control-plane/additional-objects.json")
+}
+
+/// The groups of nodes: [`crate::contract::node_groups::NodeGroups`] as JSON. Masters follow it.
+pub fn node_groups(cluster: &str) -> String {
+    format!("{cluster}/control-plane/node-groups.json")
+}
+
+/// A keyset with its private keys: [`crate::contract::keyset::Keyset`] as JSON. Names: `kubernetes-ca`, `etcd-ca`,
+/// `front-proxy-ca`, `service-account`.
+pub fn keyset(cluster: &str, name: &str) -> String {
+    format!("{cluster}/control-plane/keysets/{name}.json")
+}
+
+/// The API server's `EncryptionConfiguration`, as JSON.
+pub fn encryption_configuration(cluster: &str) -> String {
+    format!("{cluster}/control-plane/encryption-configuration.json")
+}
+
+/// The marker that says that an etcd member has once been initialised. Written once, never removed while the
+/// cluster lives: it is what forbids an empty new cluster over a lost disk.
+pub fn etcd_initialised(cluster: &str, etcd_cluster: &str, member: &str) -> String {
+    format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}.json")
+}
+
+/// The short-lived token with which nodes ask for their first certificate:
+/// [`crate::contract::bootstrap_token::BootstrapToken`] as JSON, rewritten by the masters.
+pub fn bootstrap_token(cluster: &str) -> String {
+    format!("{cluster}/nodes/bootstrap-token.json")
+}
+
+/// The credentials with which kubelets pull images, in the form of docker's `config.json`.
+pub fn docker_config(cluster: &str) -> String {
+    format!("{cluster}/nodes/docker-config.json")
+}
+
+/// An instance's report: [`crate::contract::report::Status`] as JSON. `writer` is what IAM calls `aws:userid`, which for an
+/// instance's role is `<role id>:<instance id>`: its policy lets every instance write the object of that name only, so
+/// that no instance can speak for another. Agents before that, and those that run into a folder, write `<instance id>`.
+pub fn status(cluster: &str, writer: &str) -> String {
+    format!("{}{writer}.json", status_prefix(cluster))
+}
+
+/// Where instances report.
+pub fn status_prefix(cluster: &str) -> String {
+    format!("{cluster}/status/")
+}
+
+/// The instance that a key of [`status`] is about, and whether IAM vouches that it wrote it.
+pub fn reporter<'a>(cluster: &str, key: &'a str) -> Option<(&'a str, bool)> {
+    let writer = key.strip_prefix(&status_prefix(cluster))?.strip_suffix(".json")?;
+    Some(writer.rsplit_once(':').map_or((writer, false), |(_, instance)| (instance, true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_s_key_names_its_instance() {
+        assert_eq!(reporter("demo", &status("demo", "AROA7:i-1")), Some(("i-1", true)));
+        assert_eq!(reporter("demo", &status("demo", "i-1")), Some(("i-1", false)));
+        assert_eq!(reporter("demo", "other/status/i-1.json"), None);
+        assert_eq!(reporter("demo", "demo/status/i-1"), None);
+    }
+}

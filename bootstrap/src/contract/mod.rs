@@ -1,0 +1,16 @@
+//! The contract with the CLI, which is the agent's public interface: the documents that the CLI writes and an instance
+//! reads, or the other way round, and the keys, tags and names by which the two find each other's things.
+//!
+//! Values only: nothing here reads or writes anything, and it uses no other room.
+
+pub mod auto_scaling;
+pub mod bootstrap_token;
+pub mod config;
+pub mod docker_config;
+pub mod keys;
+pub mod keyset;
+pub mod node_groups;
+pub mod node_labels;
+pub mod rbac;
+pub mod report;
+pub mod tags;

@@ -1,0 +1,359 @@
+//! How etcd may start: the decision that keeps an empty cluster from taking the place of a lost one.
+//!
+//! | marker in the state | data on the volume | start |
+//! |---|---|---|
+//! | no | no | a new cluster; the marker is written once it is healthy |
+//! | no | yes | with the data: a crash between the first start and the marker, or an adopted volume |
+//! | yes | yes | with the data |
+//! | yes | no | never: the volume is the wrong one, or has lost its data |
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::aws::state::{StateError, StateStore};
+use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
+use crate::contract::keys;
+use crate::host::Host;
+use crate::host::file::{self, FileError};
+use crate::host::root;
+use crate::progress::retry::{Class, Classed};
+use crate::storage::filesystem;
+
+/// What can go wrong with the decision.
+#[derive(Debug, thiserror::Error)]
+pub enum EtcdError {
+    /// The volume has lost its data, or is the wrong one.
+    #[error(
+        "etcd member {member} was initialised on {initialised} with volume {volume}, but this volume holds no etcd data: \
+         an empty cluster is not started over a lost one; attach the right volume, or restore a snapshot onto this one"
+    )]
+    DataLost {
+        /// The member's name.
+        member: String,
+        /// When, RFC 3339.
+        initialised: String,
+        /// The volume it was initialised on.
+        volume: String,
+    },
+    /// The marker.
+    #[error("the marker of etcd's initialisation can't be used")]
+    Marker(#[source] StateError),
+    /// The marker is not one.
+    #[error("the state's {key} is not a marker of etcd's initialisation")]
+    MarkerFormat {
+        /// Its key.
+        key: String,
+        /// Where and why.
+        #[source]
+        source: DocumentError,
+    },
+    /// A file on the volume or of this boot.
+    #[error("etcd's data can't be looked at")]
+    File(#[source] FileError),
+}
+
+impl Classed for EtcdError {
+    fn class(&self) -> Class {
+        match self {
+            Self::DataLost { .. } | Self::MarkerFormat { .. } => Class::Permanent,
+            // A store that hides the object does not say that there is none.
+            Self::Marker(error) => error.class(),
+            Self::File(_) => Class::Passing,
+        }
+    }
+}
+
+/// etcd's `--initial-cluster-state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialClusterState {
+    /// Makes a new, empty cluster if there is no data.
+    New,
+    /// Fails if there is no data and no cluster to join.
+    Existing,
+}
+
+impl InitialClusterState {
+    /// As etcd spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Existing => "existing",
+        }
+    }
+}
+
+/// What the state holds once a member has been initialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Marker {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The etcd cluster's name.
+    pub etcd: String,
+    /// The member's name.
+    pub member: String,
+    /// The volume it was initialised on, if there is one.
+    pub volume: Option<String>,
+    /// When.
+    pub initialised: jiff::Timestamp,
+}
+
+/// What is on the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// No write-ahead log: nothing that etcd could start from. A start that was killed before its first log leaves
+    /// other files behind, which hold nothing.
+    Absent,
+    /// A write-ahead log.
+    Present,
+}
+
+/// How large etcd's database may become on a volume of so many GiB, in bytes: two fifths of it, because defragmenting
+/// writes a second copy beside the first, and logs and snapshots need room, too; and 8 GiB at most, which is what etcd's
+/// maintainers recommend (etcd's "System limits"). Without a volume it is etcd's own default.
+///
+/// It follows the volume when etcd is next started: a running one isn't restarted for it.
+pub fn quota(volume_gib: Option<u64>) -> u64 {
+    const GIB: u64 = 1 << 30;
+    volume_gib.map_or(2 * GIB, |size| (size * GIB * 2 / 5).min(8 * GIB))
+}
+
+/// Decides how etcd starts. `earlier` is what was decided earlier in this same boot, which is kept as long as it is
+/// true: another flag would restart a running etcd for nothing.
+pub fn decide(
+    marker: Option<&Marker>,
+    data: Data,
+    earlier: Option<InitialClusterState>,
+) -> Result<InitialClusterState, EtcdError> {
+    match (marker, data) {
+        (Some(marker), Data::Absent) => Err(EtcdError::DataLost {
+            member: marker.member.clone(),
+            initialised: marker.initialised.to_string(),
+            volume: marker.volume.clone().unwrap_or_else(|| "unknown".to_owned()),
+        }),
+        (None, Data::Absent) => Ok(InitialClusterState::New),
+        (_, Data::Present) => Ok(earlier.unwrap_or(InitialClusterState::Existing)),
+    }
+}
+
+/// Makes the data folder, decides, and remembers the decision for this boot. The marker is asked for only where there is
+/// no data: what it says matters to nothing else, and the state may be away.
+pub async fn ensure_decision(
+    host: &Host,
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+) -> Result<InitialClusterState, EtcdError> {
+    let folder = host.path(filesystem::mount_point(&etcd.name)).join("data");
+    let data = look(&folder)?;
+    let marker = match data {
+        Data::Absent => read_marker(store, cluster, etcd).await?,
+        Data::Present => None,
+    };
+    let memory = host.path(root::RUN).join(format!("etcd-{}-initial-cluster-state", etcd.name));
+    let earlier = match file::read(&memory).map_err(EtcdError::File)?.as_deref() {
+        Some(b"new") => Some(InitialClusterState::New),
+        _ => None,
+    };
+    let decision = decide(marker.as_ref(), data, earlier)?;
+    file::ensure_folder(&folder, 0o700).map_err(EtcdError::File)?;
+    file::ensure(&memory, decision.as_str(), file::PUBLIC).map_err(EtcdError::File)?;
+    Ok(decision)
+}
+
+/// Whether the state says that the member has been initialised.
+pub async fn read_marker(
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+) -> Result<Option<Marker>, EtcdError> {
+    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+    let Some(bytes) = store.find(&key).await.map_err(EtcdError::Marker)? else { return Ok(None) };
+    config::read(&bytes).map(Some).map_err(|source| EtcdError::MarkerFormat { key, source })
+}
+
+/// Writes the marker unless it is there. To be called once etcd is known to be healthy. Returns whether it was written.
+/// The machine remembers until its next start that it is, so that the state isn't asked again.
+pub async fn ensure_marker(
+    host: &Host,
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+    volume: Option<&str>,
+) -> Result<bool, EtcdError> {
+    let known = host.path(root::RUN).join(format!("etcd-{}-marked", etcd.name));
+    if file::read(&known).map_err(EtcdError::File)?.is_some() {
+        return Ok(false);
+    }
+    let written = read_marker(store, cluster, etcd).await?.is_none()
+        && write_marker(store, cluster, etcd, volume).await?;
+    file::ensure(&known, "", file::PUBLIC).map_err(EtcdError::File)?;
+    Ok(written)
+}
+
+async fn write_marker(
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+    volume: Option<&str>,
+) -> Result<bool, EtcdError> {
+    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+    let marker = Marker {
+        version: CONFIG_VERSION.to_owned(),
+        cluster: cluster.to_owned(),
+        etcd: etcd.name.clone(),
+        member: etcd.member.clone(),
+        volume: volume.map(ToOwned::to_owned),
+        initialised: jiff::Timestamp::now(),
+    };
+    let bytes = serde_json::to_vec_pretty(&marker).map_err(|source| EtcdError::MarkerFormat {
+        key: key.clone(),
+        source: DocumentError::Format(source),
+    })?;
+    store.put_if_absent(&key, bytes).await.map_err(EtcdError::Marker)
+}
+
+fn look(folder: &Path) -> Result<Data, EtcdError> {
+    let log = folder.join("member/wal");
+    let entries = match fs_err::read_dir(&log) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Data::Absent),
+        Err(source) => return Err(EtcdError::File(FileError::Read { path: log, source })),
+    };
+    for entry in entries {
+        let entry = entry.map_err(|source| EtcdError::File(FileError::Read { path: log.clone(), source }))?;
+        if Path::new(&entry.file_name()).extension().is_some_and(|extension| extension == "wal") {
+            return Ok(Data::Present);
+        }
+    }
+    Ok(Data::Absent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> EtcdConfig {
+        let members = [("a".to_owned(), "172.20.32.10".parse().unwrap())].into();
+        EtcdConfig { name: "main".into(), member: "a".into(), members, version: "3.6.16".into() }
+    }
+
+    fn marker() -> Marker {
+        Marker {
+            version: CONFIG_VERSION.into(),
+            cluster: "demo".into(),
+            etcd: "main".into(),
+            member: "a".into(),
+            volume: Some("vol-1".into()),
+            initialised: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn an_empty_cluster_is_only_started_where_none_ever_was() {
+        use InitialClusterState::{Existing, New};
+        let marker = marker();
+        let table = [
+            (None, Data::Absent, None, Some(New)),
+            (None, Data::Absent, Some(New), Some(New)),
+            (None, Data::Present, None, Some(Existing)),
+            (None, Data::Present, Some(New), Some(New)),
+            (Some(&marker), Data::Present, None, Some(Existing)),
+            (Some(&marker), Data::Present, Some(New), Some(New)),
+            (Some(&marker), Data::Absent, None, None),
+            (Some(&marker), Data::Absent, Some(New), None),
+        ];
+        for (marker, data, earlier, expected) in table {
+            let decision = decide(marker, data, earlier);
+            assert_eq!(decision.ok(), expected, "marker {}, {data:?}, {earlier:?}", marker.is_some());
+        }
+    }
+
+    #[test]
+    fn the_quota_follows_the_volume_s_size_and_leaves_room_for_a_second_copy() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!([quota(Some(20)), quota(Some(1000))], [8 * GIB, 8 * GIB]);
+        assert_eq!([quota(Some(10)), quota(None)], [4 * GIB, 2 * GIB]);
+        assert!((1..100).all(|size| quota(Some(size)) * 2 < size * GIB));
+    }
+
+    #[tokio::test]
+    async fn a_lost_disk_stops_the_boot_and_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        let etcd = config();
+        let first = ensure_decision(&host, &store, "demo", &etcd).await.unwrap();
+        assert_eq!(first, InitialClusterState::New);
+        assert!(ensure_marker(&host, &store, "demo", &etcd, Some("vol-1")).await.unwrap());
+        std::fs::remove_dir_all(host.path(root::RUN)).unwrap();
+        assert!(
+            !ensure_marker(&host, &store, "demo", &etcd, Some("vol-2")).await.unwrap(),
+            "the first marker stays"
+        );
+        let error = ensure_decision(&host, &store, "demo", &etcd).await.unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        let message = error.to_string();
+        assert!(message.contains("vol-1") && message.contains("restore a snapshot"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn data_is_a_write_ahead_log_and_nothing_less() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        let log = host.path("/var/lib/etcd-main/data/member/wal");
+        std::fs::create_dir_all(log.join("../snap")).unwrap();
+        std::fs::write(log.join("../snap/db"), "killed before its first log").unwrap();
+        let decision = ensure_decision(&host, &store, "demo", &config()).await.unwrap();
+        assert_eq!(decision, InitialClusterState::New);
+        std::fs::write(log.join("0000000000000000-0000000000000000.wal"), "log").unwrap();
+        std::fs::remove_dir_all(host.path(root::RUN)).unwrap();
+        let decision = ensure_decision(&host, &store, "demo", &config()).await.unwrap();
+        assert_eq!(decision, InitialClusterState::Existing, "the next boot");
+    }
+
+    #[tokio::test]
+    async fn where_there_is_data_etcd_starts_and_is_known_to_be_marked_without_the_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        let log = host.path("/var/lib/etcd-main/data/member/wal");
+        std::fs::create_dir_all(&log).unwrap();
+        std::fs::write(log.join("0.wal"), "log").unwrap();
+        assert!(ensure_marker(&host, &store, "demo", &config(), None).await.unwrap());
+        std::fs::remove_dir_all(folder.path().join("state")).unwrap();
+        std::fs::write(folder.path().join("state"), "not a folder").unwrap();
+        let decision = ensure_decision(&host, &store, "demo", &config()).await.unwrap();
+        assert_eq!(decision, InitialClusterState::Existing);
+        assert!(!ensure_marker(&host, &store, "demo", &config(), None).await.unwrap());
+        std::fs::remove_dir_all(&log).unwrap();
+        let error = ensure_decision(&host, &store, "demo", &config()).await.unwrap_err();
+        assert!(
+            matches!(error, EtcdError::Marker(_)),
+            "without data nobody decides before the state says: {error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_decision_of_this_boot_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path().join("machine"));
+        let store = StateStore::Folder(folder.path().join("state"));
+        assert_eq!(
+            ensure_decision(&host, &store, "demo", &config()).await.unwrap(),
+            InitialClusterState::New
+        );
+        let log = host.path("/var/lib/etcd-main/data/member/wal");
+        std::fs::create_dir_all(&log).unwrap();
+        std::fs::write(log.join("0.wal"), "log").unwrap();
+        ensure_marker(&host, &store, "demo", &config(), None).await.unwrap();
+        assert_eq!(
+            ensure_decision(&host, &store, "demo", &config()).await.unwrap(),
+            InitialClusterState::New
+        );
+    }
+}

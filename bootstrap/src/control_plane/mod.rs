@@ -1,0 +1,14 @@
+//! What only masters do: etcd and the static pods, and through the API what the cluster needs of its masters. It may use every
+//! other room.
+
+pub mod additional_objects;
+pub mod addons;
+pub mod approve;
+pub mod bootstrap_token;
+pub mod dns;
+pub mod etcd;
+pub mod grants;
+pub mod last_words;
+pub mod node_groups;
+pub mod nodes;
+pub mod rbac;

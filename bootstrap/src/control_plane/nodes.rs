@@ -1,0 +1,359 @@
+//! Keeps the cluster's Nodes true to EC2: removes those whose instance is gone, and gives the others the labels that
+//! say what EC2 knows. Most of them the kubelet itself may not set (KEP-279); those that it may, it does, and they are
+//! mended here where they are missing.
+//!
+//! On this master's own Node it also keeps the default taint, and the label that keeps load balancers away: both are
+//! there while the cluster has groups of nodes, and gone while it has none, so that the smallest cluster runs its pods
+//! on its master.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::aws::AwsError;
+use crate::aws::ec2::{Ec2, Instance};
+use crate::contract::config::Role;
+use crate::contract::node_groups::NodeGroups;
+use crate::contract::node_labels::{CONTROL_PLANE, GROUP, MACHINE_TYPE, REGION, ZONE, role_label};
+use crate::control_plane::approve::is_instance_id;
+use crate::kubernetes::api::{ApiError, ready_condition};
+
+/// How often it is looked whether there is something to do; Nodes are watched, so that this asks nobody.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// How often EC2 is asked about a Node that isn't well.
+const UNWELL: Duration = Duration::from_secs(5);
+/// How often EC2 is asked about all Nodes.
+const ROUTINE: Duration = Duration::from_mins(5);
+
+/// The label that keeps load balancers of Services away.
+const NO_LOAD_BALANCERS: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum NodesError {
+    /// Kubernetes.
+    #[error("the nodes can't be kept true to EC2")]
+    Api(#[source] ApiError),
+    /// Watching.
+    #[error("the nodes can't be watched")]
+    Watch(#[source] watcher::Error),
+    /// EC2.
+    #[error("the nodes' instances can't be looked up")]
+    Aws(#[source] AwsError),
+}
+
+/// What matters of a Node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeFacts {
+    /// Whether it is Ready.
+    pub ready: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// Which Node of that name it is.
+    pub uid: Option<String>,
+    /// Which version of it was seen.
+    pub version: Option<String>,
+}
+
+/// What is to be done about a Node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Its instance is gone.
+    Remove,
+    /// Labels to be set, or taken away.
+    Label(BTreeMap<&'static str, Option<String>>),
+    /// The taints that it shall have.
+    Taint(Vec<Taint>),
+}
+
+/// This master.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// Its Node's name.
+    pub name: String,
+    /// The region, which is that of all instances.
+    pub region: String,
+    /// Whether its taint is the default one; one that the specification names is left alone.
+    pub default_taint: bool,
+    /// Labels that the specification names, which are left alone.
+    pub labels: BTreeSet<String>,
+}
+
+/// Decides what follows from EC2's answer about some Nodes. `missing_before` are those whose instance EC2 didn't show
+/// last time either: one look may lag behind.
+pub fn decide(
+    nodes: &BTreeMap<String, NodeFacts>,
+    instances: &[Instance],
+    region: &str,
+    missing_before: &BTreeSet<String>,
+) -> Vec<(String, Action)> {
+    let instances: BTreeMap<&str, &Instance> =
+        instances.iter().map(|instance| (instance.id.as_str(), instance)).collect();
+    let mut actions = Vec::new();
+    for (name, node) in nodes {
+        match instances.get(name.as_str()) {
+            Some(instance) if instance.state == "terminated" => actions.push((name.clone(), Action::Remove)),
+            None if !node.ready && missing_before.contains(name) => {
+                actions.push((name.clone(), Action::Remove));
+            }
+            None => {}
+            Some(instance) => {
+                let lacking = lacking_labels(node, instance, region);
+                if !lacking.is_empty() {
+                    actions.push((name.clone(), Action::Label(lacking)));
+                }
+            }
+        }
+    }
+    actions
+}
+
+/// The labels that a Node lacks. The zone and its like are only set where there are none: a specification may name
+/// others. Group and role are nobody else's to say.
+fn lacking_labels(
+    node: &NodeFacts,
+    instance: &Instance,
+    region: &str,
+) -> BTreeMap<&'static str, Option<String>> {
+    let placed = [(ZONE, instance.zone.as_str()), (REGION, region), (MACHINE_TYPE, &instance.machine_type)];
+    let mut lacking: BTreeMap<&'static str, Option<String>> = placed
+        .into_iter()
+        .filter(|(key, value)| !value.is_empty() && !node.labels.contains_key(*key))
+        .map(|(key, value)| (key, Some(value.to_owned())))
+        .collect();
+    if let Some(group) = &instance.group {
+        let role = role_label(group.role);
+        if !node.labels.contains_key(role) {
+            lacking.insert(role, Some(String::new()));
+        }
+        if node.labels.get(GROUP) != Some(&group.name) {
+            lacking.insert(GROUP, Some(group.name.clone()));
+        }
+    }
+    lacking
+}
+
+/// Whether a Node lacks something that is always there, so that EC2 has to be asked about it.
+fn is_unwell(node: &NodeFacts) -> bool {
+    let has = |key: &str| node.labels.contains_key(key);
+    let role = has(role_label(Role::Node)) || has(role_label(Role::ControlPlane));
+    !node.ready || !role || ![ZONE, REGION, MACHINE_TYPE, GROUP].into_iter().all(has)
+}
+
+/// Decides about this master's own Node. Until it is known whether the cluster has nodes, nothing changes.
+pub fn decide_own(own: &Own, node: &NodeFacts, has_nodes: Option<bool>) -> Vec<Action> {
+    let Some(has_nodes) = has_nodes else { return Vec::new() };
+    let mut actions = Vec::new();
+    let is_default = |taint: &Taint| taint.key == CONTROL_PLANE && taint.effect == "NoSchedule";
+    if own.default_taint && node.taints.iter().any(is_default) != has_nodes {
+        let mut taints: Vec<Taint> = node.taints.iter().filter(|taint| !is_default(taint)).cloned().collect();
+        if has_nodes {
+            let effect = "NoSchedule".to_owned();
+            taints.push(Taint { key: CONTROL_PLANE.to_owned(), effect, ..Taint::default() });
+        }
+        actions.push(Action::Taint(taints));
+    }
+    let labelled = node.labels.contains_key(NO_LOAD_BALANCERS);
+    if labelled != has_nodes && !own.labels.contains(NO_LOAD_BALANCERS) {
+        actions.push(Action::Label([(NO_LOAD_BALANCERS, has_nodes.then(String::new))].into()));
+    }
+    actions
+}
+
+/// Keeps at it for as long as the connection lasts.
+#[derive(Clone)]
+pub struct NodeKeeper {
+    /// Kubernetes.
+    pub client: Client,
+    /// EC2.
+    pub ec2: Ec2,
+    /// This master.
+    pub own: Own,
+    /// The groups of nodes, as far as they are known.
+    pub groups: watch::Receiver<Option<NodeGroups>>,
+}
+
+/// What was seen of EC2 so far.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When EC2 was asked about a Node.
+    asked: BTreeMap<String, Instant>,
+    /// When EC2 was asked about all of them.
+    routine: Option<Instant>,
+    /// The Nodes whose instance EC2 didn't show.
+    missing: BTreeSet<String>,
+}
+
+impl NodeKeeper {
+    /// Watches the Nodes, and asks EC2 about those that aren't well. Ends with the first error; the caller begins
+    /// again.
+    pub async fn run(&self) -> Result<(), NodesError> {
+        let api: Api<Node> = Api::all(self.client.clone());
+        let mut events = watcher(api.clone(), watcher::Config::default()).boxed();
+        let (mut nodes, mut listed) = (BTreeMap::new(), None);
+        let mut seen = Seen::default();
+        let mut tick = tokio::time::interval(INTERVAL);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(Ok(event)) => take(event, &mut nodes, &mut listed),
+                    Some(Err(error)) => return Err(NodesError::Watch(error)),
+                    None => return Ok(()),
+                },
+                // While they are being listed, those that aren't there yet may still come.
+                _ = tick.tick(), if listed.is_none() => self.look(&api, &nodes, &mut seen).await?,
+            }
+        }
+    }
+
+    async fn look(
+        &self,
+        api: &Api<Node>,
+        nodes: &BTreeMap<String, NodeFacts>,
+        seen: &mut Seen,
+    ) -> Result<(), NodesError> {
+        if let Some(node) = nodes.get(&self.own.name) {
+            let has_nodes = self.groups.borrow().as_ref().map(NodeGroups::any);
+            for action in decide_own(&self.own, node, has_nodes) {
+                self.act(api, &self.own.name, node, action).await?;
+            }
+        }
+        let asked = seen.due(nodes, Instant::now());
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let instances = self.ec2.instances_among(asked.keys().map(String::as_str)).await;
+        let instances = instances.map_err(NodesError::Aws)?;
+        for (name, action) in decide(&asked, &instances, &self.own.region, &seen.missing) {
+            if let Some(node) = nodes.get(&name) {
+                self.act(api, &name, node, action).await?;
+            }
+        }
+        seen.note(&asked, &instances);
+        Ok(())
+    }
+
+    async fn act(
+        &self,
+        nodes: &Api<Node>,
+        name: &str,
+        node: &NodeFacts,
+        action: Action,
+    ) -> Result<(), NodesError> {
+        let patch = |patch: Value| async move {
+            nodes.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+        };
+        let result = match action {
+            Action::Remove => self.remove(nodes, name, node).await,
+            Action::Label(labels) => {
+                tracing::info!(node = name, ?labels, "labelled");
+                patch(json!({"metadata": {"labels": labels}})).await
+            }
+            Action::Taint(taints) => {
+                tracing::info!(node = name, ?taints, "tainted");
+                // Others change taints too; the list is written as a whole, and only over the one that was seen.
+                let seen = node.version.as_deref();
+                patch(json!({"metadata": {"resourceVersion": seen}, "spec": {"taints": taints}})).await
+            }
+        };
+        match result {
+            // It is gone, or another one by now.
+            Err(kube::Error::Api(error)) if error.code == 404 || error.code == 409 => Ok(()),
+            result => result.map_err(|error| {
+                NodesError::Api(ApiError::request(format!("change the node {name}"), error))
+            }),
+        }
+    }
+
+    /// Removes a Node, and then its pods: nobody is left to say that they have ended, and Kubernetes would take most of
+    /// a minute to give them up. No instance runs them any more, so nothing can run twice.
+    async fn remove(&self, nodes: &Api<Node>, name: &str, node: &NodeFacts) -> Result<(), kube::Error> {
+        tracing::info!(node = name, "removed: its instance is gone");
+        let exactly = Preconditions { uid: node.uid.clone(), resource_version: None };
+        let params = DeleteParams { preconditions: Some(exactly), ..DeleteParams::default() };
+        nodes.delete(name, &params).await?;
+        let on_node = ListParams::default().fields(&format!("spec.nodeName={name}"));
+        for pod in Api::<Pod>::all(self.client.clone()).list(&on_node).await?.items {
+            let (Some(namespace), Some(pod)) = (pod.metadata.namespace, pod.metadata.name) else { continue };
+            let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
+            match pods.delete(&pod, &DeleteParams::default().grace_period(0)).await {
+                Err(kube::Error::Api(error)) if error.code == 404 => {}
+                deleted => drop(deleted?),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Seen {
+    /// The Nodes about which EC2 is to be asked now.
+    fn due(&mut self, nodes: &BTreeMap<String, NodeFacts>, now: Instant) -> BTreeMap<String, NodeFacts> {
+        let routine = !nodes.is_empty() && self.routine.is_none_or(|last| now - last >= ROUTINE);
+        if routine {
+            self.routine = Some(now);
+        }
+        self.asked.retain(|name, _| nodes.contains_key(name));
+        let waited = |name: &String| self.asked.get(name).is_none_or(|last| now - *last >= UNWELL);
+        let due = nodes.iter().filter(|(name, node)| routine || is_unwell(node) && waited(name));
+        let due: BTreeMap<String, NodeFacts> = due.map(|(name, node)| (name.clone(), node.clone())).collect();
+        self.asked.extend(due.keys().map(|name| (name.clone(), now)));
+        due
+    }
+
+    /// Remembers whom EC2 didn't show.
+    fn note(&mut self, asked: &BTreeMap<String, NodeFacts>, instances: &[Instance]) {
+        let known: BTreeSet<&str> = instances.iter().map(|instance| instance.id.as_str()).collect();
+        for name in asked.keys() {
+            if known.contains(name.as_str()) {
+                self.missing.remove(name);
+            } else {
+                self.missing.insert(name.clone());
+            }
+        }
+        self.missing.retain(|name| self.asked.contains_key(name));
+    }
+}
+
+/// Follows the Nodes. `listed` is what has been listed so far, while they are being listed. Names that aren't instance
+/// ids are not ours.
+fn take(
+    event: watcher::Event<Node>,
+    nodes: &mut BTreeMap<String, NodeFacts>,
+    listed: &mut Option<BTreeMap<String, NodeFacts>>,
+) {
+    let entry = |node: Node| {
+        let name = node.metadata.name.clone().filter(|name| is_instance_id(name))?;
+        Some((name, facts(node)))
+    };
+    match event {
+        watcher::Event::Init => *listed = Some(BTreeMap::new()),
+        watcher::Event::InitApply(node) => listed.get_or_insert_default().extend(entry(node)),
+        watcher::Event::InitDone => *nodes = listed.take().unwrap_or_default(),
+        watcher::Event::Apply(node) => nodes.extend(entry(node)),
+        watcher::Event::Delete(node) => {
+            nodes.remove(&node.metadata.name.unwrap_or_default());
+        }
+    }
+}
+
+fn facts(node: Node) -> NodeFacts {
+    NodeFacts {
+        ready: ready_condition(&node).is_some_and(|(ready, _)| ready),
+        labels: node.metadata.labels.unwrap_or_default(),
+        taints: node.spec.and_then(|spec| spec.taints).unwrap_or_default(),
+        uid: node.metadata.uid,
+        version: node.metadata.resource_version,
+    }
+}
+
+#[cfg(test)]
+mod tests;

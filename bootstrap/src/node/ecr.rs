@@ -1,0 +1,69 @@
+//! Credentials for ECR. The kubelet runs a program of the image's whenever it pulls from such a registry, and that asks
+//! ECR for a token with the instance's role (Kubernetes documentation, "Configure a kubelet image credential
+//! provider"; the program is `ecr-credential-provider` of kubernetes/cloud-provider-aws).
+
+use serde_json::{Value, json};
+
+use crate::contract::config::NodeConfig;
+use crate::host::Host;
+use crate::host::file;
+use crate::node::kubelet::KubeletError;
+
+/// The folder of the image that holds the programs; the kubelet takes a program's name for the provider's.
+const PROGRAMS: &str = "/usr/local/lib/windlass/credential-providers";
+const PROVIDER: &str = "ecr-credential-provider";
+const CONFIGURATION: &str = "/etc/kubernetes/credential-provider.json";
+
+/// The hosts of private registries, in every partition of AWS; a star stands for one part of a name. They are those
+/// that the program itself knows.
+const REGISTRIES: [&str; 9] = [
+    "*.dkr.ecr.*.amazonaws.com",
+    "*.dkr.ecr.*.amazonaws.com.cn",
+    "*.dkr.ecr.*.amazonaws.eu",
+    "*.dkr.ecr-fips.*.amazonaws.com",
+    "*.dkr-ecr.*.on.aws",
+    "*.dkr-ecr-fips.*.on.aws",
+    "*.dkr-ecr.*.on.amazonwebservices.com.cn",
+    "*.dkr.ecr.*.c2s.ic.gov",
+    "*.dkr.ecr.*.sc2s.sgov.gov",
+];
+
+/// Writes what the kubelet must know of the provider, where the specification wants it. Fails where the image has no
+/// such program: a kubelet that doesn't find it never starts.
+pub(crate) fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, KubeletError> {
+    if !config.kubelet.ecr_credentials {
+        return Ok(false);
+    }
+    let program = format!("{PROGRAMS}/{PROVIDER}");
+    if !host.path(&program).is_file() {
+        return Err(KubeletError::NoProvider(program));
+    }
+    let text = format!("{:#}\n", configuration());
+    file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)
+}
+
+/// The flags for it; the kubelet's configuration file has no fields for them.
+pub(crate) fn arguments(config: &NodeConfig) -> Vec<String> {
+    if !config.kubelet.ecr_credentials {
+        return Vec::new();
+    }
+    vec![
+        format!("--image-credential-provider-config={CONFIGURATION}"),
+        format!("--image-credential-provider-bin-dir={PROGRAMS}"),
+    ]
+}
+
+fn configuration() -> Value {
+    json!({
+        "apiVersion": "kubelet.config.k8s.io/v1",
+        "kind": "CredentialProviderConfig",
+        "providers": [{
+            "name": PROVIDER,
+            "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+            "args": ["get-credentials"],
+            "matchImages": REGISTRIES,
+            // Of ECR's twelve hours; the program's own answer goes first.
+            "defaultCacheDuration": "6h",
+        }],
+    })
+}

@@ -1,0 +1,184 @@
+//! What Kubernetes' network needs of the kernel.
+//!
+//! The image sets all of this at boot (`sysctl.d`, `modules-load.d`); an instance whose image is a little different, or
+//! that somebody changed by hand, is put right here. What the kubelet itself insists on (`protectKernelDefaults`) is
+//! left to the image: the kubelet says what is wrong with it.
+//!
+//! How many connections are tracked depends on the machine type, which no image knows: kube-proxy would set it, but runs
+//! without the right to.
+
+use std::path::Path;
+
+use crate::host::Host;
+use crate::host::capacity::Capacity;
+use crate::host::command::{Command, CommandError};
+use crate::host::file::{self, FileError};
+use crate::progress::retry::{Class, Classed};
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    /// A module.
+    #[error("the kernel module {module} can't be loaded")]
+    Module {
+        /// The module.
+        module: &'static str,
+        /// Why.
+        #[source]
+        source: CommandError,
+    },
+    /// A setting.
+    #[error("the kernel setting {setting} can't be set to {value}")]
+    Setting {
+        /// Its path below `/proc/sys`.
+        setting: &'static str,
+        /// What it should be.
+        value: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Looking at one.
+    #[error("the kernel's settings can't be read")]
+    Read(#[source] FileError),
+}
+
+impl Classed for KernelError {
+    fn class(&self) -> Class {
+        Class::Passing
+    }
+}
+
+/// A setting below `/proc/sys`.
+#[derive(Debug, PartialEq, Eq)]
+struct Setting {
+    path: &'static str,
+    value: u64,
+    /// The module that brings it.
+    module: Option<&'static str>,
+    /// More than this is left alone.
+    at_least: bool,
+    /// Whether pods' network doesn't work without it. The others can't be set in a container, whose kernel is another
+    /// machine's: the size of the connection table, and modules.
+    required: bool,
+}
+
+/// What the kernel shall be set to on this machine.
+fn settings(machine: Option<Capacity>) -> Vec<Setting> {
+    let required = |path, module| Setting { path, value: 1, module, at_least: false, required: true };
+    let tracking = |path, value, at_least| {
+        let module = Some("nf_conntrack");
+        Setting { path, value, module, at_least, required: false }
+    };
+    let mut settings = vec![
+        required("net/ipv4/ip_forward", None),
+        // Traffic between pods of one node passes the service rules, too.
+        required("net/bridge/bridge-nf-call-iptables", Some("br_netfilter")),
+        // kube-proxy's defaults: a day for a connection that says nothing, an hour for one that is closed on one side.
+        tracking("net/netfilter/nf_conntrack_tcp_timeout_established", 86_400, false),
+        tracking("net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3_600, false),
+    ];
+    if let Some(connections) = machine.map(Capacity::connections) {
+        // Four connections in a bucket, as kube-proxy has it.
+        settings.push(tracking("net/netfilter/nf_conntrack_buckets", connections / 4, true));
+        settings.push(tracking("net/netfilter/nf_conntrack_max", connections, true));
+    }
+    settings
+}
+
+/// Loads the modules and sets the settings that aren't right yet.
+pub async fn ensure(host: &Host) -> Result<bool, KernelError> {
+    let mut changed = false;
+    let mut tried = Vec::new();
+    for setting in settings(Capacity::read(host)) {
+        let path = host.path("/proc/sys").join(setting.path);
+        if let Some(module) = setting.module.filter(|module| !tried.contains(module) && !path.exists()) {
+            tried.push(module);
+            let load = host.run(Command::new("/usr/sbin/modprobe").argument(module)).await;
+            if setting.required {
+                load.map_err(|source| KernelError::Module { module, source })?;
+            }
+        }
+        if host.is_machine() {
+            changed |= set(&path, &setting)?;
+        }
+    }
+    Ok(changed)
+}
+
+/// Sets one setting, unless it is right. Returns whether it had to.
+fn set(path: &Path, setting: &Setting) -> Result<bool, KernelError> {
+    let found = file::read(path).map_err(KernelError::Read)?;
+    let text = found.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+    let is_right = text
+        .trim()
+        .parse::<u64>()
+        .is_ok_and(|found| found == setting.value || (setting.at_least && found > setting.value));
+    if is_right || (found.is_none() && !setting.required) {
+        return Ok(false);
+    }
+    // Not by a rename: these are no ordinary files.
+    match std::fs::write(path, setting.value.to_string()) {
+        Ok(()) => Ok(true),
+        Err(error) if !setting.required => {
+            tracing::debug!(setting = setting.path, %error, "can't be set here");
+            Ok(false)
+        }
+        Err(source) => {
+            let (setting, value) = (setting.path, setting.value.to_string());
+            Err(KernelError::Setting { setting, value, source })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracked(machine: Option<Capacity>) -> Option<u64> {
+        let wanted = |setting: &Setting| setting.path.ends_with("nf_conntrack_max");
+        settings(machine).into_iter().find(wanted).map(|setting| setting.value)
+    }
+
+    #[test]
+    fn as_many_connections_are_tracked_as_the_machine_type_has_room_for() {
+        let machine = |processors| Some(Capacity { memory: 1 << 32, processors });
+        assert_eq!((tracked(machine(2)), tracked(machine(16))), (Some(131_072), Some(524_288)));
+        assert_eq!(tracked(None), None);
+    }
+
+    #[test]
+    fn a_setting_is_made_what_it_should_be_and_one_that_is_a_minimum_is_never_lowered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("nf_conntrack_max");
+        let setting = |at_least| Setting {
+            path: "net/netfilter/nf_conntrack_max",
+            value: 131_072,
+            module: None,
+            at_least,
+            required: false,
+        };
+        assert!(!set(&path, &setting(true)).unwrap() && !path.exists(), "a kernel without it");
+        std::fs::write(&path, "65536\n").unwrap();
+        assert!(set(&path, &setting(true)).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "131072");
+        assert!(!set(&path, &setting(true)).unwrap());
+        std::fs::write(&path, "262144\n").unwrap();
+        assert!(!set(&path, &setting(true)).unwrap() && set(&path, &setting(false)).unwrap());
+    }
+
+    #[test]
+    fn the_image_brings_the_module_and_the_smallest_sizes() {
+        let image = concat!(env!("CARGO_MANIFEST_DIR"), "/../packer/rootfs/etc/");
+        let modules = std::fs::read_to_string(format!("{image}modules-load.d/windlass.conf")).unwrap();
+        assert!(modules.lines().any(|line| line == "nf_conntrack"));
+        let sysctl = std::fs::read_to_string(format!("{image}sysctl.d/90-windlass.conf")).unwrap();
+        for setting in settings(Some(Capacity { memory: 1 << 30, processors: 1 })) {
+            let name = setting.path.replace('/', ".");
+            if !name.ends_with("buckets") {
+                let line = format!("{name} = {}", setting.value);
+                assert!(sysctl.lines().any(|found| found.trim_start_matches('-') == line), "{line}");
+            }
+        }
+    }
+}

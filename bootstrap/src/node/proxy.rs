@@ -1,0 +1,90 @@
+//! kube-proxy: a static pod with a kubeconfig of the host.
+
+use serde_json::json;
+
+use crate::aws::instance::Identity;
+use crate::contract::config::NodeConfig;
+use crate::host::Host;
+use crate::host::file::{self, FileError};
+use crate::host::root;
+use crate::kubernetes::manifests::{self, Credentials, Folder, ManifestError};
+use crate::node::kubelet;
+use crate::progress::retry::{Class, Classed};
+
+const FOLDER: &str = "/etc/kubernetes/kube-proxy";
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The pod or the kubeconfig.
+    #[error("kube-proxy's pod can't be written")]
+    Manifest(#[source] ManifestError),
+    /// A file.
+    #[error("kube-proxy's configuration can't be written")]
+    File(#[source] FileError),
+}
+
+impl Classed for ProxyError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Manifest(error) => error.class(),
+            Self::File(_) => Class::Passing,
+        }
+    }
+}
+
+/// On a master kube-proxy has a certificate of its own, on tmpfs, and talks to the API on this machine.
+pub fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+    let credentials = Folder { name: "credentials", path: "/srv/kubernetes/kube-proxy" };
+    let kubeconfig = format!("{}/kubeconfig", credentials.path);
+    let mut changed = ensure_configuration(host, config, identity, &kubeconfig)?;
+    changed |= ensure_pod(host, config, &[credentials])?;
+    Ok(changed)
+}
+
+/// On a node it uses the kubelet's own certificate, which the kubelet rotates.
+pub fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+    let server = manifests::server(config);
+    // The pod sees this folder, and not the one in which the kubelet's copy of it is.
+    let authority = format!("{FOLDER}/ca.crt");
+    let credentials =
+        Credentials { certificate: kubelet::CLIENT_CERTIFICATE, key: kubelet::CLIENT_CERTIFICATE };
+    let text = manifests::kubeconfig(&config.cluster, &server, &authority, "kubelet", &credentials)
+        .map_err(ProxyError::Manifest)?;
+    let kubeconfig = format!("{FOLDER}/kubeconfig");
+    let mut changed = file::ensure(&host.path(&kubeconfig), text, file::PRIVATE).map_err(ProxyError::File)?;
+    changed |= file::ensure(&host.path(&authority), &config.kubernetes_ca, file::PUBLIC)
+        .map_err(ProxyError::File)?;
+    changed |= ensure_configuration(host, config, identity, &kubeconfig)?;
+    changed |= ensure_pod(host, config, &[Folder { name: "credentials", path: kubelet::CERTIFICATES }])?;
+    Ok(changed)
+}
+
+fn ensure_pod(host: &Host, config: &NodeConfig, credentials: &[Folder]) -> Result<bool, ProxyError> {
+    let mut folders = vec![Folder { name: "configuration", path: FOLDER }];
+    folders.extend_from_slice(credentials);
+    manifests::ensure_proxy(host, config, &folders).map_err(ProxyError::Manifest)
+}
+
+fn ensure_configuration(
+    host: &Host,
+    config: &NodeConfig,
+    identity: &Identity,
+    kubeconfig: &str,
+) -> Result<bool, ProxyError> {
+    let configuration = json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "hostnameOverride": identity.id,
+        "clusterCIDR": config.network.pod_cidr,
+        "clientConnection": {"kubeconfig": kubeconfig},
+        "metricsBindAddress": "127.0.0.1:10249",
+        // Node ports answer at the instance's own address, not at those that move with a master.
+        "nodePortAddresses": ["primary"],
+        // It has no right to set the sizes and time-outs of the connection table: the image and the agent do.
+        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+    });
+    let path = host.path(root::KUBERNETES).join("kube-proxy/config.json");
+    file::ensure(&path, format!("{configuration:#}\n"), file::PRIVATE).map_err(ProxyError::File)
+}

@@ -1,0 +1,94 @@
+use rcgen::{BasicConstraints, IsCa};
+
+use super::*;
+use crate::contract::config::CONFIG_VERSION;
+use crate::contract::keyset::Secret;
+
+fn authority(name: &str) -> Keyset {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    let public = params.self_signed(&key).unwrap().pem();
+    let key = Key { id: "1".into(), public, private: Secret::new(key.serialize_pem()) };
+    Keyset { version: CONFIG_VERSION.into(), name: name.into(), primary: "1".into(), keys: vec![key] }
+}
+
+fn leaf() -> Leaf {
+    Leaf::client("kube-apiserver", "server", "kube-apiserver", None).serving(
+        Usage::Server,
+        ["kubernetes".to_owned()],
+        ["127.0.0.1".parse().unwrap(), "203.0.113.7".parse().unwrap()],
+    )
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+#[test]
+fn a_leaf_is_made_once_and_then_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    let authority = authority("kubernetes");
+    assert!(ensure_leaf(&host, &authority, &leaf(), now()).unwrap());
+    assert!(!ensure_leaf(&host, &authority, &leaf(), now()).unwrap());
+}
+
+#[test]
+fn a_leaf_is_renewed_after_two_thirds_of_its_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    let authority = authority("kubernetes");
+    assert!(ensure_leaf(&host, &authority, &leaf(), now()).unwrap());
+    let days = |days: i64| Timestamp::from_second(now().as_second() + days * 24 * 3600).unwrap();
+    assert!(!ensure_leaf(&host, &authority, &leaf(), days(59)).unwrap());
+    assert!(ensure_leaf(&host, &authority, &leaf(), days(61)).unwrap());
+    assert!(!ensure_leaf(&host, &authority, &leaf(), days(62)).unwrap());
+}
+
+#[test]
+fn another_address_name_subject_usage_or_authority_makes_a_new_leaf() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    let authority = authority("kubernetes");
+    let changes: [fn(&mut Leaf); 5] = [
+        |leaf| {
+            leaf.addresses.insert("172.20.32.10".parse().unwrap());
+        },
+        |leaf| leaf.dns.clear(),
+        |leaf| leaf.common_name = "x".into(),
+        |leaf| leaf.organization = Some("system:nodes"),
+        |leaf| leaf.usage = Usage::Peer,
+    ];
+    for change in changes {
+        ensure_leaf(&host, &authority, &leaf(), now()).unwrap();
+        let mut other = leaf();
+        change(&mut other);
+        assert!(ensure_leaf(&host, &authority, &other, now()).unwrap(), "{other:?}");
+    }
+    ensure_leaf(&host, &authority, &leaf(), now()).unwrap();
+    let successor = self::authority("kubernetes");
+    assert!(ensure_leaf(&host, &successor, &leaf(), now()).unwrap(), "same name, another key");
+}
+
+#[test]
+fn a_certificate_whose_key_is_another_one_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    let authority = authority("kubernetes");
+    ensure_leaf(&host, &authority, &leaf(), now()).unwrap();
+    let key = host.path("/srv/kubernetes/kube-apiserver/server.key");
+    std::fs::write(key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert!(ensure_leaf(&host, &authority, &leaf(), now()).unwrap());
+}
+
+#[test]
+fn keys_are_readable_by_root_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    ensure_leaf(&host, &authority("kubernetes"), &leaf(), now()).unwrap();
+    let path = host.path("/srv/kubernetes/kube-apiserver/server.key");
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+}

@@ -1,0 +1,6 @@
+//! What holds a master's data: its EBS volume, the file system on it, and the marker that says that etcd was begun on it.
+//!
+//! It uses the machine ([`host`](crate::host)) and AWS ([`aws`](crate::aws)), and knows nothing of Kubernetes.
+
+pub mod filesystem;
+pub mod volume;

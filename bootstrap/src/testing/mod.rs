@@ -1,0 +1,96 @@
+//! What unit tests start from.
+
+pub(crate) mod fake_api;
+pub(crate) mod fake_ec2;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use crate::aws::instance::Identity;
+use crate::contract::config::{
+    ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
+};
+
+/// A file as a block device, which stands for a volume's; taken away when dropped, or when it is mounted no more.
+pub(crate) struct LoopDevice(pub(crate) PathBuf);
+
+impl LoopDevice {
+    pub(crate) fn new(file: &Path) -> Self {
+        let mut losetup = std::process::Command::new("/usr/sbin/losetup");
+        let output = losetup.args(["--find", "--show"]).arg(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Self(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("/usr/sbin/losetup").arg("--detach").arg(&self.0).status();
+    }
+}
+
+/// An instance of the cluster `demo`.
+pub(crate) fn identity() -> Identity {
+    Identity {
+        id: "i-0123456789abcdef0".into(),
+        region: "us-east-1".into(),
+        zone: "us-east-1a".into(),
+        machine_type: "t3.medium".into(),
+        private_address: Ipv4Addr::LOCALHOST,
+        mac: String::new(),
+        network_interface: "eni-1".into(),
+    }
+}
+
+/// A master of the cluster `demo`, whose network somebody else brings.
+pub(crate) fn master_config() -> NodeConfig {
+    let mut config = node_config();
+    config.network.plugin = "external".into();
+    config.images = [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into();
+    let image = |name: &str| (name.to_owned(), format!("registry.k8s.io/{name}:v1.36.3"));
+    let control_plane = ControlPlaneConfig {
+        etcd: EtcdConfig {
+            name: "main".into(),
+            member: "a".into(),
+            members: [("a".to_owned(), "172.20.32.10".parse().unwrap())].into(),
+            version: "3.6.16".into(),
+        },
+        elastic_ip: true,
+        masters: 1,
+        images: ["kube-controller-manager", "kube-scheduler"].map(image).into(),
+        default_taint: true,
+        addons: vec![],
+        certificate_seconds: None,
+    };
+    NodeConfig { control_plane: Some(control_plane), ..config }
+}
+
+/// A node of the cluster `demo`.
+pub(crate) fn node_config() -> NodeConfig {
+    NodeConfig {
+        version: CONFIG_VERSION.into(),
+        cluster: "demo".into(),
+        instance_group: "nodes".into(),
+        kubernetes_version: "1.36.3".into(),
+        network: NetworkConfig {
+            pod_cidr: "100.96.0.0/11".parse().unwrap(),
+            service_cidr: "100.64.0.0/13".parse().unwrap(),
+            dns_address: "100.64.0.10".parse().unwrap(),
+            dns_domain: "cluster.local".into(),
+            plugin: "flannel".into(),
+        },
+        api: ApiConfig {
+            // Whatever a test does with it stays on this machine.
+            private_address: Ipv4Addr::LOCALHOST,
+            port: 443,
+            service_account_issuer: "https://api.internal.demo".into(),
+            additional_sans: vec![],
+        },
+        kubernetes_ca: String::new(),
+        kubelet: KubeletConfig::default(),
+        images: BTreeMap::new(),
+        disable_source_dest_check: false,
+        control_plane: None,
+    }
+}
