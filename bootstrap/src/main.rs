@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use windlass_bootstrap::boot::{Agent, Origin};
+use windlass_bootstrap::aws::identity::Origin;
+use windlass_bootstrap::aws::publisher::Publisher;
+use windlass_bootstrap::background::tasks::Tasks;
+use windlass_bootstrap::boot;
 use windlass_bootstrap::host::Host;
-use windlass_bootstrap::keep::Tasks;
 use windlass_bootstrap::progress::notify::Notify;
-use windlass_bootstrap::progress::reporter::{Place, Reporter};
+use windlass_bootstrap::progress::reporter::Reporter;
 use windlass_bootstrap::progress::retry::chain;
 use windlass_bootstrap::progress::step::StepError;
 
@@ -58,16 +60,18 @@ async fn main() -> ExitCode {
     let reporter = Reporter::new(Notify::from_environment());
     let host = arguments.root.map_or_else(Host::machine, Host::folder);
     let once = arguments.once || !host.is_machine();
-    let agent = Agent { host, reporter: reporter.clone() };
-    let alive = tokio::spawn(async move { reporter.keep_alive().await });
-    let code = run(&agent, once).await;
+    let alive = {
+        let reporter = reporter.clone();
+        tokio::spawn(async move { reporter.keep_alive().await })
+    };
+    let code = run(&host, &reporter, once).await;
     alive.abort();
     code
 }
 
-async fn run(agent: &Agent, once: bool) -> ExitCode {
+async fn run(host: &Host, reporter: &Reporter, once: bool) -> ExitCode {
     loop {
-        let error = match boot(agent, once).await {
+        let error = match boot(host, reporter, once).await {
             Ok(()) => return ExitCode::SUCCESS,
             Err(error) => error,
         };
@@ -79,17 +83,17 @@ async fn run(agent: &Agent, once: bool) -> ExitCode {
     }
 }
 
-async fn boot(agent: &Agent, once: bool) -> Result<(), StepError> {
-    let origin = agent.identify().await?;
-    let place = Arc::new(Place::new(origin.store.clone(), &origin.boot));
-    let publisher = {
-        let (reporter, place) = (agent.reporter.clone(), place.clone());
-        tokio::spawn(async move { reporter.publish(&place).await })
+async fn boot(host: &Host, reporter: &Reporter, once: bool) -> Result<(), StepError> {
+    let origin = boot::identify(reporter).await?;
+    let publisher = Arc::new(Publisher::new(reporter, &origin.store, &origin.boot));
+    let publishing = {
+        let publisher = publisher.clone();
+        tokio::spawn(async move { publisher.publish().await })
     };
-    let booted = configure_and_boot(agent, &origin).await;
+    let booted = configure_and_boot(host, reporter, &origin).await;
     if booted.is_err() || once {
-        publisher.abort();
-        agent.reporter.publish_once(&place).await;
+        publishing.abort();
+        publisher.publish_once().await;
     }
     let _tasks = booted?;
     if !once {
@@ -99,10 +103,10 @@ async fn boot(agent: &Agent, once: bool) -> Result<(), StepError> {
     Ok(())
 }
 
-async fn configure_and_boot(agent: &Agent, origin: &Origin) -> Result<Tasks, StepError> {
-    agent.reporter.begin_again();
-    let instance = Arc::new(agent.configure(origin).await?);
-    let tasks = agent.boot(&instance).await?;
-    agent.reporter.ready();
+async fn configure_and_boot(host: &Host, reporter: &Reporter, origin: &Origin) -> Result<Tasks, StepError> {
+    reporter.begin_again();
+    let agent = Arc::new(boot::configure(host, reporter, origin).await?);
+    let tasks = boot::boot(&agent).await?;
+    reporter.ready();
     Ok(tasks)
 }

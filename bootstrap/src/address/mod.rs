@@ -2,4 +2,6 @@
 //!
 //! It uses the machine ([`host`](crate::host)) and AWS ([`aws`](crate::aws)), and knows nothing of Kubernetes.
 
+pub mod elastic_ip;
 pub mod private_address;
+pub mod source_dest_check;

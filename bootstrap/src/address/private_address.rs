@@ -1,47 +1,33 @@
-//! The addresses that move with a master: its stable private address, and the Elastic IP. Both are taken only once the
-//! volume is this instance's, from whoever has them.
+//! The stable private address, which moves with a master: it is taken only once the volume is this instance's, from whoever
+//! has it.
 
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::agent::Agent;
 use crate::aws::AwsError;
-use crate::aws::ec2::{Ec2, ElasticIp};
-use crate::aws::instance::Identity;
-use crate::contract::tags;
+use crate::aws::ec2::Ec2;
+use crate::aws::identity::Identity;
+use crate::contract::config::{EtcdConfig, NoMember};
 use crate::host::Host;
 use crate::host::command::{Command, CommandError};
 use crate::host::file::{self, FileError};
-use crate::kubernetes::manifests::ManifestError;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
 
-/// What can go wrong with an address.
+/// Moves the stable private address to this instance.
+pub const STEP: Step = Step::new("ensure_private_address", Duration::from_mins(2)).outside();
+
+/// What can go wrong with the address.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// EC2 doesn't show it yet.
-    #[error("EC2 does not show {address} on {interface} yet")]
-    NotYet {
-        /// The address.
-        address: Ipv4Addr,
-        /// The network interface.
-        interface: String,
-    },
     /// EC2 doesn't know this instance yet.
     #[error("EC2 does not show this instance as one of the cluster's yet")]
     NoInstance,
-    /// No Elastic IP.
-    #[error("there is no Elastic IP with the tag {0}")]
-    NoElasticIp(String),
-    /// Several.
-    #[error("several Elastic IPs have the tag {tag}: {addresses}; one of them has to lose it")]
-    SeveralElasticIps {
-        /// `key=value`.
-        tag: String,
-        /// The addresses.
-        addresses: String,
-    },
     /// No network interface has the hardware address that EC2 names.
     #[error("no network interface has the hardware address {0}")]
     NoInterface(String),
@@ -56,7 +42,7 @@ pub enum AddressError {
     File(#[source] FileError),
     /// The configuration doesn't say which address.
     #[error("the master's stable private address is not known")]
-    Member(#[source] ManifestError),
+    Member(#[source] NoMember),
     /// EC2 refused or didn't answer.
     #[error("EC2 did not do what is needed for the address")]
     Aws(#[source] AwsError),
@@ -65,26 +51,27 @@ pub enum AddressError {
 impl Classed for AddressError {
     fn class(&self) -> Class {
         match self {
-            Self::NotYet { .. } | Self::NoInstance => Class::Waiting,
-            Self::SeveralElasticIps { .. } | Self::Format(_) | Self::Member(_) => Class::Permanent,
-            Self::NoElasticIp(_) | Self::NoInterface(_) | Self::Command(_) | Self::File(_) => Class::Passing,
+            Self::NoInstance => Class::Waiting,
+            Self::Format(_) | Self::Member(_) => Class::Permanent,
+            Self::NoInterface(_) | Self::Command(_) | Self::File(_) => Class::Passing,
             Self::Aws(error) => error.class(),
         }
     }
 }
 
-/// Turns off EC2's source/destination check.
-pub async fn ensure_no_source_dest_check(ec2: &Ec2, identity: &Identity) -> Result<bool, AddressError> {
-    let me = ec2.instance(&identity.id).await.map_err(AddressError::Aws)?.ok_or(AddressError::NoInstance)?;
-    if !me.source_dest_check {
-        return Ok(false);
-    }
-    ec2.disable_source_dest_check(&identity.network_interface).await.map_err(AddressError::Aws)?;
-    Ok(true)
+/// The step. Returns the address.
+pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<Ipv4Addr, StepError> {
+    let Agent { host, ec2, identity, .. } = agent;
+    let take = async || {
+        let address = etcd.address().map_err(AddressError::Member)?;
+        let changed = host.is_machine() && ensure(host, ec2, identity, address).await?;
+        Ok::<_, AddressError>(Done { value: address, changed })
+    };
+    STEP.run(&agent.reporter, take).await
 }
 
 /// Moves the stable private address to this instance, in EC2 and on the machine.
-pub async fn ensure_private_address(
+pub async fn ensure(
     host: &Host,
     ec2: &Ec2,
     identity: &Identity,
@@ -179,45 +166,6 @@ fn find_address(shown: &str, mac: &str, address: Ipv4Addr) -> Result<(String, bo
     let address = address.to_string();
     let present = interface.addr_info.iter().any(|info| info.local.as_deref() == Some(&address));
     Ok((interface.ifname, present))
-}
-
-/// Associates the Elastic IP with the stable private address. The instance's own public address, which belongs to its
-/// primary private address, stays: no connection is cut.
-pub async fn ensure_elastic_ip(
-    ec2: &Ec2,
-    identity: &Identity,
-    instance_group: &str,
-    address: Ipv4Addr,
-) -> Result<(Ipv4Addr, bool), AddressError> {
-    let elastic = find_elastic_ip(ec2, instance_group).await?;
-    if is_ours(&elastic, identity, address) {
-        return Ok((elastic.address, false));
-    }
-    ec2.associate(&elastic, &identity.network_interface, address).await.map_err(AddressError::Aws)?;
-    let elastic = find_elastic_ip(ec2, instance_group).await?;
-    if is_ours(&elastic, identity, address) {
-        return Ok((elastic.address, true));
-    }
-    Err(AddressError::NotYet { address: elastic.address, interface: identity.network_interface.clone() })
-}
-
-async fn find_elastic_ip(ec2: &Ec2, instance_group: &str) -> Result<ElasticIp, AddressError> {
-    let mut found = ec2.elastic_ips((tags::MASTER, instance_group)).await.map_err(AddressError::Aws)?;
-    let tag = format!("{}={instance_group}", tags::MASTER);
-    match found.len() {
-        0 => Err(AddressError::NoElasticIp(tag)),
-        1 => Ok(found.remove(0)),
-        _ => {
-            let addresses: Vec<String> =
-                found.into_iter().map(|elastic| elastic.address.to_string()).collect();
-            Err(AddressError::SeveralElasticIps { tag, addresses: addresses.join(", ") })
-        }
-    }
-}
-
-fn is_ours(elastic: &ElasticIp, identity: &Identity, address: Ipv4Addr) -> bool {
-    elastic.network_interface.as_deref() == Some(identity.network_interface.as_str())
-        && elastic.private_address.as_deref() == Some(address.to_string().as_str())
 }
 
 #[cfg(test)]

@@ -74,6 +74,13 @@ pub struct ElasticIp {
     pub private_address: Option<String>,
 }
 
+/// Whether a text is an instance's id: `i-` and 8 or 17 hexadecimal digits (EC2 User Guide, "Resource IDs"). Anything
+/// else could mean several instances in a filter, where `*` and `?` stand for other characters.
+pub fn is_instance_id(text: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(digit))
+}
+
 /// The most values that one filter of `DescribeInstances` takes (EC2 API Reference, `DescribeInstances`).
 pub const FILTER_VALUES: usize = 200;
 

@@ -1,9 +1,13 @@
 //! The thin edge of the AWS SDK: one configuration, and errors that say what was asked, of which thing, and what AWS
-//! answered.
+//! answered. Beside it what is reached through AWS: EC2, the state store, and who this instance is.
+//!
+//! It uses the machine ([`host`](crate::host)), [`progress`](crate::progress) and the [`contract`](crate::contract).
 
 pub mod bucket_owner;
 pub mod ec2;
-pub mod instance;
+pub mod identity;
+pub mod node_config;
+pub mod publisher;
 pub mod state;
 
 use std::error::Error;

@@ -1,8 +1,10 @@
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::*;
+use crate::aws::state::StateStore;
 use crate::host::file;
 use crate::host::root;
 use crate::progress::notify::Notify;
@@ -16,8 +18,7 @@ const ADDRESSES: Addresses =
 /// A master whose API answers and whose state is away; it has been through a boot since its start.
 struct Master {
     folder: tempfile::TempDir,
-    agent: Agent,
-    instance: Arc<Instance>,
+    agent: Arc<Agent>,
     api: FakeApi,
 }
 
@@ -33,21 +34,22 @@ impl Master {
         let ready = json!({"type": "Ready", "status": "True"});
         let node = json!({"metadata": {"name": identity.id}, "status": {"conditions": [ready]}});
         api.hold(&format!("/api/v1/nodes/{}", identity.id), node);
-        let instance = Instance {
+        let agent = Agent {
+            host,
+            reporter: Reporter::new(Notify::nobody()),
             identity,
             config: master_config(),
             store: StateStore::Folder(folder.path().join("state")),
             ec2: Ec2::open("us-east-1", "demo").await,
         };
-        let agent = Agent { host, reporter: Reporter::new(Notify::nobody()) };
-        Self { folder, agent, instance: Arc::new(instance), api }
+        Self { folder, agent: Arc::new(agent), api }
     }
 
     /// Does what the boot does once the API answers, for so long at most; returns whether it is done, and what goes on.
     async fn bring_up(&self, limit: Duration) -> (bool, Tasks) {
-        let mut tasks = Tasks::new(&self.agent.host, &self.agent.reporter, &self.instance);
-        let control_plane = self.instance.config.control_plane.as_ref().unwrap();
-        let bring_up = self.agent.bring_up(&self.instance, control_plane, None, ADDRESSES, &mut tasks);
+        let mut tasks = Tasks::default();
+        let control_plane = self.agent.config.control_plane.as_ref().unwrap();
+        let bring_up = bring_up(&self.agent, control_plane, None, ADDRESSES, &mut tasks);
         let done = match tokio::time::timeout(limit, bring_up).await {
             Ok(done) => done.map(|()| true).unwrap(),
             Err(_) => false,
@@ -68,7 +70,7 @@ async fn a_masters_agent_started_again_while_the_state_is_away_is_done_and_goes_
     let (done, tasks) = master.bring_up(Duration::from_secs(20)).await;
     assert!(done, "{:?}", master.agent.reporter.status());
     let failing = master.failing();
-    let token = failing.iter().find(|(name, _)| name == bootstrap_token::TASK);
+    let token = failing.iter().find(|(name, _)| name == bootstrap_token::TASK.name());
     let (_, error) = token.unwrap_or_else(|| panic!("nothing tells of the token: {failing:?}"));
     assert!(error.contains("can't be put into the state"), "{error}");
     for task in ["renew_bootstrap_token", "renew_certificates", "look_at_master", "look_at_machine"] {
@@ -91,9 +93,9 @@ async fn what_keeps_a_master_up_has_begun_before_anything_that_may_have_to_be_wa
 #[tokio::test]
 async fn a_token_that_the_boot_went_on_without_is_made_once_the_state_is_back() {
     let master = Master::start().await;
-    let mut tasks = Tasks::new(&master.agent.host, &master.agent.reporter, &master.instance);
+    let mut tasks = Tasks::default();
     std::fs::remove_file(master.folder.path().join("state")).unwrap();
-    tasks.start_token(false);
+    tasks.start(bootstrap_token::TASK.name(), bootstrap_token::renew(master.agent.clone(), false));
     let written = master.folder.path().join("state").join(crate::contract::keys::bootstrap_token("demo"));
     for _ in 0..500 {
         if written.exists() && master.failing().is_empty() {

@@ -208,6 +208,24 @@ pub struct EtcdConfig {
     pub version: String,
 }
 
+/// The etcd cluster doesn't have the member that a master shall be.
+#[derive(Debug, thiserror::Error)]
+#[error("the etcd cluster {etcd} has no member {member}")]
+pub struct NoMember {
+    /// The etcd cluster.
+    pub etcd: String,
+    /// The member.
+    pub member: String,
+}
+
+impl EtcdConfig {
+    /// The stable private address of this member.
+    pub fn address(&self) -> Result<Ipv4Addr, NoMember> {
+        let address = self.members.get(&self.member).copied();
+        address.ok_or_else(|| NoMember { etcd: self.name.clone(), member: self.member.clone() })
+    }
+}
+
 /// A reference to an add-on's manifests in the state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

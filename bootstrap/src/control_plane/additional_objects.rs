@@ -4,9 +4,12 @@
 //! be applied are, whatever is wrong with others. What is gone from them stays in the cluster until somebody deletes
 //! it there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore, sha256};
+use crate::background::every::{Every, every};
 use crate::contract::keys;
 use crate::control_plane::addons;
 use crate::host::Host;
@@ -14,11 +17,11 @@ use crate::host::command::CommandError;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 
-/// How often they are looked at.
-pub const INTERVAL: Duration = Duration::from_secs(20);
+/// Applies them when they change; what is wrong with them is looked at no sooner than a change.
+pub const TASK: Every = every("apply_additional_objects", PERIOD).at_once().after_error(PERIOD);
 
-/// The name under which the report says what is wrong with them.
-pub const TASK: &str = "apply_additional_objects";
+/// How often they are looked at.
+const PERIOD: Duration = Duration::from_secs(20);
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,19 @@ pub enum AdditionalObjectsError {
     /// Applying.
     #[error("not all additional objects can be applied")]
     Apply(#[source] CommandError),
+}
+
+/// The task.
+pub async fn follow(agent: Arc<Agent>) {
+    let mut applied = None;
+    let mut rounds = TASK.rounds(&agent.reporter);
+    loop {
+        rounds.next().await;
+        let outcome = ensure(&agent.host, &agent.store, &agent.config.cluster, &mut applied).await;
+        if rounds.tell(outcome) == Some(true) {
+            tracing::info!("the additional objects are applied");
+        }
+    }
 }
 
 /// Applies them unless these very ones have been applied already. `applied` is the digest of what was applied last;

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore, sha256};
 use crate::contract::config::{AddonRef, NodeConfig};
 use crate::contract::keys;
@@ -16,6 +17,10 @@ use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::kubernetes::api::ADMIN_KUBECONFIG;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Applies the add-ons.
+pub const STEP: Step = Step::until_done("ensure_addons").outside();
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,13 @@ impl Classed for AddonError {
             Self::File(_) | Self::Apply(_) => Class::Passing,
         }
     }
+}
+
+/// The step.
+pub async fn run(agent: &Agent, addons: &[AddonRef]) -> Result<(), StepError> {
+    let Agent { host, store, config, .. } = agent;
+    let apply = async || ensure(host, store, config, addons).await.map(Done::changed_if);
+    STEP.run(&agent.reporter, apply).await
 }
 
 /// Applies the add-ons, all in one go. Returns whether there was anything new among them since

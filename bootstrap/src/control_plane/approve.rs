@@ -6,10 +6,10 @@
 //! certificate holds nothing but the instance's own names and addresses.
 //!
 //! What is wrong with a request itself is denied at once. What EC2 or the Node don't say *yet* is looked at again, less
-//! and less often, and denied only after [`PATIENCE`], with the reason, which the node then reports.
+//! and less often, and denied only after [`verdict::PATIENCE`], with the reason, which the node then reports.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
@@ -22,31 +22,25 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::PostParams;
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use x509_parser::certification_request::X509CertificationRequest;
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::agent::Agent;
 use crate::aws::ec2::{Ec2, FILTER_VALUES, Instance};
-use crate::aws::state::sha256;
-use crate::contract::config::Role;
+use crate::background::lasting::{Lasting, lasting};
+use crate::contract::config::ControlPlaneConfig;
 use crate::control_plane::grants::{Answered, Grant, Memory};
-use crate::kubernetes::api::{ApiError, ready_condition};
+use crate::kubernetes::api::{self, ApiError, ready_condition};
 use crate::progress::retry::chain;
-use crate::secrets::certificates;
 
 mod queue;
+pub mod request;
+pub mod verdict;
 
 use queue::{Pending, Queue};
+use request::{CLIENT_SIGNER, Request, SERVING_SIGNER, instance_of, is_decided, issued_until, parse};
+use verdict::{Facts, PATIENCE, RECENTLY, Verdict, decide, grant};
 
-/// A kubelet's certificate for talking to the API.
-const CLIENT_SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
-/// A kubelet's certificate for being talked to.
-const SERVING_SIGNER: &str = "kubernetes.io/kubelet-serving";
-/// Within which time a new instance asks for its first certificate. It counts from the instance's launch, without the
-/// time in which no master could answer: nodes that waited for a master are not to blame.
-const RECENTLY: Duration = Duration::from_hours(1);
-/// For how long a request is looked at again that can't be granted as things are.
-pub const PATIENCE: Duration = Duration::from_mins(5);
+/// Approves and denies kubelets' certificate requests.
+pub const TASK: Lasting = lasting("approve_certificates");
 /// How often it is written down that a master answers.
 const HEARTBEAT: Duration = Duration::from_mins(1);
 /// How often the memory is rid of instances that are gone.
@@ -65,278 +59,27 @@ pub enum ApproveError {
     Watch(#[source] watcher::Error),
 }
 
-/// A request, as far as it matters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Request {
-    /// Who asks.
-    pub username: String,
-    /// The groups of who asks.
-    pub groups: BTreeSet<String>,
-    /// Whose signature is asked for.
-    pub signer: String,
-    /// What for.
-    pub usages: BTreeSet<String>,
-    /// The subject's common names.
-    pub common_names: Vec<String>,
-    /// The subject's organizations.
-    pub organizations: Vec<String>,
-    /// The DNS names.
-    pub dns: BTreeSet<String>,
-    /// The addresses.
-    pub addresses: BTreeSet<IpAddr>,
-    /// Other names, or other attributes of the subject.
-    pub other_names: bool,
-    /// The SHA-256 of the public key.
-    pub key: String,
-    /// For how long the certificate shall be good, if less than all are.
-    pub lifetime: Option<Duration>,
+/// Why the task stopped.
+#[derive(Debug, thiserror::Error)]
+enum StoppedError {
+    #[error("no connection to the API")]
+    Connect(#[source] ApiError),
+    #[error("approving certificates stopped")]
+    Approve(#[source] ApproveError),
 }
 
-/// What EC2 and Kubernetes know about the instance that a request names.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The instance, if it is one of this cluster's.
-    pub instance: Option<&'a Instance>,
-    /// What was granted to it last.
-    pub grant: Option<&'a Grant>,
-    /// Whether a Node of that name is there and Ready.
-    pub node_ready: bool,
-    /// Now.
-    pub now: Timestamp,
-    /// When masters answered.
-    pub answered: &'a Answered,
-    /// The longest that a certificate is good.
-    pub longest: Duration,
-}
-
-/// What becomes of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is signed.
-    Approve(&'static str),
-    /// It is refused, for good.
-    Deny(String),
-    /// It can't be granted as things are, which may change.
-    Later(String),
-    /// It is somebody else's to decide.
-    NotOurs,
-}
-
-/// The instance that a request is about, by the name it asks for; `None` if it isn't a kubelet's.
-pub fn instance_of(request: &Request) -> Option<&str> {
-    let ours = request.signer == CLIENT_SIGNER || request.signer == SERVING_SIGNER;
-    let [name] = request.common_names.as_slice() else { return None };
-    name.strip_prefix("system:node:").filter(|name| ours && is_instance_id(name))
-}
-
-/// Whether a text is an instance's id: `i-` and 8 or 17 hexadecimal digits (EC2 User Guide, "Resource IDs"). Anything
-/// else could mean several instances in a filter, where `*` and `?` stand for other characters.
-pub fn is_instance_id(text: &str) -> bool {
-    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.strip_prefix("i-").is_some_and(|id| (8..=17).contains(&id.len()) && id.bytes().all(digit))
-}
-
-/// Decides.
-pub fn decide(request: &Request, facts: &Facts<'_>) -> Verdict {
-    if request.signer != CLIENT_SIGNER && request.signer != SERVING_SIGNER {
-        return Verdict::NotOurs;
-    }
-    let verdict = match request.signer.as_str() {
-        CLIENT_SIGNER => decide_client(request, facts),
-        _ => decide_serving(request, facts),
+/// The task.
+pub async fn approve(agent: Arc<Agent>, control_plane: ControlPlaneConfig) {
+    let work = || async {
+        let client = api::connect_as_admin(&agent.host).await.map_err(StoppedError::Connect)?;
+        approver(client, &agent.ec2, &control_plane).run().await.map_err(StoppedError::Approve)
     };
-    verdict.unwrap_or_else(|refusal| refusal)
+    TASK.run(&agent.reporter, work).await;
 }
 
-fn decide_client(request: &Request, facts: &Facts<'_>) -> Result<Verdict, Verdict> {
-    let name = check_subject(request)?;
-    check_usages(request, "client auth")?;
-    if !request.dns.is_empty() || !request.addresses.is_empty() {
-        return Err(deny("a client certificate has no names or addresses"));
-    }
-    if request.username == format!("system:node:{name}") {
-        check_group(request, "system:nodes")?;
-        check_running(name, facts)?;
-        return Ok(Verdict::Approve("the node renews its own certificate"));
-    }
-    if !request.username.starts_with("system:bootstrap:") {
-        return Err(deny(format!("{} may not ask for {name}'s certificate", request.username)));
-    }
-    check_group(request, "system:bootstrappers")?;
-    let instance = check_running(name, facts)?;
-    match instance.group.as_ref().map(|group| group.role) {
-        Some(Role::Node) => {}
-        Some(Role::ControlPlane) => return Err(deny("masters make their own certificates")),
-        None => return Err(later(format!("EC2 does not show {name} in an instance group of this cluster"))),
-    }
-    decide_bootstrap(name, request, instance, facts)
-}
-
-/// Decides about a launch's first certificate, or about another one where that is lost.
-fn decide_bootstrap(
-    name: &str,
-    request: &Request,
-    instance: &Instance,
-    facts: &Facts<'_>,
-) -> Result<Verdict, Verdict> {
-    let grant = facts.grant.filter(|grant| grant.launched == instance.launched);
-    if grant.is_some_and(|grant| grant.key == request.key) {
-        return Ok(Verdict::Approve("the same key's certificate once more"));
-    }
-    if facts.node_ready {
-        return Err(later(format!("the node {name} is Ready: somebody else asks in its name")));
-    }
-    if let Some(grant) = grant {
-        if facts.now < grant.expires {
-            return Err(later(format!(
-                "{name} has a certificate for another key, which is good until {}; if that is lost, replace the \
-                 instance",
-                grant.expires
-            )));
-        }
-        return Ok(Verdict::Approve("the instance's last certificate has expired"));
-    }
-    if facts.answered.since(instance.launched, facts.now) > RECENTLY {
-        return Err(deny(format!("{name} was launched more than an hour ago; replace the instance")));
-    }
-    Ok(Verdict::Approve("a new instance's first certificate"))
-}
-
-fn decide_serving(request: &Request, facts: &Facts<'_>) -> Result<Verdict, Verdict> {
-    let name = check_subject(request)?;
-    check_usages(request, "server auth")?;
-    if request.username != format!("system:node:{name}") {
-        return Err(deny(format!("{} may not ask for {name}'s serving certificate", request.username)));
-    }
-    check_group(request, "system:nodes")?;
-    let instance = check_running(name, facts)?;
-    if request.dns.is_empty() && request.addresses.is_empty() {
-        return Err(deny("a serving certificate without names is of no use"));
-    }
-    if let Some(foreign) =
-        request.dns.iter().find(|dns| *dns != name && !instance.private_names.contains(*dns))
-    {
-        return Err(later(format!("{foreign} is not a name of {name}")));
-    }
-    if let Some(foreign) = request.addresses.difference(&instance.private_addresses).next() {
-        return Err(later(format!("{foreign} is not an address of {name}")));
-    }
-    Ok(Verdict::Approve("the instance's own names and addresses"))
-}
-
-/// The instance id of a subject that is exactly a node's.
-fn check_subject(request: &Request) -> Result<&str, Verdict> {
-    if request.organizations != ["system:nodes"] || request.other_names {
-        return Err(deny("the subject is not exactly that of a node"));
-    }
-    instance_of(request).ok_or_else(|| deny("the subject names no instance"))
-}
-
-fn check_usages(request: &Request, purpose: &str) -> Result<(), Verdict> {
-    let mut usages: BTreeSet<&str> = request.usages.iter().map(String::as_str).collect();
-    // Only RSA keys need it.
-    usages.remove("key encipherment");
-    if usages == BTreeSet::from(["digital signature", purpose]) {
-        Ok(())
-    } else {
-        Err(deny(format!("the usages are not those of {purpose}")))
-    }
-}
-
-fn check_group(request: &Request, group: &str) -> Result<(), Verdict> {
-    if request.groups.contains(group) {
-        Ok(())
-    } else {
-        Err(deny(format!("{} is not in {group}", request.username)))
-    }
-}
-
-fn check_running<'a>(name: &str, facts: &Facts<'a>) -> Result<&'a Instance, Verdict> {
-    let Some(instance) = facts.instance else {
-        return Err(later(format!("EC2 does not show {name} as one of this cluster's instances")));
-    };
-    match instance.state.as_str() {
-        "running" => Ok(instance),
-        state @ ("shutting-down" | "terminated") => Err(deny(format!("{name} is {state}"))),
-        // A stopped instance asks nothing: EC2's answer is behind.
-        state => Err(later(format!("{name} is {state}"))),
-    }
-}
-
-/// What is to be remembered of an approved request: certificates for talking to the API only.
-fn grant(request: &Request, facts: &Facts<'_>) -> Option<Grant> {
-    let instance = facts.instance.filter(|_| request.signer == CLIENT_SIGNER)?;
-    let lifetime = request.lifetime.unwrap_or(facts.longest).min(facts.longest);
-    let expires = facts.now.checked_add(lifetime).ok()?;
-    Some(Grant { launched: instance.launched, expires, key: request.key.clone() })
-}
-
-fn later(reason: impl Into<String>) -> Verdict {
-    Verdict::Later(reason.into())
-}
-
-fn deny(reason: impl Into<String>) -> Verdict {
-    Verdict::Deny(reason.into())
-}
-
-/// Reads what matters of a request; `None` if it can't be understood, and is left alone.
-fn parse(request: &CertificateSigningRequest) -> Option<Request> {
-    let spec = &request.spec;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&spec.request.0).ok()?;
-    let (_, csr) = X509CertificationRequest::from_der(&pem.contents).ok()?;
-    let subject = &csr.certification_request_info.subject;
-    let texts = |values: Vec<Option<String>>| values.into_iter().collect::<Option<Vec<_>>>();
-    let common_names =
-        texts(subject.iter_common_name().map(|name| name.as_str().ok().map(str::to_owned)).collect())?;
-    let organizations =
-        texts(subject.iter_organization().map(|name| name.as_str().ok().map(str::to_owned)).collect())?;
-    let mut parsed = Request {
-        username: spec.username.clone().unwrap_or_default(),
-        groups: spec.groups.iter().flatten().cloned().collect(),
-        signer: spec.signer_name.clone(),
-        usages: spec.usages.iter().flatten().cloned().collect(),
-        other_names: subject.iter_attributes().count() != common_names.len() + organizations.len(),
-        common_names,
-        organizations,
-        key: sha256(csr.certification_request_info.subject_pki.raw),
-        lifetime: spec.expiration_seconds.and_then(|it| u64::try_from(it).ok()).map(Duration::from_secs),
-        ..Request::default()
-    };
-    for extension in csr.requested_extensions().into_iter().flatten() {
-        if let ParsedExtension::SubjectAlternativeName(names) = extension {
-            names.general_names.iter().for_each(|name| add_name(&mut parsed, name));
-        }
-    }
-    Some(parsed)
-}
-
-fn add_name(request: &mut Request, name: &GeneralName<'_>) {
-    match name {
-        GeneralName::DNSName(name) => {
-            request.dns.insert((*name).to_owned());
-        }
-        GeneralName::IPAddress(bytes) => match certificates::ip(bytes) {
-            Some(address) => {
-                request.addresses.insert(address);
-            }
-            None => request.other_names = true,
-        },
-        _ => request.other_names = true,
-    }
-}
-
-/// Whether somebody has decided, for or against, or signing has failed. What is denied stays denied.
-fn is_decided(request: &CertificateSigningRequest) -> bool {
-    let conditions = request.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|conditions| !conditions.is_empty())
-}
-
-/// Until when the certificate is good that was made for a request.
-fn issued_until(request: &CertificateSigningRequest) -> Option<Timestamp> {
-    let certificate = request.status.as_ref()?.certificate.as_ref()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&certificate.0).ok()?;
-    let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
-    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+/// It remembers until when a certificate is good: as long as the cluster's kube-controller-manager makes it.
+fn approver(client: Client, ec2: &Ec2, control_plane: &ControlPlaneConfig) -> Approver {
+    Approver { client, ec2: ec2.clone(), longest: control_plane.certificate_lifetime() }
 }
 
 /// Approves and denies for as long as the connection lasts.

@@ -2,6 +2,7 @@
 //! state, which nodes may read. All it allows is to ask.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -11,18 +12,25 @@ use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
+use crate::background::every::{Every, every};
 use crate::contract::bootstrap_token::BootstrapToken;
 use crate::contract::config::{self, CONFIG_VERSION};
 use crate::contract::keys;
 use crate::contract::keyset::Secret;
+use crate::kubernetes::api;
 use crate::kubernetes::api::ApiError;
-use crate::progress::retry::{Class, Classed};
+use crate::progress::retry::{Class, Classed, chain};
+use crate::progress::step::{Done, Step, StepError};
 
 /// How long a token works.
 pub const LIFETIME: Duration = Duration::from_hours(1);
-/// Under which name it is reported that no token can be made.
-pub const TASK: &str = "renew_bootstrap_token";
+/// Makes sure that there is a token.
+pub const STEP: Step = Step::until_done("ensure_bootstrap_token").outside();
+
+/// Renews the token. It is looked at several times before another one is needed.
+pub const TASK: Every = every("renew_bootstrap_token", Duration::from_mins(5));
 /// How often a new one is made: a node that reads one has at least half an hour for it.
 pub const RENEWAL: Duration = Duration::from_mins(30);
 
@@ -60,6 +68,41 @@ impl Classed for TokenError {
             Self::Random | Self::Format(_) => Class::Passing,
         }
     }
+}
+
+/// The step. New nodes wait for the token; this master doesn't. While the state is away that is reported, and tried again
+/// after the boot. Returns whether the token is there.
+pub async fn run(agent: &Agent, client: &Client) -> Result<bool, StepError> {
+    let Agent { reporter, store, config, .. } = agent;
+    let make = async || match ensure(client, store, &config.cluster).await {
+        Ok(changed) => Ok(Done { value: true, changed }),
+        Err(error) if error.is_outage() => {
+            reporter.task(TASK.name(), Some(&chain(&error)));
+            Ok(Done::unchanged(false))
+        }
+        Err(error) => Err(error),
+    };
+    STEP.run(reporter, make).await
+}
+
+/// What can go wrong when it is renewed.
+#[derive(Debug, thiserror::Error)]
+enum RenewalError {
+    #[error("no connection to the API")]
+    Connect(#[source] ApiError),
+    #[error("the bootstrap token could not be renewed")]
+    Token(#[source] TokenError),
+}
+
+/// The task. It begins at once, unless the boot has just made sure that the token is there.
+pub async fn renew(agent: Arc<Agent>, is_there: bool) {
+    let Agent { host, reporter, store, config, .. } = &*agent;
+    let work = || async {
+        let client = api::connect_as_admin(host).await.map_err(RenewalError::Connect)?;
+        ensure(&client, store, &config.cluster).await.map(drop).map_err(RenewalError::Token)
+    };
+    let task = if is_there { TASK } else { TASK.at_once() };
+    task.run(reporter, work).await;
 }
 
 /// Makes a new token unless the state's is good for another half hour and the cluster knows it. Returns whether it did.

@@ -8,17 +8,21 @@
 //! | yes | no | never: the volume is the wrong one, or has lost its data |
 
 use std::path::Path;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use crate::aws::state::{StateError, StateStore};
-use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
-use crate::contract::keys;
+use crate::agent::Agent;
+use crate::aws::state::StateStore;
+use crate::contract::config::EtcdConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+use crate::storage::etcd_marker::{self, Marker, MarkerError};
 use crate::storage::filesystem;
+
+/// Decides how etcd starts.
+pub const STEP: Step = Step::new("ensure_etcd_start", Duration::from_mins(5)).outside();
 
 /// What can go wrong with the decision.
 #[derive(Debug, thiserror::Error)]
@@ -37,17 +41,8 @@ pub enum EtcdError {
         volume: String,
     },
     /// The marker.
-    #[error("the marker of etcd's initialisation can't be used")]
-    Marker(#[source] StateError),
-    /// The marker is not one.
-    #[error("the state's {key} is not a marker of etcd's initialisation")]
-    MarkerFormat {
-        /// Its key.
-        key: String,
-        /// Where and why.
-        #[source]
-        source: DocumentError,
-    },
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
     /// A file on the volume or of this boot.
     #[error("etcd's data can't be looked at")]
     File(#[source] FileError),
@@ -56,8 +51,7 @@ pub enum EtcdError {
 impl Classed for EtcdError {
     fn class(&self) -> Class {
         match self {
-            Self::DataLost { .. } | Self::MarkerFormat { .. } => Class::Permanent,
-            // A store that hides the object does not say that there is none.
+            Self::DataLost { .. } => Class::Permanent,
             Self::Marker(error) => error.class(),
             Self::File(_) => Class::Passing,
         }
@@ -81,24 +75,6 @@ impl InitialClusterState {
             Self::Existing => "existing",
         }
     }
-}
-
-/// What the state holds once a member has been initialised.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Marker {
-    /// [`CONFIG_VERSION`].
-    pub version: String,
-    /// The cluster's name.
-    pub cluster: String,
-    /// The etcd cluster's name.
-    pub etcd: String,
-    /// The member's name.
-    pub member: String,
-    /// The volume it was initialised on, if there is one.
-    pub volume: Option<String>,
-    /// When.
-    pub initialised: jiff::Timestamp,
 }
 
 /// What is on the volume.
@@ -139,6 +115,13 @@ pub fn decide(
     }
 }
 
+/// The step.
+pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<InitialClusterState, StepError> {
+    let Agent { host, store, config, .. } = agent;
+    let decide = async || ensure_decision(host, store, &config.cluster, etcd).await.map(Done::unchanged);
+    STEP.run(&agent.reporter, decide).await
+}
+
 /// Makes the data folder, decides, and remembers the decision for this boot. The marker is asked for only where there is
 /// no data: what it says matters to nothing else, and the state may be away.
 pub async fn ensure_decision(
@@ -150,7 +133,7 @@ pub async fn ensure_decision(
     let folder = host.path(filesystem::mount_point(&etcd.name)).join("data");
     let data = look(&folder)?;
     let marker = match data {
-        Data::Absent => read_marker(store, cluster, etcd).await?,
+        Data::Absent => etcd_marker::read(store, cluster, etcd).await?,
         Data::Present => None,
     };
     let memory = host.path(root::RUN).join(format!("etcd-{}-initial-cluster-state", etcd.name));
@@ -162,58 +145,6 @@ pub async fn ensure_decision(
     file::ensure_folder(&folder, 0o700).map_err(EtcdError::File)?;
     file::ensure(&memory, decision.as_str(), file::PUBLIC).map_err(EtcdError::File)?;
     Ok(decision)
-}
-
-/// Whether the state says that the member has been initialised.
-pub async fn read_marker(
-    store: &StateStore,
-    cluster: &str,
-    etcd: &EtcdConfig,
-) -> Result<Option<Marker>, EtcdError> {
-    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
-    let Some(bytes) = store.find(&key).await.map_err(EtcdError::Marker)? else { return Ok(None) };
-    config::read(&bytes).map(Some).map_err(|source| EtcdError::MarkerFormat { key, source })
-}
-
-/// Writes the marker unless it is there. To be called once etcd is known to be healthy. Returns whether it was written.
-/// The machine remembers until its next start that it is, so that the state isn't asked again.
-pub async fn ensure_marker(
-    host: &Host,
-    store: &StateStore,
-    cluster: &str,
-    etcd: &EtcdConfig,
-    volume: Option<&str>,
-) -> Result<bool, EtcdError> {
-    let known = host.path(root::RUN).join(format!("etcd-{}-marked", etcd.name));
-    if file::read(&known).map_err(EtcdError::File)?.is_some() {
-        return Ok(false);
-    }
-    let written = read_marker(store, cluster, etcd).await?.is_none()
-        && write_marker(store, cluster, etcd, volume).await?;
-    file::ensure(&known, "", file::PUBLIC).map_err(EtcdError::File)?;
-    Ok(written)
-}
-
-async fn write_marker(
-    store: &StateStore,
-    cluster: &str,
-    etcd: &EtcdConfig,
-    volume: Option<&str>,
-) -> Result<bool, EtcdError> {
-    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
-    let marker = Marker {
-        version: CONFIG_VERSION.to_owned(),
-        cluster: cluster.to_owned(),
-        etcd: etcd.name.clone(),
-        member: etcd.member.clone(),
-        volume: volume.map(ToOwned::to_owned),
-        initialised: jiff::Timestamp::now(),
-    };
-    let bytes = serde_json::to_vec_pretty(&marker).map_err(|source| EtcdError::MarkerFormat {
-        key: key.clone(),
-        source: DocumentError::Format(source),
-    })?;
-    store.put_if_absent(&key, bytes).await.map_err(EtcdError::Marker)
 }
 
 fn look(folder: &Path) -> Result<Data, EtcdError> {
@@ -235,6 +166,8 @@ fn look(folder: &Path) -> Result<Data, EtcdError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::config::CONFIG_VERSION;
+    use crate::storage::etcd_marker::ensure as ensure_marker;
 
     fn config() -> EtcdConfig {
         let members = [("a".to_owned(), "172.20.32.10".parse().unwrap())].into();

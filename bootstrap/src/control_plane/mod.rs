@@ -1,14 +1,18 @@
-//! What only masters do: etcd and the static pods, and through the API what the cluster needs of its masters. It may use every
-//! other room.
+//! What only masters do: etcd and the static pods, and through the API what the cluster needs of its masters. It may
+//! use every room but the boot.
 
 pub mod additional_objects;
 pub mod addons;
+pub mod api_server;
 pub mod approve;
 pub mod bootstrap_token;
+pub mod controllers;
 pub mod dns;
 pub mod etcd;
 pub mod grants;
 pub mod last_words;
+pub mod look;
 pub mod node_groups;
 pub mod nodes;
 pub mod rbac;
+pub mod static_pods;

@@ -1,12 +1,60 @@
 //! Follows the cluster's groups of nodes, of which masters read in the state.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
+use crate::background::lasting::ANEW;
 use crate::contract::config::{self, DocumentError};
 use crate::contract::keys;
 use crate::contract::node_groups::NodeGroups;
+use crate::control_plane::dns;
+use crate::kubernetes::api::{self, ApiError};
 use crate::progress::retry::{Class, Classed};
 
-/// What can go wrong.
+/// The name of the task.
+pub const TASK: &str = "follow_node_groups";
+/// How often the groups of nodes are looked at.
+const PERIOD: Duration = Duration::from_secs(20);
+/// How often it is looked, while the boot is under way, whether cluster DNS is there: it is spread before nodes come.
+const SOON: Duration = Duration::from_secs(1);
+
+/// What can go wrong when the groups are followed.
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error("the groups of nodes can't be followed")]
+    NodeGroups(#[source] NodeGroupsError),
+    #[error("no connection to the API")]
+    Connect(#[source] ApiError),
+    #[error("cluster DNS can't be spread over the nodes")]
+    Dns(#[source] ApiError),
+}
+
+/// The task: tells what the groups are, and spreads cluster DNS over them.
+pub async fn follow(agent: Arc<Agent>, known: watch::Sender<Option<NodeGroups>>) {
+    loop {
+        let pause = match agent.reporter.tell(TASK, look(&agent, &known).await) {
+            Some(true) => PERIOD,
+            Some(false) => SOON,
+            None => ANEW,
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Returns whether nothing is left to be done for the groups as they are.
+async fn look(agent: &Agent, known: &watch::Sender<Option<NodeGroups>>) -> Result<bool, FollowError> {
+    let groups = fetch(&agent.store, &agent.config.cluster).await.map_err(FollowError::NodeGroups)?;
+    let Some(groups) = groups else { return Ok(true) };
+    known.send_replace(Some(groups.clone()));
+    let client = api::connect_as_admin(&agent.host).await.map_err(FollowError::Connect)?;
+    dns::ensure(&client, &groups).await.map_err(FollowError::Dns)
+}
+
+/// What can go wrong when they are read.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeGroupsError {
     /// Reading.
@@ -28,7 +76,7 @@ impl Classed for NodeGroupsError {
 }
 
 /// Reads the groups of nodes; `None` where no update has written them yet.
-pub async fn fetch(store: &StateStore, cluster: &str) -> Result<Option<NodeGroups>, NodeGroupsError> {
+async fn fetch(store: &StateStore, cluster: &str) -> Result<Option<NodeGroups>, NodeGroupsError> {
     let key = keys::node_groups(cluster);
     let Some(bytes) = store.find(&key).await.map_err(NodeGroupsError::Read)? else { return Ok(None) };
     config::read(&bytes).map(Some).map_err(|source| NodeGroupsError::Format(key, source))

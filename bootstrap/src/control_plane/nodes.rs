@@ -7,6 +7,7 @@
 //! on its master.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -17,13 +18,19 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::agent::Agent;
 use crate::aws::AwsError;
-use crate::aws::ec2::{Ec2, Instance};
+use crate::aws::ec2::{Ec2, Instance, is_instance_id};
+use crate::background::lasting::{Lasting, lasting};
+use crate::contract::config::ControlPlaneConfig;
 use crate::contract::config::Role;
 use crate::contract::node_groups::NodeGroups;
 use crate::contract::node_labels::{CONTROL_PLANE, GROUP, MACHINE_TYPE, REGION, ZONE, role_label};
-use crate::control_plane::approve::is_instance_id;
+use crate::kubernetes::api;
 use crate::kubernetes::api::{ApiError, ready_condition};
+
+/// Keeps the Nodes true to EC2.
+pub const TASK: Lasting = lasting("keep_nodes");
 
 /// How often it is looked whether there is something to do; Nodes are watched, so that this asks nobody.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -169,9 +176,40 @@ pub fn decide_own(own: &Own, node: &NodeFacts, has_nodes: Option<bool>) -> Vec<A
     actions
 }
 
+/// Why the task stopped.
+#[derive(Debug, thiserror::Error)]
+enum StoppedError {
+    #[error("no connection to the API")]
+    Connect(#[source] ApiError),
+    #[error("keeping the nodes stopped")]
+    Nodes(#[source] NodesError),
+}
+
+/// The task. `groups` are the groups of nodes, as far as they are known.
+pub async fn keep(
+    agent: Arc<Agent>,
+    control_plane: ControlPlaneConfig,
+    groups: watch::Receiver<Option<NodeGroups>>,
+) {
+    let Agent { host, reporter, identity, config, ec2, .. } = &*agent;
+    let own = Own {
+        name: identity.id.clone(),
+        region: identity.region.clone(),
+        default_taint: control_plane.default_taint,
+        labels: config.kubelet.labels.keys().cloned().collect(),
+    };
+    let work = || async {
+        let client = api::connect_as_admin(host).await.map_err(StoppedError::Connect)?;
+        let (own, groups) = (own.clone(), groups.clone());
+        let nodes = NodeController { client, ec2: ec2.clone(), own, groups };
+        nodes.run().await.map_err(StoppedError::Nodes)
+    };
+    TASK.run(reporter, work).await;
+}
+
 /// Keeps at it for as long as the connection lasts.
 #[derive(Clone)]
-pub struct NodeKeeper {
+pub struct NodeController {
     /// Kubernetes.
     pub client: Client,
     /// EC2.
@@ -193,7 +231,7 @@ struct Seen {
     missing: BTreeSet<String>,
 }
 
-impl NodeKeeper {
+impl NodeController {
     /// Watches the Nodes, and asks EC2 about those that aren't well. Ends with the first error; the caller begins
     /// again.
     pub async fn run(&self) -> Result<(), NodesError> {

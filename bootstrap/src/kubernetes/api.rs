@@ -5,26 +5,29 @@ use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Node;
+use kube::Client;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::runtime::wait::await_condition;
-use kube::{Api, Client};
 
+use crate::agent::Agent;
 use crate::contract::keyset::Secret;
-use crate::control_plane::last_words;
 use crate::host::Host;
-use crate::node::kubelet;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
 
 /// The administrator's kubeconfig on a master, on tmpfs.
 pub const ADMIN_KUBECONFIG: &str = "/srv/kubernetes/admin/kubeconfig";
+
+/// The kubeconfig of a node's kubelet. It names the file of the present certificate, and holds no key.
+pub const NODE_KUBECONFIG: &str = "/var/lib/kubelet/kubeconfig";
+
+/// Connects to the API, and on a master waits until it is ready.
+pub const STEP: Step =
+    Step::new("ensure_api", Duration::from_mins(10)).poll(Duration::from_millis(100)).outside();
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(3);
 /// How long the API may be silent where a request, or a watch that is not for ever, waits for it.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How long a Node is watched before the report tells anew what is missing.
-const WATCH: Duration = Duration::from_secs(5);
-
 /// What can go wrong with the API.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -95,6 +98,12 @@ impl Classed for ApiError {
     }
 }
 
+/// The step of a node. A master waits for its own API server besides, in the room of the control plane.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let connect = async || connect_as_kubelet(&agent.host).await.map(|_| Done::unchanged(()));
+    STEP.run(&agent.reporter, connect).await
+}
+
 /// Connects as the master's administrator. Certificates are read now: a connection of weeks needs to be made again.
 pub async fn connect_as_admin(host: &Host) -> Result<Client, ApiError> {
     connect(host, ADMIN_KUBECONFIG).await
@@ -102,7 +111,7 @@ pub async fn connect_as_admin(host: &Host) -> Result<Client, ApiError> {
 
 /// Connects as this node's kubelet.
 pub async fn connect_as_kubelet(host: &Host) -> Result<Client, ApiError> {
-    connect(host, kubelet::NODE_KUBECONFIG).await
+    connect(host, NODE_KUBECONFIG).await
 }
 
 /// Connects with a bearer token to a server, a URL, trusting these authorities (PEM). The token stays in memory.
@@ -120,7 +129,8 @@ pub fn connect_with_token(server: &str, authorities: &str, token: &Secret) -> Re
     Client::try_from(config).map_err(|error| failed(error.into()))
 }
 
-async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError> {
+/// Connects as the user of a kubeconfig.
+pub async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError> {
     let broken = |source| ApiError::Kubeconfig { path, source: Box::new(source) };
     let kubeconfig = Kubeconfig::read_from(host.path(Path::new(path))).map_err(broken)?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -142,89 +152,11 @@ pub async fn check_ready(client: &Client) -> Result<(), ApiError> {
     }
 }
 
-/// The same on a master, which also knows what etcd and the API server said last, where they crash.
-pub async fn check_ready_here(host: &Host, client: &Client, etcd: &str) -> Result<(), ApiError> {
-    let pods = [format!("etcd-{etcd}"), "kube-apiserver".to_owned()];
-    check_ready(client).await.map_err(|error| match last_words::of(host, &pods) {
-        Some(said) => ApiError::Crashing(said, Box::new(error)),
-        None => error,
-    })
-}
-
 /// The names of the checks that fail, of the list that `/readyz` answers with.
 fn failing_checks(message: &str) -> String {
     let failing = message.split("[-]").skip(1).filter_map(|check| check.split_whitespace().next());
     let names: Vec<&str> = failing.collect();
     if names.is_empty() { message.trim().to_owned() } else { names.join(", ") }
-}
-
-/// Waits for this instance's Node.
-pub struct NodeWatch {
-    host: Host,
-    kubeconfig: &'static str,
-    nodes: Option<Api<Node>>,
-    name: String,
-    told: bool,
-}
-
-impl NodeWatch {
-    /// The Node of this name, as the master's administrator sees it.
-    pub fn as_admin(host: &Host, name: &str) -> Self {
-        Self::new(host, ADMIN_KUBECONFIG, name)
-    }
-
-    /// The Node of this name, as its kubelet sees it.
-    pub fn as_kubelet(host: &Host, name: &str) -> Self {
-        Self::new(host, kubelet::NODE_KUBECONFIG, name)
-    }
-
-    fn new(host: &Host, kubeconfig: &'static str, name: &str) -> Self {
-        Self { host: host.clone(), kubeconfig, nodes: None, name: name.to_owned(), told: false }
-    }
-
-    /// Whether it is Ready; else why not. The first time that is told at once, later the Node is watched for a while.
-    ///
-    /// After an error it connects anew: a connection keeps the certificate that it was made with, which may have expired
-    /// while it was waited.
-    pub async fn ready(&mut self) -> Result<(), ApiError> {
-        let nodes = match self.nodes.take() {
-            Some(nodes) => nodes,
-            None => Api::all(connect(&self.host, self.kubeconfig).await?),
-        };
-        let outcome = self.look(&nodes).await;
-        if matches!(outcome, Ok(()) | Err(ApiError::NodeNotReady(_))) {
-            self.nodes = Some(nodes);
-        }
-        outcome
-    }
-
-    async fn look(&mut self, nodes: &Api<Node>) -> Result<(), ApiError> {
-        let name = &self.name;
-        let failed = |source| ApiError::request(format!("show the node {name}"), source);
-        if std::mem::replace(&mut self.told, true) {
-            let ready = await_condition(nodes.clone(), name, |node: Option<&Node>| {
-                node.and_then(ready_condition).is_some_and(|(ready, _)| ready)
-            });
-            if let Ok(Err(error)) = tokio::time::timeout(WATCH, ready).await {
-                return Err(ApiError::Watch(name.clone(), Box::new(error)));
-            }
-        }
-        let node = nodes.get_opt(name).await.map_err(failed)?;
-        let Some(node) = node else {
-            return Err(ApiError::NodeNotReady(format!(
-                "the kubelet has not registered the node {name} yet"
-            )));
-        };
-        match ready_condition(&node) {
-            Some((true, _)) => Ok(()),
-            Some((false, reason)) => {
-                Err(ApiError::NodeNotReady(format!("the node {name} is not Ready: {reason}")))
-            }
-            None => {
-                Err(ApiError::NodeNotReady(format!("the node {name} has not said whether it is Ready yet")))
-            }
-        }
-    }
 }
 
 /// A Node's Ready condition: whether it is true, and the kubelet's reason.
@@ -238,61 +170,6 @@ pub fn ready_condition(node: &Node) -> Option<(bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::file;
-    use crate::progress::retry::chain;
-    use crate::testing::fake_api::FakeApi;
-
-    #[tokio::test]
-    async fn an_api_that_is_not_ready_is_told_with_the_last_words_of_what_crashes_and_only_then() {
-        const TOKEN: &str = "abcdef.0123456789abcdef";
-        let folder = tempfile::tempdir().unwrap();
-        let (host, api) = (Host::folder(folder.path()), FakeApi::start().await);
-        api.know(TOKEN);
-        file::ensure(&host.path(ADMIN_KUBECONFIG), api.kubeconfig(TOKEN), file::PRIVATE).unwrap();
-        let client = connect_as_admin(&host).await.unwrap();
-        check_ready_here(&host, &client, "main").await.unwrap();
-        api.fail(&["etcd", "informer-sync"]);
-        let error = check_ready_here(&host, &client, "main").await.unwrap_err();
-        assert_eq!(chain(&error), "the Kubernetes API is not ready yet: etcd, informer-sync");
-        for (attempt, said) in [(0, "first"), (1, "panic: no space left on device")] {
-            let log = format!("/var/log/pods/kube-system_etcd-main-i-0a_1/etcd/{attempt}.log");
-            let text = format!("2026-11-21T01:02:03Z stderr F {said}\n");
-            file::ensure(&host.path(log), text, file::PUBLIC).unwrap();
-        }
-        let error = check_ready_here(&host, &client, "main").await.unwrap_err();
-        assert_eq!(
-            chain(&error),
-            "etcd-main has ended once, and said last: panic: no space left on device: the Kubernetes API is not \
-             ready yet: etcd, informer-sync"
-        );
-        assert_eq!(error.class(), Class::Waiting);
-        api.fail(&[]);
-        check_ready_here(&host, &client, "main").await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_node_is_watched_with_the_certificate_of_today_and_not_with_the_one_that_has_expired() {
-        let folder = tempfile::tempdir().unwrap();
-        let (host, api) = (Host::folder(folder.path()), FakeApi::start().await);
-        let ready = serde_json::json!({"conditions": [{"type": "Ready", "status": "True"}]});
-        let node = serde_json::json!({
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "i-0a"}, "status": ready,
-        });
-        api.hold("/api/v1/nodes/i-0a", node);
-        let renew = |credential: &str| {
-            let kubeconfig = api.kubeconfig(credential);
-            file::ensure(&host.path(kubelet::NODE_KUBECONFIG), kubeconfig, file::PRIVATE).unwrap();
-        };
-        let mut watch = NodeWatch::as_kubelet(&host, "i-0a");
-        api.know("new");
-        renew("expired");
-        let refused = watch.ready().await.unwrap_err();
-        assert!(chain(&refused).contains("Unauthorized"), "{}", chain(&refused));
-        renew("new");
-        // The first time that is told at once; from then on the Node is watched.
-        watch.told = false;
-        watch.ready().await.unwrap();
-    }
 
     #[test]
     fn only_the_checks_that_fail_are_named() {

@@ -1,18 +1,16 @@
-//! The files that the agent renders from `manifests/`: Tera templates, embedded in the binary.
+//! How files are rendered from `manifests/`: Tera templates, embedded in the binary.
 //!
 //! Every text that is put into one goes through the `quote` filter, which makes a JSON string of it: that is a YAML
 //! string, too, and nothing in it can end it.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
-use crate::contract::config::{ControlPlaneConfig, NodeConfig};
-use crate::control_plane::etcd::InitialClusterState;
+use crate::contract::config::{NoMember, NodeConfig};
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
@@ -43,13 +41,6 @@ const TEMPLATES: [(&str, &str); 6] = [
 /// The network plug-in's configuration, a template of its own kind: JSON.
 const CNI: (&str, &str) = ("cni", include_str!("../../../manifests/node/cni.conflist"));
 
-/// The API server's configuration files: name and contents.
-const API_SERVER_FILES: [(&str, &str); 3] = [
-    ("authentication.yaml", include_str!("../../../manifests/control-plane/authentication.yaml")),
-    ("admission.yaml", include_str!("../../../manifests/control-plane/admission.yaml")),
-    ("audit-policy.yaml", include_str!("../../../manifests/control-plane/audit-policy.yaml")),
-];
-
 /// What can go wrong with a rendered file.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -66,13 +57,8 @@ pub enum ManifestError {
     #[error("the node configuration has no image for {0}")]
     NoImage(&'static str),
     /// The etcd cluster doesn't have the member that this master shall be.
-    #[error("the etcd cluster {etcd} has no member {member}")]
-    NoMember {
-        /// The etcd cluster.
-        etcd: String,
-        /// The member.
-        member: String,
-    },
+    #[error(transparent)]
+    Member(#[from] NoMember),
     /// Writing it.
     #[error("a rendered file can't be written")]
     File(#[source] FileError),
@@ -118,139 +104,18 @@ pub struct Folder {
     pub path: &'static str,
 }
 
-/// Writes the static pods that the API needs in order to come up: etcd and the API server.
-pub fn ensure_api(
-    host: &Host,
-    config: &NodeConfig,
-    control_plane: &ControlPlaneConfig,
-    etcd_state: InitialClusterState,
-    etcd_quota: u64,
-) -> Result<bool, ManifestError> {
-    let mut changed = false;
-    for (name, contents) in API_SERVER_FILES {
-        let path = host.path(root::KUBERNETES).join("kube-apiserver").join(name);
-        changed |= file::ensure(&path, contents, file::PRIVATE).map_err(ManifestError::File)?;
-    }
-    changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
-    changed |= ensure_static_pod(host, "etcd", &etcd_pod(config, control_plane, etcd_state, etcd_quota)?)?;
-    changed |= ensure_static_pod(host, "kube-apiserver", &api_server_pod(config, control_plane)?)?;
-    Ok(changed)
-}
-
-/// Writes the static pods that need the API: the controller manager and the scheduler.
-pub fn ensure_controllers(
-    host: &Host,
-    config: &NodeConfig,
-    control_plane: &ControlPlaneConfig,
-) -> Result<bool, ManifestError> {
-    let mut changed = false;
-    for name in CONTROLLERS {
-        changed |= ensure_static_pod(host, name, &controller_pod(name, config, control_plane)?)?;
-    }
-    Ok(changed)
-}
-
-/// Removes the static pods that need the API. Done while the kubelet is down, so that those of an earlier boot don't
-/// start before the API and wait out their crash back-off.
-pub fn remove_controllers(host: &Host) -> Result<bool, ManifestError> {
-    let mut changed = false;
-    for name in CONTROLLERS.into_iter().chain(["kube-proxy"]) {
-        changed |= file::ensure_absent(&static_pod(host, name)).map_err(ManifestError::File)?;
-    }
-    Ok(changed)
-}
-
-/// Writes kube-proxy's static pod, which sees these folders of the host.
-pub fn ensure_proxy(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Result<bool, ManifestError> {
-    let image = image(&config.images, "kube-proxy")?;
-    let pod = render("kube-proxy", &serde_json::json!({"image": image, "folders": folders}))?;
-    ensure_static_pod(host, "kube-proxy", &pod)
-}
-
-/// The pods that start once the API answers.
-const CONTROLLERS: [&str; 2] = ["kube-controller-manager", "kube-scheduler"];
-
-fn ensure_static_pod(host: &Host, name: &str, pod: &str) -> Result<bool, ManifestError> {
+/// Writes a static pod, which the kubelet starts.
+pub fn ensure_static_pod(host: &Host, name: &str, pod: &str) -> Result<bool, ManifestError> {
     file::ensure(&static_pod(host, name), pod, file::PRIVATE).map_err(ManifestError::File)
 }
 
-fn static_pod(host: &Host, name: &str) -> PathBuf {
+/// Where a static pod's manifest stands.
+pub fn static_pod(host: &Host, name: &str) -> PathBuf {
     host.path(root::MANIFESTS).join(format!("{name}.yaml"))
 }
 
-fn etcd_pod(
-    config: &NodeConfig,
-    control_plane: &ControlPlaneConfig,
-    state: InitialClusterState,
-    quota: u64,
-) -> Result<String, ManifestError> {
-    let etcd = &control_plane.etcd;
-    let members: Vec<String> =
-        etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:2380")).collect();
-    let context = serde_json::json!({
-        "image": image(&control_plane.images, "etcd")?,
-        "cluster": config.cluster,
-        "etcd": etcd,
-        "address": member_address(control_plane)?,
-        "initial_cluster": members.join(","),
-        "initial_cluster_state": state.as_str(),
-        "quota": quota.to_string(),
-        "data": format!("{}/data", crate::storage::filesystem::mount_point(&etcd.name)),
-        "cipher_suites": CIPHER_SUITES.join(","),
-        "version_flags": etcd_version_flags(&etcd.version),
-    });
-    render("etcd", &context)
-}
-
-/// Flags whose name changed: etcd 3.6 turned experimental flags into feature gates and plain flags.
-fn etcd_version_flags(version: &str) -> [&'static str; 2] {
-    if version.starts_with("3.5.") {
-        ["--experimental-initial-corrupt-check=true", "--experimental-watch-progress-notify-interval=5s"]
-    } else {
-        ["--feature-gates=InitialCorruptCheck=true", "--watch-progress-notify-interval=5s"]
-    }
-}
-
-fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Result<String, ManifestError> {
-    let context = serde_json::json!({
-        "image": image(&control_plane.images, "kube-apiserver")?,
-        "advertise_address": member_address(control_plane)?,
-        "port": config.api.port,
-        "service_account_issuer": config.api.service_account_issuer,
-        "service_cidr": config.network.service_cidr,
-        "cipher_suites": CIPHER_SUITES.join(","),
-    });
-    render("kube-apiserver", &context)
-}
-
-fn controller_pod(
-    name: &'static str,
-    config: &NodeConfig,
-    control_plane: &ControlPlaneConfig,
-) -> Result<String, ManifestError> {
-    let context = serde_json::json!({
-        "image": image(&control_plane.images, name)?,
-        "cluster": config.cluster,
-        "pod_cidr": config.network.pod_cidr,
-        "service_cidr": config.network.service_cidr,
-        "cipher_suites": CIPHER_SUITES.join(","),
-        "signing_duration": format!("{}s", control_plane.certificate_lifetime().as_secs()),
-        // A lone master has nobody to elect against, and would only wait out its predecessor's lease.
-        "leader_elect": if control_plane.masters > 1 { "true" } else { "false" },
-    });
-    render(name, &context)
-}
-
-/// The stable private address of this master's etcd member.
-pub fn member_address(control_plane: &ControlPlaneConfig) -> Result<Ipv4Addr, ManifestError> {
-    let etcd = &control_plane.etcd;
-    etcd.members
-        .get(&etcd.member)
-        .copied()
-        .ok_or_else(|| ManifestError::NoMember { etcd: etcd.name.clone(), member: etcd.member.clone() })
-}
-
-fn image<'a>(
+/// The image of a component, which a node configuration names.
+pub fn image<'a>(
     images: &'a std::collections::BTreeMap<String, String>,
     name: &'static str,
 ) -> Result<&'a str, ManifestError> {
@@ -322,12 +187,5 @@ mod tests {
         let text = kubeconfig("demo", "s", "/ca", "u", &PAIR).unwrap();
         assert!(text.contains("client-certificate: \"/c\"") && text.contains("client-key: \"/k\""), "{text}");
         assert!(!text.contains("token"), "{text}");
-    }
-
-    #[test]
-    fn etcd_flags_follow_its_version() {
-        assert!(etcd_version_flags("3.5.33")[0].starts_with("--experimental"));
-        assert!(etcd_version_flags("3.6.16")[0].starts_with("--feature-gates"));
-        assert!(etcd_version_flags("3.7.0")[0].starts_with("--feature-gates"));
     }
 }

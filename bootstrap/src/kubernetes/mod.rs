@@ -1,4 +1,6 @@
-//! What every other room says to Kubernetes with: rendered files (static pods, kubeconfigs), and connections to the API.
+//! What other rooms say to Kubernetes with: rendered files (static pods, kubeconfigs), and connections to the API.
+//!
+//! It uses the [`agent`](crate::agent) and what stands above that, and knows nothing of what is rendered or asked.
 
 pub mod api;
 pub mod manifests;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
-use crate::host::file;
-use crate::node::kubelet::KubeletError;
+use crate::host::file::{self, FileError};
+use crate::progress::retry::{Class, Classed};
 
 /// The folder of the image that holds the programs; the kubelet takes a program's name for the provider's.
 const PROGRAMS: &str = "/usr/local/lib/windlass/credential-providers";
@@ -28,18 +28,41 @@ const REGISTRIES: [&str; 9] = [
     "*.dkr.ecr.*.sc2s.sgov.gov",
 ];
 
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum EcrError {
+    /// The specification wants credentials for ECR, and the image has nothing that gets them.
+    #[error(
+        "the specification allows container registries (iam.allowContainerRegistry), and this image has no {0}: make the \
+         image anew with this windlass's template"
+    )]
+    NoProvider(String),
+    /// A file.
+    #[error("the kubelet's configuration can't be written")]
+    File(#[source] FileError),
+}
+
+impl Classed for EcrError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoProvider(_) => Class::Permanent,
+            Self::File(_) => Class::Passing,
+        }
+    }
+}
+
 /// Writes what the kubelet must know of the provider, where the specification wants it. Fails where the image has no
 /// such program: a kubelet that doesn't find it never starts.
-pub(crate) fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, KubeletError> {
+pub(crate) fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, EcrError> {
     if !config.kubelet.ecr_credentials {
         return Ok(false);
     }
     let program = format!("{PROGRAMS}/{PROVIDER}");
     if !host.path(&program).is_file() {
-        return Err(KubeletError::NoProvider(program));
+        return Err(EcrError::NoProvider(program));
     }
     let text = format!("{:#}\n", configuration());
-    file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)
+    file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(EcrError::File)
 }
 
 /// The flags for it; the kubelet's configuration file has no fields for them.

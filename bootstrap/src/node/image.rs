@@ -1,12 +1,19 @@
 //! Whether the machine image holds what the cluster is specified to run.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
+use crate::agent::Agent;
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Checks the image.
+pub const STEP: Step = Step::new("ensure_image", Duration::from_mins(1));
 
 /// What can be wrong with the image.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +69,13 @@ struct Release {
     etcd_version: Option<String>,
 }
 
+/// The step.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    STEP.run(&agent.reporter, async || check(&agent.host, &agent.config).map(Done::unchanged)).await
+}
+
 /// Checks the image against the specification.
-pub fn check(host: &Host, config: &NodeConfig) -> Result<(), ImageError> {
+fn check(host: &Host, config: &NodeConfig) -> Result<(), ImageError> {
     let bytes =
         file::read(&host.path(root::RELEASE)).map_err(ImageError::Read)?.ok_or(ImageError::NotOurs)?;
     let release: Release = serde_json::from_slice(&bytes).map_err(ImageError::Format)?;

@@ -17,6 +17,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::net::TcpStream;
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
 use crate::contract::bootstrap_token::BootstrapToken;
 use crate::contract::config::{self, NodeConfig};
@@ -26,6 +27,10 @@ use crate::kubernetes::api::{self, ApiError};
 use crate::kubernetes::manifests;
 use crate::node::client_certificate::{self, CertificateFileError, Found, Request};
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Gets the certificate. A node may be there long before its master.
+pub const STEP: Step = Step::new("ensure_kubelet_certificate", Duration::from_hours(1)).outside();
 
 /// How long a connection to the API may take to be made. It is in the same VPC; an address that nobody has yet drops
 /// what is sent to it, and the system would only try again after a second.
@@ -118,6 +123,12 @@ impl Classed for JoinError {
             _ => None,
         }
     }
+}
+
+/// The step: joins the cluster, unless the kubelet has a certificate that holds, as after a reboot.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let mut joining = Joining::new(&agent.host, &agent.store, &agent.config, &agent.identity.id);
+    agent.on_machine(STEP, async || joining.ensure().await.map(Done::changed_if)).await.map(drop)
 }
 
 /// A node that joins.

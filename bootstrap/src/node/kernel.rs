@@ -8,12 +8,18 @@
 //! without the right to.
 
 use std::path::Path;
+use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::host::Host;
 use crate::host::capacity::Capacity;
 use crate::host::command::{Command, CommandError};
 use crate::host::file::{self, FileError};
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Sets the kernel right.
+pub const STEP: Step = Step::new("ensure_kernel", Duration::from_mins(1));
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +90,11 @@ fn settings(machine: Option<Capacity>) -> Vec<Setting> {
         settings.push(tracking("net/netfilter/nf_conntrack_max", connections, true));
     }
     settings
+}
+
+/// The step.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    STEP.run(&agent.reporter, async || ensure(&agent.host).await.map(Done::changed_if)).await
 }
 
 /// Loads the modules and sets the settings that aren't right yet.

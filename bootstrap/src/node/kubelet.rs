@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::fs::Advice;
 use serde_json::{Value, json};
 
-use crate::aws::instance::Identity;
+use crate::agent::Agent;
+use crate::aws::identity::Identity;
 use crate::contract::config::{NodeConfig, Role};
 use crate::contract::node_labels;
 use crate::host::Host;
@@ -15,19 +16,22 @@ use crate::host::capacity::Capacity;
 use crate::host::command::{Command, CommandError};
 use crate::host::file::{self, FileError};
 use crate::host::root;
+use crate::kubernetes::api::NODE_KUBECONFIG;
 use crate::kubernetes::manifests::{self, CIPHER_SUITES, Credentials, ManifestError};
-use crate::node::ecr;
+use crate::node::ecr::{self, EcrError};
 use crate::progress::retry::{Class, Classed};
-use crate::secrets::stored::KUBERNETES_CA;
+use crate::progress::step::{Done, Step, StepError};
+use crate::secrets::stored::{self, KUBERNETES_CA, SecretsError};
 
-/// The kubeconfig of a node's kubelet. It names the file of the present certificate, and holds no key.
-pub const NODE_KUBECONFIG: &str = "/var/lib/kubelet/kubeconfig";
 /// The master's kubelet has a certificate that the agent signed.
 pub const MASTER_KUBECONFIG: &str = "/srv/kubernetes/kubelet/kubeconfig";
 /// Where the kubelet keeps the certificates it rotates.
 pub const CERTIFICATES: &str = "/var/lib/kubelet/pki";
 /// A node's present client certificate and key.
 pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// Writes the kubelet's configuration, and starts it.
+pub const STEP: Step = Step::new("ensure_kubelet", Duration::from_mins(3));
 
 const PROGRAM: &str = "/usr/local/bin/kubelet";
 /// How many bytes are read ahead at a time.
@@ -47,15 +51,12 @@ pub enum KubeletError {
     /// An argument that can't be passed through the unit's environment.
     #[error("`{0}` can't be an argument of the kubelet: it has blanks or quotes")]
     Argument(String),
-    /// The specification wants credentials for ECR, and the image has nothing that gets them.
-    #[error(
-        "the specification allows container registries (iam.allowContainerRegistry), and this image has no {0}: make the \
-         image anew with this windlass's template"
-    )]
-    NoProvider(String),
+    /// The credentials for ECR.
+    #[error(transparent)]
+    Ecr(#[from] EcrError),
     /// The authorities that it trusts.
     #[error("the kubelet's authorities can't be written")]
-    Authorities(#[source] crate::secrets::stored::SecretsError),
+    Authorities(#[source] SecretsError),
     /// A node's kubeconfig.
     #[error("the kubelet's kubeconfig can't be rendered")]
     Kubeconfig(#[source] ManifestError),
@@ -72,9 +73,21 @@ impl Classed for KubeletError {
         match self {
             Self::File(_) | Self::Start(_) => Class::Passing,
             Self::Authorities(error) => error.class(),
+            Self::Ecr(error) => error.class(),
             _ => Class::Permanent,
         }
     }
+}
+
+/// The step.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let Agent { host, config, identity, .. } = agent;
+    let start = async || {
+        let mut changed = stored::ensure_authorities(host, config).map_err(KubeletError::Authorities)?;
+        changed |= ensure(host, config, identity).await?;
+        Ok::<_, KubeletError>(Done::changed_if(changed))
+    };
+    STEP.run(&agent.reporter, start).await
 }
 
 /// Writes the configuration and starts the kubelet, or restarts it if it runs with another one.
@@ -89,6 +102,25 @@ pub async fn ensure(host: &Host, config: &NodeConfig, identity: &Identity) -> Re
     Ok(changed)
 }
 
+/// What can be wrong with a kubelet that ran.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// It can't be told, or can't be put right.
+    #[error("the kubelet could not be looked at")]
+    Kubelet(#[source] KubeletError),
+    /// Somebody has stopped it.
+    #[error("the kubelet did not run, and was started again")]
+    Down,
+}
+
+/// Looks at a kubelet that ran. systemd starts one again that has ended; this also starts one that somebody has stopped.
+pub async fn look(agent: &Agent) -> Result<(), LookError> {
+    let Agent { host, config, identity, .. } = agent;
+    let active = is_active(host).await.map_err(LookError::Kubelet)?;
+    ensure(host, config, identity).await.map_err(LookError::Kubelet)?;
+    if active { Ok(()) } else { Err(LookError::Down) }
+}
+
 /// Has the kubelet begin again, with another certificate. The pods go on running.
 pub async fn restart(host: &Host) -> Result<(), KubeletError> {
     host.run(systemctl(["restart", "kubelet.service"])).await.map(drop).map_err(KubeletError::Start)
@@ -100,11 +132,6 @@ pub async fn is_active(host: &Host) -> Result<bool, KubeletError> {
     let query = systemctl(["is-active", "kubelet.service"]).success(&[0, 3, 4]);
     let output = host.run(query).await.map_err(KubeletError::Start)?;
     Ok(output.stdout.trim() == "active")
-}
-
-/// Starts containerd, so that it comes up while the agent waits for other things.
-pub async fn start_containerd(host: &Host) -> Result<(), CommandError> {
-    host.run(systemctl(["start", "--no-block", "containerd.service"])).await.map(drop)
 }
 
 /// Has the kubelet's program read into memory while the agent waits for other things: a new machine's disk is filled from
@@ -280,6 +307,7 @@ fn environment(arguments: &[String]) -> Result<String, KubeletError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{agent, node_config};
 
     #[test]
     fn a_taint_has_a_key_a_value_and_an_effect() {
@@ -314,7 +342,7 @@ mod tests {
             mac: String::new(),
             network_interface: String::new(),
         };
-        let mut config = crate::testing::node_config();
+        let mut config = node_config();
         let of = |config: &NodeConfig| arguments(config, &identity).pop().unwrap();
         assert_eq!(
             of(&config),
@@ -330,5 +358,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let host = Host::folder(folder.path());
         assert!(!is_active(&host).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_kubelet_that_does_not_run_is_started_and_reported() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = agent(folder.path(), node_config()).await;
+        // In a folder nothing ever runs.
+        agent.reporter.tell(STEP.name(), look(&agent).await);
+        let failing = agent.reporter.status().failing;
+        assert_eq!(failing.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["ensure_kubelet"]);
+        let commands = std::fs::read_to_string(agent.host.path("/run/windlass/commands")).unwrap();
+        assert!(
+            commands.lines().any(|line| line == "/usr/bin/systemctl start kubelet.service"),
+            "{commands}"
+        );
     }
 }

@@ -8,6 +8,7 @@
 //! more, or a clock is wrong. Masters grant a new key nothing while the certificate that they remember is good. So the
 //! agent asks for the key that the node has, which they grant at any time, and says meanwhile that the node is refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -15,17 +16,20 @@ use kube::Api;
 use kube::api::PostParams;
 use tokio::time::Instant;
 
+use crate::agent::Agent;
 use crate::aws::state::StateStore;
+use crate::background::every::{Every, every};
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::client_certificate::{self, CertificateFileError, Found};
 use crate::node::join::{JoinError, Joining};
 use crate::node::kubelet::{self, KubeletError};
-use crate::progress::retry::{Backoff, Class, Classed};
+use crate::progress::retry::{Backoff, Class, Classed, chain};
 
-/// How often the certificate is looked at. It is a file, so that is cheap.
-pub const INTERVAL: Duration = Duration::from_secs(5);
+/// The kubelet renews its certificate, unless it can't any more. It is looked at often: it is a file, so that is cheap.
+pub const TASK: Every = every("keep_membership", Duration::from_secs(5));
+
 /// How often the API is asked whether it still knows the certificate.
 const ASK: Duration = Duration::from_mins(1);
 /// How long the API must have refused a certificate that looks right: an authority may be on its way.
@@ -60,6 +64,18 @@ impl Classed for MembershipError {
             Self::Join(error) | Self::Refused(error) => error.class(),
             Self::Kubelet(error) => error.class(),
         }
+    }
+}
+
+/// The task.
+pub async fn keep(agent: Arc<Agent>) {
+    let mut membership = Membership::new(&agent.host, &agent.store, &agent.config, &agent.identity.id);
+    let mut rounds = TASK.rounds(&agent.reporter);
+    loop {
+        rounds.next().await;
+        // Joining anew may wait for long: that it does is told while it waits.
+        let waiting = |why: &MembershipError| agent.reporter.task(TASK.name(), Some(&chain(why)));
+        rounds.tell(membership.ensure(waiting).await);
     }
 }
 

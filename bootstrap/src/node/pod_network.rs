@@ -4,23 +4,35 @@
 //! Ready only then. With `external` whoever brings the network plug-in writes it.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde_json::json;
 
+use crate::agent::Agent;
+use crate::background::every::{Every, every};
 use crate::contract::config::NetworkConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::kubernetes::manifests::{self, ManifestError};
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Writes the configuration once flannel has said what belongs there.
+pub const STEP: Step =
+    Step::new("ensure_pod_network", Duration::from_mins(10)).poll(Duration::from_millis(50)).outside();
+
+/// The configuration follows flannel.
+pub const TASK: Every = every("keep_pod_network", Duration::from_secs(10));
 
 /// Sorted before what others may leave there.
 const CONFIGURATION: &str = "10-windlass.conflist";
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum CniError {
+pub enum PodNetworkError {
     /// Flannel hasn't started.
     #[error("flannel has not written {} yet", root::FLANNEL_SUBNET)]
     NoSubnet,
@@ -41,7 +53,7 @@ pub enum CniError {
     File(#[source] FileError),
 }
 
-impl Classed for CniError {
+impl Classed for PodNetworkError {
     fn class(&self) -> Class {
         match self {
             Self::NoSubnet => Class::Waiting,
@@ -52,35 +64,50 @@ impl Classed for CniError {
     }
 }
 
+/// The step.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let write = async || ensure(&agent.host, &agent.config.network).map(Done::changed_if);
+    STEP.run(&agent.reporter, write).await
+}
+
+/// The task.
+pub async fn follow(agent: Arc<Agent>) {
+    let (host, network) = (&agent.host, &agent.config.network);
+    TASK.run(&agent.reporter, || async { ensure(host, network).map(drop) }).await;
+}
+
 /// Writes the configuration.
-pub fn ensure(host: &Host, network: &NetworkConfig) -> Result<bool, CniError> {
+fn ensure(host: &Host, network: &NetworkConfig) -> Result<bool, PodNetworkError> {
     match network.plugin.as_str() {
         "flannel" => ensure_flannel(host),
         "external" => Ok(false),
-        other => Err(CniError::Plugin(other.to_owned())),
+        other => Err(PodNetworkError::Plugin(other.to_owned())),
     }
 }
 
-fn ensure_flannel(host: &Host) -> Result<bool, CniError> {
-    let environment =
-        file::read(&host.path(root::FLANNEL_SUBNET)).map_err(CniError::File)?.ok_or(CniError::NoSubnet)?;
+fn ensure_flannel(host: &Host) -> Result<bool, PodNetworkError> {
+    let environment = file::read(&host.path(root::FLANNEL_SUBNET))
+        .map_err(PodNetworkError::File)?
+        .ok_or(PodNetworkError::NoSubnet)?;
     let (subnet, mtu) = parse(&String::from_utf8_lossy(&environment))?;
-    let text = manifests::render("cni", &json!({"subnet": subnet, "mtu": mtu})).map_err(CniError::Render)?;
-    file::ensure(&host.path(root::CNI).join(CONFIGURATION), text, file::PUBLIC).map_err(CniError::File)
+    let text =
+        manifests::render("cni", &json!({"subnet": subnet, "mtu": mtu})).map_err(PodNetworkError::Render)?;
+    file::ensure(&host.path(root::CNI).join(CONFIGURATION), text, file::PUBLIC).map_err(PodNetworkError::File)
 }
 
 /// The node's pod range and the largest packet that fits through the overlay.
-fn parse(environment: &str) -> Result<(Ipv4Net, u16), CniError> {
+fn parse(environment: &str) -> Result<(Ipv4Net, u16), PodNetworkError> {
     let value = |name: &'static str| {
         let line = environment.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='));
-        line.ok_or(CniError::Subnet { name })
+        line.ok_or(PodNetworkError::Subnet { name })
     };
     // Flannel writes the gateway's address in the range: 100.96.1.1/24.
     let subnet: Ipv4Net =
-        value("FLANNEL_SUBNET")?.parse().map_err(|_| CniError::Subnet { name: "FLANNEL_SUBNET" })?;
-    let mtu: u16 = value("FLANNEL_MTU")?.parse().map_err(|_| CniError::Subnet { name: "FLANNEL_MTU" })?;
+        value("FLANNEL_SUBNET")?.parse().map_err(|_| PodNetworkError::Subnet { name: "FLANNEL_SUBNET" })?;
+    let mtu: u16 =
+        value("FLANNEL_MTU")?.parse().map_err(|_| PodNetworkError::Subnet { name: "FLANNEL_MTU" })?;
     if mtu < 576 || subnet.addr() == Ipv4Addr::UNSPECIFIED {
-        return Err(CniError::Subnet { name: "FLANNEL_MTU" });
+        return Err(PodNetworkError::Subnet { name: "FLANNEL_MTU" });
     }
     Ok((subnet.trunc(), mtu))
 }

@@ -1,8 +1,11 @@
 //! kube-proxy: a static pod with a kubeconfig of the host.
 
+use std::time::Duration;
+
 use serde_json::json;
 
-use crate::aws::instance::Identity;
+use crate::agent::Agent;
+use crate::aws::identity::Identity;
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
@@ -10,6 +13,10 @@ use crate::host::root;
 use crate::kubernetes::manifests::{self, Credentials, Folder, ManifestError};
 use crate::node::kubelet;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Writes kube-proxy's pod, and what it reads.
+pub const STEP: Step = Step::new("ensure_kube_proxy", Duration::from_mins(1));
 
 const FOLDER: &str = "/etc/kubernetes/kube-proxy";
 
@@ -33,8 +40,21 @@ impl Classed for ProxyError {
     }
 }
 
+/// The step.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let Agent { host, config, identity, .. } = agent;
+    let write = async || {
+        let changed = match &config.control_plane {
+            Some(_) => ensure_on_master(host, config, identity),
+            None => ensure_on_node(host, config, identity),
+        };
+        changed.map(Done::changed_if)
+    };
+    STEP.run(&agent.reporter, write).await
+}
+
 /// On a master kube-proxy has a certificate of its own, on tmpfs, and talks to the API on this machine.
-pub fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
     let credentials = Folder { name: "credentials", path: "/srv/kubernetes/kube-proxy" };
     let kubeconfig = format!("{}/kubeconfig", credentials.path);
     let mut changed = ensure_configuration(host, config, identity, &kubeconfig)?;
@@ -43,7 +63,7 @@ pub fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -
 }
 
 /// On a node it uses the kubelet's own certificate, which the kubelet rotates.
-pub fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
     let server = manifests::server(config);
     // The pod sees this folder, and not the one in which the kubelet's copy of it is.
     let authority = format!("{FOLDER}/ca.crt");
@@ -63,7 +83,14 @@ pub fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> 
 fn ensure_pod(host: &Host, config: &NodeConfig, credentials: &[Folder]) -> Result<bool, ProxyError> {
     let mut folders = vec![Folder { name: "configuration", path: FOLDER }];
     folders.extend_from_slice(credentials);
-    manifests::ensure_proxy(host, config, &folders).map_err(ProxyError::Manifest)
+    ensure_static_pod(host, config, &folders).map_err(ProxyError::Manifest)
+}
+
+/// Writes kube-proxy's static pod, which sees these folders of the host.
+fn ensure_static_pod(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Result<bool, ManifestError> {
+    let image = manifests::image(&config.images, "kube-proxy")?;
+    let pod = manifests::render("kube-proxy", &serde_json::json!({"image": image, "folders": folders}))?;
+    manifests::ensure_static_pod(host, "kube-proxy", &pod)
 }
 
 fn ensure_configuration(

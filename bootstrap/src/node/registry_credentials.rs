@@ -3,18 +3,24 @@
 //! The kubelet reads `config.json` in its own folder, and reads it again within five minutes. What stands there is a
 //! link into tmpfs, so that nothing secret is on a disk.
 
+use std::convert::Infallible;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use fs_err as fs;
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
+use crate::background::every::{Every, every};
 use crate::contract::docker_config::NONE;
 use crate::contract::keys;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 #[cfg(test)]
 use crate::host::root;
-use crate::progress::retry::{Class, Classed};
+use crate::progress::retry::{Class, Classed, chain};
+use crate::progress::step::{Done, Step, StepError};
 use crate::secrets::stored::{self, SecretsError};
 
 /// Where the kubelet looks.
@@ -24,8 +30,14 @@ pub const CREDENTIALS: &str = "/srv/kubernetes/registry/config.json";
 /// What the link says: the same place, seen from the kubelet's folder, so that it holds below any root.
 const TARGET: &str = "../../../srv/kubernetes/registry/config.json";
 
-/// The name under which the report says what is wrong with them.
-pub const TASK: &str = "ensure_registry_credentials";
+/// Brings them before the kubelet starts, which looks for them then, and from then on only every five minutes.
+pub const STEP: Step = Step::new(TASK.name(), Duration::from_mins(1)).outside();
+
+/// A user may change them at any time, and the boot may have gone on without them.
+pub const TASK: Every = every("ensure_registry_credentials", Duration::from_mins(5)).at_once();
+
+/// How long the boot waits for them: it can do without.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What can go wrong with them.
 #[derive(Debug, thiserror::Error)]
@@ -51,13 +63,35 @@ impl Classed for RegistryCredentialsError {
     }
 }
 
+/// The step. What is wrong is reported as the task's failure, which tries again after the boot.
+pub async fn run(agent: &Agent) -> Result<(), StepError> {
+    let Agent { host, reporter, config, store, .. } = agent;
+    let bring = async || {
+        let ensure = ensure(host, store, &config.cluster);
+        let problem = match tokio::time::timeout(PATIENCE, ensure).await {
+            Ok(Ok(changed)) => return Ok::<_, Infallible>(Done::changed_if(changed)),
+            Ok(Err(error)) => chain(&error),
+            Err(_) => format!("the state did not answer within {} s", PATIENCE.as_secs()),
+        };
+        reporter.task(TASK.name(), Some(&problem));
+        Ok(Done::changed_if(false))
+    };
+    STEP.run(reporter, bring).await
+}
+
+/// The task.
+pub async fn follow(agent: Arc<Agent>) {
+    follow_as(TASK, &agent).await;
+}
+
+async fn follow_as(task: Every, agent: &Agent) {
+    let Agent { host, config, store, .. } = agent;
+    task.run(&agent.reporter, || async { ensure(host, store, &config.cluster).await.map(drop) }).await;
+}
+
 /// Makes what the kubelet reads the same as what the state holds; where it holds none, there is none. A file that the
 /// image brought is replaced by credentials of the state, and is left alone while there are none.
-pub async fn ensure(
-    host: &Host,
-    store: &StateStore,
-    cluster: &str,
-) -> Result<bool, RegistryCredentialsError> {
+async fn ensure(host: &Host, store: &StateStore, cluster: &str) -> Result<bool, RegistryCredentialsError> {
     let held = store.get(&keys::docker_config(cluster)).await.map_err(RegistryCredentialsError::Read)?;
     let held = held.filter(|held| held != NONE.as_bytes());
     let (link, path) = (host.path(LINK), host.path(CREDENTIALS));
@@ -101,6 +135,9 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::contract::report::FailingTask;
+    use crate::progress::reporter::Reporter;
+    use crate::testing::{agent, node_config};
 
     struct World {
         _folder: tempfile::TempDir,
@@ -179,5 +216,35 @@ mod tests {
         world.hold("held").await;
         assert!(world.ensure().await);
         assert_eq!(world.link().as_deref(), Some(Path::new(TARGET)));
+    }
+
+    /// Waits until the report names exactly these tasks as failing.
+    async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<FailingTask> {
+        for _ in 0..400 {
+            let failing = reporter.status().failing;
+            if failing.iter().map(|task| task.name.as_str()).eq(wanted.iter().copied()) {
+                return failing;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("never was {wanted:?} failing: {:?}", reporter.status().failing);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_fails_is_in_the_report_until_it_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let agent = Arc::new(agent(folder.path(), node_config()).await);
+        let state = folder.path().join("state");
+        std::fs::write(&state, "not a folder").unwrap();
+        let follow = {
+            let agent = agent.clone();
+            async move { follow_as(TASK.after_error(Duration::from_millis(5)), &agent).await }
+        };
+        let task = tokio::spawn(follow);
+        let told = failing(&agent.reporter, &[TASK.name()]).await;
+        assert!(told[0].error.contains("can't be read from the state"), "{}", told[0].error);
+        std::fs::remove_file(&state).unwrap();
+        failing(&agent.reporter, &[]).await;
+        task.abort();
     }
 }

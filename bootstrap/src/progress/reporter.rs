@@ -1,67 +1,25 @@
-//! Writes the instance's report: to the journal and the console as it happens, to systemd, and to the state.
+//! Collects the instance's report, and tells the journal, the console and systemd of it as it happens. What writes it to
+//! the state is told that it has changed.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::watch;
 
-use crate::aws::AwsError;
-use crate::aws::instance::{self, Identity};
-use crate::aws::state::StateStore;
-use crate::contract::config::{BootConfig, CONFIG_VERSION};
-use crate::contract::keys;
-use crate::contract::report::{self, BootState, FailingTask, Status, StepReport};
+use crate::contract::config::CONFIG_VERSION;
+use crate::contract::report::{BootState, FailingTask, Status, StepReport};
 use crate::progress::notify::Notify;
 use crate::progress::retry::{Class, chain};
 
-/// How often the report is written again while the instance boots and nothing changes, so that a reader can tell a
-/// waiting instance from a dead one; and how often systemd hears that the agent is alive.
+/// How often systemd hears that the agent is alive.
 const HEARTBEAT: Duration = Duration::from_secs(30);
-/// How often the report is written to the state.
-const PACE: Pace = Pace { booting: HEARTBEAT, ready: report::HEARTBEAT, spacing: Duration::from_secs(10) };
 /// How much more time systemd is asked for with each heartbeat.
 const MORE_TIME: Duration = Duration::from_mins(2);
 /// The kernel counts process start times in hundredths of a second, on every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
-
-/// Where the report goes.
-#[derive(Debug)]
-pub struct Place {
-    store: StateStore,
-    cluster: String,
-    region: String,
-    writer: OnceCell<String>,
-}
-
-impl Place {
-    /// The state of a boot configuration.
-    pub fn new(store: StateStore, boot: &BootConfig) -> Self {
-        let (cluster, region) = (boot.cluster.clone(), boot.region.clone());
-        Self { store, cluster, region, writer: OnceCell::new() }
-    }
-
-    /// The one key that this instance may write. A folder knows no roles.
-    async fn key(&self, instance: &str) -> Result<String, AwsError> {
-        let writer = match &self.store {
-            StateStore::S3 { .. } => self.writer.get_or_try_init(|| instance::user_id(&self.region)).await?,
-            StateStore::Folder(_) => instance,
-        };
-        Ok(keys::status(&self.cluster, writer))
-    }
-}
-
-/// How often the report is written.
-#[derive(Clone, Copy, Debug)]
-struct Pace {
-    /// While the instance boots and nothing changes.
-    booting: Duration,
-    /// Once it is ready and nothing changes.
-    ready: Duration,
-    /// At most so often once it is ready, however often it changes.
-    spacing: Duration,
-}
 
 /// Collects what the steps report and passes it on. Clones share it.
 #[derive(Clone, Debug)]
@@ -108,11 +66,11 @@ impl Reporter {
     }
 
     /// Now it is known which instance this is about.
-    pub fn identify(&self, identity: &Identity, boot: &BootConfig) {
+    pub fn identify(&self, instance: &str, zone: &str, instance_group: &str) {
         let mut state = self.lock();
-        state.status.instance.clone_from(&identity.id);
-        state.status.zone.clone_from(&identity.zone);
-        state.status.instance_group.clone_from(&boot.instance_group);
+        instance.clone_into(&mut state.status.instance);
+        zone.clone_into(&mut state.status.zone);
+        instance_group.clone_into(&mut state.status.instance_group);
     }
 
     /// The report as it stands.
@@ -202,9 +160,21 @@ impl Reporter {
         }
     }
 
+    /// Changes whenever the report does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    /// Puts into the report how a task that goes on after the boot went. Returns its value, if it went well.
+    pub fn tell<T, E: Error + 'static>(&self, task: &str, outcome: Result<T, E>) -> Option<T> {
+        let problem = outcome.as_ref().err().map(|error| chain(error));
+        self.task(task, problem.as_deref());
+        outcome.ok()
+    }
+
     /// A task that goes on after the boot went well, or failed. A failure is told when it begins and when it becomes
     /// another one, not every time.
-    pub fn keeps(&self, task: &str, problem: Option<&str>) {
+    pub fn task(&self, task: &str, problem: Option<&str>) {
         let mut state = self.lock();
         let failing = &mut state.status.failing;
         let known = failing.iter().position(|known| known.name == task);
@@ -238,50 +208,6 @@ impl Reporter {
     /// The boot begins again, and with it every task.
     pub fn begin_again(&self) {
         self.lock().status.failing.clear();
-    }
-
-    /// Goes on writing the report to the state, for as long as it is let: on every change, and in between so often that
-    /// a reader sees that the agent is alive.
-    pub async fn publish(&self, place: &Place) {
-        self.publish_at(PACE, place).await;
-    }
-
-    async fn publish_at(&self, rhythm: Pace, place: &Place) {
-        let mut changes = self.0.changes.subscribe();
-        changes.mark_changed();
-        loop {
-            let booting = self.status().state != BootState::Ready;
-            let heartbeat = if booting { rhythm.booting } else { rhythm.ready };
-            // Whether it is a change or the time that has come, it is written.
-            let _ = tokio::time::timeout(heartbeat, changes.changed()).await;
-            self.publish_once(place).await;
-            if !booting {
-                tokio::time::sleep(rhythm.spacing).await;
-            }
-        }
-    }
-
-    /// Writes the report to the state. That it can't be written never stops a boot.
-    pub async fn publish_once(&self, place: &Place) {
-        let mut status = self.status();
-        if status.instance.is_empty() {
-            return;
-        }
-        status.last_seen = Some(Timestamp::now());
-        let bytes = match serde_json::to_vec_pretty(&status) {
-            Ok(bytes) => bytes,
-            Err(error) => return tracing::error!(%error, "the report is not JSON"),
-        };
-        let key = match place.key(&status.instance).await {
-            Ok(key) => key,
-            Err(error) => {
-                let error = chain(&error);
-                return tracing::warn!(error, "this instance doesn't know under which name it may report");
-            }
-        };
-        if let Err(error) = place.store.put(&key, bytes).await {
-            tracing::warn!(error = chain(&error), "the report could not be written to the state");
-        }
     }
 
     /// Recomputes the whole from its parts and tells who listens.
@@ -365,11 +291,6 @@ fn round(seconds: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn place(store: &StateStore) -> Place {
-        let cluster = "demo".to_owned();
-        Place { store: store.clone(), cluster, region: String::new(), writer: OnceCell::new() }
-    }
-
     #[test]
     fn the_worst_of_the_steps_under_way_is_what_the_report_says() {
         let reporter = Reporter::new(Notify::nobody());
@@ -403,67 +324,10 @@ mod tests {
         assert_eq!((status.steps.len(), status.steps[0].attempts), (1, 2));
     }
 
-    #[tokio::test]
-    async fn after_the_boot_the_report_goes_on_and_says_what_fails_and_since_when() {
-        const PACE: Pace = Pace {
-            booting: Duration::from_secs(9),
-            ready: Duration::from_millis(40),
-            spacing: Duration::from_millis(5),
-        };
-        let folder = tempfile::tempdir().unwrap();
-        let store = StateStore::Folder(folder.path().to_owned());
-        let reporter = Reporter::new(Notify::nobody());
-        reporter.lock().status.instance = "i-1".into();
-        reporter.ready();
-        let (publisher, place) = (reporter.clone(), place(&store));
-        let publisher = tokio::spawn(async move { publisher.publish_at(PACE, &place).await });
-        let seen_when = async |wanted: &dyn Fn(&Status) -> bool| -> Status {
-            for _ in 0..400 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                let Ok(bytes) = store.require("demo/status/i-1.json").await else { continue };
-                let status: Status = serde_json::from_slice(&bytes).unwrap();
-                if wanted(&status) {
-                    return status;
-                }
-            }
-            panic!("the report never said so");
-        };
-        let first = seen_when(&|status| status.state == BootState::Ready && status.failing.is_empty()).await;
-        seen_when(&|status| status.last_seen > first.last_seen).await;
-        reporter.keeps("renew_certificates", Some("no space"));
-        let failing = seen_when(&|status| !status.failing.is_empty()).await.failing;
-        assert_eq!((failing[0].name.as_str(), failing[0].error.as_str()), ("renew_certificates", "no space"));
-        reporter.keeps("renew_certificates", Some("no memory"));
-        let still = seen_when(&|status| status.failing[0].error == "no memory").await.failing;
-        assert_eq!(still[0].since, failing[0].since);
-        reporter.keeps("renew_certificates", None);
-        seen_when(&|status| status.failing.is_empty()).await;
-        publisher.abort();
-    }
-
     #[test]
     fn process_start_times_are_read_past_a_name_with_blanks() {
         let stat = "1 (sys temd) x) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 1234 5 6";
         assert_eq!(parse_start(stat), Some(12.34));
         assert_eq!(parse_uptime("56.78 12.00\n"), Some(56.78));
-    }
-
-    #[tokio::test]
-    async fn the_report_is_written_to_the_state() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = StateStore::Folder(folder.path().to_owned());
-        let reporter = Reporter::new(Notify::nobody());
-        reporter.publish_once(&place(&store)).await;
-        assert_eq!(
-            std::fs::read_dir(folder.path()).unwrap().count(),
-            0,
-            "nobody knows yet which instance this is"
-        );
-        reporter.lock().status.instance = "i-1".into();
-        reporter.begin("ensure_kernel");
-        reporter.publish_once(&place(&store)).await;
-        let status: Status =
-            serde_json::from_slice(&store.require("demo/status/i-1.json").await.unwrap()).unwrap();
-        assert_eq!(status.step, "ensure_kernel");
     }
 }

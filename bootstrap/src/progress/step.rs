@@ -58,6 +58,17 @@ impl Step {
         Self { name, limit, poll: Duration::from_secs(1), outside: false }
     }
 
+    /// A step that is never given up: it needs the state, and would only be begun anew if it were. A state that is away is
+    /// waited for.
+    pub const fn until_done(name: &'static str) -> Self {
+        Self::new(name, Duration::MAX)
+    }
+
+    /// The step's name in the report.
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// Most of its time it waits for AWS, for the API, or for what runs in the cluster. The report says so: what a boot
     /// takes beside that is the agent's own.
     #[must_use]

@@ -15,14 +15,19 @@ use rcgen::{
 };
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
-use crate::aws::instance::Identity;
+use crate::agent::Agent;
+use crate::aws::identity::Identity;
 use crate::contract::config::{ControlPlaneConfig, NodeConfig};
 use crate::contract::keyset::{Key, Keyset};
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
-use crate::secrets::stored::Secrets;
+use crate::progress::step::{Done, Step, StepError};
+use crate::secrets::stored::{self, Authority, Secrets, SecretsError};
+
+/// Makes a master's certificates, and the kubeconfigs that name them.
+pub const STEP: Step = Step::new("ensure_certificates", Duration::from_mins(1));
 
 /// How long a leaf is valid. It is renewed after two thirds of that, so an agent that is down for a month does no harm.
 pub const LIFETIME: Duration = Duration::from_hours(90 * 24);
@@ -57,7 +62,7 @@ pub enum CertificateError {
     ServiceRange(String),
     /// The kubeconfigs that use them.
     #[error("the kubeconfigs can't be written")]
-    Kubeconfigs(#[source] crate::secrets::stored::SecretsError),
+    Kubeconfigs(#[source] SecretsError),
     /// A file.
     #[error("a certificate's file can't be used")]
     File(#[source] FileError),
@@ -71,17 +76,6 @@ impl Classed for CertificateError {
             _ => Class::Permanent,
         }
     }
-}
-
-/// Which authority signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Authority {
-    /// Kubernetes.
-    Kubernetes,
-    /// etcd's own.
-    Etcd,
-    /// The front proxy's own.
-    FrontProxy,
 }
 
 /// What a certificate is used for.
@@ -238,6 +232,23 @@ fn api_names(
         }
     }
     Ok((dns, ips))
+}
+
+/// The step.
+pub async fn run(
+    agent: &Agent,
+    control_plane: &ControlPlaneConfig,
+    secrets: &Secrets,
+    addresses: Addresses,
+) -> Result<(), StepError> {
+    let Agent { host, config, identity, .. } = agent;
+    let make = async || {
+        let leaves = master_leaves(config, control_plane, identity, addresses)?;
+        let mut changed = ensure(host, secrets, &leaves, Timestamp::now())?;
+        changed |= stored::ensure_kubeconfigs(host, config).map_err(CertificateError::Kubeconfigs)?;
+        Ok::<_, CertificateError>(Done::changed_if(changed))
+    };
+    STEP.run(&agent.reporter, make).await
 }
 
 /// Makes sure that tmpfs holds every certificate. Returns whether any was made.

@@ -5,6 +5,7 @@ use std::path::Path;
 use rustix::fs::{FsWord, statfs};
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
 use crate::contract::config::{self, DocumentError, NodeConfig};
 use crate::contract::keys;
@@ -15,7 +16,10 @@ use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::kubernetes::manifests::{self, Credentials, ManifestError};
 use crate::progress::retry::{Class, Classed, chain};
-use crate::secrets::certificates::Authority;
+use crate::progress::step::{Done, Step, StepError};
+
+/// Brings the secrets into tmpfs.
+pub const STEP: Step = Step::until_done("ensure_secrets").outside();
 
 /// `TMPFS_MAGIC` of linux/magic.h.
 const TMPFS: FsWord = 0x0102_1994;
@@ -74,6 +78,17 @@ impl Classed for SecretsError {
     }
 }
 
+/// Which authority signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authority {
+    /// Kubernetes.
+    Kubernetes,
+    /// etcd's own.
+    Etcd,
+    /// The front proxy's own.
+    FrontProxy,
+}
+
 /// What a master reads from the state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Secrets {
@@ -97,6 +112,15 @@ impl Secrets {
 
 /// What was read from the state last, on tmpfs: a reboot forgets it.
 const REMEMBERED: &str = "/srv/kubernetes/windlass/secrets.json";
+
+/// The step.
+pub async fn run(agent: &Agent) -> Result<Secrets, StepError> {
+    let bring = async || {
+        let (value, changed) = obtain(&agent.host, &agent.store, &agent.config.cluster).await?;
+        Ok::<_, SecretsError>(Done { value, changed })
+    };
+    STEP.run(&agent.reporter, bring).await
+}
 
 /// Reads the secrets from the state and brings them to where the components read them. While the state doesn't answer,
 /// those that were read since the machine started are used, so that an agent that is started again goes on. Returns

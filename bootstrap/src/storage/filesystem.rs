@@ -8,18 +8,23 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::Ec2;
 use crate::aws::state::StateStore;
 use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
 use crate::contract::tags;
-use crate::control_plane::etcd::{self, EtcdError};
 use crate::host::Host;
 use crate::host::command::{Command, CommandError};
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+use crate::storage::etcd_marker::{self, MarkerError};
 use crate::storage::volume::AttachedVolume;
+
+/// Makes, checks and mounts the file system: a check of a damaged one may take long.
+pub const STEP: Step = Step::new("ensure_filesystem", Duration::from_mins(40));
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -88,7 +93,7 @@ pub enum FilesystemError {
     Note(#[source] DocumentError),
     /// Whether etcd was initialised on it.
     #[error("it can't be told whether etcd was initialised on the volume")]
-    Marker(#[source] EtcdError),
+    Marker(#[source] MarkerError),
     /// EC2.
     #[error("the volume can't be tagged")]
     Aws(#[source] AwsError),
@@ -201,6 +206,22 @@ pub fn judge(evidence: &Evidence, cluster: &str) -> Verdict {
     Verdict::Blank
 }
 
+/// The step; it is left out where there is no volume, in a folder.
+pub async fn run(
+    agent: &Agent,
+    etcd: &EtcdConfig,
+    attached: Option<&AttachedVolume>,
+) -> Result<(), StepError> {
+    let Some(attached) = attached else {
+        STEP.leave_out(&agent.reporter);
+        return Ok(());
+    };
+    let Agent { host, ec2, store, config, .. } = agent;
+    let prepare =
+        async || ensure(host, ec2, store, attached, &config.cluster, etcd).await.map(Done::changed_if);
+    STEP.run(&agent.reporter, prepare).await
+}
+
 /// Makes sure that the volume has a file system of this etcd member's, and that it is mounted. The state is asked
 /// whether etcd was initialised only where the volume holds no file system.
 pub async fn ensure(
@@ -246,7 +267,7 @@ async fn prepare(
     let recognised = probe(host, attached).await?;
     let initialised = match &recognised {
         Some(_) => true,
-        None => etcd::read_marker(store, cluster, etcd).await.map_err(FilesystemError::Marker)?.is_some(),
+        None => etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?.is_some(),
     };
     let evidence = gather(attached, recognised, initialised)?;
     match judge(&evidence, cluster) {

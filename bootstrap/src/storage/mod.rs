@@ -2,5 +2,6 @@
 //!
 //! It uses the machine ([`host`](crate::host)) and AWS ([`aws`](crate::aws)), and knows nothing of Kubernetes.
 
+pub mod etcd_marker;
 pub mod filesystem;
 pub mod volume;

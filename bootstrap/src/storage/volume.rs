@@ -6,13 +6,18 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::{Ec2, Volume};
-use crate::aws::instance::Identity;
+use crate::aws::identity::Identity;
 use crate::contract::config::EtcdConfig;
 use crate::contract::tags;
 use crate::host::Host;
 use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Attaches the volume. A predecessor may take long to terminate.
+pub const STEP: Step = Step::new("ensure_volume", Duration::from_mins(30)).outside();
 
 /// How long EC2 itself has to detach the volume of a terminated instance before it is asked to.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -144,6 +149,16 @@ pub fn decide(volume: &Volume, me: &str, holder: Option<&str>, since: Duration) 
     }
 }
 
+/// The step. In a folder there is no volume.
+pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<Option<AttachedVolume>, StepError> {
+    let mut volume = VolumeAttachment::default();
+    let attach = async || {
+        let (value, changed) = volume.attempt(&agent.host, &agent.ec2, &agent.identity, etcd).await?;
+        Ok::<_, VolumeError>(Done { value, changed })
+    };
+    agent.on_machine(STEP, attach).await
+}
+
 /// A volume that is attached to this instance, and its device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachedVolume {
@@ -155,12 +170,12 @@ pub struct AttachedVolume {
 
 /// Takes the volume of an etcd member; remembers across tries what it waits for and since when.
 #[derive(Debug, Default)]
-pub struct VolumeStep {
+pub struct VolumeAttachment {
     seen: Option<(Volume, Instant)>,
     attached: bool,
 }
 
-impl VolumeStep {
+impl VolumeAttachment {
     /// One try: finds the volume, decides, acts, and looks for the device. Returns whether this boot attached it.
     pub async fn attempt(
         &mut self,

@@ -7,10 +7,16 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use crate::aws::instance::Identity;
+use crate::agent::Agent;
+use crate::aws::ec2::Ec2;
+use crate::aws::identity::Identity;
+use crate::aws::state::StateStore;
 use crate::contract::config::{
     ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
 };
+use crate::host::Host;
+use crate::progress::notify::Notify;
+use crate::progress::reporter::Reporter;
 
 /// A file as a block device, which stands for a volume's; taken away when dropped, or when it is mounted no more.
 pub(crate) struct LoopDevice(pub(crate) PathBuf);
@@ -27,6 +33,18 @@ impl LoopDevice {
 impl Drop for LoopDevice {
     fn drop(&mut self) {
         let _ = std::process::Command::new("/usr/sbin/losetup").arg("--detach").arg(&self.0).status();
+    }
+}
+
+/// An agent in a folder: its machine is in `machine`, its state in `state`.
+pub(crate) async fn agent(folder: &Path, config: NodeConfig) -> Agent {
+    Agent {
+        host: Host::folder(folder.join("machine")),
+        reporter: Reporter::new(Notify::nobody()),
+        identity: identity(),
+        config,
+        store: StateStore::Folder(folder.join("state")),
+        ec2: Ec2::open("us-east-1", "demo").await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 
-use super::Request;
+use crate::control_plane::approve::request::Request;
 
 /// How long a new request waits for others that come with it, to be looked up together.
 const GATHER: Duration = Duration::from_millis(50);

@@ -1,5 +1,8 @@
 use super::*;
+use crate::aws::ec2::is_instance_id;
+use crate::aws::state::sha256;
 use crate::contract::auto_scaling::Group;
+use crate::contract::config::Role;
 use crate::control_plane::grants::Outage;
 
 const NODE: &str = "i-0123456789abcdef0";
@@ -365,4 +368,19 @@ fn a_request_is_read_whole() {
     params.distinguished_name.push(DnType::CountryName, "DE");
     assert!(parse(&object(&params)).unwrap().other_names);
     assert_eq!(parse(&CertificateSigningRequest::default()), None);
+}
+
+#[tokio::test]
+async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies() {
+    let ec2 = Ec2::open("us-east-1", "demo").await;
+    let former = include_bytes!("../../../tests/former/579859e-master.json");
+    let config: crate::contract::config::NodeConfig = crate::contract::config::read(former).unwrap();
+    let mut control_plane = config.control_plane.unwrap();
+    let longest = |control_plane: &ControlPlaneConfig| {
+        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
+        approver(Client::try_from(nowhere).unwrap(), &ec2, control_plane).longest
+    };
+    assert_eq!(longest(&control_plane), Duration::from_hours(168));
+    control_plane.certificate_seconds = Some(1800);
+    assert_eq!(longest(&control_plane), Duration::from_mins(30));
 }

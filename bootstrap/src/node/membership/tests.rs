@@ -74,7 +74,7 @@ async fn refused_machine() -> (tempfile::TempDir, Membership, FakeApi) {
 
 /// The kubelet shows this to the API.
 fn show(host: &Host, api: &FakeApi, token: &str) {
-    file::ensure(&host.path(kubelet::NODE_KUBECONFIG), api.kubeconfig(token), file::PRIVATE).unwrap();
+    file::ensure(&host.path(api::NODE_KUBECONFIG), api.kubeconfig(token), file::PRIVATE).unwrap();
 }
 
 fn found(host: &Host) -> Found {

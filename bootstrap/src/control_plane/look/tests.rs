@@ -1,78 +1,6 @@
 use std::net::Ipv4Addr;
 
 use super::*;
-use crate::aws::ec2::Ec2;
-use crate::aws::instance::Identity;
-use crate::aws::state::StateStore;
-use crate::progress::notify::Notify;
-
-async fn keeper(folder: &std::path::Path) -> Keeper {
-    let instance = Instance {
-        identity: crate::testing::identity(),
-        config: crate::testing::node_config(),
-        store: StateStore::Folder(folder.join("state")),
-        ec2: Ec2::open("us-east-1", "demo").await,
-    };
-    Keeper {
-        host: Host::folder(folder.join("machine")),
-        reporter: Reporter::new(Notify::nobody()),
-        instance: Arc::new(instance),
-        after_error: Duration::from_millis(5),
-    }
-}
-
-/// Waits until the report names exactly these tasks as failing.
-async fn failing(reporter: &Reporter, wanted: &[&str]) -> Vec<crate::contract::report::FailingTask> {
-    for _ in 0..400 {
-        let failing = reporter.status().failing;
-        if failing.iter().map(|task| task.name.as_str()).eq(wanted.iter().copied()) {
-            return failing;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("never was {wanted:?} failing: {:?}", reporter.status().failing);
-}
-
-#[tokio::test]
-async fn a_task_that_fails_is_in_the_report_until_it_works_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let keeper = keeper(folder.path()).await;
-    let state = folder.path().join("state");
-    std::fs::write(&state, "not a folder").unwrap();
-    let task = tokio::spawn(keeper.clone().keep_registry_credentials());
-    let told = failing(&keeper.reporter, &[registry_credentials::TASK]).await;
-    assert!(told[0].error.contains("can't be read from the state"), "{}", told[0].error);
-    std::fs::remove_file(&state).unwrap();
-    failing(&keeper.reporter, &[]).await;
-    task.abort();
-}
-
-#[tokio::test]
-async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies() {
-    let folder = tempfile::tempdir().unwrap();
-    let keeper = keeper(folder.path()).await;
-    let former = include_bytes!("../../tests/former/579859e-master.json");
-    let config: crate::contract::config::NodeConfig = crate::contract::config::read(former).unwrap();
-    let mut control_plane = config.control_plane.unwrap();
-    let longest = |control_plane: &ControlPlaneConfig| {
-        let nowhere = kube::Config::new("http://127.0.0.1:1".parse().unwrap());
-        keeper.approver(Client::try_from(nowhere).unwrap(), control_plane).longest
-    };
-    assert_eq!(longest(&control_plane), Duration::from_hours(168));
-    control_plane.certificate_seconds = Some(1800);
-    assert_eq!(longest(&control_plane), Duration::from_mins(30));
-}
-
-#[tokio::test]
-async fn a_kubelet_that_does_not_run_is_started_and_reported() {
-    let folder = tempfile::tempdir().unwrap();
-    let keeper = keeper(folder.path()).await;
-    // In a folder nothing ever runs.
-    keeper.tell("ensure_kubelet", keeper.look_at_kubelet().await);
-    failing(&keeper.reporter, &["ensure_kubelet"]).await;
-    let commands = std::fs::read_to_string(keeper.host.path("/run/windlass/commands")).unwrap();
-    assert!(commands.lines().any(|line| line == "/usr/bin/systemctl start kubelet.service"), "{commands}");
-}
 
 /// A master whose volume, addresses and Elastic IP are looked at: its programs, mounts and addresses are real, and a loop
 /// device stands for the volume's.
@@ -80,9 +8,12 @@ mod with_root {
     use std::path::{Path, PathBuf};
 
     use super::*;
+    use crate::aws::identity::Identity;
     use crate::contract::config::NodeConfig;
+    use crate::contract::report::FailingTask;
+    use crate::host::Host;
     use crate::testing::fake_ec2::FakeEc2;
-    use crate::testing::{LoopDevice, identity, master_config};
+    use crate::testing::{LoopDevice, agent, identity, master_config};
 
     /// Addresses for documentation (RFC 5737), which nobody has.
     const STABLE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
@@ -91,7 +22,7 @@ mod with_root {
 
     struct Master {
         folder: tempfile::TempDir,
-        keeper: Keeper,
+        agent: Agent,
         ec2: FakeEc2,
         addresses: watch::Sender<Addresses>,
         device: LoopDevice,
@@ -102,20 +33,19 @@ mod with_root {
             let folder = tempfile::tempdir().unwrap();
             let image = folder.path().join("image");
             std::fs::File::create(&image).unwrap().set_len(1 << 30).unwrap();
-            let (ec2, mut keeper) = (FakeEc2::start(ELASTIC).await, keeper(folder.path()).await);
-            keeper.host = Host::folder_with_programs(folder.path().join("machine"));
+            let ec2 = FakeEc2::start(ELASTIC).await;
             let config = NodeConfig { cluster: "demo".into(), ..master_config() };
-            keeper.instance = Arc::new(Instance {
+            let agent = Agent {
+                host: Host::folder_with_programs(folder.path().join("machine")),
                 // The hardware address of the loopback.
                 identity: Identity { mac: "00:00:00:00:00:00".into(), ..identity() },
-                config,
-                store: StateStore::Folder(folder.path().join("state")),
                 ec2: ec2.client().await,
-            });
+                ..agent(folder.path(), config).await
+            };
             let addresses = Addresses { primary: Ipv4Addr::LOCALHOST, stable: STABLE, elastic: None };
             let master = Self {
                 folder,
-                keeper,
+                agent,
                 ec2,
                 addresses: watch::channel(addresses).0,
                 device: LoopDevice::new(&image),
@@ -127,22 +57,22 @@ mod with_root {
         /// What udev does for a volume's device.
         fn link(&self, device: &Path) {
             let link = "/dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol1";
-            let link = self.keeper.host.path(link);
+            let link = self.agent.host.path(link);
             std::fs::create_dir_all(link.parent().unwrap()).unwrap();
             let _ = std::fs::remove_file(&link);
             std::os::unix::fs::symlink(device, link).unwrap();
         }
 
         /// Looks once, and returns what fails.
-        async fn look(&self) -> Vec<crate::contract::report::FailingTask> {
-            let control_plane = self.keeper.instance.config.control_plane.as_ref().unwrap();
-            let mut volume = VolumeStep::default();
-            self.keeper.look_at_volume_and_addresses(control_plane, &mut volume, &self.addresses).await;
-            self.keeper.reporter.status().failing
+        async fn look(&self) -> Vec<FailingTask> {
+            let control_plane = self.agent.config.control_plane.as_ref().unwrap();
+            let mut volume = VolumeAttachment::default();
+            look_at_volume_and_addresses(&self.agent, control_plane, &mut volume, &self.addresses).await;
+            self.agent.reporter.status().failing
         }
 
         fn mount_point(&self) -> PathBuf {
-            self.keeper.host.path(filesystem::mount_point("main"))
+            self.agent.host.path(filesystem::mount_point("main"))
         }
 
         fn note(&self) -> bool {

@@ -1,0 +1,122 @@
+//! The marker in the state that says that an etcd member was once initialised. It is written when its etcd is first known
+//! to be healthy and never removed: from then on an empty volume is a lost one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::Agent;
+use crate::aws::state::{StateError, StateStore};
+use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
+use crate::contract::keys;
+use crate::host::Host;
+use crate::host::file::{self, FileError};
+use crate::host::root;
+use crate::progress::retry::{Class, Classed};
+use crate::progress::step::{Done, Step, StepError};
+
+/// Writes the marker.
+pub const STEP: Step = Step::until_done("ensure_etcd_marker").outside();
+
+/// What can go wrong with the marker.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkerError {
+    /// The marker.
+    #[error("the marker of etcd's initialisation can't be used")]
+    State(#[source] StateError),
+    /// The marker is not one.
+    #[error("the state's {key} is not a marker of etcd's initialisation")]
+    Format {
+        /// Its key.
+        key: String,
+        /// Where and why.
+        #[source]
+        source: DocumentError,
+    },
+    /// A file of this boot.
+    #[error("etcd's data can't be looked at")]
+    File(#[source] FileError),
+}
+
+impl Classed for MarkerError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Format { .. } => Class::Permanent,
+            // A store that hides the object does not say that there is none.
+            Self::State(error) => error.class(),
+            Self::File(_) => Class::Passing,
+        }
+    }
+}
+
+/// What the state holds once a member has been initialised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Marker {
+    /// [`CONFIG_VERSION`].
+    pub version: String,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The etcd cluster's name.
+    pub etcd: String,
+    /// The member's name.
+    pub member: String,
+    /// The volume it was initialised on, if there is one.
+    pub volume: Option<String>,
+    /// When.
+    pub initialised: jiff::Timestamp,
+}
+
+/// The step. The API answers from etcd, so etcd is initialised and healthy.
+pub async fn run(agent: &Agent, etcd: &EtcdConfig, volume: Option<&str>) -> Result<(), StepError> {
+    let Agent { host, store, config, .. } = agent;
+    let mark = async || ensure(host, store, &config.cluster, etcd, volume).await.map(Done::changed_if);
+    STEP.run(&agent.reporter, mark).await
+}
+
+/// Whether the state says that the member has been initialised.
+pub async fn read(
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+) -> Result<Option<Marker>, MarkerError> {
+    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+    let Some(bytes) = store.find(&key).await.map_err(MarkerError::State)? else { return Ok(None) };
+    config::read(&bytes).map(Some).map_err(|source| MarkerError::Format { key, source })
+}
+
+/// Writes the marker unless it is there. To be called once etcd is known to be healthy. Returns whether it was written.
+/// The machine remembers until its next start that it is, so that the state isn't asked again.
+pub async fn ensure(
+    host: &Host,
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+    volume: Option<&str>,
+) -> Result<bool, MarkerError> {
+    let known = host.path(root::RUN).join(format!("etcd-{}-marked", etcd.name));
+    if file::read(&known).map_err(MarkerError::File)?.is_some() {
+        return Ok(false);
+    }
+    let written = read(store, cluster, etcd).await?.is_none() && write(store, cluster, etcd, volume).await?;
+    file::ensure(&known, "", file::PUBLIC).map_err(MarkerError::File)?;
+    Ok(written)
+}
+
+async fn write(
+    store: &StateStore,
+    cluster: &str,
+    etcd: &EtcdConfig,
+    volume: Option<&str>,
+) -> Result<bool, MarkerError> {
+    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+    let marker = Marker {
+        version: CONFIG_VERSION.to_owned(),
+        cluster: cluster.to_owned(),
+        etcd: etcd.name.clone(),
+        member: etcd.member.clone(),
+        volume: volume.map(ToOwned::to_owned),
+        initialised: jiff::Timestamp::now(),
+    };
+    let bytes = serde_json::to_vec_pretty(&marker)
+        .map_err(|source| MarkerError::Format { key: key.clone(), source: DocumentError::Format(source) })?;
+    store.put_if_absent(&key, bytes).await.map_err(MarkerError::State)
+}
