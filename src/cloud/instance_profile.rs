@@ -24,6 +24,8 @@ pub struct InstanceProfile {
 impl ResourceKind for InstanceProfile {
     const KIND: Kind = Kind::InstanceProfile;
     const DECLARATION: Declaration = Declaration {
+        // Where both are another cluster's, it is always the role that is named.
+        observed_after: &[Kind::Role],
         creation: Creation::Repeatable,
         tags: TagRules::Iam,
         ..Declaration::of("instance-profile")

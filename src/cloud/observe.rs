@@ -135,5 +135,10 @@ mod tests {
         let rounds = rounds(&looked_for(ObservedFor::EveryPlan), |kind| kind.declaration().observed_after);
         assert_eq!(rounds.len(), 4, "{rounds:?}");
         assert_eq!(rounds.last().unwrap(), &[Kind::AutoScalingGroup]);
+        let round_of = |kind| rounds.iter().position(|round| round.contains(&kind));
+        assert!(
+            round_of(Kind::Role) < round_of(Kind::InstanceProfile),
+            "which one is refused must not be chance"
+        );
     }
 }

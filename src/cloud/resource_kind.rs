@@ -116,7 +116,8 @@ pub struct Declaration {
     pub name: &'static str,
     /// For what it is looked for.
     pub observed_for: ObservedFor,
-    /// The kinds whose names must be known before it can be read: AWS's ids turn into names only then.
+    /// The kinds that are read in an earlier round: mostly because AWS's ids turn into names only when what they name is
+    /// known.
     pub observed_after: &'static [Kind],
     /// Deleting it comes after every deletion of these kinds, whether or not they refer to it.
     pub deleted_after: &'static [Kind],
