@@ -179,7 +179,7 @@ mod with_region {
                     }
                     fault
                 });
-                self.region.post("faults", &Value::from_iter(faults)).await.unwrap();
+                self.region.post("faults", &faults.collect()).await.unwrap();
                 let (service, _, named) = stages[number];
                 let output = self.windlass(line, None);
                 let said = String::from_utf8_lossy(&output.stderr);
