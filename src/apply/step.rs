@@ -9,7 +9,8 @@ use super::{Event, Run, backoff};
 use crate::aws::Class;
 use crate::cloud::context::Names;
 use crate::cloud::{
-    self, CloudError, Context, Creation, Found, Identity, Observed, Remedy, Resource, ResourceId, Sought,
+    self, CloudError, Context, Creation, Found, Identity, Observed, Resource, ResourceId, RetryDecision,
+    Sought,
 };
 use crate::plan::{Action, Step};
 
@@ -39,9 +40,9 @@ pub(super) async fn carry_out(
         attempt += 1;
         let settling = if may_be_unseen(run, step, &error) { SETTLING } else { Duration::ZERO };
         let pause = backoff::pause(attempt).max(settling);
-        let limit = match error.remedy() {
-            Remedy::GiveUp => return Err(error),
-            Remedy::RetryFor(limit) => since + limit,
+        let limit = match error.retry_decision() {
+            RetryDecision::GiveUp => return Err(error),
+            RetryDecision::RetryFor(limit) => since + limit,
         };
         unanswered += u32::from(error.is_unanswered());
         if run.context.clients.attempts.is_some_and(|most| unanswered >= most) {

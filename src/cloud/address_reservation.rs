@@ -116,7 +116,7 @@ impl ResourceKind for AddressReservation {
 }
 
 impl AddressReservation {
-    /// What is observed, with the wished tags where EC2 doesn't show any.
+    /// What is observed, with the wanted tags where EC2 doesn't show any.
     fn without_unknown(&self, observed: &Self) -> Self {
         let tags = if observed.tags.is_empty() { &self.tags } else { &observed.tags };
         Self { tags: tags.clone(), ..observed.clone() }

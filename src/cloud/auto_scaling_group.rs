@@ -46,7 +46,7 @@ pub struct AutoScalingGroup {
     pub health_check_grace: u32,
     /// What a replacement may do to the number of healthy instances.
     pub maintenance: Option<Maintenance>,
-    /// Processes that somebody suspended, as observed; empty for what is wished. Not compared: whoever suspends one has a
+    /// Processes that somebody suspended, as observed; empty for what is wanted. Not compared: whoever suspends one has a
     /// reason, and wants to be told, not overruled.
     pub suspended: BTreeSet<String>,
     /// Its tags, which its instances get too.

@@ -61,7 +61,7 @@ pub struct Context<'a> {
 /// and launch templates come and go with the specification, and two runs may rightly make the same one. Of VPCs, Internet
 /// gateways, subnets, reservations, security groups, key pairs and addresses EC2 takes no token at all. Where a run is
 /// killed between such a call and EC2's showing what it made, the next one, begun within these seconds, makes a second
-/// VPC, gateway or address; then every plan says so ([`crate::plan::PlanError::Double`]) until one of them is taken away.
+/// VPC, gateway or address; then every plan says so ([`crate::plan::PlanError::Duplicate`]) until one of them is taken away.
 impl<'a> Context<'a> {
     /// For a look at all of the cluster's, in which what belongs to somebody else is in the way.
     pub fn new(
@@ -201,7 +201,7 @@ pub struct Found {
     /// attached to and since when.
     pub circumstances: Option<String>,
     /// Whether another one of its kind has the same name and is taken for the real one.
-    pub double: bool,
+    pub duplicate: bool,
     /// Of a subnet that isn't wanted any more: what is in it and stays ([`super::subnet::find_occupants`]).
     pub used_by: Vec<String>,
 }
@@ -214,7 +214,7 @@ impl Found {
             resource,
             identity,
             circumstances: None,
-            double: false,
+            duplicate: false,
             used_by: Vec::new(),
         }
     }
@@ -248,7 +248,7 @@ impl Observed {
             let plain = ResourceId::new(kind, &found.name);
             let id = match self.0.get(&plain) {
                 Some(other) if other.identity.id != found.identity.id => {
-                    found.double = true;
+                    found.duplicate = true;
                     ResourceId::new(kind, format!("{} ({})", found.name, found.identity.id))
                 }
                 _ => plain,
@@ -349,7 +349,7 @@ mod tests {
         };
         let mut observed = Observed::default();
         observed.extend(Kind::ElasticIp, vec![found("eipalloc-2"), found("eipalloc-1")]);
-        let ids: Vec<_> = observed.0.iter().map(|(id, found)| (id.name.as_str(), found.double)).collect();
+        let ids: Vec<_> = observed.0.iter().map(|(id, found)| (id.name.as_str(), found.duplicate)).collect();
         assert_eq!(ids, [("api", false), ("api (eipalloc-2)", true)]);
     }
     #[test]

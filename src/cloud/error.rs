@@ -104,7 +104,7 @@ pub enum CloudError {
 
 /// What to do with a step that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum RetryDecision {
     /// Look what is there, then do what is left, for so long: the call may have been carried out.
     RetryFor(Duration),
     /// Give up: trying again changes nothing.
@@ -183,20 +183,24 @@ impl CloudError {
     /// What to do about it. Besides what AWS itself calls transient there is what passes by itself: something that
     /// was just made and isn't visible everywhere yet (`NotFound`), something made by a call whose reply was lost
     /// (`AlreadyExists`), and something that is still in use by what is just being deleted (`Dependency`).
-    pub fn remedy(&self) -> Remedy {
+    pub fn retry_decision(&self) -> RetryDecision {
         match self {
             Self::Aws(error) => match error.class {
-                Class::NotFound => Remedy::RetryFor(VISIBILITY),
-                Class::AlreadyExists => Remedy::RetryFor(ADOPTION),
-                Class::Dependency => Remedy::RetryFor(RELEASE),
-                _ if error.is_transient() => Remedy::RetryFor(WEATHER),
-                _ if is_profile_propagation(error) => Remedy::RetryFor(VISIBILITY),
-                _ => Remedy::GiveUp,
+                Class::NotFound => RetryDecision::RetryFor(VISIBILITY),
+                Class::AlreadyExists => RetryDecision::RetryFor(ADOPTION),
+                Class::Dependency => RetryDecision::RetryFor(RELEASE),
+                _ if error.is_transient() => RetryDecision::RetryFor(WEATHER),
+                _ if is_profile_propagation(error) => RetryDecision::RetryFor(VISIBILITY),
+                _ => RetryDecision::GiveUp,
             },
-            Self::Blocked { by, .. } if by.iter().any(|blocker| blocker.may_go) => Remedy::RetryFor(RELEASE),
-            Self::Blocked { .. } => Remedy::RetryFor(STRANGERS),
-            Self::Unseen { .. } => Remedy::RetryFor(VISIBILITY),
-            Self::Store(StoreError::Aws { source, .. }) if source.is_transient() => Remedy::RetryFor(WEATHER),
+            Self::Blocked { by, .. } if by.iter().any(|blocker| blocker.may_go) => {
+                RetryDecision::RetryFor(RELEASE)
+            }
+            Self::Blocked { .. } => RetryDecision::RetryFor(STRANGERS),
+            Self::Unseen { .. } => RetryDecision::RetryFor(VISIBILITY),
+            Self::Store(StoreError::Aws { source, .. }) if source.is_transient() => {
+                RetryDecision::RetryFor(WEATHER)
+            }
             Self::Missing(_)
             | Self::Answer { .. }
             | Self::Foreign { .. }
@@ -204,7 +208,7 @@ impl CloudError {
             | Self::Namesake { .. }
             | Self::ForeignRecords { .. }
             | Self::Wait(_)
-            | Self::Store(_) => Remedy::GiveUp,
+            | Self::Store(_) => RetryDecision::GiveUp,
         }
     }
 }

@@ -61,8 +61,8 @@ pub struct LaunchTemplate {
     /// The tags of its instances, their volumes and network interfaces.
     pub instance_tags: Tags,
     /// Whatever of the above a template would need and this one, as observed, lacks or has besides; empty for what
-    /// is wished.
-    pub oddities: BTreeSet<String>,
+    /// is wanted.
+    pub drift: BTreeSet<String>,
 }
 
 /// Which SSH key instances get.
@@ -261,7 +261,7 @@ impl LaunchTemplate {
             resource_name,
             tags: _,
             instance_tags,
-            oddities,
+            drift,
         } = self;
         let RootVolume { device, size, kind, iops, throughput, encrypted, kms_key } = root;
         Fields::default()
@@ -282,10 +282,10 @@ impl LaunchTemplate {
             .one("metadata.hopLimit", metadata_hop_limit)
             .one("resourceName", resource_name)
             .map("instanceTags", instance_tags)
-            .set("oddities", oddities)
+            .set("drift", drift)
     }
 
-    /// A digest of what a version holds: groups compare it to know whether they launch from the version wished for.
+    /// A digest of what a version holds: groups compare it to know whether they launch from the version that is wanted.
     pub fn version_digest(&self) -> String {
         let fields = self.version_fields().additions();
         let mut text = String::new();

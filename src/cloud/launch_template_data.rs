@@ -89,7 +89,7 @@ pub(super) fn read(
         resource_name: resource_name == Some(&HostnameType::ResourceName),
         tags,
         instance_tags: tags_of(data, &ResourceType::Instance),
-        oddities: oddities(data),
+        drift: drift(data),
     }
 }
 
@@ -124,7 +124,7 @@ fn read_root(mapping: Option<&LaunchTemplateBlockDeviceMapping>) -> RootVolume {
     }
 }
 
-fn oddities(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
+fn drift(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
     let tokens = data.metadata_options().and_then(|metadata| metadata.http_tokens());
     let instance_tags = tags_of(data, &ResourceType::Instance);
     let untagged = [ResourceType::Volume, ResourceType::NetworkInterface]

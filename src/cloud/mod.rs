@@ -43,7 +43,7 @@ pub mod vpc;
 
 pub use self::context::{Context, Found, Identities, Identity, Observed, Sought, Strangers};
 pub use self::departures::Departures;
-pub use self::error::{CloudError, Remedy};
+pub use self::error::{CloudError, RetryDecision};
 pub use self::fields::{Change, Effect, Fields};
 pub use self::kinds::{Kind, Resource};
 pub use self::observe::{observe, observe_for_deletion, observe_kind};

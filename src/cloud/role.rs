@@ -29,7 +29,7 @@ pub struct Role {
     pub policy: Option<Value>,
     /// The ARNs of the managed policies that are attached.
     pub attached: BTreeSet<String>,
-    /// The names of other inline policies, as observed; empty for what is wished.
+    /// The names of other inline policies, as observed; empty for what is wanted.
     pub other_policies: BTreeSet<String>,
     /// Its tags.
     pub tags: Tags,
@@ -272,7 +272,7 @@ pub fn name_for(prefix: &str, cluster: &str) -> String {
     format!("{kept}-{}", &digest[..8])
 }
 
-/// IAM gives documents percent-encoded. One that isn't JSON is kept as text, and so differs from every wish.
+/// IAM gives documents percent-encoded. One that isn't JSON is kept as text, and so differs from whatever is wanted.
 fn document(text: &str) -> Value {
     let decoded = percent_decode(text);
     serde_json::from_str(&decoded).unwrap_or(Value::String(decoded))

@@ -31,9 +31,9 @@ pub struct SecurityGroupRules {
     pub ingress: BTreeSet<Rule>,
     /// What its members may reach.
     pub egress: BTreeSet<Rule>,
-    /// Rules of others, as observed; empty for what is wished.
+    /// Rules of others, as observed; empty for what is wanted.
     pub others: Others,
-    /// Whether the rules carry the mark, as they do in what is wished.
+    /// Whether the rules carry the mark, as they do in what is wanted.
     pub marked: bool,
 }
 
@@ -221,7 +221,7 @@ impl ResourceKind for SecurityGroupRules {
 }
 
 impl SecurityGroupRules {
-    /// What is observed, as it is compared with this: a rule that is wished for and that somebody else made is there.
+    /// What is observed, as it is compared with this: a rule that is wanted and that somebody else made is there.
     fn with_others(&self, observed: &Self) -> Self {
         let both = |own: &BTreeSet<Rule>, others: &BTreeSet<Rule>, wanted: &BTreeSet<Rule>| {
             own.iter().chain(others.intersection(wanted)).cloned().collect()

@@ -59,7 +59,7 @@ pub enum Error {
         message: String,
     },
     /// It answers with something that isn't an answer to the question.
-    #[error("the API at {address} answers nonsense to the wish to {act}")]
+    #[error("the API at {address} answers nonsense when asked to {act}")]
     Answer {
         /// The server's address.
         address: String,

@@ -37,7 +37,7 @@ use crate::cloud::{self, Found, Observed, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
 use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
 
-/// Everything that the wish is made of.
+/// Everything that the desired resources are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
     /// The specification.
@@ -76,7 +76,7 @@ impl Desired {
         let mut kept = Vec::new();
         for (id, found) in &observed.0 {
             let Resource::Subnet(_) = &found.resource else { continue };
-            if self.0.contains_key(id) || found.used_by.is_empty() || found.double {
+            if self.0.contains_key(id) || found.used_by.is_empty() || found.duplicate {
                 continue;
             }
             let reference: Reference<cloud::subnet::Subnet> = Reference::to(&id.name);

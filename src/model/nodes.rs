@@ -89,6 +89,6 @@ fn template(
         instance_tags: instance_tags(&tags),
         tags,
         name,
-        oddities: [].into(),
+        drift: [].into(),
     })
 }

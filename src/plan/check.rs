@@ -208,7 +208,7 @@ mod tests {
             resource_name: true,
             tags: BTreeMap::new(),
             instance_tags: BTreeMap::new(),
-            oddities: [].into(),
+            drift: [].into(),
         })
     }
 

@@ -92,7 +92,7 @@ pub enum PlanError {
     },
     /// AWS has two of something that there must be one of.
     #[error("there are {} of `{resource}` in AWS:\n  {}", alike.len(), alike.join("\n  "))]
-    Double {
+    Duplicate {
         /// Which.
         resource: ResourceId,
         /// All of them: AWS's ids, with what is known of each.
@@ -134,7 +134,7 @@ impl PlanError {
                  in AWS"
                     .to_owned(),
             ),
-            Self::Double { resource, .. } => Some(format!(
+            Self::Duplicate { resource, .. } => Some(format!(
                 "nothing was changed. Find out which one is in use; take the tag `{}` from the other one, or delete it \
                  if nothing is on it, and run the same command{}",
                 tags::MANAGED,
@@ -209,7 +209,7 @@ impl Plan {
     /// is deleted, but for volumes, for addresses, which nobody gets back, and for objects that running instances were
     /// made from.
     pub fn update(desired: &Desired, observed: &Observed) -> Result<Self, PlanError> {
-        refuse_doubles(observed)?;
+        refuse_duplicates(observed)?;
         let mut actions = BTreeMap::new();
         let mut refusals = Vec::new();
         for (id, wanted) in &desired.0 {
@@ -259,7 +259,7 @@ impl Plan {
                 Some(found) => wanted.changes_from(&found.resource),
                 None => wanted.fields().additions(),
             };
-            // A mark more than is wished for was set by an earlier run, which knew.
+            // A mark more than is wanted was set by an earlier run, which knew.
             let changes: Vec<Change> = changes.into_iter().filter(|change| change.to.is_some()).collect();
             if !changes.is_empty() {
                 actions.insert(id.clone(), Action::Update(changes));
@@ -291,13 +291,14 @@ fn remarks(desired: &Desired, observed: &Observed) -> Vec<String> {
     wanted.filter_map(|found| found.resource.remark()).collect()
 }
 
-fn refuse_doubles(observed: &Observed) -> Result<(), PlanError> {
-    let doubles: Vec<(&ResourceId, &Found)> = observed.0.iter().filter(|(_, found)| found.double).collect();
-    let Some((id, first)) = doubles.first() else {
+fn refuse_duplicates(observed: &Observed) -> Result<(), PlanError> {
+    let duplicates: Vec<(&ResourceId, &Found)> =
+        observed.0.iter().filter(|(_, found)| found.duplicate).collect();
+    let Some((id, first)) = duplicates.first() else {
         return Ok(());
     };
     let alike = observed.0.iter().filter(|(other, found)| other.kind == id.kind && found.name == first.name);
-    Err(PlanError::Double {
+    Err(PlanError::Duplicate {
         resource: ResourceId::new(id.kind, &first.name),
         alike: alike.map(|(_, found)| found.described()).collect(),
     })

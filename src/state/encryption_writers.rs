@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::state::Store;
-    use crate::state::held_secrets::SecretKind;
+    use crate::state::stored_secrets::SecretKind;
     use crate::state::versions::ObjectVersion;
 
     const CLUSTER: &str = "demo.example.com";
@@ -166,8 +166,8 @@ mod tests {
 
     async fn replace(state: &ClusterState, next: &EncryptionConfiguration) {
         let kind = SecretKind::EncryptionConfig;
-        let (_, version) = state.held_secret(kind).await.unwrap().unwrap();
-        state.put_held_secret(kind, next.json(), Some(&version)).await.unwrap();
+        let (_, version) = state.stored_secret(kind).await.unwrap().unwrap();
+        state.put_stored_secret(kind, next.json(), Some(&version)).await.unwrap();
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 //! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
 //! - [`cluster_state`]: one cluster's part of it, typed; [`specification`]: what a user wants, as it was read;
 //!   [`mod@format`]: which windlass may write it.
-//! - [`secrets`]: its keys; [`held_secrets`]: its secrets, one by one; [`encryption_writers`]: which keys etcd's data
+//! - [`secrets`]: its keys; [`stored_secrets`]: its secrets, one by one; [`encryption_writers`]: which keys etcd's data
 //!   needs.
 //! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
@@ -26,7 +26,6 @@ pub mod error;
 mod fence;
 pub mod file;
 pub mod format;
-pub mod held_secrets;
 pub mod holder;
 pub mod identity;
 pub mod journal;
@@ -43,6 +42,7 @@ pub mod secrets;
 mod simulation;
 pub mod specification;
 pub mod store;
+pub mod stored_secrets;
 pub mod versions;
 
 pub use cluster_state::ClusterState;

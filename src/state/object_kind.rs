@@ -7,11 +7,11 @@ use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::NodeGroups;
 
-use super::held_secrets::SecretKind;
 use super::store::digest;
+use super::stored_secrets::SecretKind;
 use super::{
-    cluster_state, encryption_writers, format, held_secrets, identity, journal, layout, lease, revision,
-    secrets,
+    cluster_state, encryption_writers, format, identity, journal, layout, lease, revision, secrets,
+    stored_secrets,
 };
 use crate::pki::docker_config;
 use crate::spec::AdditionalObject;
@@ -125,7 +125,7 @@ const KINDS: [Kind; 19] = [
 ];
 
 fn check_docker_config(it: &Known<'_>) -> Result<(), String> {
-    if held_secrets::is_none(SecretKind::DockerConfig, it.bytes) {
+    if stored_secrets::is_none(SecretKind::DockerConfig, it.bytes) {
         return Ok(());
     }
     docker_config::parse(it.text()?).map(drop).map_err(|problems| problems.to_string())

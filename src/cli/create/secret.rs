@@ -16,7 +16,7 @@ use crate::pki::docker_config;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
 use crate::spec::quantity;
 use crate::state::encryption_writers::Writers;
-use crate::state::held_secrets::SecretKind;
+use crate::state::stored_secrets::SecretKind;
 use crate::state::{ClusterState, SecretsError, Version};
 
 /// `windlass create secret`.
@@ -107,7 +107,7 @@ async fn docker_config(context: &Context, args: DockerConfig) -> anyhow::Result<
     let name = KIND.name();
     let guard = context.lease_guard(&state, "create secret");
     let work = guard.holding(async {
-        let held = state.held_secret(KIND).await?;
+        let held = state.stored_secret(KIND).await?;
         if let Some((known, version)) = &held {
             if *known == secret {
                 return Ok(false);
@@ -143,7 +143,7 @@ async fn encryption_config(context: &Context, args: EncryptionConfig) -> anyhow:
         if !args.force {
             check_lost(&state).await?;
         }
-        let Some((today, version)) = state.held_secret(KIND).await? else {
+        let Some((today, version)) = state.stored_secret(KIND).await? else {
             return put(&state, KIND, wanted.json(), None).await;
         };
         let mut writers = state.encryption_writers().await?;
@@ -267,7 +267,7 @@ async fn put(
     secret: &Secret,
     read: Option<&Version>,
 ) -> anyhow::Result<bool> {
-    state.put_held_secret(kind, secret, read).await?;
+    state.put_stored_secret(kind, secret, read).await?;
     Ok(true)
 }
 

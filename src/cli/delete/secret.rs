@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::output;
-use crate::state::held_secrets::SecretKind;
+use crate::state::stored_secrets::SecretKind;
 
 /// `windlass delete secret`.
 #[derive(Debug, ClapArgs)]
@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let (name, flags) = (kind.name(), context.flags_to_repeat());
     let none = || Refusal::new(format!("the cluster `{cluster}` has no secret `{name}`"));
     if !args.yes {
-        state.held_secret(kind).await?.ok_or_else(none)?;
+        state.stored_secret(kind).await?.ok_or_else(none)?;
         output::print_line(&format!("secret/{name}"))?;
         output::say(&format!(
             "Nothing was deleted. To delete it: windlass delete secret {name} --name {cluster}{flags} --yes"
@@ -35,8 +35,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     let guard = context.lease_guard(&state, "delete secret");
     let work = guard.holding(async {
-        let (_, version) = state.held_secret(kind).await?.ok_or_else(none)?;
-        Ok::<_, anyhow::Error>(state.delete_held_secret(kind, &version).await?)
+        let (_, version) = state.stored_secret(kind).await?.ok_or_else(none)?;
+        Ok::<_, anyhow::Error>(state.delete_stored_secret(kind, &version).await?)
     });
     Box::pin(work).await?;
     output::say(&format!(

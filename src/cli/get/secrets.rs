@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{self, Exit, Refusal};
 use crate::cli::output::{self, Format, Table};
-use crate::state::held_secrets::SecretKind;
+use crate::state::stored_secrets::SecretKind;
 
 /// `windlass get secrets`.
 #[derive(Debug, ClapArgs)]
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     Box::pin(state.read()).await?;
-    let mut held = state.held_secrets().await?;
+    let mut held = state.stored_secrets().await?;
     let damages = state.damaged_secrets().await?;
     // One that is lost was there: it is told of as damage.
     let is_damaged = |name: &str| {
