@@ -110,7 +110,11 @@ impl LeaseGuard<'_> {
         self.state.store().stop_when(self.stop.asked());
         self.stop.check()?;
         let lease = Lease::acquire(self.state, Holder::this_process(self.command));
-        let lease = lease.await.map_err(OperationError::from)?;
+        let lease = match lease.await {
+            Ok(lease) => lease,
+            // One that isn't taken because the user has asked to stop is told as that.
+            Err(error) => return Err(self.stop.check().err().unwrap_or(error.into()).into()),
+        };
         let done = tokio::select! {
             biased;
             () = self.stop.requested_and_nothing_applied() => Err(OperationError::Interrupted.into()),

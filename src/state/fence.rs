@@ -107,6 +107,20 @@ impl Permit for Pass {
     }
 }
 
+/// What the calls ask that write locks. A lock that is held is renewed, and given back, whatever happens; once the user
+/// has asked to stop, none is taken.
+#[derive(Debug)]
+pub(super) struct LockPass(pub(super) Fence);
+
+impl Permit for LockPass {
+    fn check(&self) -> Result<(), Withheld> {
+        if !self.0.tenures().is_empty() {
+            return Ok(());
+        }
+        self.0.check_stop("lock").map_err(|error| Withheld(error.to_string()))
+    }
+}
+
 /// Until when a lease is good, by both clocks of its holder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Until {

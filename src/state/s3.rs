@@ -21,7 +21,7 @@ use windlass_bootstrap::keys;
 use zeroize::Zeroizing;
 
 use super::bucket_encryption::{self, KmsKey};
-use super::fence::{Fence, Pass};
+use super::fence::{Fence, LockPass, Pass};
 use super::listing::{Fingerprint, Listing};
 use super::requests::{Answer, Requests};
 use super::store::{Condition, Object, StoreError, Version};
@@ -40,7 +40,7 @@ const PRUNED_PAGES: usize = 50;
 pub struct S3Store {
     /// Whose writes pass the fence, each attempt of the SDK's anew.
     client: Client,
-    /// For locks, which are also given back when nothing else is written any more.
+    /// For locks, which are also renewed and given back when nothing else is written any more.
     lock_client: Client,
     bucket: String,
     prefix: String,
@@ -59,7 +59,7 @@ impl S3Store {
     ) -> Result<Self, StoreError> {
         let (account, clients) = bucket::open(clients, &bucket).await?;
         let client = owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
-        let lock_client = owned_by(&account, &clients.s3);
+        let lock_client = owned_by(&account, &clients.gated(Arc::new(LockPass(fence.clone()))).s3);
         let tags = Arc::new(AtomicBool::new(true));
         Ok(Self { client, lock_client, bucket, prefix, region: clients.region, owner: account, tags })
     }

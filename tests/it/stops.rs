@@ -234,6 +234,28 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    fn ctrl_c_while_the_lock_is_being_taken_takes_none_and_leaves_none() {
+        let world = World::new();
+        world.succeeds(CREATE);
+        let edit = "edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=4";
+        world.succeeds(edit);
+        world.points(UPDATE);
+        let of_lock = |call: &Value| call["path"].as_str().unwrap().ends_with("/lock");
+        let is_put = |call: &Value| call["action"] == "PutObject" && of_lock(call);
+        let taken = world.journal().iter().position(is_put).unwrap();
+        for hold in ["before", "after"] {
+            world.succeeds(&edit.replace('4', if hold == "before" { "5" } else { "6" }));
+            assert!(world.interrupt_at(UPDATE, (taken, hold)), "{hold}: it took no lock");
+            let calls = world.journal();
+            let took = calls.iter().filter(|call| is_put(call) && call["status"] == 200).count();
+            let gave = calls.iter().filter(|call| call["action"] == "DeleteObject" && of_lock(call)).count();
+            assert_eq!((took, gave), if hold == "before" { (0, 0) } else { (1, 1) }, "{hold}: {calls:#?}");
+            world.succeeds(UPDATE);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
     fn a_delete_that_is_interrupted_while_it_looks_prints_no_plan_and_deletes_nothing() {
         let world = World::new();
         world.succeeds(CREATE);
