@@ -24,7 +24,7 @@ pub enum SecretKind {
 
 /// A secret that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HeldSecret {
+pub struct StoredSecret {
     /// Its name.
     pub name: &'static str,
     /// What it is.
@@ -75,7 +75,7 @@ impl SecretKind {
 
 impl ClusterState {
     /// The secrets that are there.
-    pub async fn stored_secrets(&self) -> Result<Vec<HeldSecret>, SecretsError> {
+    pub async fn stored_secrets(&self) -> Result<Vec<StoredSecret>, SecretsError> {
         let kinds = SecretKind::all();
         let times = kinds.iter().map(|kind| {
             let key = kind.key(self.name());
@@ -86,7 +86,7 @@ impl ClusterState {
         let held =
             kinds.into_iter().zip(times).filter(|(kind, _)| !(none && *kind == SecretKind::DockerConfig));
         let held = held.filter_map(|(kind, since)| {
-            Some(HeldSecret { name: kind.name(), kind: kind.kind(), since: since? })
+            Some(StoredSecret { name: kind.name(), kind: kind.kind(), since: since? })
         });
         Ok(held.collect())
     }

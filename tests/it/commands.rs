@@ -1,6 +1,6 @@
 //! SSH keys, secrets, upgrades and templates, as a user runs the commands.
 
-use crate::cli::{User, refused, stderr, stdout};
+use crate::support::user::{User, refused, stderr, stdout};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJB3bkR6OcPWMVNAzpOmWVVFSTGYpjWXNbKv8jMBPEMX ada@example.com\n";

@@ -1,6 +1,6 @@
 //! What is damaged in the state is named, with the version to bring back; all else goes on working.
 
-use crate::cli::{User, refused, stderr, stdout};
+use crate::support::user::{User, refused, stderr, stdout};
 
 #[test]
 fn a_store_in_a_folder_says_that_it_keeps_no_versions() {

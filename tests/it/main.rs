@@ -14,6 +14,7 @@ mod groups_of_nodes;
 mod hints;
 mod identity;
 mod kills;
+mod kubeconfig;
 mod layers;
 mod locked;
 mod memory;

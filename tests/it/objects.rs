@@ -1,7 +1,7 @@
 //! The documents of the state as a user handles them: all of them out and in again, additional objects, groups that
 //! come and go, and what kops exports.
 
-use crate::cli::{User, refused, stderr, stdout};
+use crate::support::user::{User, refused, stderr, stdout};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ3GXUzxwM2cTAJ6vVDzCVgr3h8U6ZIRkvG1b6mLbMrE me@example.com";

@@ -39,7 +39,7 @@ fn the_end_of_a_cluster_takes_everything_in_an_order_that_aws_accepts() {
     for scenario in scenarios() {
         let desired = desired(&scenario);
         let observed = as_made(&desired);
-        let plan = Plan::deletion(&last_wishes(), &observed);
+        let plan = Plan::deletion(&reclaim_marks(), &observed);
         let after = plan.steps.iter().map(|step| {
             let after: Vec<String> = step.after.iter().map(ToString::to_string).collect();
             format!("{} {}\n    after {}\n", step.action.verb(), step.resource, after.join(", "))
@@ -87,7 +87,7 @@ fn as_made(desired: &Desired) -> Observed {
     observed
 }
 
-fn last_wishes() -> Desired {
+fn reclaim_marks() -> Desired {
     let volumes = BTreeMap::from([("vol-1".to_owned(), "vol-1 (claim default/cache)".to_owned())]);
     let marks = Resource::ReclaimMarks(ReclaimMarks { name: "demo.example.com".to_owned(), volumes });
     Desired(BTreeMap::from([(marks.id(), marks)]))

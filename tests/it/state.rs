@@ -239,7 +239,7 @@ mod with_region {
     #[ignore = "needs the emulated region"]
     async fn every_call_names_the_bucket_s_owner_and_another_s_bucket_is_refused() {
         let region = Region::start();
-        let user = crate::cli::User::new().with("WINDLASS_STATE_STORE", "s3://clusters");
+        let user = crate::support::user::User::new().with("WINDLASS_STATE_STORE", "s3://clusters");
         let user = region.environment().iter().fold(user, |user, (name, value)| user.with(name, value));
         region.ask("DELETE", "journal", &serde_json::Value::Null);
         let create = "create cluster --name demo.example.com --zones us-east-1a --create-state-store";
@@ -255,10 +255,10 @@ mod with_region {
         assert!(unnamed.is_empty(), "{unnamed:?}");
         let other = [("WINDLASS_STATE_STORE_ACCOUNT", "999999999999")];
         let refused = user.run_with("get clusters", &other).code(5);
-        let told = crate::cli::stderr(&refused);
+        let told = crate::support::user::stderr(&refused);
         assert!(told.contains("isn't the account 999999999999's") && told.contains("hint: "), "{told}");
         let wrong = user.run_with("get clusters", &[("WINDLASS_STATE_STORE_ACCOUNT", "me")]);
-        assert!(crate::cli::stderr(&wrong).contains("twelve digits"));
+        assert!(crate::support::user::stderr(&wrong).contains("twelve digits"));
     }
 
     #[tokio::test]

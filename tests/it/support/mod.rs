@@ -2,3 +2,4 @@
 
 pub(crate) mod fixture;
 pub(crate) mod region;
+pub(crate) mod user;

@@ -1,0 +1,205 @@
+//! Why the facts don't allow a specification, and what to do about it.
+
+use crate::aws::AwsError;
+use crate::aws::hosted_zone::HostedZoneError;
+use crate::aws::tags::IMAGE_KUBERNETES_VERSION;
+use thiserror::Error;
+
+/// Why the facts don't allow the specification.
+#[derive(Debug, Error)]
+pub enum FactsError {
+    /// A call failed.
+    #[error("{0}")]
+    Aws(#[from] AwsError),
+    /// AWS answered without what it always says.
+    #[error("AWS's answer about {0} lacks what it must say")]
+    Answer(&'static str),
+    /// The hosted zone can't be used, or the API's name in it.
+    #[error("{0}")]
+    HostedZone(#[from] HostedZoneError),
+    /// There is no such region.
+    #[error("AWS has no region `{region}`")]
+    NoRegion {
+        /// As written.
+        region: String,
+        /// The nearest name of one.
+        near: Option<String>,
+    },
+    /// The account doesn't use the region.
+    #[error("the account has not turned the region `{region}` on")]
+    RegionOff {
+        /// The region.
+        region: String,
+    },
+    /// What is written as a KMS key isn't one.
+    #[error("there is no KMS key `{key}` in {region} that can be used")]
+    KmsKey {
+        /// As written.
+        key: String,
+        /// The region.
+        region: String,
+        /// What KMS said, where it said more.
+        #[source]
+        source: Option<AwsError>,
+    },
+    /// A zone isn't one, or not usable.
+    #[error("`{zone}` is not an availability zone of {region} that can be used")]
+    Zone {
+        /// As written.
+        zone: String,
+        /// The region.
+        region: String,
+        /// The zones that can.
+        usable: Vec<String>,
+    },
+    /// There is no such machine type.
+    #[error("instance group `{group}`: `{machine_type}` is not a machine type of {region}")]
+    MachineType {
+        /// The instance group.
+        group: String,
+        /// As written.
+        machine_type: String,
+        /// The region.
+        region: String,
+    },
+    /// The machine type isn't offered where it is wanted.
+    #[error("instance group `{group}`: `{machine_type}` is not offered in {}", missing.join(", "))]
+    NotOffered {
+        /// The instance group.
+        group: String,
+        /// As written.
+        machine_type: String,
+        /// The zones without it.
+        missing: Vec<String>,
+        /// The zones with it.
+        offered: Vec<String>,
+    },
+    /// No image is meant by what is written.
+    #[error("instance group `{group}`: there is no image `{image}` for {architecture}")]
+    NoImage {
+        /// The instance group.
+        group: String,
+        /// As written.
+        image: String,
+        /// Of the machine type.
+        architecture: &'static str,
+        /// What to do.
+        advice: String,
+    },
+    /// An image is for other machines.
+    #[error(
+        "instance group `{group}`: image `{image}` is for {found}, machine type `{machine_type}` is {wanted}"
+    )]
+    Architecture {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// The image's architecture.
+        found: String,
+        /// As written.
+        machine_type: String,
+        /// The machine type's architecture.
+        wanted: &'static str,
+    },
+    /// An image holds another Kubernetes, or isn't one of windlass's.
+    #[error(
+        "instance group `{group}`: image `{image}` holds {}, the specification says Kubernetes {wanted}",
+        found.as_deref().map_or("no Kubernetes that its tags name".to_owned(), |found| format!("Kubernetes {found}"))
+    )]
+    KubernetesVersion {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// What its tag says.
+        found: Option<String>,
+        /// The specification's version.
+        wanted: String,
+    },
+    /// An image is older than the documents that windlass writes today: its agent refuses them.
+    #[error(
+        "instance group `{group}`: image `{image}` ({name}) was built by an older windlass, whose boot agent can't read what \
+         this one writes: {lacks}"
+    )]
+    OldImage {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// Its name.
+        name: String,
+        /// By what it is known.
+        lacks: String,
+    },
+    /// A master's image holds another etcd.
+    #[error(
+        "instance group `{group}`: image `{image}` holds etcd {found}, the specification says etcd {wanted} for the etcd \
+         cluster `{etcd}`"
+    )]
+    EtcdVersion {
+        /// The instance group.
+        group: String,
+        /// The image's id.
+        image: String,
+        /// What its tag says.
+        found: String,
+        /// The specification's version.
+        wanted: String,
+        /// The etcd cluster.
+        etcd: String,
+    },
+}
+
+impl FactsError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Aws(error) => error.hint(),
+            Self::Answer(_) => None,
+            Self::HostedZone(error) => error.hint(),
+            Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
+            Self::NoRegion { near: None, .. } => {
+                Some("`aws ec2 describe-regions --query Regions[].RegionName` lists them".to_owned())
+            }
+            Self::RegionOff { region } => Some(format!(
+                "`aws account enable-region --region-name {region}` does, or name zones of another"
+            )),
+            Self::Zone { usable, .. } => Some(format!("zones that can be used: {}", usable.join(", "))),
+            Self::KmsKey { region, source, .. } => source.as_ref().and_then(AwsError::hint).or_else(|| {
+                Some(format!("`aws kms list-aliases --region {region}` lists the aliases that there are"))
+            }),
+            Self::MachineType { region, .. } => {
+                Some(format!("`aws ec2 describe-instance-types --region {region}` lists those that are"))
+            }
+            Self::NotOffered { offered, machine_type, .. } if offered.is_empty() => {
+                Some(format!("no zone of the cluster offers `{machine_type}`: choose another machine type"))
+            }
+            Self::NotOffered { offered, .. } => {
+                Some(format!("choose another machine type, or only subnets in {}", offered.join(", ")))
+            }
+            Self::NoImage { advice, .. } => Some(advice.clone()),
+            Self::Architecture { group, .. } => {
+                Some(format!("choose another machine type or image: `windlass edit instancegroup {group}`"))
+            }
+            Self::KubernetesVersion { group, found, wanted, .. } => Some(match found {
+                Some(found) => format!(
+                    "build an image for Kubernetes {wanted} (see packer/), or set `kubernetesVersion: {found}` with \
+                     `windlass edit cluster`"
+                ),
+                None => format!(
+                    "images of windlass carry the tag `{IMAGE_KUBERNETES_VERSION}`: build one (see packer/) and name \
+                     it in `windlass edit instancegroup {group}`"
+                ),
+            }),
+            Self::OldImage { group, .. } => Some(format!(
+                "build a new image: packer build -var agent_binary=… packer (see packer/README.md); where the group names \
+                 its image, name the new one: windlass edit instancegroup {group}"
+            )),
+            Self::EtcdVersion { etcd, found, wanted, .. } => Some(format!(
+                "build an image that holds etcd {wanted} (see packer/), or set `version: {found}` of the etcd cluster \
+                 `{etcd}` with `windlass edit cluster`"
+            )),
+        }
+    }
+}
