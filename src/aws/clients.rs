@@ -1,6 +1,7 @@
 //! The SDK's clients: one configuration, one retry policy, for one region.
 
 use std::env;
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,35 @@ const CONNECT: Duration = Duration::from_secs(3);
 
 /// How long one attempt may take, with connecting and reading the answer: EC2's slowest answers take some ten seconds.
 const ATTEMPT: Duration = Duration::from_secs(30);
+
+/// The environment names an endpoint that is no URL.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} is `{value}`, which is no URL")]
+pub struct EndpointError {
+    variable: String,
+    value: String,
+}
+
+impl EndpointError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        format!("unset {}, or set it to a URL such as http://127.0.0.1:4566", self.variable)
+    }
+}
+
+/// Looks at every variable that AWS's tools take an endpoint from (AWS SDKs and Tools Reference Guide, "Service-specific
+/// endpoints").
+fn check_endpoints(variables: impl Iterator<Item = (String, String)>) -> Result<(), EndpointError> {
+    let is_url = |value: &str| {
+        let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+    };
+    let mut endpoints = variables.filter(|(variable, _)| variable.starts_with("AWS_ENDPOINT_URL"));
+    match endpoints.find(|(_, value)| !is_url(value)) {
+        None => Ok(()),
+        Some((variable, value)) => Err(EndpointError { variable, value }),
+    }
+}
 
 /// The clients of one region.
 #[derive(Clone, Debug)]
@@ -63,8 +93,14 @@ pub struct Clients {
 impl Clients {
     /// Loads credentials and settings the way every AWS tool does, for the given region, else for the one of the
     /// environment or profile, else for `us-east-1`. Nothing is sent: wrong credentials show at the first call.
-    pub async fn load(region: Option<&str>) -> Self {
-        Self::from_config(Box::pin(Self::loader(region).load()).await, None)
+    ///
+    /// # Errors
+    ///
+    /// Fails where the environment names an endpoint that is no URL: the SDK would take it, and panic at the first call.
+    pub async fn load(region: Option<&str>) -> Result<Self, EndpointError> {
+        let text = |text: OsString| text.to_string_lossy().into_owned();
+        check_endpoints(env::vars_os().map(|(name, value)| (text(name), text(value))))?;
+        Ok(Self::from_config(Box::pin(Self::loader(region).load()).await, None))
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
@@ -167,4 +203,22 @@ impl Clients {
 /// How many attempts the user has asked for; what is no number counts as nothing, as with other tools.
 fn asked_attempts() -> Option<u32> {
     env::var(ATTEMPTS_VARIABLE).ok()?.trim().parse().ok().filter(|attempts| *attempts > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_refused_by_the_name_of_its_variable() {
+        let check =
+            |name: &str, value: &str| check_endpoints([(name.to_owned(), value.to_owned())].into_iter());
+        assert!(check("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").is_ok());
+        assert!(check("AWS_ENDPOINT_URL_S3", "https://s3.example.com/").is_ok());
+        assert!(check("AWS_REGION", "").is_ok());
+        for value in ["", "https://", "http:///x", "localhost:4566"] {
+            let refused = check("AWS_ENDPOINT_URL_EC2", value).unwrap_err().to_string();
+            assert!(refused.contains("AWS_ENDPOINT_URL_EC2"), "{value}: {refused}");
+        }
+    }
 }

@@ -1,7 +1,6 @@
 //! What every command is given: the global flags, and the doors to the state and to AWS.
 
 use std::env;
-use std::ffi::OsString;
 
 use anyhow::Context as _;
 
@@ -9,7 +8,7 @@ use super::Global;
 use super::diagnostic::Refusal;
 use super::interrupt::Interrupt;
 use super::output;
-use crate::aws::Clients;
+use crate::aws::{Clients, EndpointError};
 use crate::ops::lease_guard::Listen;
 use crate::ops::{LeaseGuard, RunningCluster, Stop};
 use crate::pki::kubeconfig;
@@ -100,11 +99,9 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// Fails where the environment names an endpoint that is no URL: the SDK would take it, and panic.
-    pub(crate) async fn clients(&self, region: Option<&str>) -> Result<Clients, Refusal> {
-        let text = |text: OsString| text.to_string_lossy().into_owned();
-        check_endpoints(env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-        Ok(Clients::load(region).await)
+    /// Fails where the environment names an endpoint that is no URL.
+    pub(crate) async fn clients(&self, region: Option<&str>) -> Result<Clients, EndpointError> {
+        Clients::load(region).await
     }
 
     /// The state store.
@@ -173,39 +170,7 @@ fn unfinished(state: &ClusterState, journal: &Journal, flags: &str) -> String {
     }
 }
 
-/// Every variable that AWS's tools take an endpoint from (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
-fn check_endpoints(variables: impl Iterator<Item = (String, String)>) -> Result<(), Refusal> {
-    let is_url = |value: &str| {
-        let rest = value.strip_prefix("http://").or_else(|| value.strip_prefix("https://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
-    };
-    let mut endpoints = variables.filter(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
-    match endpoints.find(|(_, value)| !is_url(value)) {
-        None => Ok(()),
-        Some((name, value)) => Err(Refusal::new(format!("{name} is `{value}`, which is no URL"))
-            .hint(format!("unset {name}, or set it to a URL such as http://127.0.0.1:4566"))),
-    }
-}
-
 /// A variable of the environment; an empty one counts as not set.
 fn setting(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_that_is_no_url_is_refused_by_the_name_of_its_variable() {
-        let check =
-            |name: &str, value: &str| check_endpoints([(name.to_owned(), value.to_owned())].into_iter());
-        assert!(check("AWS_ENDPOINT_URL", "http://127.0.0.1:4566").is_ok());
-        assert!(check("AWS_ENDPOINT_URL_S3", "https://s3.example.com/").is_ok());
-        assert!(check("AWS_REGION", "").is_ok());
-        for value in ["", "https://", "http:///x", "localhost:4566"] {
-            let refused = check("AWS_ENDPOINT_URL_EC2", value).unwrap_err().to_string();
-            assert!(refused.contains("AWS_ENDPOINT_URL_EC2"), "{value}: {refused}");
-        }
-    }
 }

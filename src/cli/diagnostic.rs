@@ -13,9 +13,9 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use crate::aws::AwsError;
 use crate::aws::facts::FactsError;
 use crate::aws::retry::WaitError;
+use crate::aws::{AwsError, EndpointError};
 use crate::cloud::CloudError;
 use crate::model::ModelError;
 use crate::ops::OperationError;
@@ -109,7 +109,7 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 17] = [
+const ADVISERS: [Adviser; 18] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
     |error| {
         let error: &OperationError = error.downcast_ref()?;
@@ -121,6 +121,7 @@ const ADVISERS: [Adviser; 17] = [
         Some(advice(error.hint(), exit))
     },
     |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
+    |error| error.downcast_ref().map(|error: &EndpointError| advice(Some(error.hint()), None)),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
     |error| {
         let error: &LeaseError = error.downcast_ref()?;

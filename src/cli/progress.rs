@@ -2,7 +2,6 @@
 //! way.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +13,7 @@ use super::output;
 use crate::apply::{Event, Summary};
 use crate::cloud::blockers::Blocker;
 use crate::cloud::{CloudError, ResourceId};
+use crate::ops::one_line;
 use crate::plan::{Plan, Step};
 use crate::spec::quantity;
 
@@ -61,7 +61,12 @@ impl Progress {
                 self.running(|running| running.remove(&step.resource));
             }
             Event::Failed { step, error } => {
-                self.say(&format!("  failed to {} {}: {}", step.action.verb(), step.resource, chain(error)));
+                self.say(&format!(
+                    "  failed to {} {}: {}",
+                    step.action.verb(),
+                    step.resource,
+                    one_line(error)
+                ));
                 self.running(|running| running.remove(&step.resource));
             }
         }
@@ -103,41 +108,11 @@ pub(crate) fn shortfall(summary: &Summary) -> String {
     text
 }
 
-/// An error with its causes on one line. What an error says of its cause already isn't said twice.
-fn chain(error: &CloudError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 fn past(step: &Step) -> &'static str {
     match step.action.verb() {
         "create" => "created ",
         "update" => "changed ",
         "replace" => "replaced",
         _ => "deleted ",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::aws::AwsError;
-    use crate::state::StoreError;
-
-    #[test]
-    fn an_error_says_once_what_aws_said_and_names_what_was_being_done() {
-        let said = AwsError::unexpected("s3", "PutObject", "clusters/a", "no");
-        let plain = CloudError::Aws(AwsError::unexpected("s3", "PutObject", "clusters/a", "no"));
-        assert_eq!(chain(&plain), "s3:PutObject of `clusters/a` failed: no");
-        let store = CloudError::Store(StoreError::Aws { act: "write", key: "a".to_owned(), source: said });
-        assert_eq!(chain(&store), "could not write `a`: s3:PutObject of `clusters/a` failed: no");
     }
 }

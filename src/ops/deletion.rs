@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 use super::planning::{observe, run_id};
-use super::{Located, OperationError, RunningCluster, Stop};
+use super::{Located, OperationError, RunningCluster, Stop, one_line};
 use crate::apply::{self, Event, Run, Summary};
 use crate::aws::Clients;
 use crate::cloud::by_controllers::{PersistentVolume as Volume, ReclaimMarks};
-use crate::cloud::{
-    self, CloudError, Departures, Identities, Observed, Resource, ResourceId, Strangers, namesakes,
-};
+use crate::cloud::{self, Departures, Identities, Observed, Resource, ResourceId, Strangers, namesakes};
 use crate::kube::PersistentVolume;
 use crate::model::Desired;
 use crate::plan::{Plan, Step};
@@ -57,7 +55,7 @@ pub struct PreparedDeletion {
     /// What there is.
     pub observed: Observed,
     /// What is written down before the masters go.
-    pub last_wishes: Desired,
+    pub reclaim_marks: Desired,
     /// The steps.
     pub plan: Plan,
     /// Why it isn't known which volumes of PersistentVolumes may go.
@@ -78,8 +76,8 @@ impl PreparedDeletion {
         all_volumes: bool,
     ) -> Result<Self, OperationError> {
         let Some(located) = located else {
-            let (observed, last_wishes) = (Observed::default(), Desired::default());
-            return Ok(Self { observed, last_wishes, plan: Plan::default(), unasked: None, other: None });
+            let (observed, reclaim_marks) = (Observed::default(), Desired::default());
+            return Ok(Self { observed, reclaim_marks, plan: Plan::default(), unasked: None, other: None });
         };
         let mut observed = observe(located, state, Strangers::Ignore).await?;
         let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
@@ -88,14 +86,13 @@ impl PreparedDeletion {
             strangers: Strangers::Ignore,
             ..cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures)
         };
-        let failed = |what: String| move |source: CloudError| OperationError::Look { what, source };
         let looked = cloud::observe_for_deletion(&cloud, &mut observed).await;
-        looked.map_err(failed(format!("what controllers made in `{cluster}`")))?;
+        looked.map_err(OperationError::look(format!("what controllers made in `{cluster}`")))?;
         let undecided = volumes(&mut observed).any(|(_, volume)| !volume.goes_with_cluster);
-        let (mut last_wishes, mut unasked, mut other) = (Desired::default(), None, None);
+        let (mut reclaim_marks, mut unasked, mut other) = (Desired::default(), None, None);
         if volumes(&mut observed).next().is_some() {
             let looked = namesakes::find_other_cluster(&cloud).await;
-            other = looked.map_err(failed(format!("another cluster called `{cluster}`")))?;
+            other = looked.map_err(OperationError::look(format!("another cluster called `{cluster}`")))?;
         }
         if other.is_some() {
             volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = false);
@@ -103,12 +100,12 @@ impl PreparedDeletion {
             volumes(&mut observed).for_each(|(_, volume)| volume.goes_with_cluster = true);
         } else if undecided {
             match ask(state, &located.clients).await {
-                Ok(answer) => last_wishes = decide(&mut observed, &answer, cluster),
+                Ok(answer) => reclaim_marks = decide(&mut observed, &answer, cluster),
                 Err(why) => unasked = Some(why),
             }
         }
-        let plan = Plan::deletion(&last_wishes, &observed);
-        Ok(Self { observed, last_wishes, plan, unasked, other })
+        let plan = Plan::deletion(&reclaim_marks, &observed);
+        Ok(Self { observed, reclaim_marks, plan, unasked, other })
     }
 }
 
@@ -159,7 +156,7 @@ pub async fn apply(
     listen: &dyn Fn(Event<'_>),
 ) -> Summary {
     let clients = located.clients.without_retries();
-    let PreparedDeletion { plan, last_wishes: desired, observed, .. } = prepared;
+    let PreparedDeletion { plan, reclaim_marks: desired, observed, .. } = prepared;
     let (ids, owner) = (Identities::new(observed), located.owner(state));
     let (departures, run_id) = (Departures::default(), run_id());
     let cloud = cloud::Context {
@@ -194,20 +191,6 @@ async fn ask(state: &ClusterState, clients: &Clients) -> Result<Vec<PersistentVo
     asked.await.unwrap_or_else(|error| Err(one_line(&error)))
 }
 
-/// An error with its causes.
-fn one_line(error: &dyn std::error::Error) -> String {
-    let mut said = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if said.last() != Some(&text) {
-            said.push(text);
-        }
-        cause = error.source();
-    }
-    said.join(": ")
-}
-
 /// A volume goes where its PersistentVolume says so. One that has none is kept: that is what `Retain` leaves behind.
 /// Returns what is to be written down of it.
 fn decide(observed: &mut Observed, answer: &[PersistentVolume], cluster: &str) -> Desired {
@@ -219,12 +202,12 @@ fn decide(observed: &mut Observed, answer: &[PersistentVolume], cluster: &str) -
             going.insert(id, volume.name.clone());
         }
     }
-    let mut last_wishes = Desired::default();
+    let mut reclaim_marks = Desired::default();
     if !going.is_empty() {
         let marks = Resource::ReclaimMarks(ReclaimMarks { name: cluster.to_owned(), volumes: going });
-        last_wishes.0.insert(marks.id(), marks);
+        reclaim_marks.0.insert(marks.id(), marks);
     }
-    last_wishes
+    reclaim_marks
 }
 
 #[cfg(test)]
@@ -251,8 +234,8 @@ mod tests {
         ];
         observed.extend(Kind::PersistentVolume, found);
         let answer = |id: &str, is_reclaimed| PersistentVolume { volume: id.to_owned(), is_reclaimed };
-        let wishes = decide(&mut observed, &[answer("vol-1", true), answer("vol-2", false)], CLUSTER);
-        let plan = Plan::deletion(&wishes, &observed);
+        let marks = decide(&mut observed, &[answer("vol-1", true), answer("vol-2", false)], CLUSTER);
+        let plan = Plan::deletion(&marks, &observed);
         let steps: Vec<String> =
             plan.steps.iter().map(|step| format!("{} {}", step.action.verb(), step.resource)).collect();
         assert_eq!(

@@ -1,9 +1,9 @@
 //! Why an operation on a cluster failed.
 
-use thiserror::Error;
+use std::error::Error;
 
 use crate::assets::addons;
-use crate::aws::AwsError;
+use crate::aws::EndpointError;
 use crate::aws::facts::FactsError;
 use crate::cloud::CloudError;
 use crate::kube;
@@ -15,7 +15,7 @@ use crate::state::identity::Place;
 use crate::state::{LeaseError, SecretsError, StateError, StoreError};
 
 /// Why an operation failed. What the lower modules say is said once, and stays in the chain of causes with its hint.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum OperationError {
     /// The state of the cluster.
     #[error("{0}")]
@@ -44,6 +44,9 @@ pub enum OperationError {
     /// AWS was asked where the credentials lead to.
     #[error("{0}")]
     Caller(#[from] FactsError),
+    /// The environment names a wrong endpoint.
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
     /// A certificate can't be made.
     #[error("{0}")]
     Pki(#[from] PkiError),
@@ -70,15 +73,6 @@ pub enum OperationError {
         /// Why.
         #[source]
         source: StoreError,
-    },
-    /// A call to AWS failed.
-    #[error("could not look for {what}")]
-    Call {
-        /// What for.
-        what: String,
-        /// Why.
-        #[source]
-        source: AwsError,
     },
     /// The state store isn't one that instances can read.
     #[error("instances can't read the state store {url}")]
@@ -147,6 +141,12 @@ pub enum OperationError {
 }
 
 impl OperationError {
+    /// The error of a look at AWS. `what` is what was looked for.
+    pub(super) fn look<E: Into<CloudError>>(what: impl Into<String>) -> impl FnOnce(E) -> Self {
+        let what = what.into();
+        move |source| Self::Look { what, source: source.into() }
+    }
+
     /// What to do about it, where the cause doesn't say it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -163,5 +163,36 @@ impl OperationError {
             Self::NotGone { .. } => Some("the state was kept: run the same command again".to_owned()),
             _ => None,
         }
+    }
+}
+
+/// An error with its causes, on one line. What an error says of its cause already isn't said twice.
+pub fn one_line(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aws::AwsError;
+    use crate::state::StoreError;
+
+    #[test]
+    fn an_error_says_once_what_aws_said_and_names_what_was_being_done() {
+        let said = AwsError::unexpected("s3", "PutObject", "clusters/a", "no");
+        let plain = CloudError::Aws(AwsError::unexpected("s3", "PutObject", "clusters/a", "no"));
+        assert_eq!(one_line(&plain), "s3:PutObject of `clusters/a` failed: no");
+        let store = CloudError::Store(StoreError::Aws { act: "write", key: "a".to_owned(), source: said });
+        assert_eq!(one_line(&store), "could not write `a`: s3:PutObject of `clusters/a` failed: no");
     }
 }

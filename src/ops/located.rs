@@ -27,7 +27,7 @@ impl Located {
         region: &str,
         whereabouts: Whereabouts,
     ) -> Result<Self, OperationError> {
-        let clients = Clients::load(Some(region)).await;
+        let clients = Clients::load(Some(region)).await?;
         let (_, account) = facts::caller(&clients).await?;
         let place = Place { account, region: region.to_owned() };
         whereabouts.check(state.name(), &place)?;

@@ -77,10 +77,7 @@ async fn volumes(
     }
     let zones: BTreeSet<String> = cluster.subnets.iter().map(|subnet| subnet.zone.clone()).collect();
     let strays = volume::strays(&located.clients, &located.owner(state), zones).await;
-    strays.map_err(|source| OperationError::Call {
-        what: format!("lost volumes of `{}`", state.name()),
-        source,
-    })
+    strays.map_err(OperationError::look(format!("lost volumes of `{}`", state.name())))
 }
 
 /// Where the API's address is wanted and not found: all addresses that could be it.
@@ -95,6 +92,5 @@ async fn addresses(
         return Ok(Vec::new());
     }
     let strays = elastic_ip::strays(&located.clients, &located.owner(state)).await;
-    let what = || format!("the lost address of `{}`", state.name());
-    strays.map_err(|source| OperationError::Call { what: what(), source })
+    strays.map_err(OperationError::look(format!("the lost address of `{}`", state.name())))
 }

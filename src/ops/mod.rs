@@ -28,7 +28,7 @@ pub mod specification_change;
 pub mod stop;
 pub mod update;
 
-pub use self::error::OperationError;
+pub use self::error::{OperationError, one_line};
 pub use self::lease_guard::LeaseGuard;
 pub use self::located::Located;
 pub use self::running_cluster::RunningCluster;

@@ -202,12 +202,9 @@ async fn look_into_removed_subnets(
     let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
     let context = cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures);
     let groups = cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
-    cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed).await.map_err(
-        |source| {
-            let what = "what is in subnets that are not asked for any more".to_owned();
-            OperationError::Look { what, source }
-        },
-    )
+    cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
+        .await
+        .map_err(OperationError::look("what is in subnets that are not asked for any more"))
 }
 
 /// Finds everything that is there of a cluster.
@@ -221,8 +218,8 @@ pub async fn observe(
         strangers,
         ..cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures)
     };
-    let what = || format!("what there is of `{}`", state.name());
-    cloud::observe(&context).await.map_err(|source| OperationError::Look { what: what(), source })
+    let observed = cloud::observe(&context).await;
+    observed.map_err(OperationError::look(format!("what there is of `{}`", state.name())))
 }
 
 /// The keys, where they are all made. Fails where the cluster was applied and one of them is missing.

@@ -61,8 +61,8 @@ impl RunningCluster {
     /// answer, not a failure.
     pub async fn connect(&self) -> Result<Result<Kubernetes, Unanswered>, OperationError> {
         let address = endpoint::address(&self.clients, &self.cluster).await;
-        let what = || format!("the address of the API of \"{}\"", self.cluster.name);
-        let address = address.map_err(|source| OperationError::Call { what: what(), source })?;
+        let what = format!("the address of the API of \"{}\"", self.cluster.name);
+        let address = address.map_err(OperationError::look(what))?;
         let Some(address) = address else { return Ok(Err(not_applied("the API has no address yet"))) };
         let authority = match self.state.keyset(KUBERNETES_CA).await {
             Ok(Some(authority)) => authority,

@@ -243,9 +243,9 @@ impl Plan {
     /// where they go with the cluster. Objects of the state aren't steps; the state goes as a whole, when nothing is left
     /// that could read it.
     ///
-    /// `last_wishes` is what has to be written down before the rest goes ([`crate::cloud::by_controllers::ReclaimMarks`]),
+    /// `reclaim_marks` is what has to be written down before the rest goes ([`crate::cloud::by_controllers::ReclaimMarks`]),
     /// or nothing.
-    pub fn deletion(last_wishes: &Desired, observed: &Observed) -> Self {
+    pub fn deletion(reclaim_marks: &Desired, observed: &Observed) -> Self {
         let (mut actions, mut kept) = (BTreeMap::new(), Vec::new());
         for (id, found) in observed.0.iter().filter(|(id, _)| id.kind.declaration().has_deletion_step) {
             if found.resource.goes_with_cluster() {
@@ -254,7 +254,7 @@ impl Plan {
                 kept.push(id.clone());
             }
         }
-        for (id, wanted) in &last_wishes.0 {
+        for (id, wanted) in &reclaim_marks.0 {
             let changes = match observed.0.get(id) {
                 Some(found) => wanted.changes_from(&found.resource),
                 None => wanted.fields().additions(),
@@ -265,7 +265,7 @@ impl Plan {
                 actions.insert(id.clone(), Action::Update(changes));
             }
         }
-        Self { steps: order::steps(actions, last_wishes, observed), kept, ..Self::default() }
+        Self { steps: order::steps(actions, reclaim_marks, observed), kept, ..Self::default() }
     }
 
     /// Whether there is nothing to do.
