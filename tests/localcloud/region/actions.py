@@ -1,4 +1,4 @@
-"""The registry of the actions that the region implements itself, instead of moto."""
+"""What the files of the region declare beside their resources: actions of ours, checks before moto's, patches of moto."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,11 @@ Handler = Callable[[Region, dict[str, Any]], dict[str, Any] | None]
 
 Check = Callable[[Region, dict[str, Any], str], None]
 
+Patch = Callable[[], None]
+
 HANDLERS: dict[tuple[str, str], Handler] = {}
-CHECKS: dict[tuple[str, str], list[Check]] = {}
+CHECKS: dict[tuple[str, str | None], list[Check]] = {}
+PATCHES: list[Patch] = []
 
 
 def action(service: str, name: str) -> Callable[[Handler], Handler]:
@@ -24,11 +27,20 @@ def action(service: str, name: str) -> Callable[[Handler], Handler]:
 
 
 def check(service: str, *names: str) -> Callable[[Check], Check]:
-    """Registers a function that runs before moto does an action (the last argument), and may refuse it."""
+    """Registers a function that runs before moto does an action (the last argument), and may refuse it.
+
+    Without names it runs before every action of the service that moto does.
+    """
 
     def register(inspect: Check) -> Check:
-        for name in names:
+        for name in names or (None,):
             CHECKS.setdefault((service, name), []).append(inspect)
         return inspect
 
     return register
+
+
+def patch(apply: Patch) -> Patch:
+    """Registers a function that changes moto's classes, once per process, before the first request."""
+    PATCHES.append(apply)
+    return apply

@@ -1,11 +1,12 @@
 """Elastic IP addresses."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from moto.ec2.utils import random_eip_allocation_id, random_eip_association_id
 
-from . import network_interfaces, tags
+from . import ec2, network_interfaces, tags
 from .actions import action
 from .address_space import take_elastic
 from .errors import AwsError
@@ -30,6 +31,30 @@ class Address:
     @property
     def allocation_id(self) -> str:
         return self.id
+
+
+def _ids(region: Region) -> list[str]:
+    return [address.id for address in region.ec2.addresses]
+
+
+def _named_otherwise(region: Region, params: dict[str, Any]) -> Iterator[str]:
+    """By its association, or by the address itself."""
+    for address in region.ec2.addresses:
+        if params.get("AssociationId") == address.association_id is not None or params.get("PublicIp") == address.public_ip:
+            yield address.id
+
+
+ADDRESS = ec2.kind(
+    "elastic-ip",
+    inventory=("addresses", _ids),
+    id_prefix="eipalloc",
+    taggable=_ids,
+    parameters=("AllocationId",),
+    named_otherwise=_named_otherwise,
+    created_by=("AllocateAddress",),
+    not_found="InvalidAllocationID.NotFound",
+    lists={"Addresses": "AllocationId"},
+)
 
 
 def of_private_ip(region: Region, interface: Any, private_ip: str) -> Address | None:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .actions import action
 from .errors import AwsError
-from .iam_requests import Need, needs, s3_list_need
+from .iam_requests import Need, needs
 from .machines import find_role
 from .policy import ALLOW, DENY, Question, decide
 from .protocol import Call
+from .s3 import list_need
 from .signature import verify
 from .state import Region, Session, now
 
@@ -53,7 +53,7 @@ def authorize(region: Region, call: Call) -> None:
 def conceal_absence(region: Region, call: Call) -> None:
     """Who may not list a bucket isn't told that an object is absent: AccessDenied (API_GetObject, API_HeadObject)."""
     wanted = call.service == "s3" and call.action in ("GetObject", "HeadObject")
-    if wanted and region.enforce_authentication and not _allowed(region, region.caller, s3_list_need(call)):
+    if wanted and region.enforce_authentication and not _allowed(region, region.caller, list_need(region, call)):
         raise AwsError("AccessDenied", "Access Denied", 403)
 
 
@@ -117,8 +117,7 @@ def _managed_document(policy: Any) -> str:
 
 
 def _allowed(region: Region, caller: Caller, need: Need) -> bool:
-    """Identity policies and the bucket's policy together: a denial in either, else an allowance in either."""
-    name, resource, extra = need
+    """Identity policies and the resource's own together: a denial in either, else an allowance in either."""
     context = {
         "aws:principalarn": caller.arns[1] if caller.arn.startswith("arn:aws:sts") else caller.arn,
         "aws:principalaccount": region.account,
@@ -128,29 +127,15 @@ def _allowed(region: Region, caller: Caller, need: Need) -> bool:
         "aws:sourceip": "127.0.0.1",
         "aws:currenttime": datetime.now().astimezone().isoformat(),
         **caller.context,
-        **{key: value for key, value in extra.items() if value is not None},
+        **{key: value for key, value in need.context.items() if value is not None},
     }
-    question = Question(name, resource, caller.arns, context)
-    decisions = [decide(caller.policies, question), decide(_bucket_policies(region, resource), question)]
+    question = Question(need.action, need.resource, caller.arns, context)
+    decisions = [decide(caller.policies, question), decide(need.policies, question)]
     return DENY not in decisions and ALLOW in decisions
 
 
-def _bucket_policies(region: Region, resource: str) -> list[str]:
-    if not resource.startswith("arn:aws:s3:::"):
-        return []
-    bucket = region.s3.buckets.get(resource.removeprefix("arn:aws:s3:::").split("/")[0])
-    return [bucket.policy.decode()] if bucket is not None and bucket.policy else []
-
-
 def _denied(call: Call, caller: Caller, need: Need) -> AwsError:
-    name, resource, _ = need
-    why = f"User: {caller.arn} is not authorized to perform: {name} on resource: {resource}"
+    why = f"User: {caller.arn} is not authorized to perform: {need.action} on resource: {need.resource}"
     if call.protocol == "ec2":
         return AwsError("UnauthorizedOperation", f"You are not authorized to perform this operation. {why}", 403)
     return AwsError("AccessDenied", why, 403)
-
-
-@action("sts", "GetCallerIdentity")
-def get_caller_identity(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """No permission is needed for it (API_GetCallerIdentity)."""
-    return {"UserId": region.caller.user_id, "Account": region.account, "Arn": region.caller.arn}

@@ -1,6 +1,7 @@
 """Auto Scaling groups, whole: what may be asked of them. `reconcile` is what they do."""
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,11 @@ from . import instances, launch_templates
 from .actions import action
 from .errors import AwsError, Unimplemented
 from .filters import matches, paginate
+from .iam_requests import Need, action_of, on_resource, request_tags
 from .instances import Instance
+from .protocol import Call
+from .resources import Resource, resource
+from .services import service
 from .state import Region, now
 
 PROCESSES = (
@@ -130,16 +135,79 @@ def invalid(message: str) -> AwsError:
     return AwsError("ValidationError", message)
 
 
+def groups(region: Region) -> dict[str, Group]:
+    """The groups by name."""
+    return region.kept("auto scaling groups")
+
+
+def activities(region: Region) -> list[Activity]:
+    """What Auto Scaling has done, the oldest first."""
+    return region.kept("scaling activities", list)
+
+
+def _unseen(kind: Resource, name: str) -> AwsError:
+    return invalid(f"The specified resource {name} does not exist.")
+
+
+def _needs(region: Region, call: Call) -> Iterator[Need]:
+    """Reads are authorized as a whole, the rest on the group (Service Authorization Reference, Auto Scaling)."""
+    names = list(GROUP.named(region, call.params)) if call.mutating else []
+    for name in names:
+        yield on_resource(region, action_of(call), GROUP, name, request_tags(call.params))
+    if not names:
+        yield Need(action_of(call), "*")
+
+
+def _named_otherwise(region: Region, params: dict[str, Any]) -> Iterator[str]:
+    """Tags name the group that they are for; an instance stands for its group."""
+    tagged = [tag["ResourceId"] for tag in params.get("Tags") or [] if tag.get("ResourceId")]
+    yield from tagged
+    instance = region.instances.get(params.get("InstanceId"))
+    if instance and instance.auto_scaling_group and not tagged and not params.get("AutoScalingGroupName"):
+        yield instance.auto_scaling_group
+
+
+def _arn(region: Region, name: str) -> str:
+    group = groups(region).get(name)
+    prefix = f"arn:aws:autoscaling:{region.name}:{region.account}:autoScalingGroup"
+    return group.arn if group else f"{prefix}:*:autoScalingGroupName/{name}"
+
+
+def _tags(region: Region, name: str) -> dict[str, str]:
+    group = groups(region).get(name)
+    return {key: tag["Value"] for key, tag in group.tags.items()} if group else {}
+
+
+def _context(region: Region, name: str) -> dict[str, Any]:
+    return {f"autoscaling:resourcetag/{key}".lower(): value for key, value in _tags(region, name).items()}
+
+
+service("autoscaling", version="2011-01-01", regional=True, of_the_world=True, whole=True, needs=_needs, unseen=_unseen)
+GROUP = resource(
+    "autoscaling",
+    "autoScalingGroup",
+    inventory=("autoScalingGroups", groups),
+    parameters=("AutoScalingGroupName",),
+    named_otherwise=_named_otherwise,
+    arn=_arn,
+    tags=_tags,
+    context=_context,
+    created_by=("CreateAutoScalingGroup",),
+    name_parameter="AutoScalingGroupName",
+    lists={"AutoScalingGroups": "AutoScalingGroupName"},
+)
+
+
 def find(region: Region, name: str | None) -> Group:
     """The group with a name."""
-    if name not in region.auto_scaling_groups:
+    if name not in groups(region):
         raise invalid(f"AutoScalingGroup name not found - no such group: {name}")
-    return region.auto_scaling_groups[name]
+    return groups(region)[name]
 
 
 def find_member(region: Region, instance_id: str | None) -> tuple[Group, Member]:
     """The group and membership of an instance."""
-    for group in region.auto_scaling_groups.values():
+    for group in groups(region).values():
         for member in group.members:
             if member.instance.id == instance_id:
                 return group, member
@@ -200,7 +268,7 @@ def _resolve_template(region: Region, settings: dict[str, Any]) -> None:
 def create_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
     """The instances come later: the request only says what is wanted (API_CreateAutoScalingGroup)."""
     name = params.get("AutoScalingGroupName") or ""
-    if name in region.auto_scaling_groups:
+    if name in groups(region):
         raise AwsError(
             "AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
         )
@@ -210,7 +278,7 @@ def create_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
     arn = f"arn:aws:autoscaling:{region.name}:{region.account}:autoScalingGroup:{uuid.uuid4()}:autoScalingGroupName/{name}"
     group = Group(name, arn, now(), settings)
     _put_tags(group, params.get("Tags") or [])
-    region.auto_scaling_groups[name] = group
+    groups(region)[name] = group
 
 
 @action("autoscaling", "UpdateAutoScalingGroup")
@@ -245,7 +313,7 @@ def delete_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
             "pending Spot instance request(s) still in the group.",
         )
     if not group.members:
-        del region.auto_scaling_groups[group.name]
+        del groups(region)[group.name]
         return
     group.deleting = True
     group.settings |= {"MinSize": 0, "DesiredCapacity": 0}
@@ -268,7 +336,7 @@ def begin_termination(region: Region, group: Group, member: Member, cause: str) 
         member.activity.finish("Cancelled")
     member.state = "Terminating"
     member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
-    region.scaling_activities.append(member.activity)
+    activities(region).append(member.activity)
     instances.terminate(region, member.instance)
 
 
@@ -310,7 +378,7 @@ def detach_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         region.ec2.tags.get(member.instance.id, {}).pop(GROUP_TAG, None)
         activity = Activity(group.name, f"Detaching EC2 instance: {member.instance.id}", "in response to a user request", now())
         activity.finish("Successful")
-        region.scaling_activities.append(activity)
+        activities(region).append(activity)
         rows.append(describe_activity(activity, group.arn))
     return {"Activities": rows}
 
@@ -398,7 +466,7 @@ def _describe_tags(group: Group) -> list[dict[str, Any]]:
 
 @action("autoscaling", "DescribeTags")
 def describe_tags(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    rows = [tag for group in region.auto_scaling_groups.values() for tag in _describe_tags(group)]
+    rows = [tag for group in groups(region).values() for tag in _describe_tags(group)]
     values = {
         "auto-scaling-group": lambda tag: tag["ResourceId"],
         "key": lambda tag: tag["Key"],
@@ -423,7 +491,7 @@ def describe_auto_scaling_groups(region: Region, params: dict[str, Any]) -> dict
     values = {"tag-key": lambda group: list(group.tags), "tag-value": lambda group: [tag["Value"] for tag in group.tags.values()]}
     rows = [
         _describe(region, group)
-        for group in region.auto_scaling_groups.values()
+        for group in groups(region).values()
         if (not names or group.name in names)
         and matches(
             group, params.get("Filters"), values, {k: v["Value"] for k, v in group.tags.items()}, "DescribeAutoScalingGroups"
@@ -437,7 +505,7 @@ def describe_auto_scaling_instances(region: Region, params: dict[str, Any]) -> d
     wanted = params.get("InstanceIds")
     rows = [
         {**_describe_member(member), "AutoScalingGroupName": group.name}
-        for group in region.auto_scaling_groups.values()
+        for group in groups(region).values()
         for member in group.members
         if not wanted or member.instance.id in wanted
     ]
@@ -448,13 +516,13 @@ def describe_auto_scaling_instances(region: Region, params: dict[str, Any]) -> d
 def describe_scaling_activities(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """The newest first; those of deleted groups only with IncludeDeletedGroups."""
     name, ids, deleted = params.get("AutoScalingGroupName"), params.get("ActivityIds"), params.get("IncludeDeletedGroups")
-    groups = region.auto_scaling_groups
+    known = groups(region)
     if name and not deleted:
         find(region, name)
     rows = [
-        describe_activity(one, groups[one.group].arn if one.group in groups else None)
-        for one in reversed(region.scaling_activities)
-        if (not name or one.group == name) and (not ids or one.id in ids) and (deleted or one.group in groups)
+        describe_activity(one, known[one.group].arn if one.group in known else None)
+        for one in reversed(activities(region))
+        if (not name or one.group == name) and (not ids or one.id in ids) and (deleted or one.group in known)
     ]
     return _page("Activities", rows, params, 100)
 

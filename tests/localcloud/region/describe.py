@@ -8,52 +8,26 @@ from typing import Any
 from moto.core.responses import ActionResult
 from moto.ec2.responses._base_response import EC2BaseResponse
 
-from .actions import check
+from .actions import check, patch
 from .errors import Unimplemented
 from .filters import paginate
+from .resources import of_service
 from .state import Region
 from .visibility import VISIBILITY, names_ids
 
-FILTERS = {
-    "DescribeVpcs": {"vpc-id", "cidr", "cidr-block-association.cidr-block", "is-default", "state", "dhcp-options-id", "owner-id"},
-    "DescribeSubnets": {"subnet-id", "vpc-id", "cidr-block", "availability-zone", "default-for-az", "state", "owner-id"},
-    "DescribeInternetGateways": {"internet-gateway-id", "attachment.vpc-id", "attachment.state"},
-    "DescribeRouteTables": {
-        "route-table-id",
-        "vpc-id",
-        "association.main",
-        "association.route-table-association-id",
-        "association.route-table-id",
-        "association.subnet-id",
-        "route.destination-cidr-block",
-        "route.gateway-id",
-        "route.nat-gateway-id",
-        "owner-id",
-    },
-    "DescribeSecurityGroups": {
-        "group-id",
-        "group-name",
-        "vpc-id",
-        "description",
-        "owner-id",
-        "ip-permission.group-id",
-        "egress.ip-permission.group-id",
-    },
-    "DescribeKeyPairs": {"key-name", "key-pair-id", "fingerprint"},
-    "DescribeAvailabilityZones": {"zone-id", "zone-name", "zone-type", "region-name", "state"},
-    "DescribeInstanceTypeOfferings": {"instance-type", "location"},
-}
 OF_TAGS = ("tag-key", "tag:")
 
 
-@check("ec2", *FILTERS)
+@check("ec2")
 def check_filters(region: Region, params: dict[str, Any], action: str) -> None:
     """moto ignores some unknown filters, and so answers too much."""
-    for one in params.get("Filters") or []:
-        if one["Name"] not in FILTERS[action] and not one["Name"].startswith(OF_TAGS):
+    known = [kind.filters[action] for kind in of_service("ec2") if action in kind.filters]
+    for one in (params.get("Filters") or []) if known else []:
+        if not any(one["Name"] in names for names in known) and not one["Name"].startswith(OF_TAGS):
             raise Unimplemented(f"the filter {one['Name']} of {action}")
 
 
+@patch
 def install() -> None:
     """Cuts moto's answers into the pages that MaxResults asks for; moto gives everything at once."""
     serialized = EC2BaseResponse.serialized
@@ -61,7 +35,7 @@ def install() -> None:
     def in_pages(self: Any, answer: ActionResult) -> Any:
         params = self.params if isinstance(self.params, dict) else {}
         if self._get_action().startswith("Describe"):
-            answer = ActionResult(VISIBILITY.veil(answer.result, not names_ids(params)))
+            answer = ActionResult(VISIBILITY.veil("ec2", answer.result, not names_ids(params)))
         if params.get("MaxResults") and self._get_action().startswith("Describe"):
             answer = ActionResult(_page(answer.result, params))
         return serialized(self, answer)

@@ -13,7 +13,7 @@ from typing import Any
 from moto.core.exceptions import ServiceException
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import control
+from . import control, services
 from .actions import CHECKS, HANDLERS
 from .authorization import authorize, conceal_absence
 from .errors import AwsError, Unimplemented
@@ -22,9 +22,6 @@ from .state import Region
 from .visibility import VISIBILITY, names_ids
 
 Response = tuple[int, dict[str, str], bytes]
-REGIONAL = {"ec2", "autoscaling", "elb", "elbv2"}
-OF_THE_WORLD = {"ec2", "autoscaling", "iam"}  # what the machines and Auto Scaling look at
-WHOLE = {"autoscaling", "sts"}  # nothing of these is left to moto
 
 
 def hang_up(environ: dict[str, Any]) -> None:
@@ -71,7 +68,7 @@ class Front:
         else:
             response = self._perform(call, request_id)
             if fault and fault.unseen_ms and response[0] < 400:
-                VISIBILITY.hide(call.action, call.params, response[2], fault.unseen_ms)
+                VISIBILITY.hide(call.service, call.action, call.params, response[2], fault.unseen_ms)
             if fault and fault.hold == "after":
                 self.region.faults.hold(call.service, call.action, call.path, fault.hold)
             if injected:
@@ -87,7 +84,7 @@ class Front:
             try:
                 self._understand(call)
                 authorize(self.region, call)
-                VISIBILITY.check(call.service, call.action, call.params)
+                VISIBILITY.check(self.region, call.service, call.action, call.params)
                 response = self._dispatch(call, request_id)
                 call.absent = response[0] == 404
                 if call.absent:
@@ -101,26 +98,26 @@ class Front:
                 traceback.print_exc(file=sys.stderr)
                 self.region.journal.record_unimplemented(call.service, call.action, repr(error))
                 return render_error(call, Unimplemented(f"{call.service} {call.action}: {error!r}"), request_id)
-            if call.mutating and call.service in OF_THE_WORLD and response[0] < 400:
+            if call.mutating and services.find(call.service).of_the_world and response[0] < 400:
                 self.region.touch()
             return response
 
     def _understand(self, call: Call) -> None:
-        if call.service in REGIONAL and call.signed_region not in (None, self.region.name):
+        if services.find(call.service).regional and call.signed_region not in (None, self.region.name):
             raise Unimplemented(f"the region {call.signed_region}")
-        if call.protocol in ("ec2", "query"):
+        if call.protocol in ("ec2", "query", "json"):
             call.params = parse_params(call)
 
     def _dispatch(self, call: Call, request_id: str) -> Response:
         key = (call.service, call.action)
-        if call.params.get("DryRun"):
+        if call.protocol == "ec2" and call.params.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if handler := HANDLERS.get(key):
-            result = VISIBILITY.veil(handler(self.region, call.params), not names_ids(call.params))
+            result = VISIBILITY.veil(call.service, handler(self.region, call.params), not names_ids(call.params))
             return render_result(call, result, request_id)
-        if call.service in WHOLE:
+        if services.find(call.service).whole:
             raise Unimplemented(f"{call.service} {call.action}")
-        for inspect in CHECKS.get(key, []):
+        for inspect in CHECKS.get((call.service, None), []) + CHECKS.get(key, []):
             inspect(self.region, call.params, call.action)
         return self._ask_moto(call)
 

@@ -2,11 +2,55 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .actions import action, check
 from .errors import AwsError
+from .iam_requests import Need, action_of
+from .protocol import Call
+from .resources import Resource, resource
+from .services import service
 from .state import Region
+
+
+def _needs(region: Region, call: Call) -> Iterator[Need]:
+    """A request that names several things is about one of them (Service Authorization Reference, IAM): a profile's role,
+    or the policy of a role, isn't what is authorized."""
+    named = (kind.arn(region, name) for kind in (PROFILE, ROLE, USER) for name in kind.named(region, call.params))
+    yield Need(action_of(call), next(named, None) or call.params.get("PolicyArn") or "*")
+
+
+def _unseen(kind: Resource, name: str) -> AwsError:
+    return AwsError(kind.not_found or "", f"The entity with name {name} cannot be found.", 404)
+
+
+def _arn(type: str) -> Callable[[Region, str], str]:
+    return lambda region, name: f"arn:aws:iam::{region.account}:{type}/{name}"
+
+
+service("iam", version="2010-05-08", of_the_world=True, needs=_needs, unseen=_unseen)
+PROFILE = resource(
+    "iam",
+    "instance-profile",
+    inventory=("instanceProfiles", lambda region: [profile.name for profile in region.iam.instance_profiles.values()]),
+    parameters=("InstanceProfileName",),
+    arn=_arn("instance-profile"),
+    created_by=("CreateInstanceProfile",),
+    name_parameter="InstanceProfileName",
+    not_found="NoSuchEntity",
+)
+ROLE = resource(
+    "iam",
+    "role",
+    inventory=("roles", lambda region: [role.name for role in region.iam.get_roles()]),
+    parameters=("RoleName",),
+    arn=_arn("role"),
+    created_by=("CreateRole",),
+    name_parameter="RoleName",
+    not_found="NoSuchEntity",
+)
+USER = resource("iam", "user", parameters=("UserName",), arn=_arn("user"))
 
 
 @action("iam", "ListInstanceProfileTags")

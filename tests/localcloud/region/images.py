@@ -6,10 +6,11 @@ from typing import Any
 
 from moto.ec2.utils import random_ami_id, random_snapshot_id
 
-from . import tags
+from . import ec2, tags
 from .actions import action
 from .errors import AwsError
 from .filters import matches, paginate
+from .routes import BadRequest, Request, route
 from .state import Region, now
 
 ROOT_DEVICE = "/dev/xvda"
@@ -30,6 +31,16 @@ class Image:
     root_device: str = ROOT_DEVICE
     root_size: int = ROOT_SIZE_GIB
     description: str | None = None
+
+
+IMAGE = ec2.kind(
+    "image",
+    id_prefix="ami",
+    taggable=lambda region: region.ec2.amis,
+    parameters=("ImageId",),
+    arn=lambda region, identifier: f"arn:aws:ec2:{region.name}::image/{identifier}",
+    created_by=("RegisterImage",),
+)
 
 
 def register(
@@ -56,6 +67,20 @@ def register(
     region.ec2.amis[image.id] = image
     tags.apply(region, image.id, given_tags if owner == region.account else {})
     return image
+
+
+@route("POST", "/images")
+def _register(region: Region, request: Request) -> dict[str, str]:
+    """By the control API, which can also make one that another account shares."""
+    asked = {"architecture": ARCHITECTURES[0], "rootDeviceName": ROOT_DEVICE, "description": None, "tags": {}, "owner": None}
+    known = {"name", *asked}
+    asked |= request.object()
+    if unknown := asked.keys() - known:
+        raise BadRequest(f"unknown fields of an image: {', '.join(sorted(unknown))}")
+    if not asked.get("name"):
+        raise BadRequest("an image has a name")
+    given = (asked["name"], asked["architecture"], asked["rootDeviceName"], asked["description"], asked["tags"], asked["owner"])
+    return {"imageId": register(region, *given).id}
 
 
 def find(region: Region, image_id: str | None) -> Image:

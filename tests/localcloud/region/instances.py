@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import addresses, network_interfaces, tags, volumes
+from . import addresses, ec2, network_interfaces, tags, volumes
 from .actions import action
 from .errors import AwsError
 from .filters import matches, paginate
@@ -59,6 +59,34 @@ class Instance:
     def alive(self) -> bool:
         """Whether nobody has asked for its end yet."""
         return self.state in ("pending", "running")
+
+
+def consoles(region: Region) -> dict[str, bytes]:
+    """What instances have written to their consoles."""
+    return region.kept("consoles")
+
+
+def _not_terminated(region: Region) -> list[str]:
+    return [name for name, instance in region.instances.items() if instance.state != "terminated"]
+
+
+def _context(region: Region, identifier: str) -> dict[str, Any]:
+    if identifier not in region.instances:
+        return {}
+    one = region.instances[identifier]
+    context = {"ec2:instanceid": identifier, "ec2:instancetype": one.kind, "ec2:availabilityzone": one.zone}
+    return {**context, "ec2:instanceprofile": one.profile.arn} if one.profile else context
+
+
+INSTANCE = ec2.kind(
+    "instance",
+    inventory=("instances", _not_terminated),
+    id_prefix="i",
+    taggable=lambda region: region.instances,
+    parameters=("InstanceId", "InstanceIds"),
+    context=_context,
+    created_by=("RunInstances",),
+)
 
 
 def find(region: Region, instance_id: str | None) -> Instance:
@@ -266,7 +294,7 @@ def describe_instance_attribute(region: Region, params: dict[str, Any]) -> dict[
 def get_console_output(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """The last 64 KB of the console (API_GetConsoleOutput)."""
     instance = find(region, params.get("InstanceId"))
-    text = region.consoles.get(instance.id, b"")
+    text = consoles(region).get(instance.id, b"")
     return {"InstanceId": instance.id, "Timestamp": now(), "Output": base64.b64encode(text[-65536:]).decode()}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from moto.ec2.utils import random_launch_template_id
 
-from . import tags
+from . import ec2, tags
 from .actions import action
 from .errors import AwsError
 from .filters import matches, paginate
@@ -45,16 +45,33 @@ class LaunchTemplate:
         return number
 
 
+def templates(region: Region) -> dict[str, LaunchTemplate]:
+    """The templates by id."""
+    return region.kept("launch templates")
+
+
+TEMPLATE = ec2.kind(
+    "launch-template",
+    inventory=("launchTemplates", templates),
+    id_prefix="lt",
+    taggable=templates,
+    parameters=("LaunchTemplateId",),
+    created_by=("CreateLaunchTemplate",),
+    not_found="InvalidLaunchTemplateId.NotFound",
+    lists={"LaunchTemplates": "LaunchTemplateId", "LaunchTemplateVersions": "LaunchTemplateId"},
+)
+
+
 def find(region: Region, reference: dict[str, Any]) -> LaunchTemplate:
     """The template that a request names by id or by name."""
     identifier, name = reference.get("LaunchTemplateId"), reference.get("LaunchTemplateName")
     if bool(identifier) == bool(name):
         raise AwsError("MissingParameter", "Provide either the launch template ID or the launch template name.")
     if identifier:
-        if identifier not in region.launch_templates:
+        if identifier not in templates(region):
             raise AwsError("InvalidLaunchTemplateId.NotFound", f"The launch template ID {identifier} does not exist.")
-        return region.launch_templates[identifier]
-    for template in region.launch_templates.values():
+        return templates(region)[identifier]
+    for template in templates(region).values():
         if template.name == name:
             return template
     raise AwsError(
@@ -116,12 +133,12 @@ def create_launch_template(region: Region, params: dict[str, Any]) -> dict[str, 
         )
 
     def create() -> dict[str, Any]:
-        if any(template.name == name for template in region.launch_templates.values()):
+        if any(template.name == name for template in templates(region).values()):
             raise AwsError("InvalidLaunchTemplateName.AlreadyExistsException", "Launch template name already in use.")
         template = LaunchTemplate(random_launch_template_id(), name, now())
         _add_version(template, 1, params, params.get("LaunchTemplateData") or {})
         tags.apply(region, template.id, tags.specified(params, "launch-template"))
-        region.launch_templates[template.id] = template
+        templates(region)[template.id] = template
         return {"LaunchTemplate": _describe(region, template)}
 
     return region.idempotent("CreateLaunchTemplate", params, create)
@@ -156,7 +173,7 @@ def modify_launch_template(region: Region, params: dict[str, Any]) -> dict[str, 
 def delete_launch_template(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     template = find(region, params)
     described = _describe(region, template)
-    del region.launch_templates[template.id]
+    del templates(region)[template.id]
     tags.forget(region, template.id)
     return {"LaunchTemplate": described}
 
@@ -194,7 +211,7 @@ def describe_launch_templates(region: Region, params: dict[str, Any]) -> dict[st
     wanted += [find(region, {"LaunchTemplateName": one}) for one in params.get("LaunchTemplateNames") or []]
     rows = [
         _describe(region, template)
-        for template in wanted or region.launch_templates.values()
+        for template in wanted or templates(region).values()
         if matches(template, params.get("Filters"), FILTERS, tags.of(region, template.id), "DescribeLaunchTemplates")
     ]
     return paginate("LaunchTemplates", rows, {"MaxResults": 200, **params})
@@ -212,7 +229,7 @@ def describe_launch_template_versions(region: Region, params: dict[str, Any]) ->
         low, high = int(params.get("MinVersion") or 0), int(params.get("MaxVersion") or 1 << 62)
         pairs = [(template, number) for number in numbers if low <= number <= high]
     elif asked and set(asked) <= {"$Latest", "$Default"}:
-        pairs = [(template, template.resolve(one)) for template in region.launch_templates.values() for one in asked]
+        pairs = [(template, template.resolve(one)) for template in templates(region).values() for one in asked]
     else:
         raise AwsError("MissingParameter", "Without a launch template, the versions must be $Latest or $Default.")
     rows = [_describe_version(region, template, number) for template, number in pairs]

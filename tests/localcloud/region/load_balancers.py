@@ -4,7 +4,11 @@ from typing import Any
 
 from moto.backends import get_backend
 
+from .services import service
 from .state import Region
+
+for name, version in {"elb": "2012-06-01", "elbv2": "2015-12-01"}.items():
+    service(name, version=version, signing_name="elasticloadbalancing", iam_prefix="elasticloadbalancing", regional=True)
 
 
 def _in_use(region: Region) -> list[tuple[Any, set[str], set[str]]]:

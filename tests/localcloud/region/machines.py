@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from .errors import AwsError
-from .instances import Instance, finish_stop, finish_termination
+from .instances import Instance, consoles, finish_stop, finish_termination
+from .routes import Request, route
 from .state import Region, Session, now
 from .volumes import Volume
 
@@ -68,7 +69,41 @@ def report_attachment(region: Region, volume: Volume, instance_id: Any, state: A
 
 def report_console(region: Region, instance: Instance, text: bytes) -> None:
     """Appends to an instance's console."""
-    region.consoles[instance.id] = (region.consoles.get(instance.id, b"") + text)[-CONSOLE_LIMIT:]
+    held = consoles(region)
+    held[instance.id] = (held.get(instance.id, b"") + text)[-CONSOLE_LIMIT:]
+
+
+@route("POST", "/machines")
+def _machines(region: Region, request: Request) -> dict[str, Any]:
+    connect(region, request.flag("connected"))
+    region.touch()
+    return {"connected": region.machines_connected}
+
+
+@route("POST", "/instances/([^/]+)/state")
+def _instance_state(region: Region, request: Request, instance_id: str) -> dict[str, Any]:
+    report_instance(region, region.instances[instance_id], request.object().get("state"))
+    region.touch()
+    return {"state": region.instances[instance_id].state}
+
+
+@route("POST", "/instances/([^/]+)/console")
+def _console(region: Region, request: Request, instance_id: str) -> dict[str, Any]:
+    report_console(region, region.instances[instance_id], request.body)
+    return {}
+
+
+@route("POST", "/volumes/([^/]+)/attachment")
+def _attachment(region: Region, request: Request, volume_id: str) -> dict[str, Any]:
+    report = request.object()
+    report_attachment(region, region.ec2.volumes[volume_id], report.get("instance"), report.get("state"))
+    region.touch()
+    return {}
+
+
+@route("GET", "/instances/([^/]+)/credentials")
+def _credentials(region: Region, request: Request, instance_id: str) -> dict[str, Any]:
+    return credentials(region, region.instances[instance_id])
 
 
 def credentials(region: Region, instance: Instance) -> dict[str, Any]:

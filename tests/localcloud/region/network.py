@@ -8,14 +8,89 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.subnets import SubnetBackend
 
-from . import load_balancers, network_interfaces, tags
-from .actions import action, check
+from . import ec2, load_balancers, network_interfaces, tags
+from .actions import action, check, patch
 from .errors import AwsError, dependency_violation
 from .state import Region
 
 DELETERS = ("delete_vpc", "delete_subnet", "delete_route_table", "delete_internet_gateway", "delete_security_group")
 
 
+VPC = ec2.kind(
+    "vpc",
+    inventory=("vpcs", lambda region: region.ec2.vpcs),
+    id_prefix="vpc",
+    parameters=("VpcId",),
+    created_by=("CreateVpc",),
+    not_found="InvalidVpcID.NotFound",
+    lists={"Vpcs": "VpcId"},
+    filters={
+        "DescribeVpcs": {
+            "vpc-id",
+            "cidr",
+            "cidr-block-association.cidr-block",
+            "is-default",
+            "state",
+            "dhcp-options-id",
+            "owner-id",
+        }
+    },
+)
+SUBNET = ec2.kind(
+    "subnet",
+    inventory=("subnets", lambda region: [name for zone in region.ec2.subnets.values() for name in zone]),
+    id_prefix="subnet",
+    parameters=("SubnetId",),
+    created_by=("CreateSubnet",),
+    not_found="InvalidSubnetID.NotFound",
+    lists={"Subnets": "SubnetId"},
+    filters={
+        "DescribeSubnets": {"subnet-id", "vpc-id", "cidr-block", "availability-zone", "default-for-az", "state", "owner-id"}
+    },
+)
+RESERVATION = ec2.kind(
+    "subnet-cidr-reservation",
+    id_prefix="scr",
+    created_by=("CreateSubnetCidrReservation",),
+    not_found="InvalidSubnetCidrReservationID.NotFound",
+    lists={"SubnetIpv4CidrReservations": "SubnetCidrReservationId"},
+)
+GATEWAY = ec2.kind(
+    "internet-gateway",
+    inventory=("internetGateways", lambda region: region.ec2.internet_gateways),
+    id_prefix="igw",
+    parameters=("InternetGatewayId",),
+    created_by=("CreateInternetGateway",),
+    not_found="InvalidInternetGatewayID.NotFound",
+    lists={"InternetGateways": "InternetGatewayId"},
+    filters={"DescribeInternetGateways": {"internet-gateway-id", "attachment.vpc-id", "attachment.state"}},
+)
+ROUTE_TABLE = ec2.kind(
+    "route-table",
+    inventory=("routeTables", lambda region: region.ec2.route_tables),
+    id_prefix="rtb",
+    parameters=("RouteTableId",),
+    created_by=("CreateRouteTable",),
+    not_found="InvalidRouteTableID.NotFound",
+    lists={"RouteTables": "RouteTableId"},
+    filters={
+        "DescribeRouteTables": {
+            "route-table-id",
+            "vpc-id",
+            "association.main",
+            "association.route-table-association-id",
+            "association.route-table-id",
+            "association.subnet-id",
+            "route.destination-cidr-block",
+            "route.gateway-id",
+            "route.nat-gateway-id",
+            "owner-id",
+        }
+    },
+)
+
+
+@patch
 def install() -> None:
     """Patches moto: no default VPC, a subnet is nobody's default, and what is deleted loses its tags.
 
@@ -33,15 +108,6 @@ def install() -> None:
     SubnetBackend.create_subnet = plain_subnet
     for name in DELETERS:
         setattr(EC2Backend, name, _forgetting_tags(getattr(EC2Backend, name)))
-    delete_key_pair = EC2Backend.delete_key_pair
-
-    def delete_key_pair_and_tags(self: Any, name: str) -> Any:
-        pair = delete_key_pair(self, name)
-        if pair is not None:
-            self.tags.pop(pair.id, None)
-        return pair
-
-    EC2Backend.delete_key_pair = delete_key_pair_and_tags
 
 
 def _forgetting_tags(delete: Callable[..., Any]) -> Callable[..., Any]:

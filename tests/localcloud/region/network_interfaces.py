@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import random_eni_attach_id, random_eni_id
 
-from . import addresses, tags
+from . import addresses, ec2, tags
 from .actions import action
 from .address_space import take_automatic, take_private, used_in
 from .errors import AwsError
@@ -46,6 +46,29 @@ class NetworkInterface:
     @property
     def vpc_id(self) -> str:
         return self.subnet.vpc_id
+
+
+def _context(region: Region, identifier: str) -> dict[str, Any]:
+    if identifier not in region.ec2.enis:
+        return {}
+    interface = region.ec2.enis[identifier]
+    return {
+        "ec2:networkinterfaceid": identifier,
+        "ec2:subnet": ec2.arn(region, "subnet", interface.subnet.id),
+        "ec2:vpc": ec2.arn(region, "vpc", interface.vpc_id),
+        "ec2:availabilityzone": interface.subnet.availability_zone,
+    }
+
+
+INTERFACE = ec2.kind(
+    "network-interface",
+    inventory=("networkInterfaces", lambda region: region.ec2.enis),
+    id_prefix="eni",
+    taggable=lambda region: region.ec2.enis,
+    parameters=("NetworkInterfaceId",),
+    context=_context,
+    created_by=("CreateNetworkInterface",),
+)
 
 
 def find(region: Region, interface_id: str | None) -> NetworkInterface:

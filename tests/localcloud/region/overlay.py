@@ -1,31 +1,23 @@
-"""Puts the overlay on moto: patches of its classes, and the registration of our own actions."""
+"""Puts the overlay on moto: imports every file of the region, each of which declares what it adds, and applies patches."""
 
-from . import (  # noqa: F401 – importing a module registers its actions
-    addresses,
-    authorization,
-    auto_scaling,
-    describe,
-    iam,
-    images,
-    instances,
-    launch,
-    launch_templates,
-    network,
-    network_interfaces,
-    route53,
-    s3,
-    security_groups,
-    sts,
-    tags,
-    volumes,
-)
+import importlib
+import pkgutil
+
+from .actions import PATCHES
+
+NOT_PARTS = ("__main__", "tests")
+
+
+def find_parts() -> None:
+    """Imports every file of the region: importing one registers what it declares."""
+    package = importlib.import_module(__package__)
+    for part in pkgutil.iter_modules(package.__path__):
+        if part.name not in NOT_PARTS:
+            importlib.import_module(f"{__package__}.{part.name}")
 
 
 def install() -> None:
-    """Patches moto, once per process, before its first request."""
-    tags.install()
-    describe.install()
-    network.install()
-    route53.install()
-    s3.install()
-    security_groups.install()
+    """Makes the region complete, once per process, before its first request."""
+    find_parts()
+    for apply in PATCHES:
+        apply()

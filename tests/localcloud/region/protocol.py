@@ -5,11 +5,13 @@ Parsing and serialising follow botocore's service models, by way of moto's own p
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from botocore.exceptions import UnknownServiceError
 from botocore.model import OperationNotFoundError
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request
@@ -17,17 +19,9 @@ from moto.core.routing import NotFound, get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 
+from . import services
 from .errors import AwsError
 
-SERVICE_OF_VERSION = {
-    "2016-11-15": "ec2",
-    "2011-01-01": "autoscaling",
-    "2010-05-08": "iam",
-    "2011-06-15": "sts",
-    "2012-06-01": "elb",
-    "2015-12-01": "elbv2",
-}
-SERVICE_OF_SIGNING_NAME = {"elasticloadbalancing": "elbv2"}
 READ_ONLY = re.compile(r"Describe|Get(?!SessionToken)|List|Head|Simulate|Test")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request")
 
@@ -90,11 +84,9 @@ def _read_scope(call: Call) -> None:
         scope = CREDENTIAL.search(f"Credential={presigned}")
     if scope:
         call.access_key, _, call.signed_region, signing_name = scope.groups()
-        call.service = SERVICE_OF_SIGNING_NAME.get(signing_name, signing_name)
-        if call.service == "elbv2":  # both generations of load balancers sign with one name
-            call.service = SERVICE_OF_VERSION.get(_form(call).get("Version", ""), call.service)
+        call.service = services.signed_as(signing_name, _form(call).get("Version", ""))
     elif version := _form(call).get("Version"):
-        call.service = SERVICE_OF_VERSION.get(version, "s3")
+        call.service = services.of_version(version) or "s3"
     elif call.path.startswith("/2013-04-01/"):
         call.service = "route53"
 
@@ -112,7 +104,7 @@ def _read_action(call: Call) -> None:
     form = _form(call)
     if target := call.headers.get("x-amz-target"):
         call.action, call.protocol = target.rsplit(".", 1)[-1], "json"
-    elif call.service in SERVICE_OF_VERSION.values() and "Action" in form:
+    elif services.find(call.service).version and "Action" in form:
         call.action = form["Action"]
         call.protocol = "ec2" if call.service == "ec2" else "query"
     else:
@@ -130,7 +122,7 @@ def _read_rest_action(call: Call) -> None:
 
 
 def parse_params(call: Call) -> dict[str, Any]:
-    """The parameters of a query-protocol action, typed and named as in the API reference."""
+    """The parameters of an action of a query or JSON protocol, typed and named as in the API reference."""
     try:
         operation = get_service_model(call.service).operation_model(call.action)
     except OperationNotFoundError:
@@ -149,17 +141,18 @@ def render_result(call: Call, result: dict[str, Any] | None, request_id: str) ->
     serializer.context.request_id = request_id
     rendered = serializer.serialize(result or {})
     headers = {"Content-Type": "text/xml;charset=UTF-8", "x-amzn-RequestId": request_id}
+    if call.protocol == "json":
+        headers["Content-Type"] = rendered["headers"]["Content-Type"]
     return rendered["status_code"], headers, rendered["body"].encode()
 
 
 def render_error(call: Call, error: Any, request_id: str) -> tuple[int, dict[str, str], bytes]:
     """An error in the form that the request's service answers in."""
+    if call.protocol == "json":
+        return _render_json_error(call, error, request_id)
     code, message = escape(str(error.code)), escape(str(error.message))
     status = getattr(error, "status", 400)
     headers = {"Content-Type": "text/xml;charset=UTF-8", "x-amzn-RequestId": request_id}
-    if call.protocol == "json":
-        headers["Content-Type"] = "application/x-amz-json-1.1"
-        return status, headers, json.dumps({"__type": str(error.code), "message": str(error.message)}).encode()
     error_element = f"<Code>{code}</Code><Message>{message}</Message>"
     if call.protocol == "ec2":
         errors = f"<Errors><Error>{error_element}</Error></Errors>"
@@ -172,3 +165,29 @@ def render_error(call: Call, error: Any, request_id: str) -> tuple[int, dict[str
         error = f"<Error><Type>{kind}</Type>{error_element}</Error>"
         body = f"<ErrorResponse>{error}<RequestId>{request_id}</RequestId></ErrorResponse>"
     return status, headers, ('<?xml version="1.0" encoding="UTF-8"?>\n' + body).encode()
+
+
+def _render_json_error(call: Call, error: Any, request_id: str) -> tuple[int, dict[str, str], bytes]:
+    """The type is the shape's name in the service's model, whose codes may be others; JSON 1.0 puts a namespace before it.
+
+    A service that spoke the query protocol before tells its code of then in a header, and SDKs go by that (Smithy, "AWS JSON
+    1.0 protocol" and "AWS Query compatible errors").
+    """
+    metadata: dict[str, Any] = {}
+    shape = None
+    with suppress(UnknownServiceError):
+        model = get_service_model(call.service)
+        metadata = model.metadata
+        named = {one.name: one for one in model.error_shapes}
+        by_code = {one.error_code: one for one in model.error_shapes}
+        shape = named.get(error.code) or by_code.get(error.code)
+    status = getattr(error, "status", None) or (shape.metadata.get("error", {}).get("httpStatusCode") if shape else None) or 400
+    version = metadata.get("jsonVersion", "1.1")
+    headers = {"Content-Type": f"application/x-amz-json-{version}", "x-amzn-RequestId": request_id}
+    kind = shape.name if shape else str(error.code)
+    if "awsQueryCompatible" in metadata:
+        fault = "Sender" if status < 500 else "Receiver"
+        headers["x-amzn-query-error"] = f"{shape.error_code if shape else error.code};{fault}"
+    if version == "1.0" and shape:
+        kind = f"{metadata.get('errorNamespace') or metadata.get('targetPrefix')}#{kind}"
+    return status, headers, json.dumps({"__type": kind, "message": str(error.message)}).encode()

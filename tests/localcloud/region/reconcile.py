@@ -8,9 +8,10 @@ from collections import Counter
 from typing import Any
 
 from . import launch_templates, tags
-from .auto_scaling import GROUP_TAG, Activity, Group, Member, begin_termination
+from .auto_scaling import GROUP_TAG, Activity, Group, Member, activities, begin_termination, groups
 from .errors import AwsError
 from .launch import launch, settle
+from .routes import Request, route
 from .state import Region, now
 
 RETRY_SECONDS = 2.0
@@ -32,16 +33,22 @@ def start(region: Region, interval: float) -> None:
     threading.Thread(target=loop, daemon=True, name="reconcile").start()
 
 
+@route("POST", "/reconcile")
+def _reconcile(region: Region, request: Request) -> dict[str, Any]:
+    reconcile(region)
+    return {}
+
+
 def reconcile(region: Region) -> None:
     """One look at every group."""
     with region.lock:
         changed = False
-        for group in list(region.auto_scaling_groups.values()):
+        for group in list(groups(region).values()):
             changed |= _observe(region, group)
             changed |= _replace_unhealthy(region, group)
             changed |= _scale(region, group)
             if group.deleting and not group.members:
-                del region.auto_scaling_groups[group.name]
+                del groups(region)[group.name]
                 changed = True
         if changed:
             region.touch()
@@ -122,7 +129,7 @@ def _launch_one(region: Region, group: Group) -> bool:
         f"actual capacity, increasing the capacity from {len(group.active)} to {desired}."
     )
     activity = Activity(group.name, "Launching a new EC2 instance", cause, now())
-    region.scaling_activities.append(activity)
+    activities(region).append(activity)
     fault = region.faults.take("ec2", "RunInstances")
     try:
         if fault and fault.code:

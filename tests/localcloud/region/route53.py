@@ -1,6 +1,7 @@
 """Route 53: moto's, which accepts changes that the real one refuses, and refuses some that it accepts."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 from moto.core.exceptions import ServiceException
@@ -8,7 +9,24 @@ from moto.route53.exceptions import DnsNameInvalidForZone, Route53ClientError
 from moto.route53.models import RecordSet, Route53Backend, reverse_domain_name
 from moto.route53.utils import validate_domain_name
 
+from .actions import patch
+from .iam_requests import Need, action_of
+from .protocol import Call
+from .services import service
+from .state import Region
 
+
+def _needs(region: Region, call: Call) -> Iterator[Need]:
+    """On the hosted zone or the change in the path (Service Authorization Reference, Route 53)."""
+    identifier = call.uri_params.get("Id")
+    kind = "change" if call.action == "GetChange" else "hostedzone"
+    yield Need(action_of(call), f"arn:aws:route53:::{kind}/{identifier}" if identifier else "*")
+
+
+service("route53", needs=_needs)
+
+
+@patch
 def install() -> None:
     """Patches moto: a batch of changes is done whole or not at all; zones are listed from a name on; a caller reference
     serves once."""

@@ -1,5 +1,10 @@
-"""S3: moto's, without its own idea of bucket policies; `authorization` evaluates them, with their conditions."""
+"""S3: moto's, without its own idea of bucket policies; `authorization` evaluates them, with their conditions.
 
+What its requests need of IAM: Service Authorization Reference, "Actions, resources, and condition keys for Amazon S3".
+"""
+
+import re
+from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
 
@@ -7,9 +12,91 @@ from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
+from .actions import patch
+from .iam_requests import Need
+from .protocol import Call
+from .resources import resource
+from .services import service
+from .state import Region
+
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+ACTIONS = {
+    "HeadObject": "GetObject",
+    "HeadBucket": "ListBucket",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListBuckets": "ListAllMyBuckets",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+    "CopyObject": "PutObject",
+    "ListParts": "ListMultipartUploadParts",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
+    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+}
+VERSIONED = {"GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging"}
 
 
+def _needs(region: Region, call: Call) -> Iterator[Need]:
+    bucket, key = call.uri_params.get("Bucket"), call.uri_params.get("Key")
+    query, headers = call.query, call.headers
+    name = ACTIONS.get(call.action, call.action)
+    context = {
+        "s3:prefix": query.get("prefix"),
+        "s3:delimiter": query.get("delimiter"),
+        "s3:max-keys": query.get("max-keys"),
+        "s3:versionid": query.get("versionId"),
+        "s3:x-amz-acl": headers.get("x-amz-acl"),
+        "s3:x-amz-server-side-encryption": headers.get("x-amz-server-side-encryption"),
+    }
+    if query.get("versionId") and name in VERSIONED:
+        name = re.sub(r"Object", "ObjectVersion", name)
+    if call.action == "DeleteObjects":
+        for one in re.findall(rb"<Key>(.*?)</Key>", call.body, re.DOTALL):
+            yield _need(region, "DeleteObject", bucket, one.decode(), context)
+        return
+    yield _need(region, name, bucket, key, context)
+    if source := headers.get("x-amz-copy-source"):
+        source_bucket, _, source_key = source.lstrip("/").split("?")[0].partition("/")
+        yield _need(region, "GetObject", source_bucket, source_key, {})
+
+
+def list_need(region: Region, call: Call) -> Need:
+    """What it takes to be told that an object doesn't exist."""
+    return _need(region, "ListBucket", call.uri_params.get("Bucket"), None, {})
+
+
+def _need(region: Region, name: str, bucket: str | None, key: str | None, context: dict[str, Any]) -> Need:
+    if bucket is None:
+        return Need(f"s3:{name}", "*", context)
+    known = region.s3.buckets.get(bucket)
+    policies = [known.policy.decode()] if known is not None and known.policy else []
+    return Need(f"s3:{name}", f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}", context, policies)
+
+
+def _objects(region: Region) -> list[str]:
+    """Every object that can be read, as `bucket/key`."""
+    return [
+        f"{name}/{key}"
+        for name, bucket in region.s3.buckets.items()
+        for key, latest in bucket.keys.items()
+        if not type(latest).__name__.endswith("DeleteMarker")
+    ]
+
+
+service("s3", needs=_needs)
+OBJECT = resource("s3", "object", inventory=("objects", _objects))
+
+
+@patch
 def install() -> None:
     """Has moto let pass what `authorization` has let pass: it ignores conditions, and so reads "deny unless TLS" as "deny"."""
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from moto.ec2.models.security_groups import SecurityGroup, SecurityGroupRule
 
-from . import load_balancers, tags
-from .actions import action
+from . import ec2, load_balancers, tags
+from .actions import action, patch
 from .errors import AwsError, dependency_violation
 from .filters import matches, paginate, require_known
 from .state import Region
@@ -17,6 +17,30 @@ WITH_PORTS = ("tcp", "udp", "icmp", "icmpv6")
 Rule = dict[str, Any]
 
 
+GROUP = ec2.kind(
+    "security-group",
+    inventory=("securityGroups", lambda region: [name for groups in region.ec2.groups.values() for name in groups]),
+    id_prefix="sg",
+    parameters=("GroupId",),
+    created_by=("CreateSecurityGroup",),
+    not_found="InvalidGroup.NotFound",
+    lists={"SecurityGroups": "GroupId"},
+    filters={
+        "DescribeSecurityGroups": {
+            "group-id",
+            "group-name",
+            "vpc-id",
+            "description",
+            "owner-id",
+            "ip-permission.group-id",
+            "egress.ip-permission.group-id",
+        }
+    },
+)
+RULE = ec2.kind("security-group-rule", id_prefix="sgr")
+
+
+@patch
 def install() -> None:
     """Patches moto: the description of a rule for a prefix list is part of DescribeSecurityGroups' answer, too."""
     flattened = SecurityGroup._flattened_rules

@@ -14,7 +14,6 @@ from moto.moto_api._internal.models import moto_api_backend
 from .errors import AwsError
 from .faults import Faults
 from .journal import Journal
-from .visibility import VISIBILITY
 
 
 def now() -> datetime:
@@ -57,25 +56,31 @@ class Region:
         with self.lock:
             moto_api_backend.reset()
             self.faults.clear()
-            VISIBILITY.clear()
             self.journal.clear()
             self.machines_connected = False
             self.enforce_authentication = False
-            self.slow_modifications = False
             self.instances: dict[str, Any] = {}
-            self.launch_templates: dict[str, Any] = {}
-            self.auto_scaling_groups: dict[str, Any] = {}
-            self.scaling_activities: list[Any] = []
-            self.consoles: dict[str, bytes] = {}
             self.sessions: dict[str, Session] = {}
             self.client_tokens: dict[tuple[str, str], tuple[Any, Any]] = {}
             self.cursors: dict[str, int] = {}
+            self._kept: dict[str, Any] = {}
             self.touch()
+
+    def kept(self, name: str, empty: Callable[[], Any] = dict) -> Any:
+        """What a kind's file keeps beside moto's collections under a name of its own; `empty()` after a reset.
+
+        Instances are a field instead: nearly every file looks at them.
+        """
+        return self._kept.setdefault(name, empty())
+
+    def backend(self, service: str) -> Any:
+        """moto's backend of a service of this region."""
+        return get_backend(service)[self.account][self.name]
 
     @property
     def ec2(self) -> Any:
         """moto's EC2 backend of this region."""
-        return get_backend("ec2")[self.account][self.name]
+        return self.backend("ec2")
 
     @property
     def iam(self) -> Any:

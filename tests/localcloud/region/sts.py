@@ -6,7 +6,16 @@ from typing import Any
 from .actions import action
 from .errors import AwsError
 from .machines import describe_session, open_session
+from .services import service
 from .state import Region
+
+service("sts", version="2011-06-15", whole=True)
+
+
+@action("sts", "GetCallerIdentity")
+def get_caller_identity(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """No permission is needed for it (API_GetCallerIdentity)."""
+    return {"UserId": region.caller.user_id, "Account": region.account, "Arn": region.caller.arn}
 
 
 @action("sts", "AssumeRole")

@@ -5,20 +5,22 @@ from typing import Any
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
 
-from .actions import action
+from .actions import action, patch
 from .errors import AwsError
 from .filters import matches, paginate
+from .resources import of_id
 from .state import Region
 
 Tags = dict[str, str]
 LIMIT = 50
 
 
+@patch
 def install() -> None:
     """Makes moto's own look-up of a resource's tags O(1): it scans all tags of the account."""
 
     def get_tags(self: Any) -> list[dict[str, str]]:
-        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "") if self.id else ""
+        kind = type_of(self.id) if self.id else ""
         tags = self.ec2_backend.tags.get(self.id, {})
         return [{"resource_id": self.id, "key": k, "value": v, "resource_type": kind} for k, v in tags.items()]
 
@@ -61,14 +63,20 @@ def forget(region: Region, resource_id: str) -> None:
     region.ec2.tags.pop(resource_id, None)
 
 
+def type_of(resource_id: str) -> str:
+    """The type that an id's prefix tells, as TagSpecifications name it: a declared kind's, or one of moto's own."""
+    kind = of_id(resource_id)
+    return kind.type if kind else EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource_id), "unknown")
+
+
 def _require(region: Region, resource_id: str) -> None:
-    known = {**region.instances, **region.launch_templates, **region.ec2.volumes, **region.ec2.enis, **region.ec2.amis}
-    if resource_id in known or resource_id in {address.id for address in region.ec2.addresses}:
-        return
-    kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource_id), "")
-    if kind in ("instance", "launch-template", "volume", "network-interface", "image", "elastic-ip", ""):
+    kind = of_id(resource_id)
+    if kind and kind.taggable:
+        exists = resource_id in kind.taggable(region)
+    else:
+        exists = type_of(resource_id) != "unknown" and region.ec2.do_resources_exist([resource_id])
+    if not exists:
         raise AwsError("InvalidID", f"The ID '{resource_id}' is not valid")
-    region.ec2.do_resources_exist([resource_id])
 
 
 @action("ec2", "CreateTags")
@@ -95,7 +103,7 @@ def delete_tags(region: Region, params: dict[str, Any]) -> dict[str, Any]:
 @action("ec2", "DescribeTags")
 def describe_tags(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     rows = [
-        {"ResourceId": resource, "ResourceType": EC2_PREFIX_TO_RESOURCE.get(get_prefix(resource), ""), "Key": k, "Value": v}
+        {"ResourceId": resource, "ResourceType": type_of(resource), "Key": k, "Value": v}
         for resource, tags in list(region.ec2.tags.items())
         for k, v in tags.items()
     ]

@@ -8,10 +8,11 @@ from typing import Any
 from moto.backends import get_backend
 from moto.ec2.utils import random_volume_id
 
-from . import tags
+from . import ec2, tags
 from .actions import action
 from .errors import AwsError
 from .filters import matches, paginate, require_known
+from .routes import Request, route
 from .state import Region, now
 
 DEVICE = re.compile(r"/dev/(sd[a-z][1-9]?[0-5]?|xvd[a-z]{1,2}[1-9]?[0-5]?)")
@@ -69,6 +70,36 @@ class Volume:
     @property
     def state(self) -> str:
         return "in-use" if self.attachment else "available"
+
+
+def _context(region: Region, identifier: str) -> dict[str, Any]:
+    if identifier not in region.ec2.volumes:
+        return {}
+    volume = region.ec2.volumes[identifier]
+    return {"ec2:volumeid": identifier, "ec2:availabilityzone": volume.zone, "ec2:volumesize": volume.size}
+
+
+def _age(region: Region, identifier: str, seconds: float) -> None:
+    """Also in what EC2 answers the client token with that made it."""
+    volume = region.ec2.volumes[identifier]
+    volume.created -= timedelta(seconds=seconds)
+    for (asked, _), (_, result) in region.client_tokens.items():
+        if asked == "CreateVolume" and result["VolumeId"] == volume.id:
+            result["CreateTime"] = volume.created
+
+
+VOLUME = ec2.kind(
+    "volume",
+    inventory=("volumes", lambda region: region.ec2.volumes),
+    id_prefix="vol",
+    taggable=lambda region: region.ec2.volumes,
+    parameters=("VolumeId",),
+    context=_context,
+    created_by=("CreateVolume",),
+    not_found="InvalidVolume.NotFound",
+    lists={"Volumes": "VolumeId"},
+    age=_age,
+)
 
 
 def create(region: Region, specification: dict[str, Any], zone: str) -> Volume:
@@ -144,14 +175,6 @@ def create_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     return region.idempotent("CreateVolume", params, make)
 
 
-def age(region: Region, volume: Volume, seconds: float) -> None:
-    """Makes a volume so much older, also in what EC2 answers the client token with that made it."""
-    volume.created -= timedelta(seconds=seconds)
-    for (asked, _), (_, result) in region.client_tokens.items():
-        if asked == "CreateVolume" and result["VolumeId"] == volume.id:
-            result["CreateTime"] = volume.created
-
-
 @action("ec2", "DeleteVolume")
 def delete_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     volume = find(region, params.get("VolumeId"))
@@ -174,9 +197,22 @@ def modify_volume(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     kind, iops = params.get("VolumeType") or volume.kind, params.get("Iops") or volume.iops
     target = (size, kind, iops, params.get("Throughput") or volume.throughput)
     volume.modification = Modification(now(), before, target, done=False)
-    if not region.slow_modifications:
+    if not _modifications(region).get("slow"):
         finish_modification(volume)
     return {"VolumeModification": _describe_modification(volume)}
+
+
+def _modifications(region: Region) -> dict[str, bool]:
+    return region.kept("modifications of volumes")
+
+
+@route("POST", "/modifications")
+def _slow_modifications(region: Region, request: Request) -> dict[str, bool]:
+    """Whether modifications of volumes take for ever; when they no longer do, those under way are done."""
+    slow = _modifications(region)["slow"] = request.flag("slow")
+    for volume in [] if slow else region.ec2.volumes.values():
+        finish_modification(volume)
+    return {"slow": slow}
 
 
 def finish_modification(volume: Volume) -> None:

@@ -4,9 +4,16 @@ from typing import Any
 
 from . import network_interfaces, tags
 from .instances import Instance
+from .routes import Request, route
 from .state import Region
 
-ANY_PROTOCOL = "-1"
+
+@route("GET", "/world", locked=False)
+def _world(region: Region, request: Request) -> dict[str, Any]:
+    """As soon as it is newer than `after`, or once `wait` seconds are over."""
+    region.wait_for_change(int(request.query.get("after", "0")), float(request.query.get("wait", "0")))
+    with region.lock:
+        return describe(region)
 
 
 def describe(region: Region) -> dict[str, Any]:
