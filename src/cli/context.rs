@@ -119,6 +119,7 @@ impl Context {
     /// Reads the specification of a cluster. What somebody began to write of it and didn't end is shown as it will be, and
     /// said.
     pub(crate) async fn read(&self, state: &ClusterState) -> anyhow::Result<Specification> {
+        state.look_once().await?;
         let read = Box::pin(state.read()).await?;
         if let Some(journal) = &read.unfinished {
             output::say(&unfinished(state, journal, &self.flags_to_repeat()));

@@ -33,6 +33,8 @@ impl RunningCluster {
     pub async fn open(state: ClusterState, specification: &Specification) -> Result<Self, OperationError> {
         let cluster = specification.complete()?;
         let clients = Located::find(&state, &cluster.region).await?.clients;
+        // What it is asked from here on is asked again and again.
+        state.store().forget();
         Ok(Self { cluster, clients, state })
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
 use super::damage::{MISSING, was_deleted};
@@ -23,6 +23,9 @@ use crate::spec::yaml::{self, Source};
 
 /// How many objects are looked at at once.
 const READS: usize = 32;
+
+/// How many are written at once: as many steps as a plan carries out at once.
+const WRITES: usize = 16;
 
 /// One cluster's part of a store.
 #[derive(Clone, Debug)]
@@ -47,6 +50,19 @@ impl ClusterState {
         &self.name
     }
 
+    /// Lists all that there is of the cluster, once: until the next look, that answers what is asked for
+    /// ([`Store::look`]). Whoever begins to work on a cluster looks, and whoever has taken its lease looks again.
+    pub async fn look(&self) -> Result<(), StateError> {
+        let looked =
+            self.store.look(&layout::cluster_prefix(&self.name), &layout::short_lived(&self.name)).await;
+        looked.map_err(self.failed())
+    }
+
+    /// Looks, unless somebody has already.
+    pub async fn look_once(&self) -> Result<(), StateError> {
+        if self.store.has_looked(&layout::cluster_prefix(&self.name)) { Ok(()) } else { self.look().await }
+    }
+
     /// Reads what the user wants. Fails when there is no such cluster, and with the version to bring back where one of
     /// the documents is damaged.
     pub async fn read(&self) -> Result<Specification, StateError> {
@@ -59,22 +75,24 @@ impl ClusterState {
     async fn read_documents(&self) -> Result<Specification, StateError> {
         let [groups, credentials, objects] = self.prefixes();
         let fixed = [layout::format(&self.name), layout::cluster(&self.name), layout::journal(&self.name)];
-        let read = futures::future::try_join4(
-            self.store.get_all(&fixed),
+        let listed = futures::future::try_join3(
             self.store.list(&groups),
             self.store.list(&credentials),
             self.store.list(&objects),
         );
-        let (mut fixed, groups, credentials, objects) = read.await.map_err(self.failed())?;
-        let (journal, cluster) = (fixed.pop().flatten(), fixed.pop().flatten());
-        self.check_format(fixed.pop().flatten().as_ref())?;
-        let Some(cluster) = cluster else { return Err(self.missing().await?) };
-        let (groups, credentials, objects) = futures::future::try_join3(
+        let (groups, credentials, objects) = listed.await.map_err(self.failed())?;
+        let (fixed, groups, credentials, objects) = futures::future::join4(
+            self.store.get_all(&fixed),
             self.documents(groups),
             self.documents(credentials),
             self.documents(objects),
         )
-        .await?;
+        .await;
+        let mut fixed = fixed.map_err(self.failed())?;
+        let (journal, cluster) = (fixed.pop().flatten(), fixed.pop().flatten());
+        self.check_format(fixed.pop().flatten().as_ref())?;
+        let Some(cluster) = cluster else { return Err(self.missing().await?) };
+        let (groups, credentials, objects) = (groups?, credentials?, objects?);
         let journal = journal.map(|found| self.parse_journal(&found)).transpose()?;
         let writes = journal.as_ref().map(Journal::writes).unwrap_or_default();
         let cluster = vec![(layout::cluster(&self.name), cluster)];
@@ -170,11 +188,8 @@ impl ClusterState {
             wanted.push((key, object.to_yaml()));
         }
         self.forget_all_but(&wanted).await?;
-        for (key, text) in wanted {
-            let found = self.store.get(&key).await.map_err(self.failed())?;
-            let condition = found.map_or(Condition::Absent, |found| Condition::Unchanged(found.version));
-            self.store.put(&key, text.into_bytes(), condition).await.map_err(self.failed())?;
-        }
+        let writes = wanted.into_iter().map(|(key, text)| self.overwrite(key, text));
+        stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(WRITES).try_collect::<()>().await?;
         let bytes = yaml::to_yaml(cluster).into_bytes();
         match self.store.put(&layout::cluster(&self.name), bytes, Condition::Absent).await {
             Ok(_) => Ok(()),
@@ -264,6 +279,13 @@ impl ClusterState {
         Ok(!children.is_empty()
             && !names().any(|name| name == layout::CLUSTER_FILE)
             && !layout::is_of_kops(names()))
+    }
+
+    /// Writes over what an interrupted attempt has left.
+    async fn overwrite(&self, key: String, text: String) -> Result<(), StateError> {
+        let found = self.store.get(&key).await.map_err(self.failed())?;
+        let condition = found.map_or(Condition::Absent, |found| Condition::Unchanged(found.version));
+        self.put(&key, text, condition).await.map(drop)
     }
 
     async fn put(&self, key: &str, text: String, condition: Condition) -> Result<Version, StateError> {

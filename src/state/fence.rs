@@ -139,6 +139,8 @@ pub(super) struct Tenure {
     until: Mutex<Until>,
     /// When it was last seen to be the holder's own.
     confirmed: Mutex<Duration>,
+    /// When the last look at it was sent that saw it to be the holder's own; locked while one is under way.
+    pub(super) last_look: tokio::sync::Mutex<Option<Duration>>,
     lost: watch::Sender<Option<String>>,
 }
 
@@ -151,7 +153,8 @@ struct Owner {
 impl Tenure {
     pub(super) fn new(lock: String, id: String, clock: Arc<dyn Clock>, until: Until) -> Self {
         let confirmed = Mutex::new(clock.elapsed());
-        Self { lock, id, clock, until: Mutex::new(until), confirmed, lost: watch::Sender::new(None) }
+        let (until, last_look) = (Mutex::new(until), tokio::sync::Mutex::default());
+        Self { lock, id, clock, until, confirmed, last_look, lost: watch::Sender::new(None) }
     }
 
     /// Whoever waits for the lease to be lost hears it here.

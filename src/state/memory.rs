@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
+use super::listing::{Fingerprint, Listing};
 use super::store::{Condition, Object, StoreError, Version};
 use super::versions::ObjectVersion;
 
@@ -44,6 +45,17 @@ impl MemoryStore {
 
     pub(super) fn get(&self, key: &str) -> Option<Object> {
         self.contents().objects.get(key).cloned()
+    }
+
+    /// What is below a prefix, sorted.
+    pub(super) fn listing(&self, prefix: &str) -> Vec<Listing> {
+        let contents = self.contents();
+        let below = contents.objects.iter().filter(|(key, _)| key.starts_with(prefix));
+        let listings = below.map(|(key, object)| {
+            let (size, etag) = (object.bytes.len() as u64, object.version.0.clone());
+            Listing { key: key.clone(), fingerprint: Some(Fingerprint { size, etag }) }
+        });
+        listings.collect()
     }
 
     pub(super) fn written_at(&self, key: &str) -> Option<Timestamp> {

@@ -9,7 +9,8 @@
 //!   needs.
 //! - [`identity`]: in which account and region it is, and its uid.
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
-//! - [`listing`]: what a list says of an object; [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
+//! - [`listing`]: what a list says of an object; `snapshot`: what was last listed, which answers most reads;
+//!   [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
 //!   each; [`damage`]: what is wrong with one, and which version to bring back.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
@@ -40,6 +41,7 @@ pub mod s3;
 pub mod secrets;
 #[cfg(test)]
 mod simulation;
+mod snapshot;
 pub mod specification;
 pub mod store;
 pub mod stored_secrets;

@@ -21,6 +21,7 @@ use super::requests::{self, Requests};
 use super::s3::S3Store;
 #[cfg(test)]
 use super::simulation::Network;
+use super::snapshot::{Answer, Snapshot};
 use super::versions::ObjectVersion;
 use crate::aws::{AwsError, Class, Clients, Permit};
 
@@ -192,6 +193,7 @@ impl StoreError {
 pub struct Store {
     kind: Arc<Kind>,
     fence: Fence,
+    snapshot: Snapshot,
 }
 
 #[derive(Debug)]
@@ -252,11 +254,17 @@ impl Store {
             }
             Address::File(folder) => Kind::File(FileStore::new(folder)),
         };
-        Ok(Self { kind: Arc::new(kind), fence })
+        Ok(Self { kind: Arc::new(kind), fence, snapshot: Snapshot::default() })
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind), fence: Fence::default() }
+        Self { kind: Arc::new(kind), fence: Fence::default(), snapshot: Snapshot::default() }
+    }
+
+    /// Another operator's door to the same objects, who knows nothing yet.
+    #[cfg(test)]
+    pub(super) fn without_snapshot(&self) -> Self {
+        Self { snapshot: Snapshot::default(), ..self.clone() }
     }
 
     /// A bucket behind a network, where everything goes wrong that can.
@@ -301,9 +309,43 @@ impl Store {
         }
     }
 
-    /// Reads an object; `None` when there is none.
+    /// Lists all that is below a prefix that ends in `/`. Until the next look, or a write that fails, it answers what is
+    /// read and listed below the prefix, but for what is below those in `volatile`; what was read of it is read once. For
+    /// whoever polls see [`Store::forget`]. A store in a folder is always asked: that costs nothing.
+    pub async fn look(&self, prefix: &str, volatile: &[String]) -> Result<(), StoreError> {
+        let found = match &*self.kind {
+            Kind::S3(store) => Box::pin(store.listing(prefix)).await?,
+            Kind::Memory(store) => store.listing(prefix),
+            Kind::File(_) => return Ok(()),
+            #[cfg(test)]
+            Kind::Simulated(_) => return Ok(()),
+        };
+        self.snapshot.list(prefix, volatile, found);
+        Ok(())
+    }
+
+    /// Whether somebody has [looked](Store::look) at this prefix, and nothing was forgotten since.
+    pub fn has_looked(&self, prefix: &str) -> bool {
+        self.snapshot.has_listed(prefix)
+    }
+
+    /// From now on, everything is read anew, until the next look.
+    pub fn forget(&self) {
+        self.snapshot.forget();
+    }
+
+    /// Reads an object; `None` when there is none. Where somebody [looked](Store::look), as it was then.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
         check(key)?;
+        if let Answer::Known(object) = self.snapshot.object(key) {
+            return Ok(object);
+        }
+        let found = self.ask(key).await?;
+        self.snapshot.seen(key, found.as_ref());
+        Ok(found)
+    }
+
+    async fn ask(&self, key: &str) -> Result<Option<Object>, StoreError> {
         match &*self.kind {
             Kind::S3(store) => Box::pin(store.get(key)).await,
             Kind::File(store) => store.get(key).await,
@@ -337,13 +379,18 @@ impl Store {
     /// the store keeps no versions.
     pub async fn versions(&self, key: &str) -> Result<Option<Vec<ObjectVersion>>, StoreError> {
         check(key)?;
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.versions_of(key)).await.map(Some),
-            Kind::File(_) => Ok(None),
-            Kind::Memory(store) => Ok(Some(store.versions(key))),
-            #[cfg(test)]
-            Kind::Simulated(_) => Ok(None),
+        if let Some(known) = self.snapshot.versions_of_gone(key) {
+            return Ok(Some(known));
         }
+        let versions = match &*self.kind {
+            Kind::S3(store) => Box::pin(store.versions_of(key)).await?,
+            Kind::Memory(store) => store.versions(key),
+            Kind::File(_) => return Ok(None),
+            #[cfg(test)]
+            Kind::Simulated(_) => return Ok(None),
+        };
+        self.snapshot.keeps(key, &versions);
+        Ok(Some(versions))
     }
 
     /// Reads one version of an object; `None` where there is none, or it says that the object was deleted.
@@ -365,13 +412,19 @@ impl Store {
     pub async fn put(&self, key: &str, bytes: Vec<u8>, condition: Condition) -> Result<Version, StoreError> {
         check(key)?;
         self.admit(key).await?;
-        match &*self.kind {
+        let kept = Bytes::from(bytes.clone());
+        let written = match &*self.kind {
             Kind::S3(store) => Box::pin(requests::put(store, key, bytes, &condition)).await,
             Kind::File(store) => store.put(key, bytes, condition).await,
             Kind::Memory(store) => store.put(key, bytes, &condition),
             #[cfg(test)]
             Kind::Simulated(store) => requests::put(store, key, bytes, &condition).await,
+        };
+        match &written {
+            Ok(version) => self.snapshot.seen(key, Some(&Object { bytes: kept, version: version.clone() })),
+            Err(_) => self.snapshot.forget(),
         }
+        written
     }
 
     /// Lets a writer pass who holds no lease, or still holds it, unless the user has asked to stop. The lock itself is
@@ -386,11 +439,19 @@ impl Store {
         self.look_at_lease(&tenure).await
     }
 
+    /// Looks at the lease. Those who ask side by side share a look that was sent after each of them asked.
     async fn look_at_lease(&self, tenure: &Tenure) -> Result<(), StoreError> {
         tenure.check_time()?;
+        let asked = tenure.clock.elapsed();
+        let mut last_look = tenure.last_look.lock().await;
+        if last_look.is_some_and(|sent| sent > asked) {
+            return tenure.check_time();
+        }
         let sent = tenure.clock.elapsed();
-        let found = self.get(&tenure.lock).await?;
-        tenure.check_owner(found.as_ref(), sent)
+        let found = self.ask(&tenure.lock).await?;
+        tenure.check_owner(found.as_ref(), sent)?;
+        *last_look = Some(sent);
+        Ok(())
     }
 
     /// What whoever changes a cluster outside the state asks before each step: fails with [`StoreError::Stopped`] when
@@ -422,17 +483,25 @@ impl Store {
     pub async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
         check(key)?;
         self.admit(key).await?;
-        match &*self.kind {
+        let deleted = match &*self.kind {
             Kind::S3(store) => Box::pin(requests::delete(store, key, version)).await,
             Kind::File(store) => store.delete(key, version.clone()).await,
             Kind::Memory(store) => store.delete(key, version),
             #[cfg(test)]
             Kind::Simulated(store) => requests::delete(store, key, version).await,
+        };
+        match &deleted {
+            Ok(()) => self.snapshot.deleted(key),
+            Err(_) => self.snapshot.forget(),
         }
+        deleted
     }
 
     /// The keys that start with a prefix, sorted.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        if let Some(known) = self.snapshot.listing(prefix) {
+            return Ok(known.into_iter().map(|listing| listing.key).collect());
+        }
         match &*self.kind {
             Kind::S3(store) => Box::pin(store.list(prefix)).await,
             Kind::File(store) => store.list(prefix).await,
@@ -444,6 +513,9 @@ impl Store {
 
     /// The same with what the store tells of each in the same calls.
     pub async fn listing(&self, prefix: &str) -> Result<Vec<Listing>, StoreError> {
+        if let Some(known) = self.snapshot.listing(prefix) {
+            return Ok(known);
+        }
         if let Kind::S3(store) = &*self.kind {
             return Box::pin(store.listing(prefix)).await;
         }
@@ -454,6 +526,10 @@ impl Store {
     /// The names directly below a prefix (which is empty, or ends in `/`): objects, and folders with a trailing `/`.
     /// It costs one call per thousand of them, however much is below.
     pub async fn children(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        if let Some(known) = self.snapshot.listing(prefix) {
+            let keys: Vec<String> = known.into_iter().map(|listing| listing.key).collect();
+            return Ok(children_of(&keys, prefix));
+        }
         match &*self.kind {
             Kind::S3(store) => Box::pin(store.children(prefix)).await,
             Kind::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
@@ -478,6 +554,7 @@ impl Store {
     /// cluster would be its private keys. The keys in `last` go after all others, in that order.
     pub async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
         self.admit(prefix).await?;
+        self.snapshot.forget();
         match &*self.kind {
             Kind::S3(store) => {
                 for batch in Box::pin(store.doomed(prefix, last)).await? {
