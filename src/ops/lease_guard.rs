@@ -115,6 +115,10 @@ impl LeaseGuard<'_> {
             // One that isn't taken because the user has asked to stop is told as that.
             Err(error) => return Err(self.stop.check().err().unwrap_or(error.into()).into()),
         };
+        let work = async {
+            self.state.look().await.map_err(OperationError::from)?;
+            work.await
+        };
         let done = tokio::select! {
             biased;
             () = self.stop.requested_and_nothing_applied() => Err(OperationError::Interrupted.into()),

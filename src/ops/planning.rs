@@ -71,14 +71,20 @@ impl PlanningInput {
     /// Fails where the specification isn't good or can't be made on AWS, and with what the state or AWS said.
     pub async fn gather(state: &ClusterState, specification: Specification) -> Result<Self, OperationError> {
         let cluster = specification.complete()?;
-        let applied = check_reachable(state, &specification).await?;
         let bucket = state.store().bucket();
         let bucket = bucket.ok_or_else(|| OperationError::NotInS3 { url: state.store().url() })?;
-        let kms_key = bucket.kms_key().await?.map(|key| key.to_string());
+        // Side by side; of several that fail, always the same one is told.
+        let (applied, kms_key, located) = futures::join!(
+            check_reachable(state, &specification),
+            bucket.kms_key(),
+            Located::find(state, &cluster.region),
+        );
+        let applied = applied?;
+        let kms_key = kms_key?.map(|key| key.to_string());
+        let located = located?;
         let (url, region, owner) =
             (state.store().url(), bucket.region().to_owned(), bucket.owner().to_owned());
         let location = StateLocation { url, region, owner, kms_key };
-        let located = Located::find(state, &cluster.region).await?;
         let (facts, mut observed) = {
             let facts =
                 async { facts::gather(&cluster, &located.clients).await.map_err(OperationError::NotOnAws) };
@@ -101,6 +107,21 @@ impl PlanningInput {
             addons,
             losses,
         })
+    }
+
+    /// The same with the keys, where they are all made.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::gather`] and [`stored`].
+    pub async fn gather_with_keys(
+        state: &ClusterState,
+        specification: Specification,
+    ) -> Result<(Self, Option<Secrets>), OperationError> {
+        // Side by side; of two that fail, always the same one is told.
+        let (input, secrets) =
+            futures::join!(Box::pin(Self::gather(state, specification)), Box::pin(stored(state)));
+        Ok((input?, secrets?))
     }
 
     /// Decides what has to be done. Without keys the plan shows that they will be made.

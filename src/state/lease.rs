@@ -127,16 +127,9 @@ impl Lease {
         let until = good_until(&*clock, terms);
         let now = clock.now();
         let record = LeaseRecord { version: FORMAT, id: nonce()?, holder, since: now, expires: until.time };
-        let condition = match read(state).await? {
-            None => Condition::Absent,
-            Some((held, version)) if held.is_over(now) => {
-                tracing::info!("taking over a lock that was left: {}", held.describe());
-                Condition::Unchanged(version)
-            }
-            Some((held, _)) => return Err(held_by(state, held)),
-        };
-        let version = match state.store().put(&key, bytes(&record, &key)?, condition).await {
+        let version = match state.store().put(&key, bytes(&record, &key)?, Condition::Absent).await {
             Ok(version) => version,
+            Err(error) if error.is_changed() => take_over(state, &record, now).await?,
             Err(error) => written_after_all(state, &record, error).await?,
         };
         let tenure = Arc::new(Tenure::new(key, record.id.clone(), clock, until));
@@ -203,6 +196,28 @@ impl Drop for Lease {
 /// Until when a lease is good that is asked for now.
 fn good_until(clock: &dyn Clock, terms: Terms) -> Until {
     Until { time: clock.now() + terms.lifetime, elapsed: clock.elapsed() + terms.lifetime }
+}
+
+/// Takes the place of a lease that is there, if that is over.
+async fn take_over(
+    state: &ClusterState,
+    record: &LeaseRecord,
+    now: Timestamp,
+) -> Result<Version, LeaseError> {
+    let key = layout::lock(state.name());
+    let condition = match read(state).await? {
+        // It was given back just now.
+        None => Condition::Absent,
+        Some((held, version)) if held.is_over(now) => {
+            tracing::info!("taking over a lock that was left: {}", held.describe());
+            Condition::Unchanged(version)
+        }
+        Some((held, _)) => return Err(held_by(state, held)),
+    };
+    match state.store().put(&key, bytes(record, &key)?, condition).await {
+        Ok(version) => Ok(version),
+        Err(error) => written_after_all(state, record, error).await,
+    }
 }
 
 /// After a write of a lease that failed: it may have been carried out, and only its reply been lost.

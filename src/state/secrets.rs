@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use futures::future::{try_join, try_join_all};
 use thiserror::Error;
 use windlass_bootstrap::config::{self, CONFIG_VERSION, DocumentError};
 use windlass_bootstrap::keys;
@@ -214,30 +215,29 @@ impl ClusterState {
         }
         let cluster = self.name();
         let failed = |source| SecretsError::Pki { cluster: cluster.to_owned(), source };
-        for name in KEYSETS {
+        let keysets = KEYSETS.map(|name| {
             let key = keys::keyset(cluster, name);
-            self.ensure_secret(&key, || {
+            self.ensure_secret(key.clone(), move || {
                 let keyset = keyset::generate(name, now).map_err(failed)?;
-                serde_json::to_vec(&keyset).map_err(|_| SecretsError::Unwritable { key: key.clone() })
+                serde_json::to_vec(&keyset).map_err(|_| SecretsError::Unwritable { key })
             })
-            .await?;
-        }
-        self.ensure_secret(&keys::encryption_configuration(cluster), || {
+        });
+        let encryption_configuration = self.ensure_secret(keys::encryption_configuration(cluster), || {
             Ok(encryption::generate().map_err(failed)?.expose().as_bytes().to_vec())
-        })
-        .await?;
+        });
+        try_join(try_join_all(keysets), encryption_configuration).await?;
         self.secrets().await
     }
 
     async fn ensure_secret(
         &self,
-        key: &str,
+        key: String,
         make: impl FnOnce() -> Result<Vec<u8>, SecretsError>,
     ) -> Result<(), SecretsError> {
-        if self.store().get(key).await.map_err(|source| self.unusable(source))?.is_some() {
+        if self.store().get(&key).await.map_err(|source| self.unusable(source))?.is_some() {
             return Ok(());
         }
-        match self.store().put(key, make()?, Condition::Absent).await {
+        match self.store().put(&key, make()?, Condition::Absent).await {
             Err(source) if !source.is_changed() => Err(self.unusable(source)),
             _ => Ok(()),
         }

@@ -98,6 +98,7 @@ pub(in crate::cli) async fn write(
     state: &ClusterState,
     manifests: &Manifests,
 ) -> anyhow::Result<()> {
+    state.look().await?;
     // Before the lease, so that no lock is left in what isn't ours.
     is_written(state, manifests).await?;
     context

@@ -106,8 +106,9 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
 
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let mut input = Box::pin(PlanningInput::gather(state, context.read(state).await?)).await?;
-    let plan = input.decide(state, planning::stored(state).await?.as_ref()).await?.plan;
+    let read = context.read(state).await?;
+    let (mut input, secrets) = PlanningInput::gather_with_keys(state, read).await?;
+    let plan = input.decide(state, secrets.as_ref()).await?.plan;
     print(&plan, args.output)?;
     if plan.is_empty() {
         return Ok(Exit::Done);
@@ -128,9 +129,10 @@ pub(in crate::cli) async fn apply_under_lease(
     args: &Args,
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
-    let mut input = Box::pin(PlanningInput::gather(state, context.read(state).await?)).await?;
+    let read = context.read(state).await?;
+    let (mut input, secrets) = PlanningInput::gather_with_keys(state, read).await?;
     // What can't be planned must not leave keys behind.
-    input.decide(state, planning::stored(state).await?.as_ref()).await?;
+    input.decide(state, secrets.as_ref()).await?;
     input.located.settle(state).await?;
     let secrets = planning::ensured(state).await?;
     let prepared = input.decide(state, Some(&secrets)).await?;
