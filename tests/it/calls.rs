@@ -1,0 +1,133 @@
+//! How many calls commands make, and in how many rounds, by the region's journal: time that a user waits, and AWS's limits
+//! that every cluster of an account shares.
+
+mod with_region {
+    use std::process::{Command, Stdio};
+
+    use serde_json::{Value, json};
+
+    use crate::support::region::Region;
+
+    const CREATE: &str = "create cluster demo.example.com --zones us-east-1a,us-east-1b --node-count 2 \
+                          --kubernetes-version 1.36.3 --create-state-store";
+    const APPLY: &str = "update cluster demo.example.com --yes";
+    const SHOW: &str = "update cluster demo.example.com";
+
+    /// Every answer's delay where rounds are counted: long beside what a call takes besides.
+    const LATENCY_MILLISECONDS: u32 = 300;
+
+    struct World {
+        region: Region,
+        home: tempfile::TempDir,
+    }
+
+    /// What a command did.
+    struct Calls(Vec<Value>);
+
+    impl World {
+        fn new() -> Self {
+            let world = Self { region: Region::start(), home: tempfile::tempdir().unwrap() };
+            world.region.register_image("1.36.3");
+            world
+        }
+
+        fn calls(&self, line: &str) -> Calls {
+            self.region.ask("DELETE", "journal", &Value::Null);
+            let output = Command::new(env!("CARGO_BIN_EXE_windlass"))
+                .args(line.split_whitespace())
+                .env_clear()
+                .env("HOME", self.home.path())
+                .envs(self.region.environment())
+                .env("WINDLASS_STATE_STORE", "s3://clusters/team")
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            Calls(self.region.ask("GET", "journal", &Value::Null).as_array().unwrap().clone())
+        }
+
+        fn every_answer_is_late(&self) {
+            let late = json!([{"latencyMs": LATENCY_MILLISECONDS, "times": null}]);
+            self.region.ask("POST", "faults", &late);
+        }
+    }
+
+    impl Calls {
+        fn count(&self, is_counted: impl Fn(&Value) -> bool) -> usize {
+            self.0.iter().filter(|call| is_counted(call)).count()
+        }
+
+        fn of_s3(&self) -> usize {
+            self.count(|call| call["service"] == "s3")
+        }
+
+        fn changing(&self) -> usize {
+            self.count(|call| call["mutating"] == true)
+        }
+
+        /// The length of the longest chain of calls of which each began when the one before had ended.
+        fn rounds(&self) -> usize {
+            let of = |call: &Value| {
+                let began = call["began"].as_f64().unwrap();
+                (began + call["seconds"].as_f64().unwrap(), began)
+            };
+            let mut calls: Vec<(f64, f64)> = self.0.iter().map(of).collect();
+            calls.sort_by(|one, other| one.0.total_cmp(&other.0));
+            let (mut rounds, mut ended) = (0, 0.0);
+            for (end, began) in calls {
+                if began >= ended {
+                    (rounds, ended) = (rounds + 1, end);
+                }
+            }
+            rounds
+        }
+
+        fn listed(&self) -> String {
+            let line = |call: &Value| {
+                let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
+                format!(
+                    "{:.3} {} {} {}\n",
+                    call["began"].as_f64().unwrap(),
+                    text("service"),
+                    text("action"),
+                    text("path")
+                )
+            };
+            self.0.iter().map(line).collect()
+        }
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn a_first_update_and_one_that_has_nothing_to_do_make_few_calls_in_few_rounds() {
+        let world = World::new();
+        world.calls(CREATE);
+        let first = world.calls(APPLY);
+        assert!(first.0.len() <= 95, "{} calls:\n{}", first.0.len(), first.listed());
+        let nothing = world.calls(SHOW);
+        assert_eq!(nothing.changing(), 0, "{}", nothing.listed());
+        assert!(nothing.0.len() <= 50, "{} calls:\n{}", nothing.0.len(), nothing.listed());
+        world.every_answer_is_late();
+        let nothing = world.calls(SHOW);
+        assert!(nothing.rounds() <= 10, "{} rounds:\n{}", nothing.rounds(), nothing.listed());
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn a_group_more_adds_no_call_of_awss_to_a_look_and_one_document_of_the_state() {
+        let world = World::new();
+        world.calls(CREATE);
+        world.calls(APPLY);
+        let before = world.calls(SHOW);
+        for group in ["one", "two", "three"] {
+            world.calls(&format!(
+                "create ig {group} --name demo.example.com --subnet us-east-1a --edit=false"
+            ));
+        }
+        world.calls(APPLY);
+        let after = world.calls(SHOW);
+        assert_eq!(after.of_s3() - before.of_s3(), 3, "{}", after.listed());
+        let of_aws = |calls: &Calls| calls.0.len() - calls.of_s3();
+        assert_eq!(of_aws(&after), of_aws(&before), "{}", after.listed());
+    }
+}
