@@ -2,13 +2,16 @@
 
 use std::fmt::Write as _;
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::path::{PathError, Step, steps};
 use super::shape::{self, Field, Shape, nearest};
-use super::support::{self, Standing, Support};
+use super::support;
+use super::v1alpha2::row::{self, Support};
 use super::v1alpha2::{API_VERSION, Cluster, InstanceGroup, Object, SshCredential};
 
 /// Why there is nothing to explain.
@@ -134,10 +137,8 @@ impl<'a> Here<'a> {
         text.push_str("\nFIELDS:\n");
         for (name, field) in &fields.fields {
             let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            let note = match support::of_field(self.kind, &path) {
-                Standing::NotYet => " (not supported yet)",
-                Standing::InPart | Standing::Whole(_) => "",
-            };
+            let not_yet = support::of_field(self.kind, &path) == Support::NotYet;
+            let note = if not_yet { " (not supported yet)" } else { "" };
             let _ = writeln!(text, "  {name} <{}>{note}", type_name(&field.shape));
             text.push_str(&wrapped(&field.doc, "    "));
         }
@@ -168,12 +169,12 @@ fn type_name(shape: &Shape) -> String {
 
 fn support_name(kind: &str, path: &str) -> String {
     match support::of_field(kind, path) {
-        Standing::NotYet => "not supported yet".to_owned(),
-        Standing::InPart => "in part: see its fields".to_owned(),
-        Standing::Whole(Support::Honoured) => "honoured".to_owned(),
-        Standing::Whole(Support::Kept) => "kept, and without a meaning for windlass".to_owned(),
-        Standing::Whole(Support::Fixed(values)) => {
-            let values: Vec<&str> = values.iter().map(|value| value.trim_matches('"')).collect();
+        Support::NotYet => "not supported yet".to_owned(),
+        Support::InPart => "in part: see its fields".to_owned(),
+        Support::Honoured => "honoured".to_owned(),
+        Support::Kept => "kept, and without a meaning for windlass".to_owned(),
+        Support::Only(values) => {
+            let values: Vec<String> = values.iter().map(support::shown).collect();
             format!("only {} for now", values.join(" or "))
         }
     }
@@ -202,7 +203,10 @@ fn wrapped(text: &str, indentation: &str) -> String {
 
 /// The JSON schema of a document, for editors: any of the kinds.
 pub fn json_schema() -> Value {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let rows = RecursiveTransform(|schema: &mut Schema| {
+        schema.remove(row::KEY);
+    });
+    let mut generator = SchemaSettings::draft2020_12().with_transform(rows).into_generator();
     generator.subschema_for::<Cluster>();
     generator.subschema_for::<InstanceGroup>();
     generator.subschema_for::<SshCredential>();

@@ -15,7 +15,6 @@ mod complete;
 pub mod create;
 pub mod default;
 pub mod explain;
-mod hints;
 pub mod path;
 pub mod problem;
 mod quantity;

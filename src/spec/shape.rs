@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::v1alpha2::row::{self, Row};
 use super::v1alpha2::{Cluster, InstanceGroup, Object, SshCredential};
 
 /// What may stand in a place.
@@ -63,6 +65,8 @@ pub struct Field {
     pub doc: String,
     /// What may stand in it.
     pub shape: Shape,
+    /// What windlass makes of it.
+    pub row: Row,
 }
 
 static CLUSTER: LazyLock<Shape> = LazyLock::new(of::<Cluster>);
@@ -152,9 +156,15 @@ fn object(schema: &Value, root: &Value) -> Shape {
     }
     let mut fields = BTreeMap::new();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        fields.insert(name.clone(), Field { doc: doc(property), shape: compile(property, root) });
+        let field = Field { doc: doc(property), shape: compile(property, root), row: row_of(property) };
+        fields.insert(name.clone(), field);
     }
     Shape::Object(Arc::new(Fields { doc: doc(schema), fields }))
+}
+
+/// The row of a field, which stands in its schema; a field without one is not supported yet.
+fn row_of(property: &Value) -> Row {
+    Row::deserialize(&property[row::KEY]).unwrap_or_default()
 }
 
 fn doc(schema: &Value) -> String {

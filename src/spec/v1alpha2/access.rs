@@ -1,5 +1,6 @@
 //! Who may reach the cluster, and what its instances may do.
 
+use super::row::{HONOURED, not_yet, only};
 use super::{LoadBalancerType, Quantity};
 
 wire! {
@@ -7,12 +8,12 @@ wire! {
     pub struct AccessSpec {
         /// By a DNS name in the zone `dnsZone`: `masterPublicName`, else `api.<cluster>`. It leads to an Elastic IP
         /// that moves with the only master.
-        dns: DnsAccessSpec,
+        dns: DnsAccessSpec = HONOURED,
         /// By a Network Load Balancer.
-        load_balancer: LoadBalancerSpec,
+        load_balancer: LoadBalancerSpec = not_yet("write `elasticIP: {}`"),
         /// By an Elastic IP that moves with the only master. This field is windlass's own: kops has no such form.
         #[serde(rename = "elasticIP")]
-        elastic_ip: ElasticIpSpec,
+        elastic_ip: ElasticIpSpec = HONOURED,
     }
 
     /// The API by a DNS name.
@@ -71,10 +72,10 @@ wire! {
     /// What instances may do in AWS.
     pub struct IamSpec {
         /// kops's old, wide policies. Windlass has none.
-        legacy: bool,
+        legacy: bool = only([false]),
         /// Whether instances may pull from ECR: from the account's own registries, and from others that let this account
         /// in. The kubelet gets its credentials with the instance's role.
-        allow_container_registry: bool,
+        allow_container_registry: bool = HONOURED,
         /// The ARN of a permissions boundary for the roles.
         permissions_boundary: String,
         /// Whether windlass's own add-ons use roles for service accounts.
@@ -147,9 +148,9 @@ wire! {
     /// How requests are authorized: one of its fields is set.
     pub struct AuthorizationSpec {
         /// Not at all.
-        always_allow: AlwaysAllowSpec,
+        always_allow: AlwaysAllowSpec = not_yet("leave it out: requests are authorized by RBAC"),
         /// By RBAC.
-        rbac: RbacSpec,
+        rbac: RbacSpec = HONOURED,
     }
 
     /// No authorization.
@@ -180,7 +181,7 @@ wire! {
     /// The pod identity webhook.
     pub struct PodIdentityWebhookSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// How many replicas.
         replicas: u32,
     }

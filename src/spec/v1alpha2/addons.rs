@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Quantity;
+use super::row::only;
 
 wire! {
     /// A further add-on.
@@ -41,7 +42,7 @@ wire! {
         /// Deprecated.
         replicas: i64,
         /// `CoreDNS`.
-        provider: String,
+        provider: String = only(["CoreDNS"]),
         /// The DNS service's address.
         #[serde(rename = "serverIP")]
         server_ip: String,
@@ -91,7 +92,7 @@ wire! {
     /// The AWS Load Balancer Controller.
     pub struct AwsLoadBalancerControllerSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Its version.
         version: String,
         /// Its request for CPU.
@@ -118,7 +119,7 @@ wire! {
         #[serde(rename = "deleteSQSMsgIfNodeNotFound")]
         delete_sqs_msg_if_node_not_found: bool,
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Whether it acts on notices of spot interruptions.
         enable_spot_interruption_draining: bool,
         /// Whether it acts on scheduled maintenance.
@@ -162,7 +163,7 @@ wire! {
     /// The Node Problem Detector.
     pub struct NodeProblemDetectorSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Its image.
         image: String,
         /// Its request for memory.
@@ -178,7 +179,7 @@ wire! {
     /// The metrics server.
     pub struct MetricsServerSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Its image.
         image: String,
         /// Whether it accepts kubelets' certificates unchecked.
@@ -188,7 +189,7 @@ wire! {
     /// cert-manager.
     pub struct CertManagerSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Whether it is windlass's to install.
         managed: bool,
         /// Its image.
@@ -207,7 +208,7 @@ wire! {
     /// The Cluster Autoscaler.
     pub struct ClusterAutoscalerSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// How it chooses a group: `random`, `least-waste`, `most-pods`, `price` or `priority`.
         expander: String,
         /// Whether groups that are alike are kept at the same size.
@@ -255,7 +256,7 @@ wire! {
     /// The CSI snapshot controller.
     pub struct SnapshotControllerSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Whether a default `VolumeSnapshotClass` is made.
         install_default_class: bool,
     }
@@ -263,7 +264,7 @@ wire! {
     /// Karpenter.
     pub struct KarpenterSpec {
         /// Whether it runs.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// How it logs.
         log_encoding: String,
         /// How much it logs.
@@ -289,7 +290,7 @@ wire! {
         /// The only namespace that may publish names.
         watch_namespace: String,
         /// `dns-controller`, `external-dns` or `none`.
-        provider: String,
+        provider: String = only(["none"]),
         /// Its priority class.
         priority_class_name: String,
     }
@@ -342,7 +343,7 @@ wire! {
         v_sphere_core_dns_server: String,
         /// Whether Nodes are called by their address. Windlass's are called by their instance's id.
         #[serde(rename = "useIPBasedNodeNames")]
-        use_ip_based_node_names: bool,
+        use_ip_based_node_names: bool = only([false]),
         /// Whether load balancers' security groups are left out of the nodes'.
         disable_security_group_ingress: bool,
         /// An existing security group for Classic Load Balancers.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::row::{HONOURED, IN_PART, KEPT, not_yet, only};
 use super::{
     AccessSpec, AddonSpec, AuthenticationSpec, AuthorizationSpec, AwsLoadBalancerControllerSpec,
     CertManagerSpec, CloudConfigSpec, CloudControllerManagerSpec, ClusterAutoscalerSpec, ContainerdSpec,
@@ -16,24 +17,24 @@ wire! {
     pub struct ClusterSpec {
         /// Where recommended versions come from: `stable`. Windlass carries its own list of versions, so this is kept
         /// and has no other meaning.
-        channel: String,
+        channel: String = KEPT,
         /// The Kubernetes version, such as `1.36.3`; a leading `v` is allowed. The machine image must hold exactly
         /// this version.
-        kubernetes_version: String,
+        kubernetes_version: String = HONOURED,
         /// The cloud: `aws`.
-        cloud_provider: String,
+        cloud_provider: String = only(["aws"]),
         /// For GCE.
         project: String,
         /// Where kops keeps the cluster's configuration. Windlass keeps it in the state store.
-        config_base: String,
+        config_base: String = KEPT,
         /// Where kops keeps the specification. Windlass keeps it in the state store.
-        config_store: String,
+        config_store: String = KEPT,
         /// Where kops keeps keys. Windlass keeps them in the state store.
-        key_store: String,
+        key_store: String = KEPT,
         /// Where kops keeps secrets. Windlass keeps them in the state store.
-        secret_store: String,
+        secret_store: String = KEPT,
         /// The container runtime: `containerd`.
-        container_runtime: String,
+        container_runtime: String = only(["containerd"]),
         /// Docker, which Kubernetes no longer runs.
         docker: serde_json::Value,
         /// kops's gossip, which windlass does not need.
@@ -43,109 +44,111 @@ wire! {
         /// kops's node authorizer. Windlass's masters approve by what EC2 says.
         node_authorization: serde_json::Value,
         /// Whether instances update their own packages: `automatic` or `external`.
-        update_policy: String,
+        update_policy: String = only(["external"]),
 
         /// The VPC's address range, such as `172.20.0.0/16`: between /16 and /28. It can't be changed once the
         /// cluster runs.
         #[serde(rename = "networkCIDR")]
-        network_cidr: String,
+        network_cidr: String = HONOURED,
         /// Further address ranges of the VPC.
         #[serde(rename = "additionalNetworkCIDRs")]
-        additional_network_cidrs: Vec<String>,
+        additional_network_cidrs: Vec<String> =
+            not_yet("leave it out, and cut the subnets from spec.networkCIDR"),
         /// The id of an existing VPC to use; a new one is made when this is left out.
         #[serde(rename = "networkID")]
-        network_id: String,
+        network_id: String = not_yet("leave it out: windlass makes a VPC for each cluster"),
         /// The subnets that instance groups refer to by name.
-        subnets: Vec<SubnetSpec>,
+        subnets: Vec<SubnetSpec> = IN_PART,
         /// Whether instances have public addresses, and how names are published.
-        topology: TopologySpec,
+        topology: TopologySpec = IN_PART,
         /// The Route 53 zone for the cluster's names: its name or its id. When left out, the one that holds the API's
         /// name.
-        dns_zone: String,
+        dns_zone: String = HONOURED,
         /// The range of addresses from which pods and services are cut. Traffic of pods that leaves it is masqueraded, so
         /// it has no address of the VPC in it.
         #[serde(rename = "nonMasqueradeCIDR")]
-        non_masquerade_cidr: String,
+        non_masquerade_cidr: String = HONOURED,
         /// Pods' addresses, cut into one /24 for each node. They can't be changed once the cluster runs.
         #[serde(rename = "podCIDR")]
-        pod_cidr: String,
+        pod_cidr: String = HONOURED,
         /// Services' addresses; the first is the API's, the tenth is the cluster DNS's. They can't be changed once
         /// the cluster runs.
         #[serde(rename = "serviceClusterIPRange")]
-        service_cluster_ip_range: String,
+        service_cluster_ip_range: String = HONOURED,
         /// The DNS domain of services: `cluster.local` when left out.
         #[serde(rename = "clusterDNSDomain")]
-        cluster_dns_domain: String,
+        cluster_dns_domain: String = HONOURED,
         /// The network plug-in: exactly one of its fields is set.
-        networking: NetworkingSpec,
+        networking: NetworkingSpec = IN_PART.hint("use `flannel: {}`, or `cni: {}` and install your own"),
         /// Keeps masters off the pod network. Windlass's masters are on it.
-        isolate_masters: bool,
+        isolate_masters: bool = only([false]),
         /// Leaves the tags on subnets alone that load balancer controllers look for.
         #[serde(rename = "DisableSubnetTags")]
-        disable_subnet_tags: bool,
+        disable_subnet_tags: bool = only([false]),
         /// A forward proxy through which instances reach the Internet.
         egress_proxy: EgressProxySpec,
 
         /// How the API is reached from outside.
-        api: AccessSpec,
+        api: AccessSpec = IN_PART,
         /// Who may reach the API: CIDRs or prefix lists (`pl-…`).
-        kubernetes_api_access: Vec<String>,
+        kubernetes_api_access: Vec<String> = HONOURED,
         /// Who may reach instances by SSH: CIDRs or prefix lists (`pl-…`). Nobody when left out or empty.
-        ssh_access: Vec<String>,
+        ssh_access: Vec<String> = HONOURED,
         /// Who may reach node ports (30000–32767) of the nodes. Nobody when left out or empty.
         node_port_access: Vec<String>,
         /// The name of a key pair that exists in EC2; without it, the cluster's `SSHCredential` is imported, if
         /// there is one.
-        ssh_key_name: String,
+        ssh_key_name: String = HONOURED,
         /// The API's public DNS name: it stands in the API server's certificate and, with `api.dns`, in a hosted zone:
         /// that of `dnsZone`, or else the one that holds the name.
-        master_public_name: String,
+        master_public_name: String = HONOURED,
         /// The API's DNS name inside the VPC. Windlass's nodes use the master's stable private address.
         master_internal_name: String,
         /// Further names and addresses for the API's serving certificate.
-        additional_sans: Vec<String>,
+        additional_sans: Vec<String> = HONOURED,
 
         /// What instances may do in AWS.
-        iam: IamSpec,
+        iam: IamSpec = IN_PART,
         /// Statements for the inline policies, by role: `master`, `node` or `bastion`, each a JSON list as text.
-        additional_policies: BTreeMap<String, String>,
+        additional_policies: BTreeMap<String, String> = HONOURED,
         /// ARNs of managed policies for the roles, by role: `master`, `node` or `bastion`.
-        external_policies: BTreeMap<String, Vec<String>>,
+        external_policies: BTreeMap<String, Vec<String>> = HONOURED,
         /// How users prove who they are besides certificates.
-        authentication: AuthenticationSpec,
+        authentication: AuthenticationSpec =
+            not_yet("leave it out: users prove who they are with certificates"),
         /// How requests are authorized: RBAC when left out.
-        authorization: AuthorizationSpec,
+        authorization: AuthorizationSpec = IN_PART,
         /// Publishes the issuer of service account tokens, so that AWS can trust them.
         service_account_issuer_discovery: ServiceAccountIssuerDiscoverySpec,
         /// Injects AWS credentials into pods by their service account.
-        pod_identity_webhook: PodIdentityWebhookSpec,
+        pod_identity_webhook: PodIdentityWebhookSpec = IN_PART,
 
         /// The etcd clusters. Windlass runs one, `main`.
-        etcd_clusters: Vec<EtcdClusterSpec>,
+        etcd_clusters: Vec<EtcdClusterSpec> = IN_PART,
 
         /// kube-apiserver.
         #[serde(rename = "kubeAPIServer")]
         kube_api_server: KubeApiServerSpec,
         /// kube-controller-manager.
-        kube_controller_manager: KubeControllerManagerSpec,
+        kube_controller_manager: KubeControllerManagerSpec = IN_PART,
         /// The AWS cloud controller manager.
         cloud_controller_manager: CloudControllerManagerSpec,
         /// kube-scheduler.
         kube_scheduler: KubeSchedulerSpec,
         /// kube-proxy.
-        kube_proxy: KubeProxySpec,
+        kube_proxy: KubeProxySpec = IN_PART,
         /// The kubelet of every instance.
-        kubelet: KubeletSpec,
+        kubelet: KubeletSpec = IN_PART,
         /// The masters' kubelet, beyond `kubelet`.
         master_kubelet: KubeletSpec,
         /// containerd.
-        containerd: ContainerdSpec,
+        containerd: ContainerdSpec = IN_PART,
         /// The cluster's DNS.
         #[serde(rename = "kubeDNS")]
-        kube_dns: KubeDnsSpec,
+        kube_dns: KubeDnsSpec = IN_PART,
         /// Encrypts secrets at rest with a configuration that the user supplies. Windlass always encrypts them with
         /// a key of its own.
-        encryption_config: bool,
+        encryption_config: bool = not_yet("leave it out: what secrets are encrypted with is windlass's own"),
 
         /// Files for instances.
         file_assets: Vec<FileAssetSpec>,
@@ -158,38 +161,39 @@ wire! {
         /// Debian packages for instances.
         packages: Vec<String>,
         /// Mounts the host's certificate authorities into control plane pods.
-        use_host_certificates: bool,
+        use_host_certificates: bool = only([false]),
         /// Whether windlass sets up time synchronisation.
         ntp: NtpSpec,
         /// Tags for every AWS resource of the cluster besides windlass's own.
-        cloud_labels: BTreeMap<String, String>,
+        cloud_labels: BTreeMap<String, String> = HONOURED,
         /// How groups are rolled, unless they say otherwise.
         rolling_update: RollingUpdateSpec,
         /// Warm pools of groups, unless they say otherwise.
-        warm_pool: WarmPoolSpec,
+        warm_pool: WarmPoolSpec = not_yet("leave it out: instances start when they are needed"),
 
         /// Manifests of further add-ons.
-        addons: Vec<AddonSpec>,
+        addons: Vec<AddonSpec> =
+            not_yet("leave it out, and apply the manifests with kubectl when the cluster is up"),
         /// The AWS Load Balancer Controller.
-        aws_load_balancer_controller: AwsLoadBalancerControllerSpec,
+        aws_load_balancer_controller: AwsLoadBalancerControllerSpec = IN_PART,
         /// The AWS Node Termination Handler.
-        node_termination_handler: NodeTerminationHandlerSpec,
+        node_termination_handler: NodeTerminationHandlerSpec = IN_PART,
         /// The Node Problem Detector.
-        node_problem_detector: NodeProblemDetectorSpec,
+        node_problem_detector: NodeProblemDetectorSpec = IN_PART,
         /// The metrics server.
-        metrics_server: MetricsServerSpec,
+        metrics_server: MetricsServerSpec = IN_PART,
         /// cert-manager.
-        cert_manager: CertManagerSpec,
+        cert_manager: CertManagerSpec = IN_PART,
         /// The Cluster Autoscaler.
-        cluster_autoscaler: ClusterAutoscalerSpec,
+        cluster_autoscaler: ClusterAutoscalerSpec = IN_PART,
         /// The CSI snapshot controller.
-        snapshot_controller: SnapshotControllerSpec,
+        snapshot_controller: SnapshotControllerSpec = IN_PART,
         /// Karpenter.
-        karpenter: KarpenterSpec,
+        karpenter: KarpenterSpec = IN_PART,
         /// Publishes names of services and ingresses.
-        external_dns: ExternalDnsSpec,
+        external_dns: ExternalDnsSpec = IN_PART,
         /// The cloud provider's integration with AWS.
-        cloud_config: CloudConfigSpec,
+        cloud_config: CloudConfigSpec = IN_PART,
         /// Settings for Terraform output.
         target: TargetSpec,
     }
@@ -197,22 +201,22 @@ wire! {
     /// A subnet of the VPC.
     pub struct SubnetSpec {
         /// The name by which instance groups refer to it; by custom that of its zone.
-        name: String,
+        name: String = HONOURED,
         /// The availability zone, such as `us-east-1a`.
-        zone: String,
+        zone: String = HONOURED,
         /// The region; it follows from the zone.
-        region: String,
+        region: String = HONOURED,
         /// The address range, inside `networkCIDR`. When left out, one is cut from `networkCIDR`.
-        cidr: String,
+        cidr: String = HONOURED,
         /// The IPv6 range, or `/64#<number>` to count from the VPC's.
         #[serde(rename = "ipv6CIDR")]
-        ipv6_cidr: String,
+        ipv6_cidr: String = not_yet("leave it out: the cluster's addresses are IPv4"),
         /// The id of an existing subnet to use.
-        id: String,
+        id: String = not_yet("leave it out: windlass makes the subnets of each cluster"),
         /// How instances of a private subnet reach the Internet: `nat-…`, `eipalloc-…`, `i-…`, `tgw-…` or `External`.
-        egress: String,
+        egress: String = not_yet("leave it out: instances in public subnets have addresses of their own"),
         /// Whether the subnet has a route to the Internet gateway.
-        r#type: SubnetType,
+        r#type: SubnetType = only(["Public"]),
         /// An existing Elastic IP for the subnet's NAT gateway.
         #[serde(rename = "publicIP")]
         public_ip: String,
@@ -231,13 +235,13 @@ wire! {
     /// The topology.
     pub struct TopologySpec {
         /// Deprecated: the subnets' types say it.
-        masters: String,
+        masters: String = only(["public"]),
         /// Deprecated: the subnets' types say it.
-        nodes: String,
+        nodes: String = only(["public"]),
         /// Bastion hosts.
         bastion: BastionSpec,
         /// How the cluster's names are published.
-        dns: DnsSpec,
+        dns: DnsSpec = IN_PART,
     }
 
     /// Bastion hosts.
@@ -261,7 +265,7 @@ wire! {
     /// How the cluster's names are published.
     pub struct DnsSpec {
         /// `Public` or `Private` for a Route 53 zone, `None` for no names at all.
-        r#type: DnsType,
+        r#type: DnsType = only(["None", "Public"]),
     }
 
     /// A forward proxy.

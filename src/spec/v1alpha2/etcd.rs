@@ -1,38 +1,40 @@
 //! etcd.
 
+use super::row::{HONOURED, not_yet, only};
 use super::{Duration, Quantity};
 
 wire! {
     /// An etcd cluster.
     pub struct EtcdClusterSpec {
         /// Its name: `main`, or in kops also `events`, `leases` and `cilium`.
-        name: String,
+        name: String = HONOURED,
         /// How kops runs it: `Manager`. Windlass's agent runs etcd as a static pod.
-        provider: String,
+        provider: String = only(["Manager"]),
         /// Its members: an odd number.
-        etcd_members: Vec<EtcdMemberSpec>,
+        etcd_members: Vec<EtcdMemberSpec> = HONOURED,
         /// Deprecated: etcd always speaks TLS.
         #[serde(rename = "enableEtcdTLS")]
-        enable_etcd_tls: bool,
+        enable_etcd_tls: bool = only([true]),
         /// Deprecated: etcd always checks certificates.
         #[serde(rename = "enableTLSAuth")]
-        enable_tls_auth: bool,
+        enable_tls_auth: bool = only([true]),
         /// The etcd version; the machine image must hold exactly this one.
-        version: String,
+        version: String = HONOURED,
         /// How long a member waits for its leader before it stands for election.
         leader_election_timeout: Duration,
         /// How often a leader says that it is there.
         heartbeat_interval: Duration,
         /// The image instead of the machine image's.
-        image: String,
+        image: String = not_yet("leave it out: etcd comes with the machine image; `version` names it"),
         /// Backups.
-        backups: EtcdBackupSpec,
+        backups: EtcdBackupSpec =
+            not_yet("leave it out, and take snapshots with `etcdctl snapshot save`: windlass takes none yet"),
         /// kops's etcd-manager.
-        manager: EtcdManagerSpec,
+        manager: EtcdManagerSpec = not_yet("leave it out: the agent does etcd-manager's work"),
         /// The pod's request for memory.
-        memory_request: Quantity,
+        memory_request: Quantity = not_yet("leave it out: windlass's static pods have requests of their own"),
         /// The pod's request for CPU.
-        cpu_request: Quantity,
+        cpu_request: Quantity = not_yet("leave it out: windlass's static pods have requests of their own"),
     }
 
     /// A member of an etcd cluster, and the volume that holds its data.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::row::{HONOURED, IN_PART, not_yet, only};
 use super::{
     ContainerdSpec, Duration, FileAssetSpec, HookSpec, KubeletSpec, Quantity, RollingUpdateSpec, WarmPoolSpec,
 };
@@ -10,76 +11,77 @@ wire! {
     /// A group of instances that are alike.
     pub struct InstanceGroupSpec {
         /// Who looks after the instances: `CloudGroup` (an Auto Scaling group) or `Karpenter`.
-        manager: InstanceManager,
+        manager: InstanceManager = only(["CloudGroup"]),
         /// What the instances are for.
-        role: InstanceGroupRole,
+        role: InstanceGroupRole = only(["Master", "Node"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
         /// the name, or `ssm:<parameter>`.
-        image: String,
+        image: String = HONOURED,
         /// Fewest instances: 1 for masters and 2 for nodes when left out.
-        min_size: u32,
+        min_size: u32 = HONOURED,
         /// Most instances: `minSize` when left out.
-        max_size: u32,
+        max_size: u32 = HONOURED,
         /// Whether the Cluster Autoscaler may resize the group.
         autoscale: bool,
         /// The group's priority in the Cluster Autoscaler's `priority` expander.
         autoscale_priority: i32,
         /// The EC2 instance type, such as `t3.medium`.
-        machine_type: String,
+        machine_type: String = HONOURED,
         /// The root volume's size in GiB: 64 for masters, 128 for nodes, 32 for bastions when left out.
-        root_volume_size: u32,
+        root_volume_size: u32 = HONOURED,
         /// The root volume's type: `gp3` when left out.
-        root_volume_type: String,
+        root_volume_type: String = HONOURED,
         /// The root volume's provisioned operations a second.
-        root_volume_iops: u32,
+        root_volume_iops: u32 = HONOURED,
         /// The root volume's throughput in MiB/s.
-        root_volume_throughput: u32,
+        root_volume_throughput: u32 = HONOURED,
         /// Whether the instance is EBS-optimized.
         root_volume_optimization: bool,
         /// Deprecated: the root volume always goes with the instance.
-        root_volume_delete_on_termination: bool,
+        root_volume_delete_on_termination: bool = only([true]),
         /// Whether the root volume is encrypted: it is when left out.
-        root_volume_encryption: bool,
+        root_volume_encryption: bool = HONOURED,
         /// The KMS key for the root volume: AWS's own for EBS when left out.
-        root_volume_encryption_key: String,
+        root_volume_encryption_key: String = HONOURED,
         /// Further volumes.
         volumes: Vec<VolumeSpec>,
         /// Where volumes are mounted.
         volume_mounts: Vec<VolumeMountSpec>,
         /// The names of the cluster's subnets that the group spans.
-        subnets: Vec<String>,
+        subnets: Vec<String> = HONOURED,
         /// Zones: on AWS the subnets say it.
-        zones: Vec<String>,
+        zones: Vec<String> = not_yet("leave it out, and name subnets in `subnets`"),
         /// Units for the group's instances.
         hooks: Vec<HookSpec>,
         /// The most that is paid for an instance: makes this a group of spot instances.
-        max_price: String,
+        max_price: String = not_yet("leave it out: instances are on demand"),
         /// Deprecated: AWS no longer sells spot blocks.
         spot_duration_in_minutes: i64,
         /// The credit option of burstable types: `standard` or `unlimited`.
         cpu_credits: String,
         /// Whether instances get public addresses: they do in public subnets when left out.
-        associate_public_ip: bool,
+        associate_public_ip: bool = HONOURED,
         /// Further security groups (`sg-…`).
         additional_security_groups: Vec<String>,
         /// Tags for the group's resources.
-        cloud_labels: BTreeMap<String, String>,
+        cloud_labels: BTreeMap<String, String> = HONOURED,
         /// Labels for the Nodes.
-        node_labels: BTreeMap<String, String>,
+        node_labels: BTreeMap<String, String> = HONOURED,
         /// Files for the group's instances.
-        file_assets: Vec<FileAssetSpec>,
+        file_assets: Vec<FileAssetSpec> = not_yet("leave it out, and bake the file into the machine image"),
         /// `default` or `dedicated`.
-        tenancy: String,
+        tenancy: String = only(["default"]),
         /// The kubelet of the group's instances, beyond the cluster's `kubelet`.
-        kubelet: KubeletSpec,
+        kubelet: KubeletSpec = IN_PART,
         /// containerd of the group's instances, beyond the cluster's `containerd`.
-        containerd: ContainerdSpec,
+        containerd: ContainerdSpec = IN_PART,
         /// Taints for the Nodes, as `key=value:Effect`. Left out, masters are tainted while the cluster has nodes.
-        taints: Vec<String>,
+        taints: Vec<String> = HONOURED,
         /// Several instance types, on demand and spot.
-        mixed_instances_policy: MixedInstancesPolicySpec,
+        mixed_instances_policy: MixedInstancesPolicySpec =
+            not_yet("leave it out: a group has one instance type, in `machineType`"),
         /// Whether spot instances at risk are replaced before they are interrupted.
-        capacity_rebalance: bool,
+        capacity_rebalance: bool = only([false]),
         /// Further parts of the user data.
         additional_user_data: Vec<UserDataSpec>,
         /// Auto Scaling processes that are suspended.
@@ -87,13 +89,13 @@ wire! {
         /// Existing load balancers for the group.
         external_load_balancers: Vec<ExternalLoadBalancerSpec>,
         /// Whether CloudWatch has metrics for each minute.
-        detailed_instance_monitoring: bool,
+        detailed_instance_monitoring: bool = only([false]),
         /// An existing instance profile instead of windlass's own.
         iam: IamProfileSpec,
         /// An existing security group (`sg-…`) instead of windlass's own.
         security_group_override: String,
         /// Whether instances are protected from scaling in.
-        instance_protection: bool,
+        instance_protection: bool = only([false]),
         /// Kernel parameters, as `name=value`.
         sysctl_parameters: Vec<String>,
         /// How the group is rolled.
@@ -101,15 +103,15 @@ wire! {
         /// What happens to an interrupted spot instance: `hibernate`, `stop` or `terminate`.
         instance_interruption_behavior: String,
         /// Whether user data is compressed.
-        compress_user_data: bool,
+        compress_user_data: bool = only([false]),
         /// The instance metadata service.
-        instance_metadata: InstanceMetadataSpec,
+        instance_metadata: InstanceMetadataSpec = IN_PART,
         /// Whether instances update their own packages: `automatic` or `external`.
-        update_policy: String,
+        update_policy: String = only(["external"]),
         /// The group's warm pool.
-        warm_pool: WarmPoolSpec,
+        warm_pool: WarmPoolSpec = not_yet("leave it out: instances start when they are needed"),
         /// Debian packages for the group's instances.
-        packages: Vec<String>,
+        packages: Vec<String> = not_yet("leave it out, and bake the package into the machine image"),
         /// For GCE only.
         guest_accelerators: Vec<AcceleratorSpec>,
         /// How long an instance lives at most: at least a day.
@@ -121,9 +123,9 @@ wire! {
     /// The instance metadata service.
     pub struct InstanceMetadataSpec {
         /// How many network hops a token may travel: 1, so that pods don't get the instance's credentials, up to 64.
-        http_put_response_hop_limit: u32,
+        http_put_response_hop_limit: u32 = HONOURED,
         /// `required`: windlass refuses `optional`.
-        http_tokens: String,
+        http_tokens: String = only(["required"]),
     }
 
     /// Several instance types.

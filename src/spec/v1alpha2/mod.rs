@@ -1,8 +1,8 @@
 //! The wire types: what stands in a `kops.k8s.io/v1alpha2` file, field by field.
 //!
 //! Every field is optional: what a field means when it is left out is said once, in `default`. Unknown fields are
-//! refused. The documentation of the fields is what `windlass explain` shows, and the shapes are what the decoder
-//! holds files to, so a field that is not here does not exist.
+//! refused. A field's row holds its words, which `windlass explain` shows, its type, which the decoder holds files to,
+//! and what windlass makes of it ([`row`]). A field that is not here does not exist.
 //!
 //! Windlass's own fields, which kops does not have, follow the same style: `spec.api.elasticIP`.
 
@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Declares wire types: every field optional and left out when absent, names in camelCase unless renamed.
+/// Declares wire types: every field optional and left out when absent, names in camelCase unless renamed. Behind a
+/// field's type stands what windlass makes of it.
 macro_rules! wire {
     ($($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
+        $($(#[$field_meta:meta])* $field:ident: $type:ty $(= $row:expr)?,)*
     })*) => { $(
         $(#[$meta])*
         #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
@@ -21,6 +22,7 @@ macro_rules! wire {
         pub struct $name {
             $(
                 $(#[$field_meta])*
+                $(#[schemars(extend("x-windlass-row" = $row))])?
                 #[serde(default, skip_serializing_if = "Option::is_none")]
                 pub $field: Option<$type>,
             )*
@@ -35,6 +37,7 @@ mod component;
 mod etcd;
 mod instance_group;
 mod networking;
+pub mod row;
 mod scalar;
 
 pub use access::*;
@@ -63,19 +66,23 @@ pub trait Object: Serialize + for<'de> Deserialize<'de> + schemars::JsonSchema {
 
 /// One document: the envelope around a specification.
 macro_rules! object {
-    ($(#[$meta:meta])* $name:ident, $kind:literal, $spec:ty) => {
+    ($(#[$meta:meta])* $name:ident, $kind:literal, $spec:ty = $row:expr) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
         pub struct $name {
             /// The version of the format: `kops.k8s.io/v1alpha2`.
+            #[schemars(extend("x-windlass-row" = row::HONOURED))]
             pub api_version: String,
             /// What this document is.
+            #[schemars(extend("x-windlass-row" = row::HONOURED))]
             pub kind: String,
             /// The name, and labels and annotations.
+            #[schemars(extend("x-windlass-row" = row::HONOURED))]
             #[serde(default)]
             pub metadata: Metadata,
             /// What is wanted.
+            #[schemars(extend("x-windlass-row" = $row))]
             #[serde(default)]
             pub spec: $spec,
         }
@@ -104,15 +111,15 @@ macro_rules! object {
 
 object!(
     /// A cluster: everything that its instance groups have in common.
-    Cluster, "Cluster", ClusterSpec
+    Cluster, "Cluster", ClusterSpec = row::IN_PART
 );
 object!(
     /// A group of instances that are alike.
-    InstanceGroup, "InstanceGroup", InstanceGroupSpec
+    InstanceGroup, "InstanceGroup", InstanceGroupSpec = row::IN_PART
 );
 object!(
     /// A public key that is put on every instance.
-    SshCredential, "SSHCredential", SshCredentialSpec
+    SshCredential, "SSHCredential", SshCredentialSpec = row::HONOURED
 );
 
 wire! {

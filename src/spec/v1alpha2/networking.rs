@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::row::{IN_PART, only};
 use super::{EnvVarSpec, Quantity};
 
 wire! {
@@ -12,9 +13,9 @@ wire! {
         /// An external plug-in without CNI.
         external: ExternalSpec,
         /// A plug-in that the user installs.
-        cni: CniSpec,
+        cni: CniSpec = IN_PART.hint("use `cni: {}` and install your own"),
         /// flannel, which windlass installs.
-        flannel: FlannelSpec,
+        flannel: FlannelSpec = IN_PART.hint("leave it out"),
         /// Calico.
         calico: CalicoSpec,
         /// kube-router.
@@ -44,7 +45,7 @@ wire! {
     /// flannel.
     pub struct FlannelSpec {
         /// How packets travel: `vxlan`.
-        backend: String,
+        backend: String = only(["vxlan"]),
         /// Deprecated: it has no effect in kops either.
         disable_tx_checksum_offloading: bool,
         /// How often rules are written, in seconds.
@@ -55,7 +56,7 @@ wire! {
     pub struct CniSpec {
         /// Whether pods have secondary addresses of their instance.
         #[serde(rename = "usesSecondaryIP")]
-        uses_secondary_ip: bool,
+        uses_secondary_ip: bool = only([false]),
     }
 
     /// An external plug-in.

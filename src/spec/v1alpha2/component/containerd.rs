@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::spec::v1alpha2::Duration;
+use crate::spec::v1alpha2::row::{IN_PART, only};
 
 wire! {
     /// containerd.
@@ -31,11 +32,11 @@ wire! {
         #[serde(rename = "nvidiaGPU")]
         nvidia_gpu: NvidiaGpuSpec,
         /// gVisor.
-        gvisor: GvisorSpec,
+        gvisor: GvisorSpec = IN_PART,
         /// Whether `crictl` is installed.
-        install_cri_ctl: bool,
+        install_cri_ctl: bool = only([false]),
         /// Whether `nerdctl` is installed.
-        install_nerd_ctl: bool,
+        install_nerd_ctl: bool = only([false]),
         /// The image of pods' sandboxes, instead of the machine image's.
         sandbox_image: String,
         /// Whether mirrors are read with credentials for ECR.
@@ -82,7 +83,7 @@ wire! {
     /// gVisor.
     pub struct GvisorSpec {
         /// Whether it is installed.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// How it intercepts system calls: `systrap`, `kvm` or `ptrace`.
         platform: String,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::spec::v1alpha2::row::{HONOURED, only};
 use crate::spec::v1alpha2::{Duration, Quantity};
 
 wire! {
@@ -73,7 +74,7 @@ wire! {
         /// Deprecated: it always does.
         horizontal_pod_autoscaler_use_rest_clients: bool,
         /// Deprecated: `--cluster-signing-duration`.
-        experimental_cluster_signing_duration: Duration,
+        experimental_cluster_signing_duration: Duration = HONOURED,
         /// `--cluster-signing-duration`: how long certificates are valid that it signs.
         #[serde(rename = "ClusterSigningDuration")]
         cluster_signing_duration: Duration,
@@ -281,7 +282,7 @@ wire! {
         /// `--metrics-bind-address`: where its metrics are.
         metrics_bind_address: String,
         /// Whether it runs; a plug-in such as cilium can do its work.
-        enabled: bool,
+        enabled: bool = only([true]),
         /// `--proxy-mode`: `iptables`, `ipvs` or `nftables`.
         proxy_mode: String,
         /// `--ipvs-exclude-cidrs`: ranges that it leaves alone.

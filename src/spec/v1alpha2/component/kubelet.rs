@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::spec::v1alpha2::Duration;
+use crate::spec::v1alpha2::row::{HONOURED, only};
 
 wire! {
     /// Settings of the kubelet.
@@ -10,9 +11,9 @@ wire! {
         /// Deprecated: the kubeconfig says it.
         api_servers: String,
         /// Whether requests without credentials are looked at. They never are.
-        anonymous_auth: bool,
+        anonymous_auth: bool = only([false]),
         /// Who decides about requests: `Webhook`.
-        authorization_mode: String,
+        authorization_mode: String = only(["Webhook"]),
         /// The kubeconfig with which it joins.
         bootstrap_kubeconfig: String,
         /// Whom clients' certificates are signed by.
@@ -65,7 +66,7 @@ wire! {
         /// The container runtime's cgroup.
         runtime_cgroups: String,
         /// The port for reading without credentials: 0, which is none.
-        read_only_port: i32,
+        read_only_port: i32 = only([0]),
         /// The cgroup of other processes.
         system_cgroups: String,
         /// The cgroup under which pods are.
@@ -77,7 +78,7 @@ wire! {
         /// Deprecated.
         babysit_daemons: bool,
         /// How many pods the Node may have.
-        max_pods: u32,
+        max_pods: u32 = HONOURED,
         /// Deprecated: device plug-ins say it.
         #[serde(rename = "nvidiaGPUs")]
         nvidia_gp_us: i32,
@@ -169,7 +170,7 @@ wire! {
         /// Where its files are.
         root_dir: String,
         /// Whether the API is asked about tokens.
-        authentication_token_webhook: bool,
+        authentication_token_webhook: bool = only([true]),
         /// How long answers about tokens hold.
         authentication_token_webhook_cache_ttl: Duration,
         /// Whether limits of CPU are enforced.
@@ -188,11 +189,11 @@ wire! {
         /// How resources that are near each other are given out.
         topology_manager_policy: String,
         /// Whether the client certificate is renewed. It always is.
-        rotate_certificates: bool,
+        rotate_certificates: bool = only([true]),
         /// Whether it refuses to start with other kernel parameters than it wants.
         protect_kernel_defaults: bool,
         /// Who manages cgroups: `systemd`.
-        cgroup_driver: String,
+        cgroup_driver: String = only(["systemd"]),
         /// How often containers are measured.
         housekeeping_interval: Duration,
         /// How many events are sent in a second.

@@ -1,0 +1,68 @@
+//! What windlass makes of a field. It stands in the field's own row, behind its type:
+//!
+//! ```text
+//! /// The root volume's type: `gp3` when left out.
+//! root_volume_type: String = HONOURED,
+//! ```
+//!
+//! A field that says nothing is known, and refused as not supported yet. Nothing is silently dropped.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The key of a row in a field's JSON schema, by which it reaches `shape`. The schema for editors is without it.
+pub const KEY: &str = "x-windlass-row";
+
+/// What windlass makes of a field, and what to do where it can't do what the field asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Row {
+    /// What windlass makes of the field.
+    pub support: Support,
+    /// What to do instead. It holds for everything under the field that has no hint of its own.
+    pub hint: Option<Cow<'static, str>>,
+}
+
+/// What windlass makes of a field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Support {
+    /// It does what the field, and everything under it, says.
+    Honoured,
+    /// It does one thing, which is what these values ask for.
+    Only(Vec<Value>),
+    /// The field has no meaning for windlass, and none is lost by keeping it.
+    Kept,
+    /// The rows of the fields under it say it.
+    InPart,
+    /// It is refused.
+    #[default]
+    NotYet,
+}
+
+/// Windlass does what the field, and everything under it, says.
+pub const HONOURED: Row = Row { support: Support::Honoured, hint: None };
+
+/// The field has no meaning for windlass, and none is lost by keeping it.
+pub const KEPT: Row = Row { support: Support::Kept, hint: None };
+
+/// The rows of the fields under it say what windlass makes of them.
+pub const IN_PART: Row = Row { support: Support::InPart, hint: None };
+
+impl Row {
+    /// The row with what to do instead of what is refused under the field.
+    #[must_use]
+    pub fn hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(Cow::Borrowed(hint)), ..self }
+    }
+}
+
+/// These values alone are honoured, because they ask for what windlass does anyway.
+pub fn only<const N: usize>(values: [impl Into<Value>; N]) -> Row {
+    Row { support: Support::Only(values.map(Into::into).into()), hint: None }
+}
+
+/// The field is refused, and this is what to do instead. Without better advice than to leave it out, a field has no row.
+pub fn not_yet(hint: &'static str) -> Row {
+    Row { support: Support::NotYet, hint: Some(Cow::Borrowed(hint)) }
+}
