@@ -16,7 +16,7 @@ use crate::ops::planning::{self, PlanningInput, PreparedUpdate};
 use crate::ops::{Running, SpecificationChange};
 use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::Object;
-use crate::spec::{cluster::Cluster, complete};
+use crate::spec::{cluster::Cluster, resolve};
 use crate::state::revision::Revision;
 use crate::state::{ClusterState, Specification, Stored};
 
@@ -143,7 +143,7 @@ async fn with_its_images(
         return Ok((revision, vec![remark]));
     }
     let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
-    let then: Cluster = complete(cluster, instance_groups, ssh_credentials)
+    let then: Cluster = resolve(cluster, instance_groups, ssh_credentials)
         .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
     let Located { clients, .. } = Located::find(state, &then.region).await?;
     // Where its words mean nothing any more, the images that ran may be there all the same.

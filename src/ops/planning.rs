@@ -209,7 +209,7 @@ async fn check_reachable(
         revision: number,
         source,
     })?;
-    let cluster = spec::complete(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials);
+    let cluster = spec::resolve(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials);
     Ok(cluster.ok().map(|cluster| Applied { cluster, images: revision.images }))
 }
 

@@ -7,7 +7,7 @@ use super::{LeaseGuard, OperationError};
 use crate::assets::addons;
 use crate::spec::additional::masked_pair;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object, SshCredential};
-use crate::spec::{AdditionalObject, ObjectKey, Problems, check_change, complete, to_yaml};
+use crate::spec::{AdditionalObject, ObjectKey, Problems, check_change, resolve, to_yaml};
 use crate::state::revision::Revision;
 use crate::state::{ClusterState, Specification, StateError, Stored, Version, Write, layout};
 
@@ -56,7 +56,7 @@ impl SpecificationChange {
         let groups = self.instance_groups_over(&old_groups);
         let mut credentials = overlay(&old_credentials, &self.ssh_credentials);
         credentials.retain(|key| !self.removed_ssh_credentials.iter().any(|name| name == key.name()));
-        let complete = complete(cluster, &groups, &credentials)?;
+        let complete = resolve(cluster, &groups, &credentials)?;
         addons::check_additional(&complete, &self.additional_objects)?;
         let mut renamed = cluster.clone();
         renamed.metadata.name.clone_from(&old_cluster.metadata.name);

@@ -220,7 +220,7 @@ fn check_metadata(value: &Value, kind: &str, problems: &mut Problems) {
     }
     match metadata.get("namespace") {
         Some(Value::String(namespace)) => {
-            if let Err(problem) = super::check::dns_label(namespace) {
+            if let Err(problem) = super::resolve::dns_label(namespace) {
                 problems.push(Problem { path: "metadata.namespace".to_owned(), ..problem });
             }
         }

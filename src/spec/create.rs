@@ -10,7 +10,6 @@ mod network;
 use std::collections::BTreeMap;
 
 pub use self::groups::group_label;
-pub(super) use self::groups::member_names;
 use super::additional::AdditionalObject;
 use super::default;
 use super::problem::{Problem, Problems};
@@ -195,7 +194,7 @@ impl Manifests {
 
     /// The completed specification. Fails with what windlass can't build yet, and with what is wrong.
     pub fn complete(&self) -> Result<super::cluster::Cluster, Problems> {
-        super::complete(&self.cluster, &self.instance_groups, self.ssh_credential.as_slice())
+        super::resolve(&self.cluster, &self.instance_groups, self.ssh_credential.as_slice())
     }
 }
 

@@ -11,13 +11,14 @@
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
 //!
-//! Nothing here fails: what can't be understood is left as it is, and the checks say why.
+//! Nothing here fails: what can't be understood is left as it is, and `resolve` says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::resolve::ipv4_net;
 use super::subnets::{self, FIRST_MASTER};
 use super::v1alpha2::{
     AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsAccessSpec, DnsSpec, DnsType, ElasticIpSpec,
@@ -85,7 +86,7 @@ fn identity(spec: &mut ClusterSpec) {
 fn ranges(spec: &mut ClusterSpec) {
     spec.network_cidr.get_or_insert_with(|| NETWORK_CIDR.to_owned());
     let internal = spec.non_masquerade_cidr.get_or_insert_with(|| NON_MASQUERADE_CIDR.to_owned());
-    let Ok(internal) = internal.parse::<Ipv4Net>() else { return };
+    let Ok(internal) = ipv4_net(internal) else { return };
     if let Some(services) = subnets::split(internal, 3).and_then(|blocks| blocks.first().copied()) {
         spec.service_cluster_ip_range.get_or_insert_with(|| services.to_string());
     }
@@ -96,7 +97,7 @@ fn ranges(spec: &mut ClusterSpec) {
 
 /// Subnets are public. Those without a range get one cut from the VPC's.
 fn subnets(spec: &mut ClusterSpec) {
-    let network = spec.network_cidr.as_deref().and_then(|cidr| cidr.parse::<Ipv4Net>().ok());
+    let network = spec.network_cidr.as_deref().and_then(|cidr| ipv4_net(cidr).ok());
     let subnets = spec.subnets.get_or_insert_default();
     for subnet in subnets.iter_mut() {
         subnet.r#type.get_or_insert(SubnetType::Public);
@@ -126,7 +127,7 @@ pub fn assign_ranges(network: Ipv4Net, subnets: &mut [SubnetSpec]) {
         return;
     }
     let taken: Vec<Ipv4Net> =
-        subnets.iter().filter_map(|subnet| subnet.cidr.as_deref()?.parse().ok()).collect();
+        subnets.iter().filter_map(|subnet| ipv4_net(subnet.cidr.as_deref()?).ok()).collect();
     let inside = taken.iter().filter(|range| network.contains(*range)).count();
     let coarsest = subnets::bits_for(big.len() + without + usize::from(!little.is_empty()) + inside);
     let mut cuts = (coarsest..=coarsest.saturating_add(FINER_CUTS))
@@ -221,7 +222,7 @@ fn etcd_clusters(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
 }
 
 fn main_cluster(masters: &[&str]) -> EtcdClusterSpec {
-    let names = super::create::member_names(masters);
+    let names = member_names(masters);
     let member = |(name, group): (String, &&str)| EtcdMemberSpec {
         name: Some(name),
         instance_group: Some((*group).to_owned()),
@@ -232,6 +233,25 @@ fn main_cluster(masters: &[&str]) -> EtcdClusterSpec {
         etcd_members: Some(names.into_iter().zip(masters).map(member).collect()),
         ..EtcdClusterSpec::default()
     }
+}
+
+/// The names of etcd members: what tells the names of their groups apart, with `etcd-` before a digit.
+pub(super) fn member_names(groups: &[&str]) -> Vec<String> {
+    let bare = |name: &&str| {
+        let name = name.strip_prefix("control-plane-").unwrap_or(name);
+        name.strip_prefix("master-").unwrap_or(name).chars().collect()
+    };
+    let names: Vec<Vec<char>> = groups.iter().map(bare).collect();
+    let shortest = names.iter().map(Vec::len).min().unwrap_or_default();
+    let Some(first) = names.first() else { return Vec::new() };
+    let common = (0..shortest.saturating_sub(1))
+        .take_while(|index| names.iter().all(|name| name[*index] == first[*index]))
+        .count();
+    let readable = |name: &Vec<char>| {
+        let name: String = name[common..].iter().collect();
+        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("etcd-{name}") } else { name }
+    };
+    names.iter().map(readable).collect()
 }
 
 fn etcd_volume(member: &mut EtcdMemberSpec) {
@@ -261,7 +281,7 @@ fn private_addresses(clusters: &mut [EtcdClusterSpec], subnets: &[SubnetSpec], g
     for (group, address) in masters.iter_mut().filter(|(_, address)| address.is_none()) {
         let group = groups.get(&Some(group.clone()));
         let subnet = group.and_then(|group| subnets.get(&group.spec.subnets.as_deref()?.first().cloned()));
-        let range = subnet.and_then(|subnet| subnet.cidr.as_deref()?.parse::<Ipv4Net>().ok());
+        let range = subnet.and_then(|subnet| ipv4_net(subnet.cidr.as_deref()?).ok());
         let Some(range) = range else { continue };
         let mut addresses = (FIRST_MASTER..).map_while(|offset| subnets::nth(range, offset));
         *address = addresses.find(|address| subnets::assignable(range, *address) && taken.insert(*address));

@@ -4,20 +4,22 @@
 //!   optional.
 //! - [`yaml`]: the only user of serde_yaml: documents in, values with line and column out.
 //! - `default`: every default, in one pure pass over the wire types.
-//! - `check`: every rule, all problems at once, each with its field path.
+//! - `resolve`: from what is written to [`cluster`], every rule on the way: values, or all problems at once, each with
+//!   its field path.
+//! - `change`: what can't be changed once a cluster runs.
 //! - [`cluster`]: the complete specification, which everything downstream reads: no `Option` that only means "not
 //!   said".
 
 pub mod additional;
-mod check;
+mod change;
 pub mod cluster;
-mod complete;
 pub mod create;
 pub mod default;
 pub mod explain;
 pub mod path;
 pub mod problem;
 mod quantity;
+mod resolve;
 pub mod set;
 pub mod shape;
 pub mod subnets;
@@ -29,11 +31,11 @@ pub mod versions;
 pub mod yaml;
 
 pub use additional::{AdditionalObject, ObjectKey};
-pub use check::check_change;
-pub use complete::complete;
+pub use change::check_change;
 pub use create::{CreateOptions, Manifests, create};
 pub use problem::{Location, ObjectId, Problem, Problems};
 pub use quantity::quantity;
+pub use resolve::resolve;
 pub use yaml::{Documents, Source, read, to_yaml};
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl Specification {
     /// The complete specification, checked.
     pub fn complete(&self) -> Result<crate::spec::cluster::Cluster, StateError> {
         let (cluster, groups, credentials) = self.documents();
-        crate::spec::complete(&cluster, &groups, &credentials).map_err(|problems| StateError::Specification {
+        crate::spec::resolve(&cluster, &groups, &credentials).map_err(|problems| StateError::Specification {
             cluster: v1alpha2::Object::name(&self.cluster.value).to_owned(),
             problems,
         })

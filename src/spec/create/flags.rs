@@ -2,9 +2,9 @@
 
 use super::network::NETWORKING;
 use super::{CreateOptions, ExistingSubnet};
-use crate::spec::check;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::quantity;
+use crate::spec::resolve;
 use crate::spec::shape::nearest;
 use crate::spec::subnets;
 
@@ -18,10 +18,10 @@ pub(super) fn check(options: &CreateOptions) -> Problems {
     combinations(options, &mut problems);
     existing(options, &mut problems);
     for cidr in &options.network_cidr {
-        refuse(check::net(cidr), "--network-cidr", &mut problems);
+        refuse(resolve::net(cidr), "--network-cidr", &mut problems);
     }
     if let Some(key) = options.ssh_public_key.as_deref() {
-        refuse(check::public_key(key), "--ssh-public-key", &mut problems);
+        refuse(resolve::public_key(key), "--ssh-public-key", &mut problems);
     }
     problems
 }
@@ -38,7 +38,7 @@ fn name(options: &CreateOptions, problems: &mut Problems) {
         problems.push(Problem::at(FLAG, "a cluster needs a name").hint("such as `demo.example.com`"));
         return;
     }
-    let named = check::dns_name(&options.name);
+    let named = resolve::dns_name(&options.name);
     if named.is_ok() && !options.name.contains('.') {
         let hint = format!("a cluster is called by a DNS name, such as `{}.example.com`", options.name);
         problems.push(Problem::at(FLAG, format!("`{}` has no dot", options.name)).hint(hint));
@@ -102,8 +102,8 @@ fn counts(options: &CreateOptions, problems: &mut Problems) {
         let message = format!("{masters} masters are more than an etcd cluster can have");
         problems.push(Problem::at("--control-plane-count", message).hint("use 1, 3, 5 or 7"));
     }
-    if let Some(count) = options.node_count.filter(|count| *count > check::MOST_INSTANCES) {
-        let message = format!("{count} nodes are more than a cluster can have ({})", check::MOST_INSTANCES);
+    if let Some(count) = options.node_count.filter(|count| *count > resolve::MOST_INSTANCES) {
+        let message = format!("{count} nodes are more than a cluster can have ({})", resolve::MOST_INSTANCES);
         problems.push(Problem::at("--node-count", message));
     }
 }
@@ -127,10 +127,10 @@ fn combinations(options: &CreateOptions, problems: &mut Problems) {
         problems.push(Problem::at("--utility-subnets", message).hint("add `--topology private`"));
     }
     for source in &options.admin_access {
-        refuse(check::access(source), "--admin-access", problems);
+        refuse(resolve::access(source), "--admin-access", problems);
     }
     for source in &options.ssh_access {
-        refuse(check::access(source), "--ssh-access", problems);
+        refuse(resolve::access(source), "--ssh-access", problems);
     }
 }
 

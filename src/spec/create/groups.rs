@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::network::{further, is_private};
 use super::{CreateOptions, group};
-use crate::spec::check::GROUP_LABEL;
-use crate::spec::default;
+use crate::spec::default::{self, member_names};
+use crate::spec::resolve::GROUP_LABEL;
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole,
     InstanceManager, MixedInstancesPolicySpec, Object, SubnetType,
@@ -170,23 +170,4 @@ fn etcd_cluster(options: &CreateOptions, name: String, masters: &[InstanceGroup]
         etcd_members: Some(member_names(&groups).into_iter().zip(&groups).map(member).collect()),
         ..EtcdClusterSpec::default()
     }
-}
-
-/// The names of etcd members: what tells the names of their groups apart, with `etcd-` before a digit.
-pub(in crate::spec) fn member_names(groups: &[&str]) -> Vec<String> {
-    let bare = |name: &&str| {
-        let name = name.strip_prefix("control-plane-").unwrap_or(name);
-        name.strip_prefix("master-").unwrap_or(name).chars().collect()
-    };
-    let names: Vec<Vec<char>> = groups.iter().map(bare).collect();
-    let shortest = names.iter().map(Vec::len).min().unwrap_or_default();
-    let Some(first) = names.first() else { return Vec::new() };
-    let common = (0..shortest.saturating_sub(1))
-        .take_while(|index| names.iter().all(|name| name[*index] == first[*index]))
-        .count();
-    let readable = |name: &Vec<char>| {
-        let name: String = name[common..].iter().collect();
-        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("etcd-{name}") } else { name }
-    };
-    names.iter().map(readable).collect()
 }

@@ -10,6 +10,7 @@ mod many;
 mod mutations;
 mod properties;
 mod read;
+mod resolve;
 mod rules;
 mod set;
 

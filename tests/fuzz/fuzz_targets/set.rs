@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
     round_trip(&parts);
     for cluster in &parts.0 {
-        let _ = shown(spec::complete(cluster, &parts.1, &parts.2));
+        let _ = shown(spec::resolve(cluster, &parts.1, &parts.2));
     }
 });
 

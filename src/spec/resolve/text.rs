@@ -1,4 +1,4 @@
-//! The grammars of values that are written as text.
+//! The grammars of values that are written as text: each returns the value, or what is wrong with the text.
 
 use std::net::Ipv4Addr;
 
@@ -55,40 +55,44 @@ pub(in crate::spec) fn ipv4_address(text: &str) -> Result<Ipv4Addr, Problem> {
 }
 
 /// A DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
-pub(in crate::spec) fn dns_label(text: &str) -> Result<(), Problem> {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let fits = (1..=63).contains(&text.len()) && text.bytes().all(inner);
-    if fits && !text.starts_with('-') && !text.ends_with('-') {
-        return Ok(());
+pub(in crate::spec) fn dns_label(text: &str) -> Result<String, Problem> {
+    if is_dns_label(text) {
+        return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not a DNS label"))
         .hint("use at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends"))
 }
 
+fn is_dns_label(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = (1..=63).contains(&text.len()) && text.bytes().all(inner);
+    fits && !text.starts_with('-') && !text.ends_with('-')
+}
+
 /// A DNS name: labels with dots between them, at most 253 characters.
-pub(in crate::spec) fn dns_name(text: &str) -> Result<(), Problem> {
-    if text.len() <= 253 && text.split('.').all(|label| dns_label(label).is_ok()) {
-        return Ok(());
+pub(in crate::spec) fn dns_name(text: &str) -> Result<String, Problem> {
+    if text.len() <= 253 && text.split('.').all(is_dns_label) {
+        return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not a DNS name"))
         .hint("use lower-case letters, digits and `-` with dots between, such as `demo.example.com`"))
 }
 
 /// A label's key: a name of at most 63 characters, with a DNS name and `/` before it or not.
-pub(in crate::spec) fn label_key(text: &str) -> Result<(), Problem> {
+pub(in crate::spec) fn label_key(text: &str) -> Result<String, Problem> {
     let (prefix, name) = text.split_once('/').map_or((None, text), |(prefix, name)| (Some(prefix), name));
     let prefixed = prefix.is_none_or(|prefix| dns_name(prefix).is_ok());
     if prefixed && !name.is_empty() && qualified(name) {
-        return Ok(());
+        return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not the key of a label"))
         .hint("use letters, digits, `-`, `_` and `.`, with a DNS name and `/` before them if you want"))
 }
 
 /// A label's value: at most 63 characters, and possibly none.
-pub(in crate::spec) fn label_value(text: &str) -> Result<(), Problem> {
+pub(in crate::spec) fn label_value(text: &str) -> Result<String, Problem> {
     if text.is_empty() || qualified(text) {
-        return Ok(());
+        return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not the value of a label"))
         .hint("use at most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends"))
@@ -116,7 +120,7 @@ pub(in crate::spec) fn taint(text: &str) -> Result<(&str, &str), Problem> {
 }
 
 /// A machine image: `ami-…` or `<owner>/<name>`.
-pub(in crate::spec) fn image(text: &str) -> Result<(), Problem> {
+pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
     if let Some(parameter) = text.strip_prefix("ssm:") {
         let hint = "write the AMI's id, which this prints: aws ssm get-parameter --query Parameter.Value --output text";
         return Err(refuse(format!("SSM parameters (`{text}`) are not supported yet"))
@@ -133,14 +137,14 @@ pub(in crate::spec) fn image(text: &str) -> Result<(), Problem> {
         _ => false,
     };
     if fits {
-        return Ok(());
+        return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not a machine image"))
         .hint("write an AMI's id (`ami-…`), or `<account id or self>/<name>`"))
 }
 
 /// An EC2 instance type, such as `t3.medium`.
-pub(in crate::spec) fn machine_type(text: &str) -> Result<(), Problem> {
+pub(in crate::spec) fn machine_type(text: &str) -> Result<String, Problem> {
     if text.contains(',') {
         return Err(
             refuse(format!("several instance types (`{text}`) are not supported yet")).hint("name one")
@@ -151,7 +155,7 @@ pub(in crate::spec) fn machine_type(text: &str) -> Result<(), Problem> {
             && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     match text.split_once('.') {
-        Some((family, size)) if part(family) && part(size) => Ok(()),
+        Some((family, size)) if part(family) && part(size) => Ok(text.to_owned()),
         _ => Err(refuse(format!("`{text}` is not an EC2 instance type")).hint("write it like `t3.medium`")),
     }
 }

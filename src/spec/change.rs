@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Report;
-use crate::spec::default;
-use crate::spec::problem::{Problem, Problems};
-use crate::spec::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
-use crate::spec::versions::{Version, check_step};
+use super::default;
+use super::problem::{Problem, Problems};
+use super::resolve::{Report, chosen_plugins};
+use super::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
+use super::versions::{Version, check_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
@@ -118,12 +118,7 @@ fn subnets(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
 }
 
 fn plugin(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
-    let kind = |spec: &ClusterSpec| match spec.networking.as_ref().map(serde_json::to_value) {
-        Some(Ok(serde_json::Value::Object(fields))) => {
-            fields.keys().cloned().collect::<Vec<_>>().join(" and ")
-        }
-        _ => String::new(),
-    };
+    let kind = |spec: &ClusterSpec| chosen_plugins(spec).join(" and ");
     let (old, new) = (kind(old), kind(new));
     if old != new {
         let message =

@@ -1,0 +1,189 @@
+//! Who may reach the cluster, and how.
+
+use super::{Report, Resolved, all, dns, text};
+use crate::spec::cluster::{AccessSource, Api, SshKey};
+use crate::spec::problem::{Problem, Problems};
+use crate::spec::v1alpha2::{
+    CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
+};
+use crate::spec::yaml::join;
+
+/// The port of the API.
+const API_PORT: u16 = 443;
+
+/// Who may reach the cluster.
+pub(super) struct Access {
+    pub(super) api: Api,
+    pub(super) ssh_access: Vec<AccessSource>,
+}
+
+pub(super) fn resolve(
+    cluster: &Cluster,
+    groups: &[InstanceGroup],
+    report: &mut Report<'_>,
+) -> Resolved<Access> {
+    const API_ACCESS: &str = "spec.kubernetesApiAccess";
+    let spec = &cluster.spec;
+    let api_access = sources(API_ACCESS, spec.kubernetes_api_access.as_ref(), report);
+    let ssh_access = sources("spec.sshAccess", spec.ssh_access.as_ref(), report);
+    if spec.kubernetes_api_access.as_deref().is_some_and(<[String]>::is_empty) {
+        let message = "nobody could reach the API";
+        report.push(Problem::at(API_ACCESS, message).hint("name a range, or leave it out"));
+    }
+    let elastic_ip = elastic_ip(spec, groups, report);
+    let public_name = public_name(spec, report);
+    let additional_sans = additional_sans(spec, report);
+    authorization(spec, report);
+    let dns = dns::resolve(cluster, report);
+    let (public_name, mut additional_sans) = (public_name?, additional_sans?);
+    additional_sans.extend(public_name.clone());
+    let api =
+        Api { access: api_access?, elastic_ip, dns: dns?, public_name, additional_sans, port: API_PORT };
+    Ok(Access { api, ssh_access: ssh_access? })
+}
+
+fn sources(
+    path: &str,
+    sources: Option<&Vec<String>>,
+    report: &mut Report<'_>,
+) -> Resolved<Vec<AccessSource>> {
+    let sources = report.filled(path, sources)?;
+    all(sources
+        .iter()
+        .enumerate()
+        .map(|(index, source)| report.read(&format!("{path}[{index}]"), source, access)))
+}
+
+/// From where something may be reached: a range, or the id of a prefix list.
+pub(in crate::spec) fn access(text: &str) -> Result<AccessSource, Problem> {
+    let Some(id) = text.strip_prefix("pl-") else { return text::net(text).map(AccessSource::Range) };
+    let lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if (8..=17).contains(&id.len()) && id.bytes().all(lower_hex) {
+        return Ok(AccessSource::PrefixList(text.to_owned()));
+    }
+    Err(Problem::at("", format!("`{text}` is not the id of a prefix list"))
+        .hint("write it as AWS does, such as `pl-0123456789abcdef0`, or write address ranges"))
+}
+
+/// Whether the master's address is an Elastic IP. There is one way in, and an Elastic IP only for a single master.
+fn elastic_ip(spec: &ClusterSpec, groups: &[InstanceGroup], report: &mut Report<'_>) -> bool {
+    const PATH: &str = "spec.api";
+    let Some(api) = &spec.api else { return false };
+    let ways = [api.dns.is_some(), api.load_balancer.is_some(), api.elastic_ip.is_some()];
+    let masters = groups.iter().filter(|group| group.spec.role == Some(InstanceGroupRole::Master)).count();
+    match ways.into_iter().filter(|way| *way).count() {
+        0 if masters > 0 => {
+            report.missing(PATH, "write `elasticIP: {}`");
+        }
+        2.. => {
+            let problem = Problem::at(PATH, "the API is reached in one way only");
+            report.push(problem.hint("keep one of `dns`, `elasticIP` and `loadBalancer`"));
+        }
+        _ => {}
+    }
+    if masters > 1 {
+        let path = if api.elastic_ip.is_some() { "spec.api.elasticIP" } else { PATH };
+        let message = format!("{masters} masters are not supported yet");
+        report.push(Problem::at(path, message).hint("keep one InstanceGroup with `role: Master`"));
+    }
+    api.elastic_ip.is_some() || api.dns.is_some()
+}
+
+fn public_name(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<String>> {
+    let name = spec.master_public_name.as_deref();
+    name.map(|name| report.read("spec.masterPublicName", name, text::dns_name)).transpose()
+}
+
+fn additional_sans(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Vec<String>> {
+    let names = spec.additional_sans.iter().flatten().enumerate().map(|(index, name)| {
+        let bare = name.strip_prefix("*.").unwrap_or(name);
+        if name.parse::<std::net::IpAddr>().is_err() && text::dns_name(bare).is_err() {
+            let message = format!("`{name}` is neither an address nor a DNS name");
+            return Err(report.push(Problem::at(format!("spec.additionalSans[{index}]"), message)));
+        }
+        Ok(name.clone())
+    });
+    all(names)
+}
+
+/// RBAC is what windlass does; there is nothing to choose.
+fn authorization(spec: &ClusterSpec, report: &mut Report<'_>) {
+    let both = spec.authorization.as_ref().is_some_and(|it| it.always_allow.is_some() && it.rbac.is_some());
+    if both {
+        report.push(Problem::at("spec.authorization", "only one of `alwaysAllow` and `rbac` can be chosen"));
+    }
+}
+
+/// What a document's label says of the cluster that it belongs to is true; none says nothing.
+pub(super) fn belongs(cluster: &Cluster, metadata: &Metadata, what: &str, report: &mut Report<'_>) {
+    let label = metadata.labels.as_ref().and_then(|labels| labels.get(CLUSTER_LABEL));
+    if let Some(label) = label.filter(|label| *label != cluster.name()) {
+        let message = format!("{what} belongs to `{label}`, not to `{}`", cluster.name());
+        let hint = format!("write `{}`, or leave the label out", cluster.name());
+        report.push(Problem::at(join("metadata.labels", CLUSTER_LABEL), message).hint(hint));
+    }
+}
+
+/// The SSH key. A key pair that exists goes first, as in kops; an empty name asks for no key at all.
+pub(super) fn ssh_key(
+    cluster: &Cluster,
+    credentials: &[SshCredential],
+    problems: &mut Problems,
+) -> Resolved<SshKey> {
+    let keys = credentials.iter().map(|credential| {
+        let mut report = Report::of(credential, problems);
+        credential_key(cluster, credential, &mut report)
+    });
+    let keys: Vec<Resolved<String>> = keys.collect();
+    if let Some(second) = credentials.get(1) {
+        let message = "a cluster has one SSH key";
+        Report::of(second, problems).push(Problem::at("metadata.name", message));
+    }
+    Ok(match (cluster.spec.ssh_key_name.as_deref(), all(keys)?.into_iter().next()) {
+        (Some(name), _) if !name.is_empty() => SshKey::Existing(name.to_owned()),
+        (None, Some(key)) => SshKey::Import(key),
+        _ => SshKey::None,
+    })
+}
+
+fn credential_key(
+    cluster: &Cluster,
+    credential: &SshCredential,
+    report: &mut Report<'_>,
+) -> Resolved<String> {
+    const PATH: &str = "spec.publicKey";
+    belongs(cluster, &credential.metadata, "the key", report);
+    if let Some(name) = credential.metadata.name.as_deref() {
+        // A name that is none is reported; nothing is called by it.
+        let _ = report.read("metadata.name", name, text::dns_label);
+    }
+    match credential.spec.public_key.as_deref() {
+        Some(key) => report.read(PATH, key, public_key),
+        None => Err(report.missing(PATH, "write a key in OpenSSH's form")),
+    }
+}
+
+/// Kinds of keys that EC2 imports.
+const KEY_KINDS: [&str; 2] = ["ssh-ed25519", "ssh-rsa"];
+
+/// A public key in OpenSSH's form, without the space around it.
+pub(in crate::spec) fn public_key(text: &str) -> Result<String, Problem> {
+    use base64::Engine as _;
+    if text.contains("PRIVATE KEY") {
+        let hint = "write the public one: the file ends with `.pub`";
+        return Err(Problem::at("", "this is a private key").hint(hint).secret());
+    }
+    let mut words = text.split_whitespace();
+    let (kind, blob) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    if !KEY_KINDS.contains(&kind) {
+        let message =
+            format!("EC2 does not import keys of the kind `{}`", kind.chars().take(40).collect::<String>());
+        return Err(Problem::at("", message).hint("make one with `ssh-keygen -t ed25519`"));
+    }
+    let body = base64::engine::general_purpose::STANDARD.decode(blob).unwrap_or_default();
+    let length = u32::try_from(kind.len()).unwrap_or_default().to_be_bytes();
+    if !body.starts_with(&[&length[..], kind.as_bytes()].concat()) {
+        return Err(Problem::at("", "the key is damaged").hint("copy the whole line of the `.pub` file"));
+    }
+    Ok(text.trim().to_owned())
+}

@@ -1,0 +1,112 @@
+//! The cluster as a whole: its name, its versions, its labels.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Report, Resolved, instance_group, labels, text};
+use crate::spec::problem::Problem;
+use crate::spec::v1alpha2::{Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Object};
+use crate::spec::versions::{KUBERNETES_MINORS, Version};
+
+/// What the specification says of the cluster as a whole.
+pub(super) struct Whole {
+    pub(super) name: String,
+    pub(super) kubernetes_version: String,
+    pub(super) container_registry: bool,
+    pub(super) certificate_seconds: Option<u64>,
+    pub(super) cloud_labels: BTreeMap<String, String>,
+}
+
+pub(super) fn resolve(
+    cluster: &Cluster,
+    groups: &[InstanceGroup],
+    report: &mut Report<'_>,
+) -> Resolved<Whole> {
+    let spec = &cluster.spec;
+    let name = name(cluster.name(), report);
+    let version = kubernetes_version(spec, report);
+    let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
+    // Groups have their own value, or this one.
+    instance_group::max_pods(spec.kubelet.as_ref(), report);
+    let certificate_seconds = certificate_seconds(spec, report);
+    group_names(groups, report);
+    // Without nodes, masters run the pods.
+    if !groups.iter().any(|group| group.spec.role == Some(InstanceGroupRole::Master)) {
+        let message = "the cluster has no instance group for its control plane";
+        let hint = "add an InstanceGroup with `role: Master`";
+        report.push(Problem::at("metadata.name", message).hint(hint));
+    }
+    Ok(Whole {
+        name: name?,
+        kubernetes_version: version?.to_string(),
+        container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
+        certificate_seconds: certificate_seconds?,
+        cloud_labels,
+    })
+}
+
+/// The longest name that still leaves room for the names of AWS resources that contain it: an IAM role is called
+/// `masters.<name>` and may have 64 characters.
+const LONGEST_NAME: usize = 56;
+
+fn name(name: &str, report: &mut Report<'_>) -> Resolved<String> {
+    const PATH: &str = "metadata.name";
+    if name.is_empty() {
+        return Err(report.missing(PATH, "a cluster is called by a DNS name, such as `demo.example.com`"));
+    }
+    let named = report.read(PATH, name, text::dns_name);
+    if named.is_ok() && !name.contains('.') {
+        let hint = format!("a cluster is called by a DNS name with a dot, such as `{name}.example.com`");
+        report.push(Problem::at(PATH, format!("`{name}` has no dot")).hint(hint));
+    }
+    if name.len() > LONGEST_NAME {
+        let message = format!("the name has {} characters, and {LONGEST_NAME} is the most", name.len());
+        report.push(Problem::at(PATH, message).hint("AWS limits the names that are made from it"));
+    }
+    named
+}
+
+fn kubernetes_version(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Version> {
+    const PATH: &str = "spec.kubernetesVersion";
+    let text = report.filled(PATH, spec.kubernetes_version.as_ref())?;
+    let Some(version) = Version::parse(&text) else {
+        let problem = Problem::at(PATH, format!("`{text}` is not a Kubernetes version"));
+        return Err(report.push(problem.hint("write all three numbers, such as `1.36.3`")));
+    };
+    if version.major != 1 || !KUBERNETES_MINORS.contains(&version.minor) {
+        let (first, last) = (KUBERNETES_MINORS.start(), KUBERNETES_MINORS.end());
+        let problem = Problem::at(PATH, format!("Kubernetes {version} is not supported"));
+        return Err(report.push(problem.hint(format!("windlass runs 1.{first} to 1.{last}"))));
+    }
+    Ok(version)
+}
+
+/// The shortest life of a kubelet's certificate that leaves it the time to renew it.
+const SHORTEST_CERTIFICATE: u64 = 60;
+
+fn certificate_seconds(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<u64>> {
+    const PATH: &str = "spec.kubeControllerManager.experimentalClusterSigningDuration";
+    let manager = spec.kube_controller_manager.as_ref();
+    let Some(duration) = manager.and_then(|manager| manager.experimental_cluster_signing_duration.as_ref())
+    else {
+        return Ok(None);
+    };
+    let text = &duration.0;
+    let hint = "write a duration such as `168h`; a kubelet renews its certificate itself, unless it can't for that long";
+    let problem = match text::seconds(text) {
+        Some(seconds) if seconds >= SHORTEST_CERTIFICATE => return Ok(Some(seconds)),
+        Some(_) => Problem::at(PATH, format!("`{text}` is less than a minute")),
+        None => Problem::at(PATH, format!("`{text}` is not a duration")),
+    };
+    Err(report.push(problem.hint(hint)))
+}
+
+/// Names of groups meet in the names of their AWS resources.
+fn group_names(groups: &[InstanceGroup], report: &mut Report<'_>) {
+    let mut names = BTreeSet::new();
+    for group in groups {
+        if !names.insert(group.name()) {
+            let message = format!("two instance groups are called `{}`", group.name());
+            report.push(Problem::at("metadata.name", message).hint("rename one of them"));
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! etcd clusters and their members.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+
+use super::instance_group::Group;
+use super::volume::VolumeFields;
+use super::{Report, Resolved, all, text};
+use crate::spec::cluster::{EtcdCluster, EtcdMember, Volume};
+use crate::spec::problem::Problem;
+use crate::spec::subnets;
+use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec};
+use crate::spec::versions::Version;
+
+pub(super) fn resolve(
+    spec: &ClusterSpec,
+    groups: &[Group],
+    report: &mut Report<'_>,
+) -> Resolved<Vec<EtcdCluster>> {
+    let clusters = spec.etcd_clusters.as_deref().unwrap_or_default();
+    if clusters.is_empty() {
+        return Err(report.missing("spec.etcdClusters", "leave the field out, or write the cluster `main`"));
+    }
+    let groups = Groups::of(groups);
+    let mut names = BTreeSet::new();
+    let first = clusters.first().and_then(|cluster| cluster.version.as_deref()).unwrap_or_default();
+    let clusters = clusters.iter().enumerate().map(|(index, cluster)| {
+        let path = format!("spec.etcdClusters[{index}]");
+        let name = name(cluster, &path, &mut names, report);
+        let version = version(cluster, first, &path, report);
+        let members = members(cluster, &path, &groups, report);
+        Ok(EtcdCluster { name: name?, version: version?, members: members? })
+    });
+    all(clusters)
+}
+
+/// The instance groups by name, as far as members of etcd need to know them.
+struct Groups<'a>(BTreeMap<&'a str, &'a Group>);
+
+impl<'a> Groups<'a> {
+    fn of(groups: &'a [Group]) -> Self {
+        let mut known = BTreeMap::new();
+        for group in groups {
+            known.entry(group.name.as_str()).or_insert(group);
+        }
+        Self(known)
+    }
+
+    fn masters(&self) -> BTreeSet<&'a str> {
+        self.0.iter().filter(|(_, group)| group.is_master).map(|(name, _)| *name).collect()
+    }
+}
+
+fn name<'a>(
+    cluster: &'a EtcdClusterSpec,
+    path: &str,
+    names: &mut BTreeSet<&'a str>,
+    report: &mut Report<'_>,
+) -> Resolved<String> {
+    let path = format!("{path}.name");
+    let problem = match cluster.name.as_deref() {
+        None => return Err(report.missing(path, "write `main`")),
+        Some(name) if !names.insert(name) => {
+            Problem::at(path, format!("two etcd clusters are called `{name}`"))
+        }
+        Some("main") => return Ok("main".to_owned()),
+        Some(name @ ("events" | "leases" | "cilium")) => {
+            Problem::at(path, format!("the etcd cluster `{name}` is not supported yet"))
+                .hint("keep `main` only: it holds everything")
+        }
+        Some(name) => Problem::at(path, format!("no etcd cluster is called `{name}`")).hint("write `main`"),
+    };
+    Err(report.push(problem))
+}
+
+/// All etcd clusters have one version, that of the first.
+fn version(cluster: &EtcdClusterSpec, first: &str, path: &str, report: &mut Report<'_>) -> Resolved<String> {
+    let text = cluster.version.as_deref().unwrap_or_default();
+    let path = format!("{path}.version");
+    let problem = match Version::parse(text) {
+        None => Problem::at(path, format!("`{text}` is not an etcd version"))
+            .hint("write all three numbers, or leave it out"),
+        Some(version) if version.major != 3 || version.minor < 5 => {
+            Problem::at(path, format!("etcd {version} is not supported")).hint("windlass runs 3.5 and later")
+        }
+        Some(_) if text != first => {
+            let message = format!("etcd {text} is not the version of the first etcd cluster ({first})");
+            Problem::at(path, message).hint("all etcd clusters have one version: they share a binary")
+        }
+        Some(version) => return Ok(version.to_string()),
+    };
+    Err(report.push(problem))
+}
+
+/// More members than these make etcd slower and no safer.
+const MOST_MEMBERS: usize = 7;
+
+/// Every master has a member, every member a master of its own, and their number is odd.
+fn members(
+    cluster: &EtcdClusterSpec,
+    path: &str,
+    groups: &Groups<'_>,
+    report: &mut Report<'_>,
+) -> Resolved<Vec<EtcdMember>> {
+    let members = cluster.etcd_members.as_deref().unwrap_or_default();
+    let at = |index: usize| format!("{path}.etcdMembers[{index}]");
+    let (mut names, mut held) = (BTreeSet::new(), BTreeSet::new());
+    let placed: Vec<(Resolved<String>, Place)> = (0..)
+        .zip(members)
+        .map(|(index, member)| {
+            let name = member_name(member, &at(index), &mut names, report);
+            (name, place(member, &at(index), groups, &mut held, report))
+        })
+        .collect();
+    let path = format!("{path}.etcdMembers");
+    for master in groups.masters().difference(&held) {
+        report.push(Problem::at(&path, format!("the master group `{master}` has no member")));
+    }
+    if members.len().is_multiple_of(2) || members.len() > MOST_MEMBERS {
+        let message = format!("an etcd cluster can't have {} members", members.len());
+        report.push(Problem::at(path, message).hint("it has 1, 3, 5 or 7"));
+    }
+    let mut taken = BTreeMap::new();
+    let addresses: Vec<Resolved<Ipv4Addr>> = (0..)
+        .zip(members.iter().zip(&placed))
+        .map(|(index, (member, (_, place)))| {
+            let path = format!("{}.privateAddress", at(index));
+            let address = address(member, &path, place.range, report)?;
+            match taken.insert(address, index) {
+                None => Ok(address),
+                Some(other) => {
+                    let message = format!("member {other} has the address `{address}`, too");
+                    Err(report.push(Problem::at(path, message)))
+                }
+            }
+        })
+        .collect();
+    let volumes: Vec<Resolved<Volume>> =
+        (0..).zip(members).map(|(index, member)| volume(member, &at(index), report)).collect();
+    all(placed.into_iter().zip(addresses).zip(volumes).map(|(((name, place), address), volume)| {
+        Ok(EtcdMember {
+            name: name?,
+            instance_group: place.group?,
+            private_address: address?,
+            volume: volume?,
+        })
+    }))
+}
+
+fn member_name<'a>(
+    member: &'a EtcdMemberSpec,
+    path: &str,
+    names: &mut BTreeSet<&'a str>,
+    report: &mut Report<'_>,
+) -> Resolved<String> {
+    let path = format!("{path}.name");
+    let Some(name) = member.name.as_deref() else {
+        return Err(report.missing(path, "write a short name such as `a`"));
+    };
+    let resolved = report.read(&path, name, text::dns_label);
+    if !names.insert(name) {
+        report.push(Problem::at(path, format!("two members are called `{name}`")));
+    }
+    resolved
+}
+
+/// Where a member is.
+struct Place {
+    /// The group of its master.
+    group: Resolved<String>,
+    /// The range of that group's subnet.
+    range: Resolved<Ipv4Net>,
+}
+
+fn place<'a>(
+    member: &'a EtcdMemberSpec,
+    path: &str,
+    groups: &Groups<'_>,
+    held: &mut BTreeSet<&'a str>,
+    report: &mut Report<'_>,
+) -> Place {
+    let path = format!("{path}.instanceGroup");
+    let Some(name) = member.instance_group.as_deref() else {
+        let reported = report.missing(path, "name an instance group with `role: Master`");
+        return Place { group: Err(reported), range: Err(reported) };
+    };
+    match groups.0.get(name) {
+        Some(group) if group.is_master && held.insert(name) => {
+            Place { group: Ok(name.to_owned()), range: group.range }
+        }
+        Some(group) if group.is_master => {
+            let problem = Problem::at(path, format!("two members are on `{name}`"));
+            let reported = report.push(problem.hint("one master holds one"));
+            Place { group: Err(reported), range: group.range }
+        }
+        other => {
+            let masters: Vec<&str> = groups.masters().into_iter().collect();
+            let problem = Problem::at(path, format!("`{name}` is not an instance group with `role: Master`"));
+            let reported = report.push(problem.hint(format!("there are: {}", masters.join(", "))));
+            Place { group: Err(reported), range: other.map_or(Err(reported), |group| group.range) }
+        }
+    }
+}
+
+/// Members' addresses are in the subnets of their groups, and none of AWS's own.
+fn address(
+    member: &EtcdMemberSpec,
+    path: &str,
+    range: Resolved<Ipv4Net>,
+    report: &mut Report<'_>,
+) -> Resolved<Ipv4Addr> {
+    let Some(written) = member.private_address.as_deref() else {
+        // Left out, it would have been chosen in the range.
+        let message = format!("no address of the subnet (`{}`) is left for this master", range?);
+        return Err(report.push(Problem::at(path, message).hint("use a larger subnet")));
+    };
+    let address = report.read(path, written, text::ipv4_address)?;
+    if let Ok(range) = range
+        && !subnets::assignable(range, address)
+    {
+        let message = format!("`{address}` can't be an instance's address in the group's subnet (`{range}`)");
+        let hint = "AWS keeps the first four addresses and the last for itself";
+        report.push(Problem::at(path, message).hint(hint));
+    }
+    Ok(address)
+}
+
+fn volume(member: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) -> Resolved<Volume> {
+    let volume = VolumeFields {
+        size: ("volumeSize", member.volume_size),
+        kind: ("volumeType", member.volume_type.as_deref()),
+        iops: ("volumeIops", member.volume_iops),
+        throughput: ("volumeThroughput", member.volume_throughput),
+        encrypted: ("encryptedVolume", member.encrypted_volume),
+        key: ("kmsKeyId", member.kms_key_id.as_deref()),
+    };
+    volume.resolve(path, report)
+}

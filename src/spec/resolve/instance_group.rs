@@ -1,0 +1,230 @@
+//! Instance groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::Ipv4Net;
+use windlass_bootstrap::config::Role;
+
+use super::volume::VolumeFields;
+use super::{Report, Resolved, access, all, labels, text};
+use crate::spec::cluster::{self, Volume};
+use crate::spec::problem::{Problem, Problems};
+use crate::spec::v1alpha2::{
+    Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
+};
+
+/// An instance group, and what is known of it even where something is wrong with it.
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) is_master: bool,
+    /// The range of its first subnet.
+    pub(super) range: Resolved<Ipv4Net>,
+    pub(super) resolved: Resolved<cluster::InstanceGroup>,
+}
+
+/// Resolves all groups of a cluster whose subnets have these ranges.
+pub(super) fn resolve_all(
+    cluster: &Cluster,
+    groups: &[InstanceGroup],
+    ranges: &[Resolved<Ipv4Net>],
+    problems: &mut Problems,
+) -> Vec<Group> {
+    let subnets = Subnets::of(cluster, ranges);
+    let group = |group: &InstanceGroup| resolve(cluster, group, &subnets, &mut Report::of(group, problems));
+    groups.iter().map(group).collect()
+}
+
+/// The cluster's subnets by name.
+struct Subnets<'a>(BTreeMap<&'a str, Known>);
+
+/// What groups need to know of a subnet.
+struct Known {
+    range: Resolved<Ipv4Net>,
+    public: bool,
+}
+
+impl<'a> Subnets<'a> {
+    fn of(cluster: &'a Cluster, ranges: &[Resolved<Ipv4Net>]) -> Self {
+        let mut known = BTreeMap::new();
+        for (subnet, range) in cluster.spec.subnets.iter().flatten().zip(ranges) {
+            let Some(name) = subnet.name.as_deref() else { continue };
+            let public = subnet.r#type == Some(SubnetType::Public);
+            known.entry(name).or_insert(Known { range: *range, public });
+        }
+        Self(known)
+    }
+}
+
+fn resolve(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    subnets: &Subnets<'_>,
+    report: &mut Report<'_>,
+) -> Group {
+    let spec = &group.spec;
+    let name = name(group, report);
+    access::belongs(cluster, &group.metadata, "the group", report);
+    let role = role(spec, report);
+    let sizes = sizes(spec, report);
+    let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
+    let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
+    let hop_limit = metadata_hop_limit(spec, report);
+    let max_pods = max_pods(spec.kubelet.as_ref(), report);
+    let placement = placement(spec, subnets, report);
+    let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
+    let root_volume = root_volume(spec, report);
+    let node_labels = labels::node_labels(group, report);
+    let taints = labels::taints(spec, report);
+    let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
+    let resolved = (|| {
+        let ((min_size, max_size), taints) = (sizes?, taints?);
+        Ok(cluster::InstanceGroup {
+            name: name?,
+            role: role?,
+            min_size,
+            max_size,
+            machine_type: machine_type?,
+            image: image?,
+            subnets: placement.subnets?,
+            root_volume: root_volume?,
+            associate_public_ip: public_ip?,
+            metadata_hop_limit: hop_limit?,
+            node_labels: node_labels?,
+            taints: taints.taints,
+            default_taint: taints.default,
+            cloud_labels,
+            // The group's own word goes before the cluster's.
+            max_pods: max_pods.or_else(|| cluster.spec.kubelet.as_ref()?.max_pods),
+        })
+    })();
+    Group {
+        name: group.name().to_owned(),
+        is_master: spec.role == Some(InstanceGroupRole::Master),
+        range: placement.range,
+        resolved,
+    }
+}
+
+fn name(group: &InstanceGroup, report: &mut Report<'_>) -> Resolved<String> {
+    const PATH: &str = "metadata.name";
+    match group.name() {
+        "" => Err(report.missing(PATH, "a group is called by a DNS label, such as `nodes`")),
+        name => report.read(PATH, name, text::dns_label),
+    }
+}
+
+fn role(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Role> {
+    const PATH: &str = "spec.role";
+    match spec.role {
+        Some(InstanceGroupRole::Master) => Ok(Role::ControlPlane),
+        Some(InstanceGroupRole::Node) => Ok(Role::Node),
+        Some(other @ (InstanceGroupRole::Bastion | InstanceGroupRole::ApiServer)) => {
+            let message = format!("`{other:?}` is not supported yet");
+            Err(report.push(Problem::at(PATH, message).hint("write `Master` or `Node`")))
+        }
+        None => Err(report.missing(PATH, "write `Master` or `Node`")),
+    }
+}
+
+/// The most instances of one group: the most Nodes that Kubernetes supports in a cluster.
+pub(in crate::spec) const MOST_INSTANCES: u32 = 5000;
+
+/// The fewest and the most instances.
+fn sizes(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<(u32, u32)> {
+    let min = report.filled("spec.minSize", spec.min_size.as_ref());
+    let max = report.filled("spec.maxSize", spec.max_size.as_ref());
+    let (min, max) = (min?, max?);
+    if spec.role == Some(InstanceGroupRole::Master) && (min, max) != (1, 1) {
+        let path = if max == 1 { "spec.minSize" } else { "spec.maxSize" };
+        let message = format!("a group of masters has one instance, not {min} to {max}");
+        let hint = "set minSize and maxSize to 1: several masters are several groups";
+        return Err(report.push(Problem::at(path, message).hint(hint)));
+    }
+    if min > max {
+        report.push(Problem::at("spec.minSize", format!("{min} is more than maxSize ({max})")));
+    }
+    if max > MOST_INSTANCES {
+        let message = format!("{max} instances are more than a cluster can have ({MOST_INSTANCES})");
+        report.push(Problem::at("spec.maxSize", message));
+    }
+    Ok((min, max))
+}
+
+fn metadata_hop_limit(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<u32> {
+    const PATH: &str = "spec.instanceMetadata.httpPutResponseHopLimit";
+    let metadata = spec.instance_metadata.as_ref();
+    let limit = metadata.and_then(|metadata| metadata.http_put_response_hop_limit.as_ref());
+    let limit = report.filled(PATH, limit)?;
+    if (1..=64).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(report.push(Problem::at(PATH, format!("{limit} is not from 1 to 64"))))
+}
+
+/// How many pods a Node can have: it has a /24 of pods' addresses, of which some are the plug-in's.
+const MOST_PODS: u32 = 250;
+
+/// The kubelet's limit of pods, of a group or of the cluster. A limit that is refused is reported and returned all the
+/// same.
+pub(super) fn max_pods(kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) -> Option<u32> {
+    let limit = kubelet.and_then(|kubelet| kubelet.max_pods);
+    if let Some(limit) = limit.filter(|limit| !(1..=MOST_PODS).contains(limit)) {
+        let message = format!("a Node can't have {limit} pods");
+        let hint = format!("from 1 to {MOST_PODS}: its range of pods' addresses is a /24");
+        report.push(Problem::at("spec.kubelet.maxPods", message).hint(hint));
+    }
+    limit
+}
+
+/// Where a group's instances are.
+struct Placement {
+    /// The names of its subnets.
+    subnets: Resolved<Vec<String>>,
+    /// The range of the first.
+    range: Resolved<Ipv4Net>,
+}
+
+fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<'_>) -> Placement {
+    const PATH: &str = "spec.subnets";
+    let subnets = spec.subnets.as_deref().unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    let found = subnets.iter().enumerate().map(|(index, subnet)| {
+        let path = format!("{PATH}[{index}]");
+        let Some(found) = known.0.get(subnet.as_str()) else {
+            let names: Vec<&str> = known.0.keys().copied().collect();
+            let problem = Problem::at(path, format!("the cluster has no subnet `{subnet}`"));
+            return Err(report.push(problem.hint(format!("there are: {}", names.join(", ")))));
+        };
+        if !seen.insert(subnet) {
+            report.push(Problem::at(path, format!("`{subnet}` stands here twice")));
+        }
+        Ok(found)
+    });
+    let found: Vec<Resolved<&Known>> = found.collect();
+    let Some(first) = found.first() else {
+        let reported = report.missing(PATH, "name the subnets that the group spans");
+        return Placement { subnets: Err(reported), range: Err(reported) };
+    };
+    if spec.role == Some(InstanceGroupRole::Master) && subnets.len() > 1 {
+        let message = "a master stays in one subnet: its volume and its address are there";
+        report.push(Problem::at(format!("{PATH}[1]"), message).hint("keep one subnet"));
+    }
+    if spec.associate_public_ip == Some(false) && found.iter().flatten().any(|subnet| subnet.public) {
+        let message = "instances in a public subnet reach nothing without a public address";
+        report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
+    }
+    let names = found.iter().zip(subnets).map(|(found, name)| found.map(|_| name.clone()));
+    Placement { subnets: all(names), range: first.and_then(|subnet| subnet.range) }
+}
+
+fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Volume> {
+    let volume = VolumeFields {
+        size: ("rootVolumeSize", spec.root_volume_size),
+        kind: ("rootVolumeType", spec.root_volume_type.as_deref()),
+        iops: ("rootVolumeIops", spec.root_volume_iops),
+        throughput: ("rootVolumeThroughput", spec.root_volume_throughput),
+        encrypted: ("rootVolumeEncryption", spec.root_volume_encryption),
+        key: ("rootVolumeEncryptionKey", spec.root_volume_encryption_key.as_deref()),
+    };
+    volume.resolve("spec", report)
+}

@@ -1,0 +1,179 @@
+//! From what users write to what everything downstream reads, in one pass: each resolver returns the value of its
+//! fields and reports all that is wrong with them, each problem with its field.
+//!
+//! Resolvers read the filled-in specification, so that a rule holds for defaults, too. What AWS alone knows (whether a
+//! zone, an image or a key pair exists) is not asked here.
+
+mod access;
+mod cluster;
+mod dns;
+mod etcd;
+mod instance_group;
+mod labels;
+mod network;
+mod policies;
+mod text;
+mod volume;
+
+pub(super) use access::{access, public_key};
+pub(super) use instance_group::MOST_INSTANCES;
+pub(super) use labels::GROUP_LABEL;
+pub(super) use network::chosen_plugins;
+pub(super) use text::{dns_label, dns_name, ipv4_net, net};
+
+use std::collections::HashSet;
+
+use super::cluster::Cluster;
+use super::default::fill;
+use super::problem::{ObjectId, Problem, Problems};
+use super::support;
+use super::v1alpha2::{self, Object};
+use super::yaml::Documents;
+
+/// The complete specification of a cluster: what is not supported yet is refused, defaults are filled in, every rule
+/// is checked. Fails with all problems; they have places in files only when [`Documents::complete`] is used.
+pub fn resolve(
+    cluster: &v1alpha2::Cluster,
+    groups: &[v1alpha2::InstanceGroup],
+    credentials: &[v1alpha2::SshCredential],
+) -> Result<Cluster, Problems> {
+    let mut problems = support::check_cluster(cluster);
+    for group in groups {
+        problems.extend(support::check_instance_group(group).0);
+    }
+    let unsupported = problems.0.iter().map(|problem| (problem.object.clone(), problem.path.clone()));
+    let unsupported: HashSet<_> = unsupported.collect();
+    let (cluster, groups) = fill(cluster, groups);
+    let mut found = Problems::new();
+    let resolved = filled(&cluster, &groups, credentials, &mut found);
+    // What is refused as not supported yet is told once.
+    let news = |problem: &Problem| !unsupported.contains(&(problem.object.clone(), problem.path.clone()));
+    problems.extend(found.0.into_iter().filter(news));
+    match resolved {
+        Ok(cluster) => problems.or(cluster),
+        Err(Reported(())) => Err(problems),
+    }
+}
+
+impl Documents {
+    /// The one cluster of the documents, completed; problems say where they stand.
+    pub fn complete(&self) -> Result<Cluster, Problems> {
+        let cluster = match self.clusters.as_slice() {
+            [cluster] => cluster,
+            [] => return Err(Problems(vec![Problem::at("", "there is no Cluster among the documents")])),
+            several => {
+                let message = format!("there are {} Clusters among the documents", several.len());
+                return Err(Problems(vec![Problem::at("", message).hint("name one at a time")]));
+            }
+        };
+        resolve(cluster, &self.instance_groups, &self.ssh_credentials)
+            .map_err(|problems| self.locate(problems))
+    }
+}
+
+/// Resolves a filled-in specification. Everything is looked at before the first failure ends it, so that all problems
+/// are told at once.
+fn filled(
+    cluster: &v1alpha2::Cluster,
+    groups: &[v1alpha2::InstanceGroup],
+    credentials: &[v1alpha2::SshCredential],
+    problems: &mut Problems,
+) -> Resolved<Cluster> {
+    let spec = &cluster.spec;
+    let mut report = Report::of(cluster, problems);
+    let whole = cluster::resolve(cluster, groups, &mut report);
+    let network = network::resolve(spec, &mut report);
+    let access = access::resolve(cluster, groups, &mut report);
+    // The problems of groups are told behind those of the cluster, which refers to them.
+    let mut of_groups = Problems::new();
+    let groups = instance_group::resolve_all(cluster, groups, &network.ranges, &mut of_groups);
+    let etcd = etcd::resolve(spec, &groups, &mut report);
+    let permissions = policies::resolve(spec, &mut report);
+    problems.extend(of_groups.0);
+    let ssh_key = access::ssh_key(cluster, credentials, problems);
+
+    let mut instance_groups = all(groups.into_iter().map(|group| group.resolved))?;
+    instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
+    let (whole, access, permissions) = (whole?, access?, permissions?);
+    Ok(Cluster {
+        name: whole.name,
+        region: network.region?,
+        kubernetes_version: whole.kubernetes_version,
+        network: network.network?,
+        subnets: all(network.subnets)?,
+        api: access.api,
+        ssh_access: access.ssh_access,
+        ssh_key: ssh_key?,
+        container_registry: whole.container_registry,
+        masters_may: permissions.masters,
+        nodes_may: permissions.nodes,
+        etcd: etcd?,
+        certificate_seconds: whole.certificate_seconds,
+        plugin: network.plugin?,
+        cloud_labels: whole.cloud_labels,
+        instance_groups,
+    })
+}
+
+/// A value; or the proof that what is wrong with it was reported.
+pub(super) type Resolved<T> = Result<T, Reported>;
+
+/// The proof that a problem was reported: nothing but [`Report::push`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reported(());
+
+/// All values, if each could be resolved. Every item is looked at.
+fn all<T>(items: impl IntoIterator<Item = Resolved<T>>) -> Resolved<Vec<T>> {
+    let items: Vec<Resolved<T>> = items.into_iter().collect();
+    items.into_iter().collect()
+}
+
+/// Takes the problems of one document.
+pub(super) struct Report<'a> {
+    object: ObjectId,
+    problems: &'a mut Problems,
+}
+
+impl<'a> Report<'a> {
+    /// Takes the problems of a document.
+    pub(super) fn of<T: Object>(document: &T, problems: &'a mut Problems) -> Self {
+        Self { object: ObjectId { kind: T::KIND.to_owned(), name: document.name().to_owned() }, problems }
+    }
+
+    /// A problem with a field.
+    pub(super) fn push(&mut self, problem: Problem) -> Reported {
+        self.problems.push(problem.of(&self.object));
+        Reported(())
+    }
+
+    /// A field that must be there.
+    fn missing(&mut self, path: impl Into<String>, hint: &str) -> Reported {
+        self.push(Problem::at(path, "this field is missing").hint(hint))
+    }
+
+    /// The value of a field that a default has filled in where it was left out.
+    fn filled<T: Clone>(&mut self, path: &str, value: Option<&T>) -> Resolved<T> {
+        value.cloned().ok_or_else(|| self.missing(path, "write it"))
+    }
+
+    /// The value of a text, read with its grammar.
+    fn read<T>(
+        &mut self,
+        path: &str,
+        text: &str,
+        grammar: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Resolved<T> {
+        grammar(text).map_err(|problem| self.push(Problem { path: path.to_owned(), ..problem }))
+    }
+
+    /// The same for a field that a default has filled in where it was left out.
+    fn read_filled<T>(
+        &mut self,
+        path: &str,
+        text: Option<&String>,
+        grammar: impl FnOnce(&str) -> Result<T, Problem>,
+    ) -> Resolved<T> {
+        let text = self.filled(path, text)?;
+        self.read(path, &text, grammar)
+    }
+}
