@@ -71,6 +71,7 @@ fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
         root_volume: volume(),
         associate_public_ip: true,
         metadata_hop_limit: 1,
+        detailed_monitoring: false,
         node_labels: [].into(),
         taints: Vec::new(),
         default_taint: false,

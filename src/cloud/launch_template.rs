@@ -54,6 +54,8 @@ pub struct LaunchTemplate {
     pub root: RootVolume,
     /// How many network hops IMDS's answers may take. IMDS itself is always version 2 only.
     pub metadata_hop_limit: u32,
+    /// Whether CloudWatch has metrics for each minute (detailed monitoring) and not for every five.
+    pub detailed_monitoring: bool,
     /// Whether an instance's host name is its id.
     pub resource_name: bool,
     /// The template's own tags.
@@ -258,6 +260,7 @@ impl LaunchTemplate {
             user_data,
             root,
             metadata_hop_limit,
+            detailed_monitoring,
             resource_name,
             tags: _,
             instance_tags,
@@ -280,6 +283,7 @@ impl LaunchTemplate {
             .one("rootVolume.encrypted", encrypted)
             .maybe("rootVolume.kmsKey", kms_key.as_ref())
             .one("metadata.hopLimit", metadata_hop_limit)
+            .maybe("monitoring", detailed_monitoring.then_some("detailed"))
             .one("resourceName", resource_name)
             .map("instanceTags", instance_tags)
             .set("drift", drift)
@@ -323,6 +327,7 @@ impl LaunchTemplate {
             .network_interfaces(data::network_interface(self, context)?)
             .block_device_mappings(data::root_volume(&self.root))
             .metadata_options(metadata.build())
+            .set_monitoring(data::monitoring(self.detailed_monitoring))
             .private_dns_name_options(data::host_name(self.resource_name))
             .set_key_name(key)
             .user_data(STANDARD.encode(&self.user_data))

@@ -9,7 +9,8 @@ use aws_sdk_ec2::types::{
     LaunchTemplateInstanceMetadataOptions as MetadataOptions,
     LaunchTemplateInstanceNetworkInterfaceSpecification as Interface,
     LaunchTemplateInstanceNetworkInterfaceSpecificationRequest, LaunchTemplatePrivateDnsNameOptionsRequest,
-    ResourceType, ResponseLaunchTemplateData, VolumeType,
+    LaunchTemplatesMonitoring, LaunchTemplatesMonitoringRequest, ResourceType, ResponseLaunchTemplateData,
+    VolumeType,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -53,6 +54,12 @@ pub(super) fn root_volume(root: &RootVolume) -> LaunchTemplateBlockDeviceMapping
     LaunchTemplateBlockDeviceMappingRequest::builder().device_name(device).ebs(ebs.build()).build()
 }
 
+/// Nothing where it isn't wanted: without a word of it, instances have basic monitoring (EC2 API,
+/// LaunchTemplatesMonitoringRequest), and templates that were made before are as they are wanted.
+pub(super) fn monitoring(detailed: bool) -> Option<LaunchTemplatesMonitoringRequest> {
+    detailed.then(|| LaunchTemplatesMonitoringRequest::builder().enabled(true).build())
+}
+
 pub(super) fn host_name(resource_name: bool) -> LaunchTemplatePrivateDnsNameOptionsRequest {
     let kind = if resource_name { HostnameType::ResourceName } else { HostnameType::IpName };
     LaunchTemplatePrivateDnsNameOptionsRequest::builder()
@@ -85,6 +92,10 @@ pub(super) fn read(
         user_data: data.user_data().map(decode).unwrap_or_default(),
         root: read_root(data.block_device_mappings().first()),
         metadata_hop_limit: to_u32(metadata.and_then(MetadataOptions::http_put_response_hop_limit))
+            .unwrap_or_default(),
+        detailed_monitoring: data
+            .monitoring()
+            .and_then(LaunchTemplatesMonitoring::enabled)
             .unwrap_or_default(),
         resource_name: resource_name == Some(&HostnameType::ResourceName),
         tags,

@@ -85,6 +85,7 @@ fn template(
             kms_key: root.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
         },
         metadata_hop_limit: group.metadata_hop_limit,
+        detailed_monitoring: group.detailed_monitoring,
         resource_name: true,
         instance_tags: instance_tags(&tags),
         tags,

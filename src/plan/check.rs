@@ -205,6 +205,7 @@ mod tests {
                 kms_key: None,
             },
             metadata_hop_limit: 1,
+            detailed_monitoring: false,
             resource_name: true,
             tags: BTreeMap::new(),
             instance_tags: BTreeMap::new(),

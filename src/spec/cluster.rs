@@ -263,6 +263,9 @@ pub struct InstanceGroup {
     pub associate_public_ip: bool,
     /// IMDSv2's hop limit.
     pub metadata_hop_limit: u32,
+    /// Whether CloudWatch has metrics for each minute.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub detailed_monitoring: bool,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes, `key=value:Effect`.

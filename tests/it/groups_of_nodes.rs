@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use windlass::cloud::launch_template::LaunchTemplate;
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{Kind, Resource};
+use windlass::cloud::{Kind, Resource, ResourceKind};
 use windlass::model::Desired;
 use windlass::spec::cluster::{Cluster, InstanceGroup};
 use windlass::spec::{CreateOptions, create};
@@ -127,4 +127,20 @@ fn a_group_carries_kops_tags_for_the_labels_and_taints_of_its_nodes() {
         assert_eq!(tags.get(&key).map(String::as_str), Some(value), "{key}: {tags:#?}");
     }
     assert!(!master(&desired).tags.keys().any(|key| key.starts_with(&format!("{prefix}/taint/"))));
+}
+
+#[test]
+fn detailed_monitoring_changes_the_template_of_its_group_and_nothing_else() {
+    let mut cluster = demo();
+    let before = desired_of(&cluster, None);
+    nodes(&mut cluster).detailed_monitoring = true;
+    let after = desired_of(&cluster, None);
+    let name = "nodes-us-east-1a.demo.example.com";
+    let (plain, detailed) = (template(&before, name), template(&after, name));
+    let changes = detailed.fields().changes_from(&plain.fields());
+    let [change] = changes.as_slice() else { panic!("{changes:#?}") };
+    assert_eq!((change.field.as_str(), change.to.as_deref()), ("monitoring", Some("detailed")));
+    assert_eq!(change.from, None, "a template without it says nothing of monitoring");
+    assert_ne!(detailed.version_digest(), plain.version_digest(), "new instances are launched of it");
+    assert_eq!(master(&after), master(&before));
 }

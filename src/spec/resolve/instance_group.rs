@@ -89,6 +89,7 @@ fn resolve(
             root_volume: root_volume?,
             associate_public_ip: public_ip?,
             metadata_hop_limit: hop_limit?,
+            detailed_monitoring: spec.detailed_instance_monitoring.unwrap_or(false),
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,

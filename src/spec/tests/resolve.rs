@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::rules::with;
-use super::told;
+use super::{complete, told};
 
 #[test]
 fn an_internal_range_that_nothing_can_be_cut_from_is_told_at_what_is_missing() {
@@ -38,4 +38,19 @@ fn a_range_that_cannot_be_read_is_told_once_and_not_again_at_what_is_cut_from_it
     let problems = with("demo.example.com", &fields);
     let told: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
     assert_eq!(told, ["spec.networkCIDR"]);
+}
+
+#[test]
+fn detailed_monitoring_is_on_where_a_group_asks_for_it_and_off_otherwise() {
+    let good = include_str!("good.yaml");
+    let of_nodes = |written: &str| {
+        let text = good.replacen("  role: Node\n", &format!("  role: Node\n{written}"), 1);
+        let cluster = complete(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let groups = cluster.instance_groups.into_iter();
+        groups.map(|group| (group.name, group.detailed_monitoring)).collect::<Vec<_>>()
+    };
+    let groups = |nodes: bool| [("control-plane-us-east-1a".to_owned(), false), ("nodes".to_owned(), nodes)];
+    assert_eq!(of_nodes("  detailedInstanceMonitoring: true\n"), groups(true));
+    assert_eq!(of_nodes("  detailedInstanceMonitoring: false\n"), groups(false));
+    assert_eq!(of_nodes(""), groups(false));
 }

@@ -89,7 +89,7 @@ wire! {
         /// Existing load balancers for the group.
         external_load_balancers: Vec<ExternalLoadBalancerSpec>,
         /// Whether CloudWatch has metrics for each minute.
-        detailed_instance_monitoring: bool = only([false]),
+        detailed_instance_monitoring: bool = HONOURED,
         /// An existing instance profile instead of windlass's own.
         iam: IamProfileSpec,
         /// An existing security group (`sg-…`) instead of windlass's own.

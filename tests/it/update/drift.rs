@@ -1,6 +1,9 @@
 //! What somebody changed on AWS: seen, mended where windlass answers for it, left alone where it doesn't, and named.
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, Tag, UserIdGroupPair};
+use aws_sdk_ec2::types::{
+    IpPermission, IpRange, LaunchTemplatesMonitoring, LaunchTemplatesMonitoringRequest,
+    RequestLaunchTemplateData, Tag, UserIdGroupPair,
+};
 use windlass::cloud::CloudError;
 use windlass::plan::PlanError;
 
@@ -38,6 +41,22 @@ async fn ingress(world: &World, group: &str) -> Vec<String> {
     }
     rules.sort();
     rules
+}
+
+/// Whether the latest version of a launch template asks for detailed monitoring; `None` where it says nothing of it.
+async fn monitoring(world: &World, template: &str) -> Option<bool> {
+    let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(template);
+    let answer = call.versions("$Latest").send().await.unwrap();
+    let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
+    data.monitoring().and_then(LaunchTemplatesMonitoring::enabled)
+}
+
+/// Somebody makes a version of a launch template, as the latest but for its monitoring.
+async fn monitor_by_hand(world: &World, template: &str, enabled: bool) {
+    let monitoring = LaunchTemplatesMonitoringRequest::builder().enabled(enabled).build();
+    let data = RequestLaunchTemplateData::builder().monitoring(monitoring).build();
+    let call = world.clients.ec2.create_launch_template_version().launch_template_id(template);
+    call.source_version("$Latest").launch_template_data(data).send().await.unwrap();
 }
 
 mod with_region {
@@ -317,5 +336,32 @@ mod with_region {
         let faults: Value = world.region.get("faults").await.unwrap();
         let unused = faults.as_array().unwrap().iter().filter(|fault| fault["times"] != 0).count();
         assert_eq!(unused, 0, "{faults}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn detailed_monitoring_is_in_the_launch_template_and_a_change_of_it_by_hand_is_undone() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let template = world.id(Kind::LaunchTemplate, "nodes").await;
+        assert_eq!(monitoring(&world, &template).await, None);
+        monitor_by_hand(&world, &template, true).await;
+        let update = world.update().await.succeeded();
+        assert!(update.plan.to_string().contains("monitoring"), "{}", update.plan);
+        assert_eq!(monitoring(&world, &template).await, None);
+
+        let nodes = |group: &&mut InstanceGroup| group.role == Role::Node;
+        world.cluster.instance_groups.iter_mut().find(nodes).unwrap().detailed_monitoring = true;
+        let update = world.update().await.succeeded();
+        let changed: Vec<_> = update.plan.steps.iter().map(|step| step.resource.kind).collect();
+        assert_eq!(changed, [Kind::LaunchTemplate, Kind::AutoScalingGroup], "{}", update.plan);
+        assert_eq!(monitoring(&world, &template).await, Some(true));
+        assert!(world.update().await.plan.is_empty());
+
+        monitor_by_hand(&world, &template, false).await;
+        let update = world.update().await.succeeded();
+        assert!(update.plan.to_string().contains("monitoring"), "{}", update.plan);
+        assert_eq!(monitoring(&world, &template).await, Some(true));
+        assert!(world.update().await.plan.is_empty());
     }
 }
