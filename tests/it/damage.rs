@@ -74,6 +74,7 @@ mod with_region {
     use windlass::aws::Clients;
     use windlass::state::{Condition, Store};
 
+    use crate::support::operator;
     use crate::support::region::machine_image;
 
     const NAME: &str = "demo.example.com";
@@ -137,17 +138,8 @@ mod with_region {
     }
 
     fn command(url: &str, home: &std::path::Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command
-            .env_clear()
-            .env("HOME", home)
-            .env("PATH", "/usr/bin:/bin")
-            .env("AWS_ENDPOINT_URL", url)
-            .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-            .env("AWS_SECRET_ACCESS_KEY", "example")
-            .env("WINDLASS_STATE_STORE", STATE)
-            .env("WINDLASS_CLUSTER_NAME", NAME);
+        let mut command = operator::command_in("us-east-1", url, home, STATE);
+        command.env("WINDLASS_CLUSTER_NAME", NAME);
         command
     }
 
@@ -215,8 +207,8 @@ mod with_region {
         let spoiled = ["/public/instance-groups/nodes-us-east-1a/", "/addons/"];
         let spoiled = spoiled.map(|part| keys.iter().find(|key| key.contains(part)).unwrap());
         let calls = async || {
-            let journal: Vec<Value> = world.region.get("journal").await.unwrap();
-            world.region.delete("journal").await.unwrap();
+            let journal = world.region.journal().await.unwrap();
+            world.region.forget_journal().await.unwrap();
             journal.iter().filter(|call| call["service"] == "s3").count()
         };
         calls().await;
@@ -402,7 +394,7 @@ mod with_region {
         let world = World::new().await;
         world.spoil(&format!("{NAME}/applied"), None).await;
         let denied = |action: &str| json!([{"service": "s3", "action": action, "code": "AccessDenied", "status": 403, "times": null}]);
-        world.region.post("faults", &denied("ListObjectVersions")).await.unwrap();
+        world.region.inject(&denied("ListObjectVersions")).await.unwrap();
         for arguments in [&["update", "cluster"][..], &["update", "cluster", "--yes"]] {
             let told = world.fails(5, arguments);
             assert!(told.contains("`s3:ListBucketVersions`"), "{arguments:?}: {told}");
@@ -411,7 +403,7 @@ mod with_region {
         // A cluster of which nothing was ever made has lost nothing.
         world.run(&["create", "cluster", "new.example.com", "--zones", "us-east-1a"]);
         world.run(&["update", "cluster", "--name", "new.example.com"]);
-        world.region.delete("faults").await.unwrap();
+        world.region.clear_faults().await.unwrap();
         let told = world.fails(1, &["update", "cluster"]);
         world.run(&hinted(&told));
     }

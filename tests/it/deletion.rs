@@ -1,7 +1,7 @@
 //! `delete cluster` and volumes of PersistentVolumes: what the command says, and what it leaves.
 
 mod with_region {
-    use std::process::{Command, Output, Stdio};
+    use std::process::Output;
 
     use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
     use windlass::state::bucket::create_bucket;
@@ -44,15 +44,8 @@ mod with_region {
         }
 
         fn windlass(&self, line: &str) -> Output {
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
-                .args(line.split_whitespace())
-                .args(["--name", NAME, "--state", "s3://clusters/team"])
-                .env_clear()
-                .env("HOME", self.home.path())
-                .envs(self.region.environment())
-                .stdin(Stdio::null())
-                .output()
-                .unwrap()
+            let mut command = self.region.operator(self.home.path(), "s3://clusters/team");
+            command.args(line.split_whitespace()).args(["--name", NAME]).output().unwrap()
         }
 
         fn succeeds(&self, line: &str) -> String {

@@ -1,7 +1,7 @@
 //! Whose what is in AWS is: accounts, regions, clusters of one name, and tags that somebody edited.
 
 mod with_region {
-    use std::process::{Command, Output};
+    use std::process::Output;
     use std::time::{Duration, Instant};
 
     use aws_sdk_ec2::types::{Address, Instance, ResourceType, Tag, TagSpecification, Volume};
@@ -41,12 +41,10 @@ mod with_region {
         }
 
         fn windlass(&self, store: &str, line: &str) -> Output {
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
+            let mut command = self.region.operator(self.home.path(), store);
+            command
                 .args(line.split(' '))
-                .args(["--state", store])
-                .envs(self.region.environment())
                 .envs(self.iam.iter().map(|url| ("AWS_ENDPOINT_URL_IAM", url)))
-                .env("HOME", self.home.path())
                 .env("KUBECONFIG", self.home.path().join("kubeconfig"))
                 .output()
                 .unwrap()
@@ -72,13 +70,13 @@ mod with_region {
         }
 
         fn inventory(&self) -> Value {
-            self.region.ask("GET", "inventory", &Value::Null)
+            self.region.inventory()
         }
 
         /// The calls to services of AWS's besides those that hold the state and know the caller.
         fn calls(&self, only_changes: bool) -> Vec<String> {
-            let journal = self.region.ask("GET", "journal", &Value::Null);
-            let entries = journal.as_array().unwrap().iter();
+            let journal = self.region.journal();
+            let entries = journal.iter();
             let entries =
                 entries.filter(|entry| !["s3", "sts"].contains(&entry["service"].as_str().unwrap()));
             let entries = entries.filter(|entry| !only_changes || entry["mutating"] == true);
@@ -86,7 +84,7 @@ mod with_region {
         }
 
         fn forget_calls(&self) {
-            self.region.ask("DELETE", "journal", &Value::Null);
+            self.region.forget_journal();
         }
 
         async fn state(&self, store: &str) -> ClusterState {
@@ -231,7 +229,7 @@ mod with_region {
     /// Waits until the region holds a call.
     fn wait_until_held(world: &World) {
         let deadline = Instant::now() + Duration::from_mins(1);
-        while world.region.ask("GET", "held", &Value::Null) == json!([]) {
+        while world.region.held().is_empty() {
             assert!(Instant::now() < deadline, "no call is held");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -245,7 +243,7 @@ mod with_region {
         let state = world.state(store).await;
         let Whereabouts::Recorded(identity) = state.whereabouts().await.unwrap() else { panic!("no record") };
         let fault = json!([{"service": "ec2", "action": "DeleteVpc", "hold": "after"}]);
-        world.region.ask("POST", "faults", &fault);
+        world.region.inject(&fault);
         let line = format!("delete cluster {NAME} --yes");
         let marks = [(tags::MANAGED, NAME), (tags::UID, &identity.uid), (tags::NAME, "late")];
         let (deleted, late) = std::thread::scope(|scope| {
@@ -255,7 +253,7 @@ mod with_region {
             let late = tokio::task::block_in_place(|| {
                 tokio::runtime::Handle::current().block_on(claimed_volume(&world, &marks))
             });
-            world.region.ask("DELETE", "faults", &Value::Null);
+            world.region.clear_faults();
             (deleting.join().unwrap(), late)
         });
         let said = String::from_utf8(deleted.stderr).unwrap();

@@ -7,10 +7,10 @@
 
 mod with_region {
     use std::collections::BTreeMap;
-    use std::process::{Child, Command, Output, Stdio};
+    use std::process::{Child, Output, Stdio};
     use std::time::{Duration, Instant};
 
-    use serde_json::{Value, json};
+    use serde_json::json;
     use windlass::spec::{Manifests, to_yaml};
     use windlass::state::bucket::create_bucket;
     use windlass::state::{ClusterState, Store};
@@ -101,13 +101,9 @@ metadata: {name: shop}
         fn start(&self, line: &str) -> Child {
             let line = line.replace("KEY", &self.path("key")).replace("CHANGED", &self.path("changed"));
             let line = line.replace("MORE", &self.path("more"));
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
+            let mut command = self.region.operator(self.home.path(), STATE);
+            command
                 .args(line.split_whitespace())
-                .env_clear()
-                .env("HOME", self.home.path())
-                .envs(self.region.environment())
-                .env("WINDLASS_STATE_STORE", STATE)
-                .stdin(Stdio::null())
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -126,11 +122,11 @@ metadata: {name: shop}
         /// Kills a command at a point; whether it came that far.
         fn kill_at(&self, line: &str, (skip, hold): Point) -> bool {
             let fault = json!([{"service": "s3", "hold": hold, "skip": skip}]);
-            self.region.ask("POST", "faults", &fault);
+            self.region.inject(&fault);
             let mut process = self.start(line);
             let deadline = Instant::now() + Duration::from_mins(2);
             let came_there = loop {
-                if self.region.ask("GET", "held", &Value::Null) != json!([]) {
+                if !self.region.held().is_empty() {
                     break true;
                 }
                 if process.try_wait().unwrap().is_some() {
@@ -141,17 +137,17 @@ metadata: {name: shop}
             };
             process.kill().unwrap();
             process.wait().unwrap();
-            self.region.ask("DELETE", "faults", &Value::Null);
+            self.region.clear_faults();
             came_there
         }
 
         /// The points of a command, by what the journal says of a whole run of it.
         fn points(&self, line: &str) -> Vec<Point> {
-            self.region.ask("DELETE", "journal", &Value::Null);
+            self.region.forget_journal();
             self.succeeds(line);
-            let journal = self.region.ask("GET", "journal", &Value::Null);
+            let journal = self.region.journal();
             let (mut points, mut number, mut changed) = (Vec::new(), 0, true);
-            for call in journal.as_array().unwrap() {
+            for call in &journal {
                 let is_a_change = call["mutating"] == true;
                 if call["service"] == "s3" {
                     if is_a_change || changed {
@@ -202,7 +198,7 @@ metadata: {name: shop}
             keys.iter_mut()
                 .filter(|key| key.contains("/revisions/"))
                 .for_each(|key| "revisions".clone_into(key));
-            let inventory = self.region.ask("GET", "inventory", &Value::Null);
+            let inventory = self.region.inventory();
             let counts = inventory.as_object().unwrap().iter().filter(|(kind, _)| *kind != "objects");
             let counts = counts.map(|(kind, ids)| (kind.clone(), ids.as_array().unwrap().len())).collect();
             Picture { keys, counts }
@@ -347,16 +343,16 @@ metadata: {name: shop}
         assert!(old > 0 && new > 3, "{old} old, {new} new");
         // The tombstone of a deletion is honoured by every other command, until the deletion is given up or done.
         let fault = json!([{"service": "ec2", "action": "Delete.*", "hold": "after"}]);
-        world.region.ask("POST", "faults", &fault);
+        world.region.inject(&fault);
         let mut process = world.start("delete cluster demo.example.com --yes");
         let deadline = Instant::now() + Duration::from_mins(2);
-        while world.region.ask("GET", "held", &Value::Null) == json!([]) {
+        while world.region.held().is_empty() {
             assert!(Instant::now() < deadline && process.try_wait().unwrap().is_none());
             std::thread::sleep(Duration::from_millis(3));
         }
         process.kill().unwrap();
         process.wait().unwrap();
-        world.region.ask("DELETE", "faults", &Value::Null);
+        world.region.clear_faults();
         for line in ["update cluster demo.example.com --yes", "replace -f CHANGED --name demo.example.com"] {
             let refused = world.run(line);
             let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -67,10 +67,8 @@ fn sigterm_ends_a_command_that_waits_for_a_pipe() {
     user.create();
     let fifo = user.path("fifo");
     assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-    let mut waiting = std::process::Command::new(env!("CARGO_BIN_EXE_windlass"))
+    let mut waiting = crate::support::operator::command(&user.path(""))
         .args(["replace", "-f", fifo.to_str().unwrap()])
-        .env_clear()
-        .env("HOME", user.path(""))
         .env("WINDLASS_STATE_STORE", format!("file://{}", user.path("state").display()))
         .stderr(std::process::Stdio::piped())
         .spawn()

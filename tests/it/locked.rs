@@ -1,7 +1,7 @@
 //! While one operator works, others read, and what would write says who works and exits with 4.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use windlass::state::{ClusterState, Holder, Lease, Store};
 
@@ -9,14 +9,8 @@ const NAME: &str = "demo.example.com";
 
 /// Runs windlass with nothing but these variables.
 fn windlass(home: &Path, environment: &[(&str, &str)], line: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(line.split_whitespace())
-        .env_clear()
-        .env("HOME", home)
-        .env("AWS_EC2_METADATA_DISABLED", "true")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap()
+    let mut command = crate::support::operator::command(home);
+    command.args(line.split_whitespace()).envs(environment.iter().copied()).output().unwrap()
 }
 
 /// Asserts that a command ended with 4 and said who holds the lock, where, with which command, since when, and what to

@@ -65,7 +65,7 @@ async fn a_cluster_made_before_there_were_uids_owns_what_has_none() {
 
 mod with_region {
     use std::collections::BTreeMap;
-    use std::process::{Command, Output};
+    use std::process::Output;
 
     use serde_json::Value;
     use windlass::aws::Clients;
@@ -87,11 +87,9 @@ mod with_region {
         }
 
         fn windlass(&self, line: &str) -> Output {
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
+            let mut command = self.region.operator(self.home.path(), &format!("s3://{}", fixture::BUCKET));
+            command
                 .args(line.split(' '))
-                .args(["--state", &format!("s3://{}", fixture::BUCKET)])
-                .envs(self.region.environment())
-                .env("HOME", self.home.path())
                 .env("KUBECONFIG", self.home.path().join("kubeconfig"))
                 .output()
                 .unwrap()
@@ -105,7 +103,7 @@ mod with_region {
 
         /// AWS's ids of all that there is, by kind.
         fn inventory(&self) -> BTreeMap<String, Value> {
-            let inventory = self.region.ask("GET", "inventory", &Value::Null);
+            let inventory = self.region.inventory();
             inventory
                 .as_object()
                 .unwrap()
@@ -150,7 +148,7 @@ mod with_region {
                 world.build_image_of_today();
                 world.succeeds(&format!("edit ig {nodes} --name {NAME} --set spec.image={old}"));
             }
-            world.region.ask("DELETE", "journal", &Value::Null);
+            world.region.forget_journal();
             let inventory = world.inventory();
             for line in ["update cluster", "update cluster --yes"] {
                 let refused = world.windlass(&format!("{line} --name {NAME}"));
@@ -166,8 +164,8 @@ mod with_region {
                 }
                 assert!(!newer_image || said.contains(nodes), "{said}");
             }
-            let journal = world.region.ask("GET", "journal", &Value::Null);
-            let changed = journal.as_array().unwrap().iter().filter(|call| call["mutating"] == true);
+            let journal = world.region.journal();
+            let changed = journal.iter().filter(|call| call["mutating"] == true);
             let changed: Vec<&Value> = changed.filter(|call| call["service"] != "s3").collect();
             assert_eq!(changed, Vec::<&Value>::new());
             assert_eq!(world.inventory(), inventory);
@@ -224,14 +222,14 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn looking_at_an_older_cluster_changes_nothing_and_its_update_replaces_nothing() {
         let world = World::of("d93c855").await;
-        world.region.ask("DELETE", "journal", &Value::Null);
+        world.region.forget_journal();
         let before = world.inventory();
         for line in ["get all -o yaml", "get secrets", "history", "diff"] {
             assert!(!world.succeeds(&format!("{line} --name {NAME}")).is_empty() || line == "diff", "{line}");
         }
         let shown = world.succeeds(&format!("update cluster {NAME} -o json"));
-        let journal = world.region.ask("GET", "journal", &Value::Null);
-        let changes = journal.as_array().unwrap().iter().filter(|call| call["mutating"] == true);
+        let journal = world.region.journal();
+        let changes = journal.iter().filter(|call| call["mutating"] == true);
         assert_eq!(changes.collect::<Vec<_>>(), Vec::<&Value>::new());
         let plan: Value = serde_json::from_str(&shown).unwrap();
         for step in plan["steps"].as_array().unwrap() {

@@ -1,7 +1,7 @@
 //! What `validate cluster` and `get instances` see of AWS and of the state, on the emulated region.
 
 mod with_region {
-    use std::process::{Command, Output};
+    use std::process::Output;
 
     use localcloud::process::Process;
     use localcloud::region::Region;
@@ -11,6 +11,7 @@ mod with_region {
     use windlass::state::{ClusterState, Condition, Store};
     use windlass_bootstrap::keys;
 
+    use crate::support::operator;
     use crate::support::region::machine_image;
 
     const NAME: &str = "demo.example.com";
@@ -50,9 +51,9 @@ mod with_region {
         world.create(&["--yes"]);
         let clients = Clients::for_endpoint("us-east-1", &world.url()).await;
         let store = Store::open(STATE, &clients).await.unwrap();
-        world.region.delete("journal").await.unwrap();
+        world.region.forget_journal().await.unwrap();
         let cloud = observe::cloud(&clients, NAME).await.unwrap();
-        let journal: Vec<Value> = world.region.get("journal").await.unwrap();
+        let journal = world.region.journal().await.unwrap();
         assert_eq!(journal.len(), 2, "{journal:#?}");
         assert_eq!((cloud.groups.len(), cloud.instances.len()), (3, 3), "{cloud:#?}");
         for group in &cloud.groups {
@@ -178,18 +179,8 @@ mod with_region {
         }
 
         fn windlass(&self, arguments: &[&str]) -> Output {
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
-                .args(arguments)
-                .env_clear()
-                .env("HOME", self.home.path())
-                .env("AWS_ENDPOINT_URL", self.url())
-                .env("AWS_REGION", "us-east-1")
-                .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
-                .env("AWS_SECRET_ACCESS_KEY", "example")
-                .env("WINDLASS_STATE_STORE", STATE)
-                .env("WINDLASS_CLUSTER_NAME", NAME)
-                .output()
-                .unwrap()
+            let mut command = operator::command_in("us-east-1", &self.url(), self.home.path(), STATE);
+            command.args(arguments).env("WINDLASS_CLUSTER_NAME", NAME).output().unwrap()
         }
     }
 }

@@ -2,8 +2,6 @@
 //! against the emulated region's enforcement of IAM policies.
 
 mod with_region {
-    use std::process::Command;
-
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region as RegionName};
     use aws_sdk_s3::error::ProvideErrorMetadata as _;
@@ -13,6 +11,7 @@ mod with_region {
     use windlass_bootstrap::aws::state::{StateError, StateStore};
     use windlass_bootstrap::keys;
 
+    use crate::support::operator;
     use crate::support::region::machine_image;
 
     const CLUSTER: &str = "demo.example.com";
@@ -45,16 +44,10 @@ mod with_region {
         }
 
         fn windlass(&self, arguments: &[&str]) {
-            let output = Command::new(env!("CARGO_BIN_EXE_windlass"))
-                .args(arguments)
-                .args(["--name", CLUSTER, "--state", &format!("s3://{BUCKET}")])
-                .env("AWS_ENDPOINT_URL", self.endpoint())
-                .env("AWS_REGION", "us-east-1")
-                .env("AWS_ACCESS_KEY_ID", "operator")
-                .env("AWS_SECRET_ACCESS_KEY", "operator-secret")
-                .env("AWS_CONFIG_FILE", "/dev/null")
-                .output()
-                .unwrap();
+            let home = tempfile::tempdir().unwrap();
+            let store = format!("s3://{BUCKET}");
+            let mut command = operator::command_in("us-east-1", &self.endpoint(), home.path(), &store);
+            let output = command.args(arguments).args(["--name", CLUSTER]).output().unwrap();
             assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
 

@@ -1,7 +1,7 @@
 //! Going back to an earlier revision.
 
 mod with_region {
-    use std::process::{Command, Output};
+    use std::process::Output;
 
     use serde_json::{Value, json};
 
@@ -30,14 +30,8 @@ mod with_region {
         }
 
         fn run(&self, line: &str) -> Output {
-            Command::new(env!("CARGO_BIN_EXE_windlass"))
-                .args(line.split_whitespace())
-                .env_clear()
-                .env("HOME", self.home.path())
-                .envs(self.region.environment())
-                .env("WINDLASS_STATE_STORE", "s3://clusters")
-                .output()
-                .unwrap()
+            let mut command = self.region.operator(self.home.path(), "s3://clusters");
+            command.args(line.split_whitespace()).output().unwrap()
         }
 
         /// What a command that succeeds prints and says.
@@ -54,13 +48,13 @@ mod with_region {
 
         /// The changing calls since the journal was last forgotten.
         fn changes(&self) -> Vec<Value> {
-            let mut calls = self.region.ask("GET", "journal", &Value::Null).as_array().unwrap().clone();
+            let mut calls = self.region.journal();
             calls.retain(|call| call["mutating"] == true);
             calls
         }
 
         fn forget_journal(&self) {
-            self.region.ask("DELETE", "journal", &Value::Null);
+            self.region.forget_journal();
         }
     }
 
@@ -104,7 +98,7 @@ mod with_region {
         world.said(CREATE);
         let denied = json!([{"service": "ec2", "action": "DescribeImages", "code": "UnauthorizedOperation",
             "status": 403, "times": null}]);
-        world.region.ask("POST", "faults", &denied);
+        world.region.inject(&denied);
         let output = world.run("rollback 1 --name demo.example.com");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(5), "{said}");

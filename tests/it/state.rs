@@ -221,10 +221,10 @@ mod with_region {
         let region = Region::start();
         let clients = region.clients().await;
         clients.s3.create_bucket().bucket("theirs").send().await.unwrap();
-        region.ask("DELETE", "journal", &serde_json::Value::Null);
+        region.forget_journal();
         assert!(!create_bucket(&clients, "theirs", None).await.unwrap());
-        let journal = region.ask("GET", "journal", &serde_json::Value::Null);
-        assert!(journal.as_array().unwrap().iter().all(|call| call["mutating"] == false), "{journal}");
+        let journal = region.journal();
+        assert!(journal.iter().all(|call| call["mutating"] == false), "{journal:?}");
 
         let tag = Tag::builder().key("windlass.dev/state-store").value("unfinished").build().unwrap();
         let configuration = CreateBucketConfiguration::builder().tags(tag).build();
@@ -241,14 +241,14 @@ mod with_region {
         let region = Region::start();
         let user = crate::support::user::User::new().with("WINDLASS_STATE_STORE", "s3://clusters");
         let user = region.environment().iter().fold(user, |user, (name, value)| user.with(name, value));
-        region.ask("DELETE", "journal", &serde_json::Value::Null);
+        region.forget_journal();
         let create = "create cluster --name demo.example.com --zones us-east-1a --create-state-store";
         user.run(create).code(0);
         user.run("get clusters").code(0);
         user.run("edit cluster demo.example.com --set spec.channel=alpha").code(0);
         user.run("toolbox restore-object demo.example.com/cluster.yaml").code(1);
-        let journal = region.ask("GET", "journal", &serde_json::Value::Null);
-        let calls = journal.as_array().unwrap().iter().filter(|call| call["service"] == "s3");
+        let journal = region.journal();
+        let calls = journal.iter().filter(|call| call["service"] == "s3");
         let unnamed: Vec<&serde_json::Value> = calls
             .filter(|call| call["action"] != "CreateBucket" && call["expectedBucketOwner"] != "123456789012")
             .collect();

@@ -88,14 +88,8 @@ mod with_region {
         }
 
         fn command(&self, line: &str) -> Command {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-            command
-                .args(line.split_whitespace())
-                .env_clear()
-                .env("HOME", self.home.path())
-                .envs(self.region.environment())
-                .env("WINDLASS_STATE_STORE", STATE)
-                .stdin(Stdio::null());
+            let mut command = self.region.operator(self.home.path(), STATE);
+            command.args(line.split_whitespace());
             command
         }
 
@@ -115,15 +109,11 @@ mod with_region {
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
         }
 
-        fn journal(&self) -> Vec<Value> {
-            self.region.ask("GET", "journal", &Value::Null).as_array().unwrap().clone()
-        }
-
         /// The points of a command, by the journal of a whole run of it.
         fn points(&self, line: &str) -> Vec<Point> {
-            self.region.ask("DELETE", "journal", &Value::Null);
+            self.region.forget_journal();
             self.succeeds(line);
-            let calls = self.journal();
+            let calls = self.region.journal();
             let all = calls.iter().enumerate().flat_map(|(number, call)| {
                 let retried = (call["mutating"] == true).then_some((number, "before"));
                 retried.into_iter().chain([(number, "after")])
@@ -133,13 +123,13 @@ mod with_region {
 
         /// Runs a command until its call at a point is held; `None` when it ends without coming there.
         fn run_to(&self, line: &str, (skip, hold): Point) -> Option<Running> {
-            self.region.ask("DELETE", "journal", &Value::Null);
-            self.region.ask("POST", "faults", &json!([{"hold": hold, "skip": skip}]));
+            self.region.forget_journal();
+            self.region.inject(&json!([{"hold": hold, "skip": skip}]));
             let mut running = self.start(line);
             let deadline = Instant::now() + Duration::from_mins(2);
-            while self.region.ask("GET", "held", &Value::Null) == json!([]) {
+            while self.region.held().is_empty() {
                 if running.process.try_wait().unwrap().is_some() {
-                    self.region.ask("DELETE", "faults", &Value::Null);
+                    self.region.clear_faults();
                     return None;
                 }
                 assert!(Instant::now() < deadline, "{line} neither ends nor comes to its call {skip}");
@@ -154,7 +144,7 @@ mod with_region {
             let gives_lock_back = |call: &Value| {
                 call["action"] == "DeleteObject" && call["path"].as_str().unwrap().ends_with("/lock")
             };
-            let mut calls = self.journal();
+            let mut calls = self.region.journal();
             calls.retain(|call| {
                 call["mutating"] == true && call["began"].as_f64().unwrap() > moment && !gives_lock_back(call)
             });
@@ -164,11 +154,11 @@ mod with_region {
         /// Interrupts a command while a call of it is held; whether it came that far.
         fn interrupt_at(&self, line: &str, point: Point) -> bool {
             let Some(mut running) = self.run_to(line, point) else { return false };
-            let held = self.region.ask("GET", "held", &Value::Null);
+            let held = json!(self.region.held());
             running.interrupt();
             let moment = SystemTime::now();
             sleep(UNDER_WAY * 3);
-            self.region.ask("DELETE", "faults", &Value::Null);
+            self.region.clear_faults();
             let code = running.end();
             let said = running.said();
             // The answer to the last call of all comes to a command that has nothing left to stop.
@@ -242,11 +232,11 @@ mod with_region {
         world.points(UPDATE);
         let of_lock = |call: &Value| call["path"].as_str().unwrap().ends_with("/lock");
         let is_put = |call: &Value| call["action"] == "PutObject" && of_lock(call);
-        let taken = world.journal().iter().position(is_put).unwrap();
+        let taken = world.region.journal().iter().position(is_put).unwrap();
         for hold in ["before", "after"] {
             world.succeeds(&edit.replace('4', if hold == "before" { "5" } else { "6" }));
             assert!(world.interrupt_at(UPDATE, (taken, hold)), "{hold}: it took no lock");
-            let calls = world.journal();
+            let calls = world.region.journal();
             let took = calls.iter().filter(|call| is_put(call) && call["status"] == 200).count();
             let gave = calls.iter().filter(|call| call["action"] == "DeleteObject" && of_lock(call)).count();
             assert_eq!((took, gave), if hold == "before" { (0, 0) } else { (1, 1) }, "{hold}: {calls:#?}");
@@ -259,14 +249,14 @@ mod with_region {
     fn a_delete_that_is_interrupted_while_it_looks_prints_no_plan_and_deletes_nothing() {
         let world = World::new();
         world.succeeds(CREATE);
-        let inventory = world.region.ask("GET", "inventory", &Value::Null);
+        let inventory = world.region.inventory();
         world.region.delay("ec2", 700);
         let mut running = world.start(DELETE);
         sleep(Duration::from_millis(700));
         running.interrupt();
         assert_eq!(running.end(), Some(130), "{}", running.said());
-        world.region.ask("DELETE", "faults", &Value::Null);
-        assert_eq!(world.region.ask("GET", "inventory", &Value::Null), inventory);
+        world.region.clear_faults();
+        assert_eq!(world.region.inventory(), inventory);
         assert!(!world.run(&format!("get ig --name {NAME}")).stdout.is_empty());
         world.succeeds(DELETE);
     }
@@ -278,11 +268,11 @@ mod with_region {
         world.succeeds(&CREATE.replace(" --yes", ""));
         // In the midst of what it makes: the VPC is there, and most is not.
         let fault = json!([{"service": "ec2", "action": "CreateSubnet", "hold": "after"}]);
-        world.region.ask("DELETE", "journal", &Value::Null);
-        world.region.ask("POST", "faults", &fault);
+        world.region.forget_journal();
+        world.region.inject(&fault);
         let mut running = world.start(UPDATE);
         let deadline = Instant::now() + Duration::from_mins(1);
-        while world.region.ask("GET", "held", &Value::Null) == json!([]) {
+        while world.region.held().is_empty() {
             assert!(Instant::now() < deadline, "{}", running.said());
             sleep(Duration::from_millis(3));
         }
@@ -290,7 +280,7 @@ mod with_region {
         sleep(Duration::from_secs(1));
         running.send("-STOP");
         sleep(Duration::from_millis(300));
-        world.region.ask("DELETE", "faults", &Value::Null);
+        world.region.clear_faults();
         // Longer than a lease is good for.
         sleep(Duration::from_secs(62));
         let woke = SystemTime::now() - UNDER_WAY;

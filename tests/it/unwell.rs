@@ -3,13 +3,14 @@
 
 mod with_region {
     use std::collections::BTreeSet;
-    use std::process::{Command, Output};
+    use std::process::Output;
 
     use localcloud::process::Process;
     use localcloud::region::Region;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use windlass::aws::Clients;
 
+    use crate::support::operator;
     use crate::support::region::machine_image;
 
     const NAME: &str = "demo.example.com";
@@ -117,16 +118,8 @@ mod with_region {
         /// Runs a command; a service that is named can't be reached by it.
         fn windlass(&self, line: &str, unreachable: Option<&str>) -> Output {
             let url = format!("http://{}", self.region.address());
-            let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-            command
-                .args(line.split_whitespace())
-                .env_clear()
-                .env("HOME", self.home.path())
-                .env("AWS_ENDPOINT_URL", url)
-                .env("AWS_REGION", "us-east-1")
-                .env("AWS_ACCESS_KEY_ID", "operator")
-                .env("AWS_SECRET_ACCESS_KEY", "operator-secret")
-                .env("WINDLASS_STATE_STORE", STATE);
+            let mut command = operator::command_in("us-east-1", &url, self.home.path(), STATE);
+            command.args(line.split_whitespace());
             if let Some(attempts) = self.attempts {
                 command.env("AWS_MAX_ATTEMPTS", attempts);
             }
@@ -146,25 +139,25 @@ mod with_region {
 
         /// The services that a command asks where nothing is wrong.
         async fn asked_by(&self, line: &str) -> BTreeSet<String> {
-            self.region.delete("journal").await.unwrap();
+            self.region.forget_journal().await.unwrap();
             self.windlass(line, None);
-            let journal: Vec<Value> = self.region.get("journal").await.unwrap();
+            let journal = self.region.journal().await.unwrap();
             let services = journal.iter().filter(|call| call["principal"] == "operator");
             services.filter_map(|call| Some(call["service"].as_str()?.to_owned())).collect()
         }
 
         async fn stage(&self, service: &str, trouble: Trouble, actions: &str) {
-            self.region.delete("faults").await.unwrap();
+            self.region.clear_faults().await.unwrap();
             if let Some((code, status)) = trouble.answer(service) {
                 let fault = json!([{"service": service, "action": actions, "code": code, "status": status, "times": null}]);
-                self.region.post("faults", &fault).await.unwrap();
+                self.region.inject(&fault).await.unwrap();
             }
         }
 
         /// Makes one command end at each of some stages, and then lets it finish. Returns what it said at the end.
         async fn suffers(&self, line: &str, stages: &[Stage], trouble: Trouble) -> String {
             for number in 0..stages.len() {
-                self.region.delete("faults").await.unwrap();
+                self.region.clear_faults().await.unwrap();
                 let faults = stages[number..].iter().map(|(service, actions, _)| {
                     let mut fault = json!({"service": service, "action": actions, "times": null});
                     // The lock is had, and what is applied is written down, before AWS is changed.
@@ -179,7 +172,7 @@ mod with_region {
                     }
                     fault
                 });
-                self.region.post("faults", &faults.collect()).await.unwrap();
+                self.region.inject(&faults.collect()).await.unwrap();
                 let (service, _, named) = stages[number];
                 let output = self.windlass(line, None);
                 let said = String::from_utf8_lossy(&output.stderr);
@@ -193,7 +186,7 @@ mod with_region {
                     assert!(failed.contains(code) && failed.contains("(request id "), "{failed}");
                 }
             }
-            self.region.delete("faults").await.unwrap();
+            self.region.clear_faults().await.unwrap();
             let output = self.windlass(line, None);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(output.status.success(), "{line} after {trouble:?}: {said}");

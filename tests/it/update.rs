@@ -191,13 +191,13 @@ impl World {
 
     /// What was asked of AWS, as `service:action`.
     async fn journal(&self, only_changes: bool) -> Vec<String> {
-        let entries: Vec<Value> = self.region.get("journal").await.unwrap();
+        let entries = self.region.journal().await.unwrap();
         let changes = entries.iter().filter(|entry| !only_changes || entry["mutating"] == true);
         changes.map(|entry| format!("{}:{}", entry["service"], entry["action"]).replace('"', "")).collect()
     }
 
     async fn forget_journal(&self) {
-        self.region.delete("journal").await.unwrap();
+        self.region.forget_journal().await.unwrap();
     }
 }
 
@@ -266,8 +266,8 @@ async fn counts(world: &World) -> BTreeMap<String, usize> {
 
 /// Injects one fault.
 async fn inject(world: &World, fault: &Value) {
-    world.region.delete("faults").await.unwrap();
-    world.region.post("faults", &json!([fault])).await.unwrap();
+    world.region.clear_faults().await.unwrap();
+    world.region.inject(&json!([fault])).await.unwrap();
 }
 
 mod with_region {
@@ -401,7 +401,7 @@ mod with_region {
         assert_eq!(counts(&world).await, expected);
         let again = world.update().await;
         assert!(again.plan.is_empty(), "{}", again.plan);
-        world.region.delete("faults").await.unwrap();
+        world.region.clear_faults().await.unwrap();
         world.delete().await.succeeded();
         assert_eq!(leftovers(&world).await, Vec::<String>::new());
     }

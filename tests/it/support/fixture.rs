@@ -31,8 +31,7 @@ pub(crate) async fn load(version: &str, region: &Region) {
             region.call(call["service"].as_str().unwrap(), &body)
         };
         let recorded = call["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned());
-        let body = answer.split_once("\r\n\r\n").map_or(answer.as_str(), |(_, body)| body);
-        let new: Vec<String> = aws_ids(body).map(str::to_owned).collect();
+        let new: Vec<String> = aws_ids(&answer).map(str::to_owned).collect();
         assert_eq!(recorded.len(), new.len(), "{call} was answered by {answer}");
         ids.extend(recorded.zip(new));
     }

@@ -1,5 +1,6 @@
 //! What several tests need.
 
 pub(crate) mod fixture;
+pub(crate) mod operator;
 pub(crate) mod region;
 pub(crate) mod user;

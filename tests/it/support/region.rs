@@ -1,12 +1,16 @@
-//! An emulated region of a test's own: a process on 127.0.0.1 that ends with the test.
+//! An emulated region of a test's own, which ends with the test, for tests that don't await its control API.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::{LazyLock, mpsc};
 
+use localcloud::process::Process;
+use localcloud::region::{Error, Region as Control};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 use windlass::aws::Clients;
+
+use super::operator;
 
 /// What the region is told of a machine image of windlass's, as its image build tags it.
 pub(crate) fn machine_image(kubernetes: &str) -> Value {
@@ -21,9 +25,20 @@ pub(crate) fn machine_image(kubernetes: &str) -> Value {
     })
 }
 
+/// Where requests to control APIs are made: tests that have a runtime can't block it.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+
+/// Does something that must succeed, and blocks until it is done.
+fn wait<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> T {
+    let (sender, receiver) = mpsc::channel();
+    RUNTIME.spawn(async move { drop(sender.send(work.await)) });
+    receiver.recv().unwrap().unwrap()
+}
+
 /// An emulated region.
 pub(crate) struct Region {
-    process: Child,
+    control: Control,
+    process: Process,
     name: &'static str,
     /// `http://127.0.0.1:<port>`.
     pub(crate) url: String,
@@ -37,95 +52,93 @@ impl Region {
 
     /// Starts one of another name.
     pub(crate) fn start_as(name: &'static str) -> Self {
-        let localcloud = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/localcloud");
-        let made =
-            Command::new(localcloud.join("region/environment")).stderr(Stdio::inherit()).output().unwrap();
-        assert!(made.status.success(), "the region's Python environment can't be made");
-        let environment = String::from_utf8(made.stdout).unwrap();
-        let mut process = Command::new(format!("{}/bin/python", environment.trim()))
-            .args(["-m", "region", "--port", "0", "--region", name])
-            .env("PYTHONPATH", &localcloud)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let address =
-            lines.by_ref().find_map(|line| Some(line.ok()?.strip_prefix("listening on ")?.to_owned()));
-        // The pipe must not fill up.
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = address.expect("the region ended instead of listening").trim().to_owned();
-        Self { process, name, url }
+        let (control, process) = wait(Control::start(name));
+        let url = format!("http://{}", control.address());
+        Self { control, process, name, url }
     }
 
     /// What a process needs in its environment to use this region instead of AWS.
     pub(crate) fn environment(&self) -> [(&'static str, &str); 5] {
-        [
-            ("AWS_ENDPOINT_URL", &self.url),
-            ("AWS_REGION", self.name),
-            ("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE"),
-            ("AWS_SECRET_ACCESS_KEY", "example"),
-            ("AWS_CONFIG_FILE", "/dev/null"),
-        ]
+        operator::environment(self.name, &self.url)
     }
 
-    /// Registers a machine image of windlass's, for a version of Kubernetes.
-    pub(crate) fn register_image(&self, kubernetes: &str) {
-        let answer = self.control("images", &machine_image(kubernetes));
-        assert!(answer.contains("ami-"), "{answer}");
-    }
-
-    /// Makes every answer of a service late.
-    pub(crate) fn delay(&self, service: &str, milliseconds: u32) {
-        self.control("faults", &json!([{"service": service, "latencyMs": milliseconds, "times": null}]));
-    }
-
-    /// Asks the control API, such as `GET journal`; returns the answer.
-    pub(crate) fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let answer = self.send(method, path, body);
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        serde_json::from_str(body).unwrap()
-    }
-
-    /// Posts to the control API; returns the answer.
-    fn control(&self, path: &str, body: &Value) -> String {
-        self.send("POST", path, body)
-    }
-
-    /// Calls a service of AWS's that takes forms; returns the answer.
-    pub(crate) fn call(&self, service: &str, form: &str) -> String {
-        let scope = format!("Credential=operator/20260101/us-east-1/{service}/aws4_request");
-        let headers = format!(
-            "Content-Type: application/x-www-form-urlencoded\r\nAuthorization: AWS4-HMAC-SHA256 {scope}\r\n"
-        );
-        self.request("POST", "/", &headers, form)
-    }
-
-    fn send(&self, method: &str, path: &str, body: &Value) -> String {
-        self.request(method, &format!("/_region/{path}"), "", &body.to_string())
-    }
-
-    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> String {
-        let address = self.url.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(address).unwrap();
-        let length = body.len();
-        let headers = format!("{headers}Host: {address}\r\nConnection: close\r\nContent-Length: {length}");
-        write!(stream, "{method} {path} HTTP/1.1\r\n{headers}\r\n\r\n{body}").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-        answer
+    /// windlass, without arguments, for the administrator of this region, with a home folder and a state store.
+    pub(crate) fn operator(&self, home: &Path, store: &str) -> Command {
+        operator::command_in(self.name, &self.url, home, store)
     }
 
     /// Clients of this region.
     pub(crate) async fn clients(&self) -> Clients {
         Clients::for_endpoint(self.name, &self.url).await
     }
+
+    /// Registers a machine image of windlass's, for a version of Kubernetes.
+    pub(crate) fn register_image(&self, kubernetes: &str) {
+        self.ask("POST", "images", &machine_image(kubernetes));
+    }
+
+    /// Makes every answer of a service late.
+    pub(crate) fn delay(&self, service: &str, milliseconds: u32) {
+        self.inject(&json!([{"service": service, "latencyMs": milliseconds, "times": null}]));
+    }
+
+    /// Every AWS request since the journal was last forgotten.
+    pub(crate) fn journal(&self) -> Vec<Value> {
+        let control = self.control.clone();
+        wait(async move { control.journal().await })
+    }
+
+    /// Forgets the requests so far.
+    pub(crate) fn forget_journal(&self) {
+        let control = self.control.clone();
+        wait(async move { control.forget_journal().await });
+    }
+
+    /// Adds faults.
+    pub(crate) fn inject(&self, faults: &Value) {
+        let (control, faults) = (self.control.clone(), faults.clone());
+        wait(async move { control.inject(&faults).await });
+    }
+
+    /// Ends all faults, and lets go of what they hold.
+    pub(crate) fn clear_faults(&self) {
+        let control = self.control.clone();
+        wait(async move { control.clear_faults().await });
+    }
+
+    /// The requests that faults hold now.
+    pub(crate) fn held(&self) -> Vec<Value> {
+        let control = self.control.clone();
+        wait(async move { control.held().await })
+    }
+
+    /// The ids or names of all that there is, by kind.
+    pub(crate) fn inventory(&self) -> Value {
+        let control = self.control.clone();
+        wait(async move { control.inventory().await })
+    }
+
+    /// Asks the control API for anything else, such as `POST images`; returns the answer.
+    pub(crate) fn ask(&self, method: &'static str, path: &str, body: &Value) -> Value {
+        let (control, path, body) = (self.control.clone(), path.to_owned(), body.clone());
+        wait(async move {
+            match method {
+                "GET" => control.get(&path).await,
+                "DELETE" => control.delete(&path).await,
+                _ => control.post(&path, &body).await,
+            }
+        })
+    }
+
+    /// Calls a service of AWS's that takes forms; returns the answer.
+    pub(crate) fn call(&self, service: &str, form: &str) -> String {
+        let (control, service, form) = (self.control.clone(), service.to_owned(), form.to_owned());
+        wait(async move { control.call(&service, form).await })
+    }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.kill();
     }
 }

@@ -58,13 +58,8 @@ impl User {
     }
 
     fn command(&self, line: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"))
-            .env_clear()
-            .env("HOME", self.folder.path())
-            .env("PATH", "/usr/bin:/bin")
+        let mut command = Command::from_std(super::operator::command(self.folder.path()))
             .env("USER", "ada")
-            // Without it, a command without credentials asks the machine's own metadata service.
-            .env("AWS_EC2_METADATA_DISABLED", "true")
             .current_dir(self.folder.path())
             .args(line.split_whitespace());
         for (name, value) in &self.environment {

@@ -330,7 +330,7 @@ mod with_region {
         let world = World::new().await;
         for action in ["CreateBucket", "PutPublicAccessBlock", "PutBucketVersioning", "PutBucketEncryption"] {
             let fault = json!({"service": "s3", "action": action, "code": "OperationAborted", "status": 409, "times": 2});
-            world.region.post("faults", &json!([fault])).await.unwrap();
+            world.region.inject(&json!([fault])).await.unwrap();
         }
         assert!(windlass::state::bucket::create_bucket(&world.clients, "new-state", None).await.unwrap());
         let faults: Value = world.region.get("faults").await.unwrap();

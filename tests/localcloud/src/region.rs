@@ -177,6 +177,58 @@ impl Region {
         }
     }
 
+    /// Every AWS request since the journal was last forgotten.
+    pub async fn journal(&self) -> Result<Vec<Value>, Error> {
+        self.get("journal").await
+    }
+
+    /// Forgets the requests so far.
+    pub async fn forget_journal(&self) -> Result<(), Error> {
+        self.delete("journal").await.map(drop)
+    }
+
+    /// Adds faults, an array in the form of the control API.
+    pub async fn inject(&self, faults: &Value) -> Result<(), Error> {
+        self.post("faults", faults).await.map(drop)
+    }
+
+    /// Ends all faults, and lets go of the requests that they hold.
+    pub async fn clear_faults(&self) -> Result<(), Error> {
+        self.delete("faults").await.map(drop)
+    }
+
+    /// The requests that faults hold now.
+    pub async fn held(&self) -> Result<Vec<Value>, Error> {
+        self.get("held").await
+    }
+
+    /// The ids or names of all that the region has, by kind.
+    pub async fn inventory(&self) -> Result<Value, Error> {
+        self.get("inventory").await
+    }
+
+    /// What the region was asked for and doesn't implement.
+    pub async fn unimplemented(&self) -> Result<Vec<Value>, Error> {
+        self.get("unimplemented").await
+    }
+
+    /// Calls a service of AWS's that takes forms, as the region's administrator; returns the answer.
+    pub async fn call(&self, service: &str, form: String) -> Result<String, Error> {
+        let scope = format!("Credential=operator/20260101/us-east-1/{service}/aws4_request");
+        let unreachable = |source| Error::Unreachable { request: service.to_owned(), source };
+        let request = self.client.post(format!("http://{}/", self.address)).body(form);
+        let request = request
+            .header("Content-Type", "application/x-www-form-urlencoded")
+            .header("Authorization", format!("AWS4-HMAC-SHA256 {scope}"));
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let body = response.text().await.map_err(unreachable)?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(Error::Refused { request: service.to_owned(), status: status.as_u16(), body })
+    }
+
     /// Sends a request of the control API: `path` is what follows `/_region/`.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let sent = self.client.get(self.url(path)).send().await;
