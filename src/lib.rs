@@ -11,7 +11,7 @@
 //!
 //! | module | responsibility |
 //! |---|---|
-//! | [`spec`] | what users write: v1alpha2 types, YAML with line and column, defaults in one pure pass, checks |
+//! | [`spec`] | what users write: v1alpha2 types, YAML with line and column, defaults in one pure pass, one pass that resolves it and tells all problems |
 //! | [`pki`] | keysets, authorities, leaf certificates, kubeconfig |
 //! | [`aws`] | the thin edge of the SDK: clients, one retry policy, error classes, tags |
 //! | [`state`] | the state store: every key in one file, conditional writes, lease, revisions |

@@ -63,7 +63,7 @@ pub fn node_config(
         kubernetes_ca: kubernetes_ca.to_owned(),
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
-            taints: group.taints.clone(),
+            taints: group.taints.iter().map(ToString::to_string).collect(),
             max_pods: group.max_pods,
             ecr_credentials: cluster.container_registry,
         },

@@ -36,7 +36,7 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
             name: name.clone(),
             description: description.to_owned(),
             vpc: Reference::to(&cluster.name),
-            tags: named(cluster, &name),
+            tags: named(cluster, &name)?,
         })?;
         let ingress = match role {
             Role::ControlPlane => into_masters(cluster),
@@ -55,7 +55,7 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         let name = imported_key_name(cluster, key);
         desired.insert(KeyPair {
             public_key: KeyPair::without_comment(key),
-            tags: named(cluster, &name),
+            tags: named(cluster, &name)?,
             name,
         })?;
     }

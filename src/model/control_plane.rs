@@ -38,7 +38,7 @@ pub(super) fn add(
     let mut addresses = BTreeSet::new();
     for etcd in &cluster.etcd {
         for member in etcd.members.iter().filter(|member| member.instance_group == group.name) {
-            desired.insert(volume(inputs, etcd, member, subnet))?;
+            desired.insert(volume(inputs, etcd, member, subnet)?)?;
             addresses.insert(member.private_address);
         }
     }
@@ -47,13 +47,13 @@ pub(super) fn add(
         desired.insert(AddressReservation {
             subnet: Reference::to(subnet_name(cluster, &subnet.name)),
             address,
-            tags: masters_own(cluster, group, &name),
+            tags: masters_own(cluster, group, &name)?,
             name,
         })?;
     }
     if cluster.api.elastic_ip {
         let name = ElasticIp::name_of(&cluster.name);
-        let mut tags = masters_own(cluster, group, &name);
+        let mut tags = masters_own(cluster, group, &name)?;
         if let Some(record) = record_set(inputs, &name) {
             tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
             tags.insert(tags::API_NAME.to_owned(), record.domain.clone());
@@ -73,22 +73,27 @@ fn record_set(inputs: &Inputs<'_>, elastic_ip: &str) -> Option<RecordSet> {
 }
 
 /// The tags of what moves with a master.
-fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Tags {
-    let mut tags = named(cluster, name);
+fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Tags, ModelError> {
+    let mut tags = named(cluster, name)?;
     tags.insert(shared::MASTER.to_owned(), group.name.clone());
-    tags
+    Ok(tags)
 }
 
-fn volume(inputs: &Inputs<'_>, etcd: &EtcdCluster, member: &EtcdMember, subnet: &Subnet) -> Volume {
+fn volume(
+    inputs: &Inputs<'_>,
+    etcd: &EtcdCluster,
+    member: &EtcdMember,
+    subnet: &Subnet,
+) -> Result<Volume, ModelError> {
     let cluster = inputs.cluster;
     let name = Volume::name_of(&member.name, &etcd.name, &cluster.name);
-    let mut tags = named(cluster, &name);
+    let mut tags = named(cluster, &name)?;
     tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
     tags.insert(shared::etcd_volume(&etcd.name), member.name.clone());
     tags.insert("k8s.io/role/control-plane".to_owned(), "1".to_owned());
     let cluster::Volume { size, kind, iops, throughput, encrypted, kms_key } = &member.volume;
     let default = |value: u32| (kind == "gp3").then_some(value);
-    Volume {
+    Ok(Volume {
         name,
         zone: subnet.zone.clone(),
         size: *size,
@@ -98,5 +103,5 @@ fn volume(inputs: &Inputs<'_>, etcd: &EtcdCluster, member: &EtcdMember, subnet: 
         encrypted: *encrypted,
         kms_key: kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
         tags,
-    }
+    })
 }

@@ -39,11 +39,11 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
             policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
             attached: may.attached.clone(),
             other_policies: BTreeSet::new(),
-            tags: named(inputs.cluster, &name),
+            tags: named(inputs.cluster, &name)?,
         })?;
         desired.insert(InstanceProfile {
             role: Some(Reference::to(&name)),
-            tags: named(inputs.cluster, &name),
+            tags: named(inputs.cluster, &name)?,
             name,
         })?;
     }

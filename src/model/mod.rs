@@ -35,7 +35,7 @@ use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
 use crate::cloud::{self, Found, Observed, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
-use crate::spec::cluster::{Cluster, InstanceGroup, Subnet};
+use crate::spec::cluster::{Cluster, InstanceGroup, Subnet, Taint};
 
 /// Everything that the desired resources are made of.
 #[derive(Clone, Copy, Debug)]
@@ -216,16 +216,13 @@ impl ModelError {
 /// Makes the set of resources that shall exist.
 pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     let mut desired = Desired::default();
-    cluster_tags(inputs.cluster)?;
     network::add(inputs, &mut desired)?;
     access::add(inputs, &mut desired)?;
     identity::add(inputs, &mut desired)?;
-    let configurations = objects::add(inputs, &mut desired)?;
-    for group in &inputs.cluster.instance_groups {
-        let configuration = configurations.get(&group.name).map(String::as_str).unwrap_or_default();
+    for (group, configuration) in objects::add(inputs, &mut desired)? {
         match group.role {
-            Role::ControlPlane => control_plane::add(inputs, group, configuration, &mut desired)?,
-            Role::Node => nodes::add(inputs, group, configuration, &mut desired)?,
+            Role::ControlPlane => control_plane::add(inputs, group, &configuration, &mut desired)?,
+            Role::Node => nodes::add(inputs, group, &configuration, &mut desired)?,
         }
     }
     identify(&mut desired, inputs.uid);
@@ -262,11 +259,10 @@ fn cluster_tags(cluster: &Cluster) -> Result<Tags, ModelError> {
 }
 
 /// The tags of one resource of the cluster.
-fn named(cluster: &Cluster, name: &str) -> Tags {
-    // `build` has made sure that there are such tags.
-    let mut tags = cluster_tags(cluster).unwrap_or_default();
+fn named(cluster: &Cluster, name: &str) -> Result<Tags, ModelError> {
+    let mut tags = cluster_tags(cluster)?;
     tags.insert("Name".to_owned(), name.to_owned());
-    tags
+    Ok(tags)
 }
 
 /// The tags of what belongs to an instance group.
@@ -295,10 +291,9 @@ fn autoscaler_tags(group: &InstanceGroup) -> Tags {
     let own = [(role, String::new()), (node_labels::GROUP, group.name.clone())];
     let labels = group.node_labels.iter().map(|(label, value)| (label.as_str(), value.clone()));
     let labels = labels.chain(own).map(|(label, value)| (format!("{PREFIX}/label/{label}"), value));
-    let taints = group.taints.iter().filter(|_| !group.default_taint).filter_map(|taint| {
-        let (rest, effect) = taint.rsplit_once(':')?;
-        let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
-        Some((format!("{PREFIX}/taint/{key}"), format!("{value}:{effect}")))
+    let taints = group.taints.iter().filter(|_| !group.default_taint);
+    let taints = taints.map(|Taint { key, value, effect }| {
+        (format!("{PREFIX}/taint/{key}"), format!("{}:{effect}", value.as_deref().unwrap_or_default()))
     });
     labels.chain(taints).collect()
 }

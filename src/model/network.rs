@@ -20,16 +20,16 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         cidr: cluster.network.cidr,
         dns_hostnames: true,
         dns_support: true,
-        tags: named(cluster, &cluster.name),
+        tags: named(cluster, &cluster.name)?,
     })?;
     desired.insert(InternetGateway {
         name: cluster.name.clone(),
         vpc: Some(vpc.clone()),
-        tags: named(cluster, &cluster.name),
+        tags: named(cluster, &cluster.name)?,
     })?;
     for subnet in &cluster.subnets {
         let name = subnet_name(cluster, &subnet.name);
-        let mut tags = named(cluster, &name);
+        let mut tags = named(cluster, &name)?;
         tags.insert(PUBLIC_LOAD_BALANCERS.to_owned(), "1".to_owned());
         desired.insert(Subnet {
             vpc: vpc.clone(),
@@ -45,6 +45,6 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         vpc,
         routes: BTreeMap::from([("0.0.0.0/0".to_owned(), Reference::to(&cluster.name))]),
         subnets: subnets.collect(),
-        tags: named(cluster, &cluster.name),
+        tags: named(cluster, &cluster.name)?,
     })
 }

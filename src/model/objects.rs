@@ -1,6 +1,6 @@
 //! What instances read out of the state.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
 use windlass_bootstrap::keyset::Secret;
@@ -13,13 +13,13 @@ use crate::cloud::additional_objects::AdditionalObjects;
 use crate::cloud::node_groups::NodeGroups;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{Reference, Resource, digest};
-use crate::spec::cluster::Cluster;
+use crate::spec::cluster::{Cluster, InstanceGroup};
 
-/// Adds keysets, add-ons and node configurations; returns the digest of each group's node configuration.
-pub(super) fn add(
-    inputs: &Inputs<'_>,
+/// Adds keysets, add-ons and node configurations; returns the groups, each with the digest of its node configuration.
+pub(super) fn add<'a>(
+    inputs: &Inputs<'a>,
     desired: &mut Desired,
-) -> Result<BTreeMap<String, String>, ModelError> {
+) -> Result<Vec<(&'a InstanceGroup, String)>, ModelError> {
     let cluster = inputs.cluster;
     desired.extend(inputs.keys.objects.iter().cloned().map(Resource::from))?;
     add_additional_objects(inputs, desired)?;
@@ -39,7 +39,7 @@ pub(super) fn add(
             content: Some(Content::Open(addon.manifest.clone())),
         })?;
     }
-    let mut configurations = BTreeMap::new();
+    let mut configurations = Vec::new();
     for group in &cluster.instance_groups {
         let config = node_config::node_config(cluster, group, &inputs.keys.kubernetes_ca, &addons)?;
         let text = bytes(&config);
@@ -56,7 +56,7 @@ pub(super) fn add(
             names,
             content: Some(Content::Open(text)),
         })?;
-        configurations.insert(group.name.clone(), sha256);
+        configurations.push((group, sha256));
     }
     Ok(configurations)
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use windlass_bootstrap::config::Role;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -268,12 +268,39 @@ pub struct InstanceGroup {
     pub detailed_monitoring: bool,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
-    /// Taints for the Nodes, `key=value:Effect`.
-    pub taints: Vec<String>,
+    /// Taints for the Nodes.
+    pub taints: Vec<Taint>,
     /// Whether those are the default, which a master has only while the cluster has nodes.
     pub default_taint: bool,
     /// Tags for this group's resources.
     pub cloud_labels: BTreeMap<String, String>,
     /// The kubelet's limit of pods.
     pub max_pods: Option<u32>,
+}
+
+/// A taint of a Node. It is shown as it was written: `key=value:Effect`, or `key:Effect` without a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taint {
+    /// Such as `example.com/gpu`.
+    pub key: String,
+    /// Its value, where one is written; it may be empty.
+    pub value: Option<String>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+impl fmt::Display for Taint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, value, effect } = self;
+        match value {
+            Some(value) => write!(formatter, "{key}={value}:{effect}"),
+            None => write!(formatter, "{key}:{effect}"),
+        }
+    }
+}
+
+impl Serialize for Taint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }

@@ -6,7 +6,7 @@ use windlass::cloud::launch_template::LaunchTemplate;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{Kind, Resource, ResourceKind};
 use windlass::model::Desired;
-use windlass::spec::cluster::{Cluster, InstanceGroup};
+use windlass::spec::cluster::{Cluster, InstanceGroup, Taint};
 use windlass::spec::{CreateOptions, create};
 use windlass_bootstrap::config::{NodeConfig, Role};
 use windlass_bootstrap::node_groups::Size;
@@ -20,6 +20,10 @@ fn demo() -> Cluster {
         ..CreateOptions::default()
     };
     create(&options).unwrap().complete().unwrap()
+}
+
+fn taint(key: &str, value: Option<&str>, effect: &str) -> Taint {
+    Taint { key: key.to_owned(), value: value.map(str::to_owned), effect: effect.to_owned() }
 }
 
 fn nodes(cluster: &mut Cluster) -> &mut InstanceGroup {
@@ -72,7 +76,7 @@ fn a_group_of_nodes_that_comes_changes_or_goes_leaves_masters_as_they_are() {
     let mut changed = cluster.clone();
     nodes(&mut changed).min_size = 0;
     nodes(&mut changed).machine_type = "m5.large".to_owned();
-    nodes(&mut changed).taints = vec!["team=a:NoSchedule".to_owned()];
+    nodes(&mut changed).taints = vec![taint("team", Some("a"), "NoSchedule")];
     nodes(&mut changed).node_labels.insert("team".to_owned(), "a".to_owned());
 
     let mut gone = cluster;
@@ -105,7 +109,7 @@ fn what_a_master_reads_taints_it_by_default_and_lets_the_agent_take_that_back() 
 fn a_group_carries_kops_tags_for_the_labels_and_taints_of_its_nodes() {
     let mut cluster = demo();
     let group = nodes(&mut cluster);
-    group.taints = vec!["team=a:NoSchedule".to_owned(), "example.com/gpu:NoExecute".to_owned()];
+    group.taints = vec![taint("team", Some("a"), "NoSchedule"), taint("example.com/gpu", None, "NoExecute")];
     group.node_labels.insert("example.com/pool".to_owned(), "fast".to_owned());
     let desired = desired_of(&cluster, None);
     let found = desired.0.values().find_map(|resource| match resource {

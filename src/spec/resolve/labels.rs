@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windlass_bootstrap::config::MASTER_TAINT;
 use windlass_bootstrap::tags::INSTANCE_GROUP;
 
 use super::{Report, Resolved, all, text};
+use crate::spec::cluster::Taint;
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{InstanceGroup, InstanceGroupRole, InstanceGroupSpec, Object};
 use crate::spec::yaml::join;
@@ -105,7 +105,7 @@ fn kubelet_may_set(key: &str) -> bool {
 
 /// The taints of a group's Nodes.
 pub(super) struct Taints {
-    pub(super) taints: Vec<String>,
+    pub(super) taints: Vec<Taint>,
     /// Whether they are the default, which masters have where nothing is written.
     pub(super) default: bool,
 }
@@ -113,17 +113,37 @@ pub(super) struct Taints {
 pub(super) fn taints(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Taints> {
     let Some(written) = &spec.taints else {
         let default = spec.role == Some(InstanceGroupRole::Master);
-        let taints = if default { vec![MASTER_TAINT.to_owned()] } else { Vec::new() };
+        let taints = if default { vec![master_taint()] } else { Vec::new() };
         return Ok(Taints { taints, default });
     };
     let mut seen = BTreeSet::new();
     let taints = written.iter().enumerate().map(|(index, taint)| {
         let path = format!("spec.taints[{index}]");
-        let (key, effect) = report.read(&path, taint, |_| text::taint(taint))?;
-        if !seen.insert((key, effect)) {
+        let taint = report.read(&path, taint, text::taint)?;
+        let Taint { key, effect, .. } = &taint;
+        if !seen.insert((key.clone(), effect.clone())) {
             report.push(Problem::at(path, format!("there are two taints `{key}:{effect}`")));
         }
-        Ok(taint.clone())
+        Ok(taint)
     });
     Ok(Taints { taints: all(taints)?, default: false })
+}
+
+/// What keeps workloads off masters ([`windlass_bootstrap::config::MASTER_TAINT`]).
+fn master_taint() -> Taint {
+    Taint {
+        key: "node-role.kubernetes.io/control-plane".to_owned(),
+        value: Some(String::new()),
+        effect: "NoSchedule".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_taint_of_masters_is_the_one_that_the_agent_knows() {
+        assert_eq!(master_taint().to_string(), windlass_bootstrap::config::MASTER_TAINT);
+    }
 }

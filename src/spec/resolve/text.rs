@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use crate::spec::cluster::Taint;
 use crate::spec::problem::Problem;
 
 fn refuse(message: String) -> Problem {
@@ -105,18 +106,18 @@ fn qualified(text: &str) -> bool {
     bytes.len() <= 63 && bytes.iter().all(|byte| inner(*byte)) && end(bytes.first()) && end(bytes.last())
 }
 
-/// A taint: `key=value:Effect` or `key:Effect`; its key and effect.
-pub(in crate::spec) fn taint(text: &str) -> Result<(&str, &str), Problem> {
+/// A taint: `key=value:Effect` or `key:Effect`.
+pub(in crate::spec) fn taint(text: &str) -> Result<Taint, Problem> {
     let hint = "write `key=value:Effect`, where the effect is NoSchedule, PreferNoSchedule or NoExecute";
     let wrong = || refuse(format!("`{text}` is not a taint")).hint(hint);
     let (rest, effect) = text.rsplit_once(':').ok_or_else(wrong)?;
     if !["NoSchedule", "PreferNoSchedule", "NoExecute"].contains(&effect) {
         return Err(refuse(format!("`{effect}` is not the effect of a taint")).hint(hint));
     }
-    let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
-    label_key(key)?;
-    label_value(value)?;
-    Ok((key, effect))
+    let (key, value) = rest.split_once('=').map_or((rest, None), |(key, value)| (key, Some(value)));
+    let key = label_key(key)?;
+    let value = value.map(label_value).transpose()?;
+    Ok(Taint { key, value, effect: effect.to_owned() })
 }
 
 /// A machine image: `ami-…` or `<owner>/<name>`.
@@ -187,8 +188,18 @@ mod tests {
 
     #[test]
     fn a_taint_has_a_key_and_an_effect() {
-        assert_eq!(taint("team=a:NoSchedule").ok(), Some(("team", "NoSchedule")));
-        assert_eq!(taint("example.com/gpu:NoExecute").ok(), Some(("example.com/gpu", "NoExecute")));
+        for (text, key, value, effect) in [
+            ("team=a:NoSchedule", "team", Some("a"), "NoSchedule"),
+            ("team=:NoSchedule", "team", Some(""), "NoSchedule"),
+            ("example.com/gpu:NoExecute", "example.com/gpu", None, "NoExecute"),
+        ] {
+            let taint = taint(text).unwrap_or_else(|problem| panic!("{}", problem.message));
+            assert_eq!(
+                (taint.key.as_str(), taint.value.as_deref(), taint.effect.as_str()),
+                (key, value, effect)
+            );
+            assert_eq!(taint.to_string(), text, "as it was written");
+        }
         for wrong in ["", "team", "team=a", "team=a:Never", "=a:NoSchedule", "te am:NoSchedule"] {
             assert!(taint(wrong).is_err(), "{wrong}");
         }

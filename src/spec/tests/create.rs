@@ -44,7 +44,7 @@ fn a_master_has_the_default_taint_only_where_none_is_written() {
         let nodes = groups.pop().unwrap();
         assert!(nodes.taints.is_empty() && !nodes.default_taint);
         let master = groups.swap_remove(0);
-        (master.taints, master.default_taint)
+        (master.taints.iter().map(ToString::to_string).collect::<Vec<_>>(), master.default_taint)
     };
     assert_eq!(of(&manifests), (vec!["node-role.kubernetes.io/control-plane=:NoSchedule".to_owned()], true));
     for written in [vec![], vec!["team=a:NoExecute".to_owned()]] {
