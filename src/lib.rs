@@ -15,7 +15,7 @@
 //! | [`pki`] | keysets, authorities, leaf certificates, kubeconfig |
 //! | [`aws`] | the thin edge of the SDK: clients, one retry policy, error classes, tags |
 //! | [`state`] | the state store: every key in one file, conditional writes, lease, revisions |
-//! | [`cloud`] | one file per kind of AWS object we own: fields, references, observe, create, update, delete, and what plans must know of it |
+//! | [`cloud`] | one file per kind of AWS object we own: fields, references, read, create, update, delete, and what plans must know of it |
 //! | [`assets`] | what instances read: node configuration, add-on manifests, user data |
 //! | [`model`] | pure: specification + facts → the set of desired resources |
 //! | [`plan`] | pure: desired × observed → an ordered, serialisable plan |

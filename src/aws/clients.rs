@@ -9,7 +9,9 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
+use tokio::sync::OnceCell;
 
+use super::error::{AwsError, During};
 use super::gate::{Gate, Permit};
 
 /// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
@@ -57,6 +59,15 @@ fn check_endpoints(variables: impl Iterator<Item = (String, String)>) -> Result<
     }
 }
 
+/// Whose the credentials are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// `aws`, `aws-cn`, `aws-us-gov`.
+    pub partition: String,
+    /// The account's number.
+    pub account: String,
+}
+
 /// The clients of one region.
 #[derive(Clone, Debug)]
 pub struct Clients {
@@ -88,6 +99,8 @@ pub struct Clients {
     pub sts: aws_sdk_sts::Client,
     config: SdkConfig,
     gate: Option<Gate>,
+    /// The answer is the same for all clients with these credentials: they ask once.
+    caller: Arc<OnceCell<Caller>>,
 }
 
 impl Clients {
@@ -100,7 +113,7 @@ impl Clients {
     pub async fn load(region: Option<&str>) -> Result<Self, EndpointError> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         check_endpoints(env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-        Ok(Self::from_config(Box::pin(Self::loader(region).load()).await, None))
+        Ok(Self::from_config(Box::pin(Self::loader(region).load()).await, None, Arc::default()))
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
@@ -125,7 +138,26 @@ impl Clients {
     pub async fn for_endpoint(region: &str, endpoint: &str) -> Self {
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "example", None, None, "test");
         let loader = Self::loader(Some(region)).endpoint_url(endpoint).credentials_provider(credentials);
-        Self::from_config(Box::pin(loader.load()).await, None)
+        Self::from_config(Box::pin(loader.load()).await, None, Arc::default())
+    }
+
+    /// Whose the credentials are. Asked once for these clients and all that were made of them, or they of.
+    ///
+    /// # Errors
+    ///
+    /// Fails with what AWS said (API_GetCallerIdentity: everybody may ask); the next who asks asks again.
+    pub async fn caller(&self) -> Result<Caller, AwsError> {
+        self.caller.get_or_try_init(|| self.ask_for_caller()).await.cloned()
+    }
+
+    async fn ask_for_caller(&self) -> Result<Caller, AwsError> {
+        let what = "the credentials";
+        let answer = self.sts.get_caller_identity().send().await;
+        let answer = answer.during("sts", "GetCallerIdentity", what)?;
+        let lacking = || AwsError::unexpected("sts", "GetCallerIdentity", what, "the answer has no account");
+        let account = answer.account().ok_or_else(lacking)?.to_owned();
+        let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws").to_owned();
+        Ok(Caller { partition, account })
     }
 
     /// The same credentials and settings, for another region.
@@ -135,7 +167,7 @@ impl Clients {
             return self.clone();
         }
         let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
-        Self::from_config(config, self.gate.clone())
+        Self::from_config(config, self.gate.clone(), Arc::clone(&self.caller))
     }
 
     /// The same, without the SDK's own retries: for changes, where whoever retries must first look whether the call
@@ -143,17 +175,17 @@ impl Clients {
     #[must_use]
     pub fn without_retries(&self) -> Self {
         let config = self.config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
-        Self::from_config(config, self.gate.clone())
+        Self::from_config(config, self.gate.clone(), Arc::clone(&self.caller))
     }
 
     /// The same, which ask before each changing call, and before it is sent again. One that isn't permitted fails with
     /// [`super::Class::Withheld`].
     #[must_use]
     pub fn gated(&self, permit: Arc<dyn Permit>) -> Self {
-        Self::from_config(self.config.clone(), Some(Gate(permit)))
+        Self::from_config(self.config.clone(), Some(Gate(permit)), Arc::clone(&self.caller))
     }
 
-    fn from_config(config: SdkConfig, gate: Option<Gate>) -> Self {
+    fn from_config(config: SdkConfig, gate: Option<Gate>, caller: Arc<OnceCell<Caller>>) -> Self {
         let config = match config.region() {
             Some(_) => config,
             None => config.into_builder().region(Region::from_static("us-east-1")).build(),
@@ -196,6 +228,7 @@ impl Clients {
             sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts).build()),
             config,
             gate,
+            caller,
         }
     }
 }
@@ -207,7 +240,65 @@ fn asked_attempts() -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::aws::Withheld;
+
+    const ANSWER: &str = "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws-cn:iam::123456789012:user/me</Arn>\
+        <Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>";
+
+    /// Refuses the first request, answers the others, and counts them.
+    fn security_token_service(asked: Arc<AtomicUsize>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0_u8; 8192]).unwrap();
+                let (status, body) = match asked.fetch_add(1, Ordering::SeqCst) {
+                    0 => ("403 Forbidden", ""),
+                    _ => ("200 OK", ANSWER),
+                };
+                let length = body.len();
+                write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+                )
+                .unwrap();
+            }
+        });
+        url
+    }
+
+    #[derive(Debug)]
+    struct Always;
+
+    impl Permit for Always {
+        fn check(&self) -> Result<(), Withheld> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn whose_the_credentials_are_is_asked_once_for_all_clients_with_them() {
+        let asked = Arc::<AtomicUsize>::default();
+        let clients = Clients::for_endpoint("us-east-1", &security_token_service(Arc::clone(&asked))).await;
+        let others = [
+            clients.clone(),
+            clients.in_region("us-west-2"),
+            clients.without_retries(),
+            clients.gated(Arc::new(Always)),
+        ];
+        assert!(clients.caller().await.is_err(), "a failure isn't kept");
+        let expected = Caller { partition: "aws-cn".to_owned(), account: "123456789012".to_owned() };
+        for clients in others.iter().chain([&clients]) {
+            assert_eq!(clients.caller().await.unwrap(), expected);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 2, "once in vain and once for all");
+    }
 
     #[test]
     fn an_endpoint_that_is_no_url_is_refused_by_the_name_of_its_variable() {

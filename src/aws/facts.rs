@@ -4,13 +4,17 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aws_sdk_ec2::types::{Image as Ami, ImageState, LocationType, ProcessorInfo};
+use aws_sdk_ec2::types::{
+    Image as Ami, ImageState, InstanceTypeInfo, InstanceTypeOffering, LocationType, ProcessorInfo,
+};
+use futures::future::try_join_all;
+use futures::try_join;
 use serde::{Deserialize, Serialize};
 
 pub use self::error::FactsError;
 use super::hosted_zone::{self, HostedZone};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, filter};
-use super::{Class, Clients, During};
+use super::{Caller, Class, Clients, During};
 use crate::spec::cluster::{Cluster, EtcdCluster, InstanceGroup};
 use crate::spec::shape::nearest;
 
@@ -50,24 +54,29 @@ pub struct Image {
     pub root_device: String,
 }
 
-/// Finds out what the specification's plan needs to know.
+/// Finds out what the specification's plan needs to know, all of it at once.
+///
+/// # Errors
+///
+/// Fails where the specification can't be made here and now: no such zone, machine type, image, hosted zone or key; and
+/// with what AWS said.
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
-    let (identity, (), machines, hosted_zone, kms_keys) = futures::try_join!(
+    let groups = groups_by_image(cluster);
+    let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
+    let (identity, (), machines, hosted_zone, kms_keys, found) = try_join!(
         caller(clients),
         check_zones(cluster, clients),
         machine_types(cluster, clients),
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),
+        try_join_all(found),
     )?;
     let (partition, account) = identity;
     let mut images = BTreeMap::new();
-    for (image, groups) in groups_by_image(cluster) {
-        let candidates = candidates(clients, &image, &cluster.kubernetes_version).await?;
-        let elsewhere =
-            if candidates.is_empty() { shared_with_us(clients, &image).await? } else { Vec::new() };
+    for (groups, found) in groups.values().zip(&found) {
         for group in groups {
             let architecture = machines.get(&group.machine_type).copied().unwrap_or(AMD64);
-            let ours = Candidates { account: &account, images: &candidates, elsewhere: &elsewhere };
+            let ours = Candidates { account: &account, found };
             images.insert(group.name.clone(), choose(cluster, group, architecture, &ours)?);
         }
     }
@@ -80,19 +89,24 @@ async fn kms_keys(cluster: &Cluster, clients: &Clients) -> Result<BTreeMap<Strin
     let of_etcd = cluster.etcd.iter().flat_map(|etcd| &etcd.members).map(|member| &member.volume.kms_key);
     let of_roots = cluster.instance_groups.iter().map(|group| &group.root_volume.kms_key);
     let written: BTreeSet<&String> = of_etcd.chain(of_roots).flatten().collect();
-    let mut keys = BTreeMap::new();
-    for key in written.into_iter().filter(|key| !key.contains(":key/")) {
-        let unknown =
-            |source| FactsError::KmsKey { key: key.clone(), region: cluster.region.clone(), source };
-        let answer = clients.kms.describe_key().key_id(key).send().await.during("kms", "DescribeKey", key);
-        let answer = answer.map_err(|error| match error.class {
-            Class::NotFound | Class::Invalid => unknown(Some(error)),
-            _ => error.into(),
-        })?;
-        let arn = answer.key_metadata().and_then(|key| key.arn()).ok_or_else(|| unknown(None))?;
-        keys.insert(key.clone(), arn.to_owned());
-    }
-    Ok(keys)
+    let unresolved = written.into_iter().filter(|key| !key.contains(":key/"));
+    let keys = try_join_all(unresolved.map(|key| async {
+        let arn = kms_key(key, &cluster.region, clients).await?;
+        Ok::<_, FactsError>((key.clone(), arn))
+    }));
+    Ok(keys.await?.into_iter().collect())
+}
+
+/// The ARN of a key.
+async fn kms_key(key: &str, region: &str, clients: &Clients) -> Result<String, FactsError> {
+    let unknown = |source| FactsError::KmsKey { key: key.to_owned(), region: region.to_owned(), source };
+    let answer = clients.kms.describe_key().key_id(key).send().await.during("kms", "DescribeKey", key);
+    let answer = answer.map_err(|error| match error.class {
+        Class::NotFound | Class::Invalid => unknown(Some(error)),
+        _ => error.into(),
+    })?;
+    let arn = answer.key_metadata().and_then(|key| key.arn()).ok_or_else(|| unknown(None))?;
+    Ok(arn.to_owned())
 }
 
 /// EC2's word and ours for an architecture.
@@ -107,14 +121,8 @@ const ARM64: Architecture = Architecture { ec2: "arm64", ours: "arm64" };
 
 /// The partition and the account of the credentials.
 pub async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
-    let answer = clients.sts.get_caller_identity().send().await.during(
-        "sts",
-        "GetCallerIdentity",
-        "the credentials",
-    )?;
-    let account = answer.account().ok_or(FactsError::Answer("the credentials"))?;
-    let partition = answer.arn().and_then(|arn| arn.split(':').nth(1)).unwrap_or("aws");
-    Ok((partition.to_owned(), account.to_owned()))
+    let Caller { partition, account } = clients.caller().await?;
+    Ok((partition, account))
 }
 
 /// The hosted zone that the specification names, in which the API's name is free or the cluster's.
@@ -165,30 +173,45 @@ async fn machine_types(
     clients: &Clients,
 ) -> Result<BTreeMap<String, Architecture>, FactsError> {
     let wanted: BTreeSet<&String> = cluster.instance_groups.iter().map(|group| &group.machine_type).collect();
-    let mut architectures = BTreeMap::new();
-    let call = clients.ec2.describe_instance_types().filters(names_filter("instance-type", &wanted));
-    let types = call.into_paginator().items().send();
-    for kind in types.try_collect().await.during("ec2", "DescribeInstanceTypes", &cluster.region)? {
-        let supported = kind.processor_info().map(ProcessorInfo::supported_architectures).unwrap_or_default();
-        let arm = supported.iter().any(|architecture| architecture.as_str() == ARM64.ec2);
-        if let Some(name) = kind.instance_type() {
-            architectures.insert(name.as_str().to_owned(), if arm { ARM64 } else { AMD64 });
-        }
-    }
-    let call = clients.ec2.describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
-    let offerings = call.filters(names_filter("instance-type", &wanted)).into_paginator().items().send();
-    let mut offered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for offering in
-        offerings.try_collect().await.during("ec2", "DescribeInstanceTypeOfferings", &cluster.region)?
-    {
-        if let (Some(kind), Some(zone)) = (offering.instance_type(), offering.location()) {
-            offered.entry(kind.as_str().to_owned()).or_default().insert(zone.to_owned());
-        }
-    }
+    let these = names_filter("instance-type", &wanted);
+    let types = async {
+        let call = clients.ec2.describe_instance_types().filters(these.clone());
+        let types = call.into_paginator().items().send().try_collect().await;
+        types.during("ec2", "DescribeInstanceTypes", &cluster.region)
+    };
+    let offerings = async {
+        let call = clients.ec2.describe_instance_type_offerings().filters(these.clone());
+        let call = call.location_type(LocationType::AvailabilityZone);
+        let offerings = call.into_paginator().items().send().try_collect().await;
+        offerings.during("ec2", "DescribeInstanceTypeOfferings", &cluster.region)
+    };
+    let (types, offerings) = try_join!(types, offerings)?;
+    let (architectures, offered) = (architectures(&types), zones_by_type(&offerings));
     for group in &cluster.instance_groups {
         check_machine_type(cluster, group, &architectures, &offered)?;
     }
     Ok(architectures)
+}
+
+/// The architecture of each machine type.
+fn architectures(types: &[InstanceTypeInfo]) -> BTreeMap<String, Architecture> {
+    let architecture = |kind: &InstanceTypeInfo| {
+        let supported = kind.processor_info().map(ProcessorInfo::supported_architectures).unwrap_or_default();
+        let arm = supported.iter().any(|architecture| architecture.as_str() == ARM64.ec2);
+        Some((kind.instance_type()?.as_str().to_owned(), if arm { ARM64 } else { AMD64 }))
+    };
+    types.iter().filter_map(architecture).collect()
+}
+
+/// The zones in which each machine type is offered.
+fn zones_by_type(offerings: &[InstanceTypeOffering]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut offered: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for offering in offerings {
+        if let (Some(kind), Some(zone)) = (offering.instance_type(), offering.location()) {
+            offered.entry(kind.as_str().to_owned()).or_default().insert(zone.to_owned());
+        }
+    }
+    offered
 }
 
 fn names_filter(name: &str, values: &BTreeSet<&String>) -> aws_sdk_ec2::types::Filter {
@@ -253,6 +276,24 @@ fn search(image: &str, kubernetes_version: &str) -> Search {
     Search::Name(owner.to_owned(), name.to_owned())
 }
 
+/// The images that a specification can mean by what it says.
+struct FoundImages {
+    /// What is written can mean these.
+    candidates: Vec<Ami>,
+    /// It could mean these, if their owner were written; looked for only where there are none of the others.
+    elsewhere: Vec<Ami>,
+}
+
+async fn find_images(
+    clients: &Clients,
+    image: &str,
+    kubernetes_version: &str,
+) -> Result<FoundImages, FactsError> {
+    let candidates = candidates(clients, image, kubernetes_version).await?;
+    let elsewhere = if candidates.is_empty() { shared_with_us(clients, image).await? } else { Vec::new() };
+    Ok(FoundImages { candidates, elsewhere })
+}
+
 /// All images that what is written can mean.
 async fn candidates(
     clients: &Clients,
@@ -292,10 +333,8 @@ async fn shared_with_us(clients: &Clients, image: &str) -> Result<Vec<Ami>, Fact
 struct Candidates<'a> {
     /// The account of the cluster.
     account: &'a str,
-    /// What is written can mean these.
-    images: &'a [Ami],
-    /// It could mean these, if their owner were written.
-    elsewhere: &'a [Ami],
+    /// What was found.
+    found: &'a FoundImages,
 }
 
 /// The Kubernetes version that an image holds: what its tag says, or its name.
@@ -338,10 +377,11 @@ fn choose(
     let newest = |images: Vec<&Ami>| {
         images.into_iter().max_by_key(|image| image.creation_date().map(str::to_owned)).cloned()
     };
-    let fitting = candidates.images.iter().filter(|image| architecture(image) == wanted.ours).collect();
+    let FoundImages { candidates: images, elsewhere } = candidates.found;
+    let fitting = images.iter().filter(|image| architecture(image) == wanted.ours).collect();
     let Some(image) = newest(fitting) else {
-        let other = newest(candidates.images.iter().collect());
-        return Err(misfit(cluster, group, wanted, other, candidates.elsewhere));
+        let other = newest(images.iter().collect());
+        return Err(misfit(cluster, group, wanted, other, elsewhere));
     };
     let id = image.image_id().unwrap_or_default().to_owned();
     let found = kubernetes_version(&image, candidates.account);
@@ -492,8 +532,8 @@ mod tests {
     }
 
     fn chosen(cluster: &Cluster, group: &InstanceGroup, image: Ami) -> Result<Image, FactsError> {
-        let images = [image];
-        choose(cluster, group, AMD64, &Candidates { account: ACCOUNT, images: &images, elsewhere: &[] })
+        let found = FoundImages { candidates: vec![image], elsewhere: Vec::new() };
+        choose(cluster, group, AMD64, &Candidates { account: ACCOUNT, found: &found })
     }
 
     #[test]

@@ -12,6 +12,6 @@ pub mod hosted_zone;
 pub mod retry;
 pub mod tags;
 
-pub use clients::{Clients, EndpointError};
+pub use clients::{Caller, Clients, EndpointError};
 pub use error::{AwsError, Class, During};
 pub use gate::{Permit, Withheld};

@@ -4,11 +4,12 @@
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
 use super::fields::{Change, Fields};
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::{Kind, Resource};
 use crate::spec::AdditionalObject;
-use crate::state::{Condition, Version};
+use crate::state::{Condition, Object, Version};
 use windlass_bootstrap::keys;
 
 /// What masters apply besides windlass's own add-ons. There may be secrets in it; a plan shows what the objects are
@@ -30,6 +31,7 @@ impl ResourceKind for AdditionalObjects {
         creation: Creation::ReadsFirst,
         ..Declaration::of("additional-objects")
     };
+    type Answer = Option<Object>;
 
     fn name(&self) -> &str {
         &self.name
@@ -92,10 +94,18 @@ impl ResourceKind for AdditionalObjects {
         Ok(())
     }
 
+    async fn read(look: &Look<'_>) -> Result<Option<Object>, CloudError> {
+        Ok(look.context.store.get(&keys::additional_objects(look.context.cluster)).await?)
+    }
+
     /// What can't be read is taken for nothing, so that the next update mends it.
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Option<Object>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let Some(object) = answer else { return Ok(Vec::new()) };
         let name = keys::additional_objects(context.cluster);
-        let Some(object) = context.store.get(&name).await? else { return Ok(Vec::new()) };
         let read = serde_json::Deserializer::from_slice(&object.bytes).into_iter::<AdditionalObject>();
         let objects = read.collect::<Result<Vec<_>, _>>().unwrap_or_default();
         let observed = Self { name: name.clone(), objects };

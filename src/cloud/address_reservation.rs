@@ -12,9 +12,10 @@ use futures::future::try_join_all;
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Declaration, ResourceKind};
-use super::subnet::Subnet;
+use super::subnet::{self, Subnet};
 use super::{Kind, Resource, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
@@ -36,6 +37,7 @@ impl ResourceKind for AddressReservation {
     const KIND: Kind = Kind::AddressReservation;
     const DECLARATION: Declaration =
         Declaration { observed_after: &[Kind::Subnet], ..Declaration::of("address-reservation") };
+    type Answer = Vec<SubnetCidrReservation>;
 
     fn name(&self) -> &str {
         &self.name
@@ -108,10 +110,19 @@ impl ResourceKind for AddressReservation {
     }
 
     /// AWS lists reservations subnet by subnet: one call for each, which is one for each zone of the cluster.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
-        let subnets = names.ids_of(Kind::Subnet);
-        let per_subnet = try_join_all(subnets.iter().map(|subnet| of_subnet(context, names, subnet))).await?;
-        Ok(per_subnet.into_iter().flatten().collect())
+    async fn read(look: &Look<'_>) -> Result<Vec<SubnetCidrReservation>, CloudError> {
+        let subnets = subnet::ids(look).await?;
+        let per_subnet = try_join_all(subnets.iter().map(|subnet| of_subnet(look.context, subnet))).await?;
+        Ok(per_subnet.concat())
+    }
+
+    fn observed(
+        answer: Vec<SubnetCidrReservation>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let found = answer.iter().map(|reservation| read(reservation, context, names));
+        found.filter_map(Result::transpose).collect()
     }
 }
 
@@ -123,19 +134,17 @@ impl AddressReservation {
     }
 }
 
-async fn of_subnet(context: &Context<'_>, names: &Names, subnet: &str) -> Result<Vec<Found>, CloudError> {
+async fn of_subnet(context: &Context<'_>, subnet: &str) -> Result<Vec<SubnetCidrReservation>, CloudError> {
     let id = ResourceId::new(Kind::AddressReservation, subnet);
-    let mut found = Vec::new();
+    let mut reservations = Vec::new();
     let mut token = None;
     loop {
         let call = context.clients.ec2.get_subnet_cidr_reservations().subnet_id(subnet).set_next_token(token);
         let page = call.send().await.during("ec2", "GetSubnetCidrReservations", &id)?;
-        for reservation in page.subnet_ipv4_cidr_reservations() {
-            found.extend(read(reservation, context, names, subnet)?);
-        }
         token = page.next_token().map(str::to_owned);
+        reservations.extend(page.subnet_ipv4_cidr_reservations.unwrap_or_default());
         if token.is_none() {
-            return Ok(found);
+            return Ok(reservations);
         }
     }
 }
@@ -145,9 +154,8 @@ fn read(
     reservation: &SubnetCidrReservation,
     context: &Context<'_>,
     names: &Names,
-    subnet: &str,
 ) -> Result<Option<Found>, CloudError> {
-    let id = ResourceId::new(Kind::AddressReservation, subnet);
+    let id = ResourceId::new(Kind::AddressReservation, context.cluster);
     let tags = tags::from_ec2(reservation.tags());
     let description = reservation.description().unwrap_or_default();
     let Some(address) = one_address(reservation.cidr().unwrap_or_default()) else { return Ok(None) };
@@ -163,7 +171,7 @@ fn read(
         tagging::name(&tags, description)
     };
     let reservation_id = field(reservation.subnet_cidr_reservation_id(), &id, "the reservation's id")?;
-    let subnet = names.reference(reservation.subnet_id().unwrap_or(subnet));
+    let subnet = names.reference(field(reservation.subnet_id(), &id, "the reservation's subnet")?);
     let observed = AddressReservation { name: name.clone(), subnet, address, tags };
     Ok(Some(Found::new(name, Resource::AddressReservation(observed), Identity::new(reservation_id))))
 }

@@ -13,6 +13,7 @@ use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::launch_template::LaunchTemplate;
+use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
@@ -81,6 +82,7 @@ impl ResourceKind for AutoScalingGroup {
         deletion_waits: true,
         ..Declaration::of("auto-scaling-group")
     };
+    type Answer = Vec<Answer>;
 
     fn name(&self) -> &str {
         &self.name
@@ -197,7 +199,8 @@ impl ResourceKind for AutoScalingGroup {
         Ok(wait_for(what, Patience::of(DELETION), look).await?)
     }
 
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let filter = Filter::builder().name(format!("tag:{}", tags::MANAGED)).values(context.cluster).build();
         let call = context.clients.autoscaling.describe_auto_scaling_groups();
@@ -205,13 +208,14 @@ impl ResourceKind for AutoScalingGroup {
             Sought::All => call.filters(filter),
             Sought::Id(name) => call.auto_scaling_group_names(name),
         };
-        let groups = call.into_paginator().items().send().try_collect().await.during(
-            "autoscaling",
-            "DescribeAutoScalingGroups",
-            &id,
-        )?;
+        let pages = call.into_paginator().items().send();
+        Ok(pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?)
+    }
+
+    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let mut found = Vec::new();
-        for group in &groups {
+        for group in &answer {
             let tags = tags::managed(all_tags(group));
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if tagging::is_ours(context, &tags, &ResourceId::new(Kind::AutoScalingGroup, name))? {

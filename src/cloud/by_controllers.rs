@@ -27,8 +27,10 @@ use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
 use super::kinds::{Kind, Resource};
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ObservedFor, ResourceKind, Unwanted};
+use super::vpc;
 use crate::aws::AwsError;
 
 /// What the AWS Load Balancer Controller puts on what it makes, besides or instead of `kubernetes.io/cluster/…` (its
@@ -50,9 +52,14 @@ pub trait MadeKind {
     /// Whether it is in a VPC, so that there is none without the cluster's.
     const IS_IN_VPC: bool = true;
 
-    /// Finds all that were made for the cluster in these VPCs.
-    async fn observe(context: &Context<'_>, names: &Names, vpcs: &[String])
-    -> Result<Vec<Found>, CloudError>;
+    /// What AWS answers; by default, what it answers where there is no VPC.
+    type Answer: Default + Send;
+
+    /// Asks AWS for all in these VPCs.
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Self::Answer, CloudError>;
+
+    /// Finds in the answer those that were made for the cluster.
+    fn observed(answer: Self::Answer, context: &Context<'_>, names: &Names) -> Vec<Found>;
 
     /// Deletes one.
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError>;
@@ -99,6 +106,7 @@ where
 {
     const KIND: Kind = K::KIND;
     const DECLARATION: Declaration = K::DECLARATION;
+    type Answer = K::Answer;
 
     fn name(&self) -> &str {
         &self.name
@@ -146,9 +154,13 @@ where
         K::delete(identity, context, id).await
     }
 
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
-        let vpcs = names.ids_of(Kind::Vpc);
-        if K::IS_IN_VPC && vpcs.is_empty() { Ok(Vec::new()) } else { K::observe(context, names, &vpcs).await }
+    async fn read(look: &Look<'_>) -> Result<K::Answer, CloudError> {
+        let vpcs = vpc::ids(look).await?;
+        if K::IS_IN_VPC && vpcs.is_empty() { Ok(K::Answer::default()) } else { K::read(look, &vpcs).await }
+    }
+
+    fn observed(answer: K::Answer, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        Ok(K::observed(answer, context, names))
     }
 
     async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
@@ -165,7 +177,7 @@ fn is_made_for(tags: &BTreeMap<String, String>, cluster: &str) -> bool {
 }
 
 /// One that goes with the cluster. `used` is what it uses, by AWS's ids: as far as that is the cluster's, and of a kind
-/// that is read before it, it can't go first.
+/// whose names are known by then, it can't go first.
 fn found<'a, K: MadeKind>(
     names: &Names,
     name: String,

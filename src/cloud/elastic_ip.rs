@@ -1,7 +1,9 @@
 //! Elastic IPs: the API's address where there is one master. The master's agent associates it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 
@@ -10,6 +12,7 @@ use windlass_bootstrap::tags as shared;
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind, Unwanted};
 use super::{Kind, Resource, tagging};
@@ -35,6 +38,7 @@ impl ResourceKind for ElasticIp {
         unwanted: Unwanted::Kept("nobody gets an address back; only `delete cluster` gives it up"),
         ..Declaration::of("elastic-ip")
     };
+    type Answer = Arc<[Address]>;
 
     fn name(&self) -> &str {
         &self.name
@@ -93,26 +97,26 @@ impl ResourceKind for ElasticIp {
         gone(call.send().await.during("ec2", "ReleaseAddress", id))
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Arc<[Address]>, CloudError> {
+        list(look).await
+    }
+
+    fn observed(
+        answer: Arc<[Address]>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::ElasticIp, context.cluster);
-        let call = context.clients.ec2.describe_addresses();
-        let call = match context.sought {
-            Sought::All => call.filters(tags::of_cluster(context.cluster)),
-            Sought::Id(id) => call.allocation_ids(id),
+        let found = |address: &Address| {
+            let tags = tags::from_ec2(address.tags());
+            let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
+            let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
+            let observed = Self { name: name.clone(), tags };
+            let identity = observed.identity(allocation, address.public_ip());
+            let found = Found::new(name, Resource::ElasticIp(observed), identity);
+            Ok(found.with_circumstances(circumstances(address)))
         };
-        let answer = call.send().await.during("ec2", "DescribeAddresses", &id)?;
-        let tagged = answer.addresses().iter().map(|address| (address, tags::from_ec2(address.tags())));
-        tagged
-            .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(address, tags)| {
-                let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
-                let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
-                let observed = Self { name: name.clone(), tags };
-                let identity = observed.identity(allocation, address.public_ip());
-                let found = Found::new(name, Resource::ElasticIp(observed), identity);
-                Ok(found.with_circumstances(circumstances(address)))
-            })
-            .collect()
+        answer.iter().map(found).collect()
     }
 }
 
@@ -137,6 +141,37 @@ impl ElasticIp {
     pub fn name_of(cluster: &str) -> String {
         format!("api.{cluster}")
     }
+}
+
+/// The cluster's addresses.
+async fn list(look: &Look<'_>) -> Result<Arc<[Address]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let id = ResourceId::new(Kind::ElasticIp, context.cluster);
+        let call = context.clients.ec2.describe_addresses();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.allocation_ids(id),
+        };
+        let answer = call.send().await.during("ec2", "DescribeAddresses", &id)?;
+        let mut addresses = answer.addresses.unwrap_or_default();
+        addresses.retain(|address| context.owner.owns(&tags::from_ec2(address.tags())));
+        Ok(addresses)
+    };
+    look.answers.addresses.or_ask(ask).await
+}
+
+/// Where the cluster's addresses have names, by what their tags say: hosted zones' ids, and names in them.
+pub(super) async fn names_in_zones(look: &Look<'_>) -> Result<BTreeSet<(String, String)>, CloudError> {
+    let place = |zone: Option<&String>, name: Option<&String>| Some((zone?.clone(), name?.clone()));
+    if let Some(names) = look.known {
+        let outputs = names.outputs_of(Kind::ElasticIp).map(|(_, outputs)| outputs);
+        let [zone, name] = [ElasticIp::HOSTED_ZONE, ElasticIp::API_NAME];
+        return Ok(outputs.filter_map(|of| place(of.get(zone), of.get(name))).collect());
+    }
+    let addresses = list(look).await?;
+    let tags = addresses.iter().map(|address| tags::from_ec2(address.tags()));
+    Ok(tags.filter_map(|of| place(of.get(tags::HOSTED_ZONE), of.get(tags::API_NAME))).collect())
 }
 
 /// EC2 doesn't say since when an address is allocated.

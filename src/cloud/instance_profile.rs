@@ -1,8 +1,12 @@
 //! Instance profiles: what lets an instance have a role.
 
+use aws_sdk_iam::types::InstanceProfile as Answer;
+use futures::future::try_join_all;
+
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
 use super::role::{self, Role};
@@ -30,6 +34,7 @@ impl ResourceKind for InstanceProfile {
         tags: TagRules::Iam,
         ..Declaration::of("instance-profile")
     };
+    type Answer = Vec<Answer>;
 
     fn name(&self) -> &str {
         &self.name
@@ -105,18 +110,22 @@ impl ResourceKind for InstanceProfile {
         gone(call.send().await.during("iam", "DeleteInstanceProfile", id))
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    /// By their names, as roles.
+    async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
+        let names = role::instance_role_names(look.context.cluster);
+        let profiles = try_join_all(names.iter().map(|name| get(look.context, name))).await?;
+        Ok(profiles.into_iter().flatten().collect())
+    }
+
+    fn observed(
+        answer: Vec<Answer>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let mut found = Vec::new();
-        for name in role::instance_role_names(context.cluster) {
-            let id = ResourceId::new(Kind::InstanceProfile, &name);
-            let call = context.clients.iam.get_instance_profile().instance_profile_name(&name);
-            let profile = match call.send().await.during("iam", "GetInstanceProfile", &id) {
-                Ok(answer) => field(answer.instance_profile, &id, "the profile")?,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let tags = role::from_iam(profile.tags());
-            if !tagging::is_ours(context, &tags, &id)? {
+        for profile in &answer {
+            let (name, tags) = (profile.instance_profile_name().to_owned(), role::from_iam(profile.tags()));
+            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::InstanceProfile, &name))? {
                 continue;
             }
             let role = profile.roles().first().map(|role| Reference::to(role.role_name()));
@@ -144,5 +153,16 @@ impl InstanceProfile {
         let call = context.clients.iam.remove_role_from_instance_profile().instance_profile_name(&self.name);
         call.role_name(role).send().await.during("iam", "RemoveRoleFromInstanceProfile", id)?;
         Ok(())
+    }
+}
+
+/// A profile by its name; nothing where there is none.
+async fn get(context: &Context<'_>, name: &str) -> Result<Option<Answer>, CloudError> {
+    let id = ResourceId::new(Kind::InstanceProfile, name);
+    let call = context.clients.iam.get_instance_profile().instance_profile_name(name);
+    match call.send().await.during("iam", "GetInstanceProfile", &id) {
+        Ok(answer) => Ok(Some(field(answer.instance_profile, &id, "the profile")?)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

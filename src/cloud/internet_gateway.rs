@@ -1,11 +1,12 @@
 //! The Internet gateway, attached to the VPC.
 
-use aws_sdk_ec2::types::{Filter, InternetGateway as Answer, ResourceType};
+use aws_sdk_ec2::types::{InternetGateway as Answer, InternetGatewayAttachment, ResourceType};
 
 use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
@@ -33,6 +34,7 @@ impl ResourceKind for InternetGateway {
         deleted_after: &[Kind::AutoScalingGroup, Kind::LoadBalancer, Kind::ClassicLoadBalancer],
         ..Declaration::of("internet-gateway")
     };
+    type Answer = Vec<Answer>;
 
     fn name(&self) -> &str {
         &self.name
@@ -98,42 +100,44 @@ impl ResourceKind for InternetGateway {
         gone(call.send().await.during("ec2", "DeleteInternetGateway", id))
     }
 
+    /// All gateways of the region, of which there are no more than VPCs: EC2 finds none by a tag or an attachment,
+    /// whichever of the two there is, in one call.
+    async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
+        let context = look.context;
+        let id = ResourceId::new(Kind::InternetGateway, context.cluster);
+        let call = context.clients.ec2.describe_internet_gateways();
+        let call = match context.sought {
+            Sought::All => call,
+            Sought::Id(id) => call.internet_gateway_ids(id),
+        };
+        let pages = call.into_paginator().items().send();
+        Ok(pages.try_collect().await.during("ec2", "DescribeInternetGateways", &id)?)
+    }
+
     /// A VPC has one gateway at most. So the one that is attached to the cluster's VPC is the cluster's, whatever it is
     /// called and whether or not it has its tags.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::InternetGateway, context.cluster);
-        let wanted = match context.sought {
-            Sought::All => Wanted::Filter(tags::of_cluster(context.cluster)),
-            Sought::Id(id) => Wanted::Id(id),
-        };
-        let mut gateways = list(context, &id, wanted).await?;
-        let vpcs = names.ids_of(Kind::Vpc);
-        let own = |gateway: &Answer| context.owner.owns(&tags::from_ec2(gateway.tags()));
-        gateways.retain(own);
-        if !vpcs.is_empty() && context.sought == Sought::All {
-            let attached = Filter::builder().name("attachment.vpc-id").set_values(Some(vpcs)).build();
-            let attached = list(context, &id, Wanted::Filter(attached)).await?;
-            gateways.retain(|gateway| {
-                attached.iter().all(|other| other.internet_gateway_id() != gateway.internet_gateway_id())
-            });
-            gateways.extend(attached);
-        }
-        gateways
-            .iter()
-            .map(|gateway| {
+        let found =
+            |gateway: &Answer| {
                 let tags = tags::from_ec2(gateway.tags());
-                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id")?;
-                let vpc = gateway.attachments().first().and_then(|attachment| attachment.vpc_id());
+                let vpc = gateway.attachments().first().and_then(InternetGatewayAttachment::vpc_id);
                 let own = vpc.and_then(|vpc| names.known(Kind::Vpc, vpc));
+                if own.is_none() && !context.owner.owns(&tags) {
+                    return None;
+                }
                 let observed = Self {
                     name: own.map_or_else(|| tagging::only_name(&tags, context.cluster), |vpc| vpc.name),
                     vpc: vpc.map(|vpc| names.reference(vpc)),
                     tags,
                 };
                 let name = observed.name.clone();
-                Ok(Found::new(name, Resource::InternetGateway(observed), Identity::new(gateway_id)))
-            })
-            .collect()
+                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id");
+                Some(gateway_id.map(|gateway| {
+                    Found::new(name, Resource::InternetGateway(observed), Identity::new(gateway))
+                }))
+            };
+        answer.iter().filter_map(found).collect()
     }
 
     async fn blockers(&self, _aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
@@ -142,22 +146,6 @@ impl ResourceKind for InternetGateway {
             Some(Err(_)) | None => Ok(Vec::new()),
         }
     }
-}
-
-/// Which gateways are asked for.
-enum Wanted<'a> {
-    Filter(Filter),
-    Id(&'a str),
-}
-
-async fn list(context: &Context<'_>, id: &ResourceId, wanted: Wanted<'_>) -> Result<Vec<Answer>, CloudError> {
-    let call = context.clients.ec2.describe_internet_gateways();
-    let call = match wanted {
-        Wanted::Filter(filter) => call.filters(filter),
-        Wanted::Id(id) => call.internet_gateway_ids(id),
-    };
-    let pages = call.into_paginator().items().send();
-    Ok(pages.try_collect().await.during("ec2", "DescribeInternetGateways", id)?)
 }
 
 async fn detach(

@@ -1,10 +1,11 @@
 //! SSH keys that are imported into EC2.
 
-use aws_sdk_ec2::types::ResourceType;
+use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind};
@@ -26,6 +27,7 @@ pub struct KeyPair {
 impl ResourceKind for KeyPair {
     const KIND: Kind = Kind::KeyPair;
     const DECLARATION: Declaration = Declaration::of("key-pair");
+    type Answer = Vec<KeyPairInfo>;
 
     fn name(&self) -> &str {
         &self.name
@@ -83,7 +85,8 @@ impl ResourceKind for KeyPair {
         gone(call.send().await.during("ec2", "DeleteKeyPair", id))
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<KeyPairInfo>, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::KeyPair, context.cluster);
         let call = context.clients.ec2.describe_key_pairs();
         let call = match context.sought {
@@ -91,8 +94,17 @@ impl ResourceKind for KeyPair {
             Sought::Id(id) => call.key_pair_ids(id),
         };
         let answer = call.include_public_key(true).send().await.during("ec2", "DescribeKeyPairs", &id)?;
+        Ok(answer.key_pairs.unwrap_or_default())
+    }
+
+    fn observed(
+        answer: Vec<KeyPairInfo>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::KeyPair, context.cluster);
         let mut found = Vec::new();
-        for pair in answer.key_pairs() {
+        for pair in &answer {
             let name = pair.key_name().unwrap_or_default().to_owned();
             let tags = tags::from_ec2(pair.tags());
             if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::KeyPair, &name))? {

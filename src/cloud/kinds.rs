@@ -7,6 +7,7 @@ use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind};
@@ -51,6 +52,12 @@ macro_rules! kinds {
             $kind(super::$module::$kind),)*
         }
 
+        /// What AWS answered about everything of one kind, before its ids are turned into names.
+        pub(super) enum Reading {
+            $(#[doc = concat!("Of [`super::", stringify!($module), "::", stringify!($kind), "`].")]
+            $kind(<super::$module::$kind as ResourceKind>::Answer),)*
+        }
+
         // A kind's file says which kind it is.
         $(const _: () = assert!(matches!(<super::$module::$kind as ResourceKind>::KIND, Kind::$kind));)*
 
@@ -71,14 +78,12 @@ macro_rules! kinds {
                 }
             }
 
-            /// Finds everything of the kind ([`ResourceKind::observe`]).
-            pub(super) async fn observe(
-                self,
-                context: &Context<'_>,
-                names: &Names,
-            ) -> Result<Vec<Found>, CloudError> {
+            /// Asks AWS for everything of the kind ([`ResourceKind::read`]).
+            pub(super) async fn read(self, look: &Look<'_>) -> Result<Reading, CloudError> {
                 match self {
-                    $(Self::$kind => <super::$module::$kind as ResourceKind>::observe(context, names).await,)*
+                    $(Self::$kind => {
+                        Ok(Reading::$kind(<super::$module::$kind as ResourceKind>::read(look).await?))
+                    })*
                 }
             }
 
@@ -93,6 +98,28 @@ macro_rules! kinds {
             pub(super) fn uid_command(self, name: &str, uid: &str) -> Option<String> {
                 match self {
                     $(Self::$kind => <super::$module::$kind as ResourceKind>::uid_command(name, uid),)*
+                }
+            }
+        }
+
+        impl Reading {
+            /// The kind that was asked for.
+            pub(super) fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+
+            /// What is the cluster's in the answer ([`ResourceKind::observed`]).
+            pub(super) fn observed(
+                self,
+                context: &Context<'_>,
+                names: &Names,
+            ) -> Result<Vec<Found>, CloudError> {
+                match self {
+                    $(Self::$kind(answer) => {
+                        <super::$module::$kind as ResourceKind>::observed(answer, context, names)
+                    })*
                 }
             }
         }

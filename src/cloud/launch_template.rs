@@ -18,6 +18,7 @@ use super::fields::{Change, Fields};
 use super::instance_profile::InstanceProfile;
 use super::key_pair::KeyPair;
 use super::launch_template_data as data;
+use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
@@ -102,6 +103,7 @@ impl ResourceKind for LaunchTemplate {
         creation: Creation::Repeatable,
         ..Declaration::of("launch-template")
     };
+    type Answer = Described;
 
     fn name(&self) -> &str {
         &self.name
@@ -183,7 +185,8 @@ impl ResourceKind for LaunchTemplate {
     }
 
     /// Two calls whatever the number of templates: EC2 gives the latest version of every template at once.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Described, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
         let ec2 = &context.clients.ec2;
         let call = ec2.describe_launch_templates();
@@ -191,17 +194,20 @@ impl ResourceKind for LaunchTemplate {
             Sought::All => call.filters(tags::of_cluster(context.cluster)),
             Sought::Id(id) => call.launch_template_ids(id),
         };
-        let templates = call.into_paginator().items().send().try_collect().await.during(
-            "ec2",
-            "DescribeLaunchTemplates",
-            &id,
-        )?;
+        let pages = call.into_paginator().items().send();
+        let templates = pages.try_collect().await.during("ec2", "DescribeLaunchTemplates", &id)?;
         if templates.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Described::default());
         }
         let call = ec2.describe_launch_template_versions().versions("$Latest").into_paginator();
         let versions =
             call.items().send().try_collect().await.during("ec2", "DescribeLaunchTemplateVersions", &id)?;
+        Ok(Described { templates, versions })
+    }
+
+    fn observed(answer: Described, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
+        let Described { templates, versions } = answer;
         let mut found = Vec::new();
         for template in &templates {
             let name = template.launch_template_name().unwrap_or_default().to_owned();
@@ -334,6 +340,13 @@ impl LaunchTemplate {
             .set_tag_specifications(Some(tag_specifications.into()))
             .build())
     }
+}
+
+/// The cluster's templates, and the latest version of every template of the region.
+#[derive(Default)]
+pub struct Described {
+    templates: Vec<Answer>,
+    versions: Vec<LaunchTemplateVersion>,
 }
 
 impl SshKeyName {

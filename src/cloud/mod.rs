@@ -5,7 +5,7 @@
 //!
 //! [`ResourceKind`] is what a kind's file implements: what the resource is like (fields, references, tags), what a
 //! change of it means, the calls that find, make, change and delete it, and a [`Declaration`] of what everybody else
-//! must know: what it is read after, what orders its steps besides references, what becomes of it when nobody wants it
+//! must know: what it is named after, what orders its steps besides references, what becomes of it when nobody wants it
 //! any more. The list in `kinds` makes the closed enums [`Kind`] and [`Resource`] of all kinds, and passes every call on
 //! to the kind's file; nothing else lists kinds. `CONTRIBUTING.md` says how a kind is added.
 
@@ -25,6 +25,7 @@ pub mod key_pair;
 mod kinds;
 pub mod launch_template;
 mod launch_template_data;
+pub mod look;
 pub mod namesakes;
 pub mod node_groups;
 mod observe;

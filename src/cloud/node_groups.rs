@@ -7,10 +7,11 @@ use windlass_bootstrap::node_groups::{NodeGroups as Document, Size};
 use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::{Kind, Resource};
-use crate::state::{Condition, Version};
+use crate::state::{Condition, Object, Version};
 
 /// What masters know of the groups of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +29,7 @@ impl ResourceKind for NodeGroups {
         creation: Creation::ReadsFirst,
         ..Declaration::of("node-groups")
     };
+    type Answer = Option<Object>;
 
     fn name(&self) -> &str {
         &self.name
@@ -73,9 +75,17 @@ impl ResourceKind for NodeGroups {
         Ok(())
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Option<Object>, CloudError> {
+        Ok(look.context.store.get(&keys::node_groups(look.context.cluster)).await?)
+    }
+
+    fn observed(
+        answer: Option<Object>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let Some(object) = answer else { return Ok(Vec::new()) };
         let name = keys::node_groups(context.cluster);
-        let Some(object) = context.store.get(&name).await? else { return Ok(Vec::new()) };
         let observed = Self { name: name.clone(), document: Document::read(&object.bytes) };
         Ok(vec![Found::new(name, Resource::NodeGroups(observed), Identity::new(object.version.0))])
     }

@@ -1,21 +1,28 @@
 //! Finding everything that exists of a cluster.
+//!
+//! All kinds are read side by side ([`Look`]). Only when every answer is there are AWS's ids turned into names, in the order
+//! in which the kinds need each other's, which takes no call and so no time.
+
+use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 
 use super::context::{Context, Found, Names, Observed};
 use super::error::CloudError;
-use super::kinds::Kind;
+use super::kinds::{Kind, Reading};
+use super::look::Look;
 use super::resource_kind::ObservedFor;
 
 /// Finds everything that windlass made for the cluster. The number of calls grows with the number of kinds, not with
-/// the number of instance groups or instances.
+/// the number of instance groups or instances; no more than two of them wait for each other, but for pages.
 ///
 /// # Errors
 ///
 /// Fails with what AWS said.
 pub async fn observe(context: &Context<'_>) -> Result<Observed, CloudError> {
     let mut observed = Observed::default();
-    observe_all(ObservedFor::EveryPlan, context, &mut observed).await?;
+    let readings = read_all(ObservedFor::EveryPlan, &Look::at_everything(context)).await?;
+    add(readings, context, &mut observed)?;
     Ok(observed)
 }
 
@@ -25,10 +32,12 @@ pub async fn observe(context: &Context<'_>) -> Result<Observed, CloudError> {
 ///
 /// Fails with what AWS said.
 pub async fn observe_for_deletion(context: &Context<'_>, observed: &mut Observed) -> Result<(), CloudError> {
-    observe_all(ObservedFor::Deletion, context, observed).await
+    let known = Names::new(observed);
+    let readings = read_all(ObservedFor::Deletion, &Look::beside(&known, context)).await?;
+    add(readings, context, observed)
 }
 
-/// Finds everything of one kind.
+/// Finds everything of one kind, when the names of the others are known.
 ///
 /// # Errors
 ///
@@ -38,31 +47,36 @@ pub async fn observe_kind(
     context: &Context<'_>,
     names: &Names,
 ) -> Result<Vec<Found>, CloudError> {
-    kind.observe(context, names).await
+    kind.read(&Look::beside(names, context)).await?.observed(context, names)
 }
 
-async fn observe_all(
-    purpose: ObservedFor,
-    context: &Context<'_>,
-    observed: &mut Observed,
-) -> Result<(), CloudError> {
-    for round in rounds(&looked_for(purpose), |kind| kind.declaration().observed_after) {
-        let names = Names::new(observed);
-        let found = try_join_all(round.iter().map(|kind| kind.observe(context, &names))).await?;
-        for (kind, found) in round.iter().zip(found) {
-            observed.extend(*kind, found);
-        }
-    }
-    Ok(())
+async fn read_all(purpose: ObservedFor, look: &Look<'_>) -> Result<Vec<Reading>, CloudError> {
+    try_join_all(looked_for(purpose).into_iter().map(|kind| kind.read(look))).await
 }
 
 fn looked_for(purpose: ObservedFor) -> Vec<Kind> {
     Kind::ALL.iter().copied().filter(|kind| kind.declaration().observed_for == purpose).collect()
 }
 
-/// The rounds in which kinds are read, each round at once: a kind comes in the first round in which all that it is read
-/// after is known. What isn't among `kinds` is known already. Of kinds that wait for each other nothing is known in time:
-/// they come last, and a test sees to it that there are none.
+/// Adds what was read to what is known.
+fn add(readings: Vec<Reading>, context: &Context<'_>, observed: &mut Observed) -> Result<(), CloudError> {
+    let mut readings: BTreeMap<Kind, Reading> =
+        readings.into_iter().map(|reading| (reading.kind(), reading)).collect();
+    let kinds: Vec<Kind> = readings.keys().copied().collect();
+    for round in rounds(&kinds, |kind| kind.declaration().observed_after) {
+        let names = Names::new(observed);
+        for kind in round {
+            if let Some(reading) = readings.remove(&kind) {
+                observed.extend(kind, reading.observed(context, &names)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The rounds in which what was read of kinds gets its names: a kind comes in the first round in which the names of all
+/// kinds are known that it comes after. What isn't among `kinds` is known already. Of kinds that wait for each other
+/// nothing is known in time: they come last, and a test sees to it that there are none.
 fn rounds(kinds: &[Kind], after: impl Fn(Kind) -> &'static [Kind]) -> Vec<Vec<Kind>> {
     let mut rounds = Vec::new();
     let mut waiting = kinds.to_vec();
@@ -81,9 +95,88 @@ fn rounds(kinds: &[Kind], after: impl Fn(Kind) -> &'static [Kind]) -> Vec<Vec<Ki
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+    use std::time::Duration;
 
-    /// The kinds that are read before, or together with, something that they are read after.
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::aws::Clients;
+    use crate::aws::tags::Owner;
+    use crate::cloud::{Departures, Identities};
+    use crate::state::Store;
+
+    /// Takes every request and answers none; tells what it was asked for.
+    async fn silent_endpoint() -> (String, UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (asked, heard) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let asked: UnboundedSender<String> = asked.clone();
+                tokio::spawn(async move {
+                    let (mut request, mut part) = (String::new(), [0_u8; 8192]);
+                    while let Ok(length @ 1..) = stream.read(&mut part).await {
+                        request.push_str(&String::from_utf8_lossy(&part[..length]));
+                        let action =
+                            request.split_once("Action=").map(|(_, action)| action.split('&').next());
+                        if let Some(Some(action)) = action {
+                            let _ = asked.send(action.to_owned());
+                            request.clear();
+                        }
+                    }
+                });
+            }
+        });
+        (url, heard)
+    }
+
+    #[tokio::test]
+    async fn all_kinds_are_asked_for_before_any_answer_is_there_and_nothing_is_asked_twice() {
+        let (url, mut heard) = silent_endpoint().await;
+        let (clients, store) = (Clients::for_endpoint("us-east-1", &url).await, Store::memory());
+        let (owner, ids, departures) =
+            (Owner::new("demo.example.com", "0123"), Identities::default(), Departures::default());
+        let context = Context::new(&clients, &store, &owner, &ids, &departures);
+        let mut asked = Vec::new();
+        let listen = async {
+            let quiet = Duration::from_secs(1);
+            while let Ok(Some(action)) = timeout(quiet, heard.recv()).await {
+                asked.push(action);
+            }
+        };
+        tokio::select! {
+            biased;
+            () = listen => {}
+            _ = observe(&context) => panic!("it ended without an answer"),
+        }
+        asked.sort();
+        let (roles, others): (Vec<String>, Vec<String>) = asked
+            .into_iter()
+            .partition(|action| ["GetRole", "GetInstanceProfile"].contains(&action.as_str()));
+        assert_eq!(roles, ["GetInstanceProfile", "GetInstanceProfile", "GetRole", "GetRole"]);
+        let once: BTreeSet<&str> = others.iter().map(String::as_str).collect();
+        assert_eq!(once.len(), others.len(), "something is asked twice: {others:?}");
+        for kind in [
+            "Addresses",
+            "AutoScalingGroups",
+            "InternetGateways",
+            "KeyPairs",
+            "LaunchTemplates",
+            "RouteTables",
+            "SecurityGroups",
+            "Subnets",
+            "Volumes",
+            "Vpcs",
+        ] {
+            assert!(once.contains(format!("Describe{kind}").as_str()), "{kind}: {once:?}");
+        }
+    }
+
+    /// The kinds that get their names before, or together with, something that they come after.
     fn too_early(rounds: &[Vec<Kind>], after: impl Fn(Kind) -> &'static [Kind]) -> Vec<Kind> {
         let place = |kind: Kind| rounds.iter().position(|round| round.contains(&kind));
         let all = rounds.iter().flatten().copied();
@@ -91,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_is_read_in_exactly_one_round_and_after_all_that_it_needs() {
+    fn every_kind_gets_its_names_in_exactly_one_round_and_after_all_that_it_needs() {
         let mut all = rounds(&looked_for(ObservedFor::EveryPlan), |kind| kind.declaration().observed_after);
         all.extend(rounds(&looked_for(ObservedFor::Deletion), |kind| kind.declaration().observed_after));
         assert_eq!(too_early(&all, |kind| kind.declaration().observed_after), []);
-        let mut read: Vec<Kind> = all.into_iter().flatten().collect();
-        read.sort();
-        assert_eq!(read, Kind::ALL);
+        let mut named: Vec<Kind> = all.into_iter().flatten().collect();
+        named.sort();
+        assert_eq!(named, Kind::ALL);
     }
 
     #[test]
@@ -126,19 +219,18 @@ mod tests {
             }
         };
         let rounds = rounds(&[Kind::Vpc, Kind::Subnet, Kind::RouteTable], after);
-        assert_eq!(rounds.concat(), [Kind::Vpc, Kind::Subnet, Kind::RouteTable], "each is read all the same");
+        assert_eq!(
+            rounds.concat(),
+            [Kind::Vpc, Kind::Subnet, Kind::RouteTable],
+            "each gets names all the same"
+        );
         assert_eq!(too_early(&rounds, after), [Kind::Subnet, Kind::RouteTable]);
     }
 
     #[test]
-    fn an_update_looks_for_what_a_specification_asks_for_in_four_rounds() {
+    fn of_a_role_and_its_profile_that_are_both_another_s_it_is_always_the_role_that_is_refused() {
         let rounds = rounds(&looked_for(ObservedFor::EveryPlan), |kind| kind.declaration().observed_after);
-        assert_eq!(rounds.len(), 4, "{rounds:?}");
-        assert_eq!(rounds.last().unwrap(), &[Kind::AutoScalingGroup]);
         let round_of = |kind| rounds.iter().position(|round| round.contains(&kind));
-        assert!(
-            round_of(Kind::Role) < round_of(Kind::InstanceProfile),
-            "which one is refused must not be chance"
-        );
+        assert!(round_of(Kind::Role) < round_of(Kind::InstanceProfile), "{rounds:?}");
     }
 }

@@ -3,14 +3,14 @@
 //! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
 //! there and deletes what was read, value for value, so that it fails where somebody else was faster.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
+use futures::future::try_join_all;
 
 use super::context::{Context, Found, Identity, Names};
-use super::elastic_ip::ElasticIp;
+use super::elastic_ip::{self, ElasticIp};
 use super::error::{CloudError, field};
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::{Kind, Resource};
@@ -45,6 +45,7 @@ impl ResourceKind for RecordSet {
         creation: Creation::ReadsFirst,
         ..Declaration::of("record-set")
     };
+    type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
         &self.name
@@ -63,7 +64,7 @@ impl ResourceKind for RecordSet {
 
     /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
-        let there = self.read(context).await?;
+        let there = self.there(context).await?;
         if there.is_foreign_to(&self.owner) {
             return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
         }
@@ -92,7 +93,7 @@ impl ResourceKind for RecordSet {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
-        let there = match self.read(context).await {
+        let there = match self.there(context).await {
             // A hosted zone that is gone has taken its record sets with it.
             Err(error) if error.is_not_found() => return Ok(()),
             there => there?,
@@ -105,22 +106,26 @@ impl ResourceKind for RecordSet {
     }
 
     /// Looks where the Elastic IP's tags say. A hosted zone that is gone has taken its record sets with it.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
+        let places = elastic_ip::names_in_zones(look).await?.into_iter();
+        let described =
+            try_join_all(places.map(|(zone, domain)| describe(look.context, zone, domain))).await?;
+        Ok(described.into_iter().flatten().collect())
+    }
+
+    fn observed(
+        answer: Vec<Described>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let owner = hosted_zone::owner(context.cluster, &context.clients.region);
-        let mut found = Vec::new();
-        for (zone, domain) in places(names) {
-            match Records::read(context.clients, zone, domain).await {
-                Ok(there) if there.is_owned_by(&owner) => {
-                    let seen = Self::seen(zone, domain, &there, names, &owner);
-                    let identity = Identity::new(&seen.name);
-                    found.push(Found::new(seen.name.clone(), Resource::RecordSet(seen), identity));
-                }
-                Ok(_) => {}
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(found)
+        let owned = answer.iter().filter(|described| described.records.is_owned_by(&owner));
+        let found = owned.map(|described| {
+            let seen = Self::seen(described, names, &owner);
+            let identity = Identity::new(&seen.name);
+            Found::new(seen.name.clone(), Resource::RecordSet(seen), identity)
+        });
+        Ok(found.collect())
     }
 }
 
@@ -132,21 +137,23 @@ impl RecordSet {
         Self { name, zone, domain, address, ttl: Some(TTL), owner }
     }
 
-    fn seen(zone: &str, domain: &str, there: &Records, names: &Names, owner: &str) -> Self {
-        let addresses: Vec<&ResourceRecordSet> = there.of_type(&RrType::A).collect();
+    fn seen(described: &Described, names: &Names, owner: &str) -> Self {
+        let Described { zone, domain, records } = described;
+        let addresses: Vec<&ResourceRecordSet> = records.of_type(&RrType::A).collect();
         let leads_to = |set: &&ResourceRecordSet| hosted_zone::shown(set);
         let shown = addresses.iter().map(leads_to).collect::<Vec<_>>().join(" ");
         Self {
             name: format!("{zone}/{domain}"),
-            zone: zone.to_owned(),
-            domain: domain.to_owned(),
+            zone: zone.clone(),
+            domain: domain.clone(),
             address: (!addresses.is_empty()).then(|| names.reference_by_output(ElasticIp::ADDRESS, &shown)),
             ttl: addresses.first().and_then(|set| set.ttl()),
             owner: owner.to_owned(),
         }
     }
 
-    async fn read(&self, context: &Context<'_>) -> Result<Records, AwsError> {
+    /// What there is of this name by now.
+    async fn there(&self, context: &Context<'_>) -> Result<Records, AwsError> {
         Records::read(context.clients, &self.zone, &self.domain).await
     }
 
@@ -204,14 +211,24 @@ impl RecordSet {
     }
 }
 
-/// Where record sets may be, by what Elastic IPs say: hosted zones' ids, and names in them.
-fn places(names: &Names) -> BTreeSet<(&str, &str)> {
-    let addresses = names.outputs_of(Kind::ElasticIp);
-    let places = addresses.filter_map(|(_, outputs)| {
-        let [zone, domain] = [ElasticIp::HOSTED_ZONE, ElasticIp::API_NAME].map(|output| outputs.get(output));
-        Some((zone?.as_str(), domain?.as_str()))
-    });
-    places.collect()
+/// What there is of a name.
+pub struct Described {
+    zone: String,
+    domain: String,
+    records: Records,
+}
+
+/// What there is of a name in a hosted zone; nothing where there is no such zone.
+async fn describe(
+    context: &Context<'_>,
+    zone: String,
+    domain: String,
+) -> Result<Option<Described>, CloudError> {
+    match Records::read(context.clients, &zone, &domain).await {
+        Ok(records) => Ok(Some(Described { zone, domain, records })),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A request that the SDK doesn't take.

@@ -6,6 +6,7 @@ use super::context::{Context, Found, Identity, Names};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
 use super::kinds::Kind;
+use super::look::Look;
 use super::namesakes::{self, Namesake};
 use super::reference::ResourceId;
 use crate::aws::AwsError;
@@ -23,6 +24,9 @@ pub trait ResourceKind: Into<super::Resource> {
 
     /// What others must know of it.
     const DECLARATION: Declaration;
+
+    /// What AWS answers when it is asked for all of the cluster's.
+    type Answer: Send;
 
     /// Its name, unique within the kind.
     fn name(&self) -> &str;
@@ -83,9 +87,15 @@ pub trait ResourceKind: Into<super::Resource> {
         id: &ResourceId,
     ) -> Result<(), CloudError>;
 
-    /// Finds all of the cluster's, in a number of calls that does not grow with the cluster; where [`Context::sought`]
-    /// says so, the one of an id.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError>;
+    /// Asks AWS for all of the cluster's, in a number of calls that does not grow with the cluster; where
+    /// [`Context::sought`] says so, for the one of an id. All kinds are read side by side, and so are the calls of one kind
+    /// that don't need each other's answers. What another kind's call answers is taken from that kind's `list`, which asks
+    /// once in a look.
+    async fn read(look: &Look<'_>) -> Result<Self::Answer, CloudError>;
+
+    /// Finds the cluster's resources in the answer, with names in the place of AWS's ids. Makes no call.
+    fn observed(answer: Self::Answer, context: &Context<'_>, names: &Names)
+    -> Result<Vec<Found>, CloudError>;
 
     /// What is in the way of deleting it, after EC2 said only that something is. `aws_id` is its own.
     async fn blockers(&self, _aws_id: &str, _look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
@@ -116,8 +126,8 @@ pub struct Declaration {
     pub name: &'static str,
     /// For what it is looked for.
     pub observed_for: ObservedFor,
-    /// The kinds that are read in an earlier round: mostly because AWS's ids turn into names only when what they name is
-    /// known.
+    /// The kinds whose names are known when this one's answer is looked through: mostly because it holds their ids. What
+    /// is read has no order.
     pub observed_after: &'static [Kind],
     /// Deleting it comes after every deletion of these kinds, whether or not they refer to it.
     pub deleted_after: &'static [Kind],
@@ -143,7 +153,7 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// A kind of this name with nothing special about it: it refers to nothing that must be read before it, nothing but
+    /// A kind of this name with nothing special about it: what is observed of it holds no other kind's ids, nothing but
     /// references orders its steps, it is deleted when it isn't wanted any more, and EC2 knows no client token for it.
     pub const fn of(name: &'static str) -> Self {
         Self {

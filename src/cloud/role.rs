@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_iam::types::Tag;
+use aws_sdk_iam::types::{Role as Answer, Tag};
+use futures::future::try_join_all;
+use futures::try_join;
 use serde_json::Value;
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
 use super::{Kind, Resource, tagging};
@@ -39,6 +42,7 @@ impl ResourceKind for Role {
     const KIND: Kind = Kind::Role;
     const DECLARATION: Declaration =
         Declaration { creation: Creation::Repeatable, tags: TagRules::Iam, ..Declaration::of("role") };
+    type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
         &self.name
@@ -142,34 +146,27 @@ impl ResourceKind for Role {
 
     /// IAM has no search by tag: the roles are looked up by their names, of which there are as many as there are
     /// roles of instances.
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
+        let names = instance_role_names(look.context.cluster);
+        let roles = try_join_all(names.iter().map(|name| describe(look.context, name))).await?;
+        Ok(roles.into_iter().flatten().collect())
+    }
+
+    fn observed(
+        answer: Vec<Described>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let mut found = Vec::new();
-        for name in instance_role_names(context.cluster) {
-            let id = ResourceId::new(Kind::Role, &name);
-            let role = match context
-                .clients
-                .iam
-                .get_role()
-                .role_name(&name)
-                .send()
-                .await
-                .during("iam", "GetRole", &id)
-            {
-                Ok(answer) => field(answer.role, &id, "the role")?,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let tags = from_iam(role.tags());
-            if !tagging::is_ours(context, &tags, &id)? {
+        for Described { role, has, policy } in answer {
+            let (name, tags) = (role.role_name().to_owned(), from_iam(role.tags()));
+            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::Role, &name))? {
                 continue;
             }
+            let Policies { inline: mut other_policies, attached } = has;
+            other_policies.remove(POLICY);
             let trust = document(role.assume_role_policy_document().unwrap_or_default());
-            let has = policies(context, &name, &id).await?.unwrap_or_default();
-            let mut other_policies = has.inline;
-            let policy =
-                if other_policies.remove(POLICY) { inline_policy(context, &name, &id).await? } else { None };
-            let observed =
-                Self { name: name.clone(), trust, policy, attached: has.attached, other_policies, tags };
+            let observed = Self { name: name.clone(), trust, policy, attached, other_policies, tags };
             found.push(Found::new(name.clone(), Resource::Role(observed), Identity::new(name)));
         }
         Ok(found)
@@ -208,6 +205,30 @@ impl Role {
     }
 }
 
+/// What IAM says of a role in four calls; of one that isn't the cluster's, in one.
+pub struct Described {
+    role: Answer,
+    has: Policies,
+    /// The inline policy that is windlass's.
+    policy: Option<Value>,
+}
+
+/// A role by its name; nothing where there is none.
+async fn describe(context: &Context<'_>, name: &str) -> Result<Option<Described>, CloudError> {
+    let id = ResourceId::new(Kind::Role, name);
+    let call = context.clients.iam.get_role().role_name(name);
+    let role = match call.send().await.during("iam", "GetRole", &id) {
+        Ok(answer) => field(answer.role, &id, "the role")?,
+        Err(error) if error.is_not_found() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !context.owner.owns(&from_iam(role.tags())) {
+        return Ok(Some(Described { role, has: Policies::default(), policy: None }));
+    }
+    let (has, policy) = try_join!(policies(context, name, &id), inline_policy(context, name, &id))?;
+    Ok(Some(Described { role, has: has.unwrap_or_default(), policy }))
+}
+
 /// What a role was given.
 #[derive(Default)]
 struct Policies {
@@ -224,20 +245,22 @@ async fn policies(
     id: &ResourceId,
 ) -> Result<Option<Policies>, CloudError> {
     let iam = &context.clients.iam;
-    let pages = iam.list_role_policies().role_name(role).into_paginator().items().send();
-    let inline = match pages.try_collect().await.during("iam", "ListRolePolicies", id) {
-        Ok(names) => names.into_iter().collect::<BTreeSet<String>>(),
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let inline = async {
+        let pages = iam.list_role_policies().role_name(role).into_paginator().items().send();
+        pages.try_collect().await.during("iam", "ListRolePolicies", id)
     };
-    let pages = iam.list_attached_role_policies().role_name(role).into_paginator().items().send();
-    let attached = match pages.try_collect().await.during("iam", "ListAttachedRolePolicies", id) {
-        Ok(policies) => policies,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let attached = async {
+        let pages = iam.list_attached_role_policies().role_name(role).into_paginator().items().send();
+        pages.try_collect().await.during("iam", "ListAttachedRolePolicies", id)
     };
-    let attached = attached.into_iter().filter_map(|policy| policy.policy_arn).collect();
-    Ok(Some(Policies { inline, attached }))
+    match try_join!(inline, attached) {
+        Ok((inline, attached)) => Ok(Some(Policies {
+            inline: inline.into_iter().collect(),
+            attached: attached.into_iter().filter_map(|policy| policy.policy_arn).collect(),
+        })),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn inline_policy(

@@ -8,6 +8,7 @@ use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::internet_gateway::InternetGateway;
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::subnet::Subnet;
@@ -40,6 +41,7 @@ impl ResourceKind for RouteTable {
         creation: Creation::Repeatable,
         ..Declaration::of("route-table")
     };
+    type Answer = Vec<Answer>;
 
     fn name(&self) -> &str {
         &self.name
@@ -110,19 +112,21 @@ impl ResourceKind for RouteTable {
         gone(call.send().await.during("ec2", "DeleteRouteTable", id))
     }
 
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::RouteTable, context.cluster);
         let call = context.clients.ec2.describe_route_tables();
         let call = match context.sought {
             Sought::All => call.filters(tags::of_cluster(context.cluster)),
             Sought::Id(id) => call.route_table_ids(id),
         };
-        let tables = call.into_paginator().items().send().try_collect().await.during(
-            "ec2",
-            "DescribeRouteTables",
-            &id,
-        )?;
-        let tagged = tables.iter().map(|table| (table, tags::from_ec2(table.tags())));
+        let pages = call.into_paginator().items().send();
+        Ok(pages.try_collect().await.during("ec2", "DescribeRouteTables", &id)?)
+    }
+
+    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::RouteTable, context.cluster);
+        let tagged = answer.iter().map(|table| (table, tags::from_ec2(table.tags())));
         tagged
             .filter(|(_, tags)| context.owner.owns(tags))
             .map(|(table, tags)| read(table, tags, context.cluster, names, &id))

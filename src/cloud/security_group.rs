@@ -1,12 +1,15 @@
 //! Security groups, without their rules: groups refer to each other in their rules, so that rules are resources of
 //! their own ([`super::security_group_rules`]).
 
-use aws_sdk_ec2::types::ResourceType;
+use std::sync::Arc;
+
+use aws_sdk_ec2::types::{ResourceType, SecurityGroup as Answer};
 
 use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Declaration, ResourceKind};
@@ -36,6 +39,7 @@ impl ResourceKind for SecurityGroup {
         tags_set_later: 1,
         ..Declaration::of("security-group")
     };
+    type Answer = Arc<[Answer]>;
 
     fn name(&self) -> &str {
         &self.name
@@ -105,26 +109,27 @@ impl ResourceKind for SecurityGroup {
         gone(call.send().await.during("ec2", "DeleteSecurityGroup", id))
     }
 
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+        list(look).await
+    }
+
+    fn observed(
+        answer: Arc<[Answer]>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
-        let groups = list(context, &id).await?;
-        groups
-            .iter()
-            .map(|group| {
-                let observed = Self {
-                    name: group.group_name().unwrap_or_default().to_owned(),
-                    description: group.description().unwrap_or_default().to_owned(),
-                    vpc: names.reference(group.vpc_id().unwrap_or_default()),
-                    tags: tags::from_ec2(group.tags()),
-                };
-                let group_id = field(group.group_id(), &id, "the group's id")?;
-                Ok(Found::new(
-                    observed.name.clone(),
-                    Resource::SecurityGroup(observed),
-                    Identity::new(group_id),
-                ))
-            })
-            .collect()
+        let found = |group: &Answer| {
+            let observed = Self {
+                name: group.group_name().unwrap_or_default().to_owned(),
+                description: group.description().unwrap_or_default().to_owned(),
+                vpc: names.reference(group.vpc_id().unwrap_or_default()),
+                tags: tags::from_ec2(group.tags()),
+            };
+            let identity = Identity::new(field(group.group_id(), &id, "the group's id")?);
+            Ok(Found::new(observed.name.clone(), Resource::SecurityGroup(observed), identity))
+        };
+        answer.iter().map(found).collect()
     }
 
     async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
@@ -144,22 +149,21 @@ impl ResourceKind for SecurityGroup {
 }
 
 /// The cluster's security groups with their rules.
-pub(super) async fn list(
-    context: &Context<'_>,
-    id: &ResourceId,
-) -> Result<Vec<aws_sdk_ec2::types::SecurityGroup>, CloudError> {
-    let call = context.clients.ec2.describe_security_groups();
-    let call = match context.sought {
-        Sought::All => call.filters(tags::of_cluster(context.cluster)),
-        Sought::Id(id) => call.group_ids(id),
+pub(super) async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
+        let call = context.clients.ec2.describe_security_groups();
+        let call = match context.sought {
+            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            Sought::Id(id) => call.group_ids(id),
+        };
+        let pages = call.into_paginator().items().send();
+        let mut groups = pages.try_collect().await.during("ec2", "DescribeSecurityGroups", &id)?;
+        groups.retain(|group| context.owner.owns(&tags::from_ec2(group.tags())));
+        Ok(groups)
     };
-    let mut groups = call.into_paginator().items().send().try_collect().await.during(
-        "ec2",
-        "DescribeSecurityGroups",
-        id,
-    )?;
-    groups.retain(|group| context.owner.owns(&tags::from_ec2(group.tags())));
-    Ok(groups)
+    look.answers.security_groups.or_ask(ask).await
 }
 
 #[cfg(test)]

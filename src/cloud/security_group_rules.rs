@@ -7,13 +7,17 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
-use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, PrefixListId, Tag, UserIdGroupPair};
+use aws_sdk_ec2::types::{
+    IpPermission, IpRange, Ipv6Range, PrefixListId, SecurityGroup as Answer, Tag, UserIdGroupPair,
+};
 use ipnet::IpNet;
 
 use super::context::{Context, Found, Identity, Names};
 use super::error::{CloudError, field};
 use super::fields::{Change, Fields};
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::security_group::{self, SecurityGroup};
@@ -111,6 +115,7 @@ impl ResourceKind for SecurityGroupRules {
         asked_by: Some(Kind::SecurityGroup),
         ..Declaration::of("security-group-rules")
     };
+    type Answer = Arc<[Answer]>;
 
     fn name(&self) -> &str {
         &self.name
@@ -187,11 +192,20 @@ impl ResourceKind for SecurityGroupRules {
         group.revoke(Direction::Egress, egress.union(&others.egress)).await
     }
 
+    /// EC2 describes groups with their rules.
+    async fn read(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+        security_group::list(look).await
+    }
+
     /// A group whose rules are still those of a new group has none of ours yet.
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Arc<[Answer]>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroupRules, context.cluster);
         let mut found = Vec::new();
-        for group in security_group::list(context, &id).await? {
+        for group in answer.iter() {
             let group_id = field(group.group_id(), &id, "the group's id")?;
             let name = group.group_name().unwrap_or_default().to_owned();
             let marked = tags::all_from_ec2(group.tags()).contains_key(tags::RULES_MARKED);

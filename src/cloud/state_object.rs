@@ -13,6 +13,7 @@ use windlass_bootstrap::keyset::Secret;
 use super::context::{Context, Found, Identity, Names, Observed};
 use super::error::CloudError;
 use super::fields::{Change, Fields};
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
 use super::{Kind, Resource};
@@ -57,6 +58,7 @@ impl ResourceKind for StateObject {
         creation: Creation::ReadsFirst,
         ..Declaration::of("state-object")
     };
+    type Answer = Vec<Listing>;
 
     fn name(&self) -> &str {
         &self.name
@@ -136,11 +138,20 @@ impl ResourceKind for StateObject {
         Ok(())
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Listing>, CloudError> {
+        let context = look.context;
         let folders = ["public/instance-groups/", "nodes/", "control-plane/"];
         let prefixes = folders.map(|folder| format!("{}/{folder}", context.cluster));
         let listed = try_join_all(prefixes.iter().map(|prefix| context.store.listing(prefix))).await?;
-        Ok(listed.into_iter().flatten().map(Self::found).collect())
+        Ok(listed.concat())
+    }
+
+    fn observed(
+        answer: Vec<Listing>,
+        _context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        Ok(answer.into_iter().map(Self::found).collect())
     }
 }
 

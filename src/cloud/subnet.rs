@@ -1,8 +1,9 @@
 //! Subnets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use aws_sdk_ec2::types::{Filter, ResourceType};
+use aws_sdk_ec2::types::{Filter, ResourceType, Subnet as Answer};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::tags as shared;
 
@@ -10,6 +11,7 @@ use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Observed, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
@@ -36,6 +38,7 @@ impl ResourceKind for Subnet {
     const KIND: Kind = Kind::Subnet;
     const DECLARATION: Declaration =
         Declaration { observed_after: &[Kind::Vpc], ..Declaration::of("subnet") };
+    type Answer = Arc<[Answer]>;
 
     fn name(&self) -> &str {
         &self.name
@@ -99,37 +102,61 @@ impl ResourceKind for Subnet {
         gone(call.send().await.during("ec2", "DeleteSubnet", id))
     }
 
-    async fn observe(context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+        list(look).await
+    }
+
+    fn observed(
+        answer: Arc<[Answer]>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::Subnet, context.cluster);
+        let found = |subnet: &Answer| {
+            let tags = tags::from_ec2(subnet.tags());
+            let subnet_id = field(subnet.subnet_id(), &id, "the subnet's id")?;
+            let cidr = subnet.cidr_block().and_then(|cidr| cidr.parse().ok());
+            let observed = Self {
+                name: tagging::name(&tags, subnet_id),
+                vpc: names.reference(subnet.vpc_id().unwrap_or_default()),
+                zone: subnet.availability_zone().unwrap_or_default().to_owned(),
+                cidr: field(cidr, &id, "the subnet's range")?,
+                tags,
+            };
+            Ok(Found::new(observed.name.clone(), Resource::Subnet(observed), Identity::new(subnet_id)))
+        };
+        answer.iter().map(found).collect()
+    }
+
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        look.at_interfaces("subnet-id", aws_id).await
+    }
+}
+
+/// The cluster's subnets.
+async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
         let id = ResourceId::new(Kind::Subnet, context.cluster);
         let call = context.clients.ec2.describe_subnets();
         let call = match context.sought {
             Sought::All => call.filters(tags::of_cluster(context.cluster)),
             Sought::Id(id) => call.subnet_ids(id),
         };
-        let subnets =
-            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeSubnets", &id)?;
-        let tagged = subnets.iter().map(|subnet| (subnet, tags::from_ec2(subnet.tags())));
-        tagged
-            .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(subnet, tags)| {
-                let subnet_id = field(subnet.subnet_id(), &id, "the subnet's id")?;
-                let observed = Self {
-                    name: tagging::name(&tags, subnet_id),
-                    vpc: names.reference(subnet.vpc_id().unwrap_or_default()),
-                    zone: subnet.availability_zone().unwrap_or_default().to_owned(),
-                    cidr: field(
-                        subnet.cidr_block().and_then(|cidr| cidr.parse().ok()),
-                        &id,
-                        "the subnet's range",
-                    )?,
-                    tags,
-                };
-                Ok(Found::new(observed.name.clone(), Resource::Subnet(observed), Identity::new(subnet_id)))
-            })
-            .collect()
-    }
-    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
-        look.at_interfaces("subnet-id", aws_id).await
+        let pages = call.into_paginator().items().send();
+        let mut subnets = pages.try_collect().await.during("ec2", "DescribeSubnets", &id)?;
+        subnets.retain(|subnet| context.owner.owns(&tags::from_ec2(subnet.tags())));
+        Ok(subnets)
+    };
+    look.answers.subnets.or_ask(ask).await
+}
+
+/// AWS's ids of the cluster's subnets.
+pub(super) async fn ids(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
+    let id = |subnet: &Answer| subnet.subnet_id().map(str::to_owned);
+    match look.known {
+        Some(names) => Ok(names.ids_of(Kind::Subnet)),
+        None => Ok(list(look).await?.iter().filter_map(id).collect()),
     }
 }
 

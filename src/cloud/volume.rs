@@ -14,6 +14,7 @@ use windlass_bootstrap::tags as shared;
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
 use super::{Kind, Resource, tagging};
@@ -54,6 +55,7 @@ impl ResourceKind for Volume {
         tags_set_later: 1,
         ..Declaration::of("volume")
     };
+    type Answer = Described;
 
     fn name(&self) -> &str {
         &self.name
@@ -159,24 +161,25 @@ impl ResourceKind for Volume {
         gone(call.send().await.during("ec2", "DeleteVolume", id))
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Described, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::Volume, context.cluster);
         let call = context.clients.ec2.describe_volumes();
         let call = match context.sought {
             Sought::All => call.filters(tags::of_cluster(context.cluster)),
             Sought::Id(id) => call.volume_ids(id),
         };
-        let volumes =
-            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
+        let pages = call.into_paginator().items().send();
+        let mut volumes = pages.try_collect().await.during("ec2", "DescribeVolumes", &id)?;
+        volumes.retain(|volume| is_there(volume) && context.owner.owns(&tags::from_ec2(volume.tags())));
         let changes = modifications(context, &id, &volumes).await?;
-        let tagged = volumes
-            .iter()
-            .filter(|volume| is_there(volume))
-            .map(|volume| (volume, tags::from_ec2(volume.tags())));
-        tagged
-            .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(volume, tags)| read(volume, tags, &changes, context.cluster, &id))
-            .collect()
+        Ok(Described { volumes, changes })
+    }
+
+    fn observed(answer: Described, context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::Volume, context.cluster);
+        let Described { volumes, changes } = answer;
+        volumes.iter().map(|volume| read(volume, &changes, context.cluster, &id)).collect()
     }
 }
 
@@ -245,6 +248,12 @@ fn is_there(volume: &Answer) -> bool {
     !matches!(volume.state(), Some(VolumeState::Deleting | VolumeState::Deleted))
 }
 
+/// The cluster's volumes, and what is being made of them.
+pub struct Described {
+    volumes: Vec<Answer>,
+    changes: Vec<VolumeModification>,
+}
+
 /// What is being made of volumes. EBS takes up to hours, in which a volume is described as it was, and refuses to be
 /// asked again (EBS User Guide, "Monitor the progress of volume modifications").
 async fn modifications(
@@ -267,11 +276,11 @@ async fn modifications(
 /// A volume as it will be when what was begun is done.
 fn read(
     volume: &Answer,
-    tags: Tags,
     changes: &[VolumeModification],
     cluster: &str,
     id: &ResourceId,
 ) -> Result<Found, CloudError> {
+    let tags = tags::from_ec2(volume.tags());
     let volume_id = field(volume.volume_id(), id, "the volume's id")?;
     let change = changes.iter().find(|change| change.volume_id() == Some(volume_id));
     let kind = change.and_then(VolumeModification::target_volume_type).or(volume.volume_type());

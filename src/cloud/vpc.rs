@@ -1,12 +1,16 @@
 //! The VPC.
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, VpcAttributeName};
+use std::sync::Arc;
+
+use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Answer, VpcAttributeName};
+use futures::future::try_join_all;
 use ipnet::Ipv4Net;
 
 use super::blockers::{Blocker, Looker};
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
+use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind};
 use super::{Kind, Resource, tagging};
@@ -31,6 +35,7 @@ pub struct Vpc {
 impl ResourceKind for Vpc {
     const KIND: Kind = Kind::Vpc;
     const DECLARATION: Declaration = Declaration::of("vpc");
+    type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
         &self.name
@@ -114,37 +119,78 @@ impl ResourceKind for Vpc {
         gone(call.send().await.during("ec2", "DeleteVpc", id))
     }
 
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
+        let vpcs = list(look).await?;
+        try_join_all(vpcs.iter().map(|vpc| describe(look.context, vpc))).await
+    }
+
+    fn observed(
+        answer: Vec<Described>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let id = ResourceId::new(Kind::Vpc, context.cluster);
+        let found = |Described { vpc, dns_hostnames, dns_support }: Described| {
+            let tags = tags::from_ec2(vpc.tags());
+            let observed = Self {
+                name: tagging::only_name(&tags, context.cluster),
+                cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
+                dns_hostnames,
+                dns_support,
+                tags,
+            };
+            let identity = Identity::new(field(vpc.vpc_id(), &id, "the VPC's id")?);
+            Ok(Found::new(observed.name.clone(), Resource::Vpc(observed), identity))
+        };
+        answer.into_iter().map(found).collect()
+    }
+
+    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
+        Ok(look.at_vpc(aws_id).await)
+    }
+}
+
+/// What EC2 says of a VPC in three calls.
+pub struct Described {
+    vpc: Answer,
+    dns_hostnames: bool,
+    dns_support: bool,
+}
+
+/// The cluster's VPCs.
+async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
         let id = ResourceId::new(Kind::Vpc, context.cluster);
         let call = context.clients.ec2.describe_vpcs();
         let call = match context.sought {
             Sought::All => call.filters(tags::of_cluster(context.cluster)),
             Sought::Id(id) => call.vpc_ids(id),
         };
-        let vpcs =
-            call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeVpcs", &id)?;
-        let mut found = Vec::new();
-        for vpc in vpcs {
-            let vpc_id = field(vpc.vpc_id(), &id, "the VPC's id")?;
-            let tags = tags::from_ec2(vpc.tags());
-            if !context.owner.owns(&tags) {
-                continue;
-            }
-            let observed = Self {
-                name: tagging::only_name(&tags, context.cluster),
-                cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
-                dns_hostnames: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsHostnames).await?,
-                dns_support: attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsSupport).await?,
-                tags,
-            };
-            found.push(Found::new(observed.name.clone(), Resource::Vpc(observed), Identity::new(vpc_id)));
-        }
-        Ok(found)
-    }
+        let pages = call.into_paginator().items().send();
+        let mut vpcs = pages.try_collect().await.during("ec2", "DescribeVpcs", &id)?;
+        vpcs.retain(|vpc| context.owner.owns(&tags::from_ec2(vpc.tags())));
+        Ok(vpcs)
+    };
+    look.answers.vpcs.or_ask(ask).await
+}
 
-    async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
-        Ok(look.at_vpc(aws_id).await)
+/// AWS's ids of the cluster's VPCs.
+pub(super) async fn ids(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
+    match look.known {
+        Some(names) => Ok(names.ids_of(Kind::Vpc)),
+        None => Ok(list(look).await?.iter().filter_map(|vpc| vpc.vpc_id().map(str::to_owned)).collect()),
     }
+}
+
+async fn describe(context: &Context<'_>, vpc: &Answer) -> Result<Described, CloudError> {
+    let id = ResourceId::new(Kind::Vpc, context.cluster);
+    let vpc_id = field(vpc.vpc_id(), &id, "the VPC's id")?;
+    let (dns_hostnames, dns_support) = futures::try_join!(
+        attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsHostnames),
+        attribute(context, &id, vpc_id, VpcAttributeName::EnableDnsSupport),
+    )?;
+    Ok(Described { vpc: vpc.clone(), dns_hostnames, dns_support })
 }
 
 async fn attribute(

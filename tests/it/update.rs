@@ -1,6 +1,7 @@
 //! Updating and deleting a cluster, on the emulated region.
 
 mod api_name;
+mod calls;
 mod controllers;
 mod drift;
 mod removed_subnets;

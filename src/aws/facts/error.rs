@@ -11,9 +11,6 @@ pub enum FactsError {
     /// A call failed.
     #[error("{0}")]
     Aws(#[from] AwsError),
-    /// AWS answered without what it always says.
-    #[error("AWS's answer about {0} lacks what it must say")]
-    Answer(&'static str),
     /// The hosted zone can't be used, or the API's name in it.
     #[error("{0}")]
     HostedZone(#[from] HostedZoneError),
@@ -156,7 +153,6 @@ impl FactsError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Aws(error) => error.hint(),
-            Self::Answer(_) => None,
             Self::HostedZone(error) => error.hint(),
             Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
             Self::NoRegion { near: None, .. } => {

@@ -5,6 +5,7 @@ use aws_sdk_ec2::types::{Filter, NetworkInterface as Answer, NetworkInterfaceAtt
 use super::super::context::{Context, Found, Identity, Names};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
+use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::Declaration;
 use super::{MadeByController, MadeKind, found, is_made_for, made};
@@ -23,26 +24,26 @@ impl MadeKind for Interface {
         observed_after: &[Kind::Vpc, Kind::Subnet, Kind::SecurityGroup, Kind::ControllersSecurityGroup],
         ..made("network-interface")
     };
+    type Answer = Vec<Answer>;
 
-    /// Those that go with their instance, and those of AWS's own services, are nobody's to delete.
-    async fn observe(
-        context: &Context<'_>,
-        names: &Names,
-        vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Vec<Answer>, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::NetworkInterface, context.cluster);
         let here = Filter::builder().name("vpc-id").set_values(Some(vpcs.to_vec())).build();
         let call = context.clients.ec2.describe_network_interfaces().filters(here).into_paginator();
-        let interfaces =
-            call.items().send().try_collect().await.during("ec2", "DescribeNetworkInterfaces", &id)?;
-        let made = interfaces.iter().filter(|interface| stays(interface)).filter_map(|interface| {
+        Ok(call.items().send().try_collect().await.during("ec2", "DescribeNetworkInterfaces", &id)?)
+    }
+
+    /// Those that go with their instance, and those of AWS's own services, are nobody's to delete.
+    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Vec<Found> {
+        let made = answer.iter().filter(|interface| stays(interface)).filter_map(|interface| {
             let interface_id = interface.network_interface_id()?;
             let groups = interface.groups().iter().filter_map(|group| group.group_id());
             let used = groups.chain(interface.subnet_id()).chain(interface.vpc_id());
             is_made_for(&tags::all_from_ec2(interface.tag_set()), context.cluster)
                 .then(|| found::<Interface>(names, interface_id.to_owned(), interface_id, used))
         });
-        Ok(made.collect())
+        made.collect()
     }
 
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {

@@ -1,12 +1,17 @@
 //! Load balancers of Services and Ingresses, of both generations, and target groups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use aws_sdk_elasticloadbalancing::types::LoadBalancerDescription as ClassicAnswer;
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer as Answer, TargetGroup as TargetGroupAnswer};
+use futures::future::try_join_all;
+use futures::try_join;
 
 use super::super::context::{Context, Found, Identity, Names};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
+use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::Declaration;
 use super::{MadeByController, MadeKind, found, is_made_for, made};
@@ -45,14 +50,12 @@ const USED: &[Kind] =
 impl MadeKind for Balancer {
     const KIND: Kind = Kind::LoadBalancer;
     const DECLARATION: Declaration = Declaration { observed_after: USED, ..made("load-balancer") };
+    type Answer = Balancers;
 
     /// All load balancers of the region are listed, because Elastic Load Balancing has no search by VPC or tag; tags are
     /// asked only of those in the cluster's VPC.
-    async fn observe(
-        context: &Context<'_>,
-        names: &Names,
-        vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Balancers, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::LoadBalancer, context.cluster);
         let elb = &context.clients.elbv2;
         let pages = elb.describe_load_balancers().into_paginator().items().send();
@@ -60,12 +63,17 @@ impl MadeKind for Balancer {
             pages.try_collect().await.during("elasticloadbalancing", "DescribeLoadBalancers", &id)?;
         let here: Vec<Answer> =
             balancers.into_iter().filter(|balancer| is_in(vpcs, balancer.vpc_id())).collect();
-        let tags =
-            tags(context, &id, here.iter().filter_map(|balancer| balancer.load_balancer_arn()).collect())
-                .await?;
-        // The target groups of each, which were found before: they go after it.
-        let groups = if here.is_empty() { Vec::new() } else { target_groups(context, &id, vpcs).await? };
-        let made = here.iter().filter_map(|balancer| {
+        if here.is_empty() {
+            return Ok(Balancers::default());
+        }
+        let arns = here.iter().filter_map(|balancer| balancer.load_balancer_arn()).collect();
+        let (tags, groups) = try_join!(tags(context, &id, arns), target_groups(look))?;
+        Ok(Balancers { balancers: here, tags, groups })
+    }
+
+    fn observed(answer: Balancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
+        let Balancers { balancers, tags, groups } = answer;
+        let made = balancers.iter().filter_map(|balancer| {
             let (arn, name) = (balancer.load_balancer_arn()?, balancer.load_balancer_name()?);
             let zones = balancer.availability_zones().iter().filter_map(|zone| zone.subnet_id());
             let targets = groups
@@ -78,7 +86,7 @@ impl MadeKind for Balancer {
             is_made_for(tags.get(arn)?, context.cluster)
                 .then(|| found::<Balancer>(names, name.to_owned(), arn, used))
         });
-        Ok(made.collect())
+        made.collect()
     }
 
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
@@ -90,40 +98,31 @@ impl MadeKind for Balancer {
 impl MadeKind for ClassicBalancer {
     const KIND: Kind = Kind::ClassicLoadBalancer;
     const DECLARATION: Declaration = Declaration { observed_after: USED, ..made("classic-load-balancer") };
+    type Answer = ClassicBalancers;
 
-    async fn observe(
-        context: &Context<'_>,
-        names: &Names,
-        vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<ClassicBalancers, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::ClassicLoadBalancer, context.cluster);
         let elb = &context.clients.elb;
         let pages = elb.describe_load_balancers().into_paginator().items().send();
         let balancers =
             pages.try_collect().await.during("elasticloadbalancing", "DescribeLoadBalancers", &id)?;
-        let here: Vec<_> = balancers.into_iter().filter(|balancer| is_in(vpcs, balancer.vpc_id())).collect();
-        let here_names: Vec<String> =
-            here.iter().filter_map(|balancer| balancer.load_balancer_name().map(str::to_owned)).collect();
-        let mut tags: BTreeMap<String, Tags> = BTreeMap::new();
-        for some in here_names.chunks(TAGS_PER_CALL) {
-            let call = elb.describe_tags().set_load_balancer_names(Some(some.to_vec()));
-            let answer = call.send().await.during("elasticloadbalancing", "DescribeTags", &id)?;
-            for described in answer.tag_descriptions() {
-                let pairs = described.tags().iter();
-                let pairs = pairs
-                    .map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned()))
-                    .collect();
-                tags.insert(described.load_balancer_name().unwrap_or_default().to_owned(), pairs);
-            }
-        }
-        let made = here.iter().filter_map(|balancer| {
+        let here: Vec<ClassicAnswer> =
+            balancers.into_iter().filter(|balancer| is_in(vpcs, balancer.vpc_id())).collect();
+        let tags = classic_tags(context, &id, &here).await?;
+        Ok(ClassicBalancers { balancers: here, tags })
+    }
+
+    fn observed(answer: ClassicBalancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
+        let ClassicBalancers { balancers, tags } = answer;
+        let made = balancers.iter().filter_map(|balancer| {
             let name = balancer.load_balancer_name()?;
             let used = balancer.subnets().iter().chain(balancer.security_groups()).map(String::as_str);
             is_made_for(tags.get(name)?, context.cluster).then(|| {
                 found::<ClassicBalancer>(names, name.to_owned(), name, used.chain(balancer.vpc_id()))
             })
         });
-        Ok(made.collect())
+        made.collect()
     }
 
     /// The API calls it a success when there is none.
@@ -136,23 +135,26 @@ impl MadeKind for ClassicBalancer {
 impl MadeKind for Targets {
     const KIND: Kind = Kind::TargetGroup;
     const DECLARATION: Declaration = Declaration { observed_after: &[Kind::Vpc], ..made("target-group") };
+    type Answer = TargetGroups;
 
-    async fn observe(
-        context: &Context<'_>,
-        names: &Names,
-        vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
-        let id = ResourceId::new(Kind::TargetGroup, context.cluster);
-        let groups = target_groups(context, &id, vpcs).await?;
-        let tags =
-            tags(context, &id, groups.iter().filter_map(TargetGroupAnswer::target_group_arn).collect())
-                .await?;
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<TargetGroups, CloudError> {
+        let id = ResourceId::new(Kind::TargetGroup, look.context.cluster);
+        let all = target_groups(look).await?;
+        let here: Vec<TargetGroupAnswer> =
+            all.iter().filter(|group| is_in(vpcs, group.vpc_id())).cloned().collect();
+        let arns = here.iter().filter_map(TargetGroupAnswer::target_group_arn).collect();
+        let tags = tags(look.context, &id, arns).await?;
+        Ok(TargetGroups { groups: here, tags })
+    }
+
+    fn observed(answer: TargetGroups, context: &Context<'_>, names: &Names) -> Vec<Found> {
+        let TargetGroups { groups, tags } = answer;
         let made = groups.iter().filter_map(|group| {
             let (arn, name) = (group.target_group_arn()?, group.target_group_name()?);
             is_made_for(tags.get(arn)?, context.cluster)
                 .then(|| found::<Targets>(names, name.to_owned(), arn, group.vpc_id()))
         });
-        Ok(made.collect())
+        made.collect()
     }
 
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
@@ -161,15 +163,38 @@ impl MadeKind for Targets {
     }
 }
 
-/// The target groups of the VPC, whoever made them.
-async fn target_groups(
-    context: &Context<'_>,
-    id: &ResourceId,
-    vpcs: &[String],
-) -> Result<Vec<TargetGroupAnswer>, CloudError> {
-    let pages = context.clients.elbv2.describe_target_groups().into_paginator().items().send();
-    let groups = pages.try_collect().await.during("elasticloadbalancing", "DescribeTargetGroups", id)?;
-    Ok(groups.into_iter().filter(|group| is_in(vpcs, group.vpc_id())).collect())
+/// What is in the cluster's VPC, with the tags of each by its ARN.
+#[derive(Default)]
+pub struct Balancers {
+    balancers: Vec<Answer>,
+    tags: BTreeMap<String, Tags>,
+    /// Target groups, which say whose they are: they go after their load balancers.
+    groups: Arc<[TargetGroupAnswer]>,
+}
+
+/// What is in the cluster's VPC, with the tags of each by its name.
+#[derive(Default)]
+pub struct ClassicBalancers {
+    balancers: Vec<ClassicAnswer>,
+    tags: BTreeMap<String, Tags>,
+}
+
+/// What is in the cluster's VPC, with the tags of each by its ARN.
+#[derive(Default)]
+pub struct TargetGroups {
+    groups: Vec<TargetGroupAnswer>,
+    tags: BTreeMap<String, Tags>,
+}
+
+/// The target groups of the region, whoever made them.
+async fn target_groups(look: &Look<'_>) -> Result<Arc<[TargetGroupAnswer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let id = ResourceId::new(Kind::TargetGroup, context.cluster);
+        let pages = context.clients.elbv2.describe_target_groups().into_paginator().items().send();
+        Ok(pages.try_collect().await.during("elasticloadbalancing", "DescribeTargetGroups", &id)?)
+    };
+    look.answers.target_groups.or_ask(ask).await
 }
 
 fn is_in(vpcs: &[String], vpc: Option<&str>) -> bool {
@@ -181,18 +206,40 @@ async fn tags(
     id: &ResourceId,
     arns: Vec<&str>,
 ) -> Result<BTreeMap<String, Tags>, CloudError> {
-    let mut tags = BTreeMap::new();
-    for some in arns.chunks(TAGS_PER_CALL) {
+    let described = try_join_all(arns.chunks(TAGS_PER_CALL).map(|some| async {
         let call = context.clients.elbv2.describe_tags();
         let call = call.set_resource_arns(Some(some.iter().map(|arn| (*arn).to_owned()).collect()));
-        let answer = call.send().await.during("elasticloadbalancing", "DescribeTags", id)?;
-        for described in answer.tag_descriptions() {
-            let pairs = described
-                .tags()
-                .iter()
-                .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
-            tags.insert(described.resource_arn().unwrap_or_default().to_owned(), pairs.collect());
-        }
-    }
-    Ok(tags)
+        call.send().await.during("elasticloadbalancing", "DescribeTags", id)
+    }));
+    let described = described.await?;
+    let tags = described.iter().flat_map(|answer| answer.tag_descriptions()).map(|described| {
+        let pairs = described
+            .tags()
+            .iter()
+            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
+        (described.resource_arn().unwrap_or_default().to_owned(), pairs.collect())
+    });
+    Ok(tags.collect())
+}
+
+async fn classic_tags(
+    context: &Context<'_>,
+    id: &ResourceId,
+    balancers: &[ClassicAnswer],
+) -> Result<BTreeMap<String, Tags>, CloudError> {
+    let names: Vec<&str> = balancers.iter().filter_map(ClassicAnswer::load_balancer_name).collect();
+    let described = try_join_all(names.chunks(TAGS_PER_CALL).map(|some| async {
+        let call = context.clients.elb.describe_tags();
+        let call = call.set_load_balancer_names(Some(some.iter().map(|name| (*name).to_owned()).collect()));
+        call.send().await.during("elasticloadbalancing", "DescribeTags", id)
+    }));
+    let described = described.await?;
+    let tags = described.iter().flat_map(|answer| answer.tag_descriptions()).map(|described| {
+        let pairs = described
+            .tags()
+            .iter()
+            .map(|tag| (tag.key().to_owned(), tag.value().unwrap_or_default().to_owned()));
+        (described.load_balancer_name().unwrap_or_default().to_owned(), pairs.collect())
+    });
+    Ok(tags.collect())
 }

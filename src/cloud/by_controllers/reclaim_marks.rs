@@ -5,13 +5,15 @@
 //! was killed, still knows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use aws_sdk_ec2::types::Tag;
+use aws_sdk_ec2::types::{Tag, Volume};
 
 use super::super::context::{Context, Found, Identity, Names};
 use super::super::error::CloudError;
 use super::super::fields::Fields;
 use super::super::kinds::{Kind, Resource};
+use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::{Creation, Declaration, ObservedFor, ResourceKind, Unwanted};
 use super::volumes;
@@ -39,6 +41,7 @@ impl ResourceKind for ReclaimMarks {
         creation: Creation::Repeatable,
         ..Declaration::of("reclaim-marks")
     };
+    type Answer = Arc<[Volume]>;
 
     fn name(&self) -> &str {
         &self.name
@@ -89,10 +92,17 @@ impl ResourceKind for ReclaimMarks {
         Ok(())
     }
 
+    async fn read(look: &Look<'_>) -> Result<Arc<[Volume]>, CloudError> {
+        volumes::list(look).await
+    }
+
     /// The marks that are there.
-    async fn observe(context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
-        let all = volumes::list(context, Kind::ReclaimMarks).await?;
-        let marked = all.iter().filter(|volume| volumes::is_marked(volume)).filter_map(|volume| {
+    fn observed(
+        answer: Arc<[Volume]>,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<Found>, CloudError> {
+        let marked = answer.iter().filter(|volume| volumes::is_marked(volume)).filter_map(|volume| {
             let volume_id = volume.volume_id()?;
             Some((volume_id.to_owned(), volumes::name(volume, volume_id)))
         });

@@ -8,6 +8,7 @@ use super::super::blockers::{Blocker, Looker};
 use super::super::context::{Context, Found, Identity, Names};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
+use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::Declaration;
 use super::{MadeByController, MadeKind, found, is_made_for, made};
@@ -28,17 +29,18 @@ impl MadeKind for Group {
         deleted_after: &[Kind::AutoScalingGroup, Kind::SecurityGroupRules],
         ..made("controllers-security-group")
     };
+    type Answer = Vec<SecurityGroup>;
 
-    async fn observe(
-        context: &Context<'_>,
-        names: &Names,
-        vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
+    async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Vec<SecurityGroup>, CloudError> {
+        let context = look.context;
         let id = ResourceId::new(Kind::ControllersSecurityGroup, context.cluster);
         let here = Filter::builder().name("vpc-id").set_values(Some(vpcs.to_vec())).build();
         let call = context.clients.ec2.describe_security_groups().filters(here).into_paginator();
-        let groups = call.items().send().try_collect().await.during("ec2", "DescribeSecurityGroups", &id)?;
-        let made = groups.iter().filter_map(|group| {
+        Ok(call.items().send().try_collect().await.during("ec2", "DescribeSecurityGroups", &id)?)
+    }
+
+    fn observed(answer: Vec<SecurityGroup>, context: &Context<'_>, names: &Names) -> Vec<Found> {
+        let made = answer.iter().filter_map(|group| {
             let all = tags::all_from_ec2(group.tags());
             let (group_id, name) = (group.group_id()?, group.group_name().unwrap_or_default());
             let by_controller = is_made_for(&all, context.cluster) && !all.contains_key(tags::MANAGED);
@@ -48,7 +50,7 @@ impl MadeKind for Group {
                 found::<Group>(names, format!("{name} ({group_id})"), group_id, used)
             })
         });
-        Ok(made.collect())
+        made.collect()
     }
 
     /// Its rules go first: they may name another group, whose rules name this one.

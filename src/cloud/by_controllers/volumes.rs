@@ -1,11 +1,14 @@
 //! Volumes of PersistentVolumes.
 
+use std::sync::Arc;
+
 use aws_sdk_ec2::types::{Volume as Answer, VolumeAttachment, VolumeState};
 use windlass_bootstrap::tags as shared;
 
 use super::super::context::{Context, Found, Identity, Names};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
+use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::{Declaration, Unwanted};
 use super::{MadeByController, MadeKind, made};
@@ -27,22 +30,21 @@ impl MadeKind for Claimed {
     const DECLARATION: Declaration =
         Declaration { unwanted: Unwanted::Kept("data is on it"), ..made("persistent-volume") };
     const IS_IN_VPC: bool = false;
+    type Answer = Arc<[Answer]>;
 
-    /// Every volume that was made for a claim of the cluster's. That of an instance's root goes with the instance.
-    async fn observe(
-        context: &Context<'_>,
-        _names: &Names,
-        _vpcs: &[String],
-    ) -> Result<Vec<Found>, CloudError> {
-        let volumes = list(context, Kind::PersistentVolume).await?;
-        let found = volumes.iter().filter_map(|volume| {
+    async fn read(look: &Look<'_>, _vpcs: &[String]) -> Result<Arc<[Answer]>, CloudError> {
+        list(look).await
+    }
+
+    fn observed(answer: Arc<[Answer]>, _context: &Context<'_>, _names: &Names) -> Vec<Found> {
+        let found = answer.iter().filter_map(|volume| {
             let volume_id = volume.volume_id()?;
             let name = name(volume, volume_id);
             let mut made = PersistentVolume::new(&name, Vec::new());
             made.goes_with_cluster = is_marked(volume);
             Some(Found::new(name, made.into(), Identity::new(volume_id)))
         });
-        Ok(found.collect())
+        found.collect()
     }
 
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError> {
@@ -51,13 +53,18 @@ impl MadeKind for Claimed {
     }
 }
 
-/// The volumes that were made for claims of the cluster's; `kind` is what is asked for.
-pub(super) async fn list(context: &Context<'_>, kind: Kind) -> Result<Vec<Answer>, CloudError> {
-    let id = ResourceId::new(kind, context.cluster);
-    let owned = tags::filter(&format!("tag:{}", shared::ownership(context.cluster)), "owned");
-    let call = context.clients.ec2.describe_volumes().filters(owned).into_paginator();
-    let volumes = call.items().send().try_collect().await.during("ec2", "DescribeVolumes", &id)?;
-    Ok(volumes.into_iter().filter(is_of_a_claim).collect())
+/// Every volume that was made for a claim of the cluster's. That of an instance's root goes with the instance.
+pub(super) async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let id = ResourceId::new(Kind::PersistentVolume, context.cluster);
+        let owned = tags::filter(&format!("tag:{}", shared::ownership(context.cluster)), "owned");
+        let pages = context.clients.ec2.describe_volumes().filters(owned).into_paginator().items().send();
+        let mut volumes = pages.try_collect().await.during("ec2", "DescribeVolumes", &id)?;
+        volumes.retain(is_of_a_claim);
+        Ok(volumes)
+    };
+    look.answers.claimed_volumes.or_ask(ask).await
 }
 
 fn is_of_a_claim(volume: &Answer) -> bool {

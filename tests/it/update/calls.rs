@@ -1,0 +1,107 @@
+//! How many calls looking at a cluster takes, and how many of them wait for each other.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// How late every answer is: much more than what lies between two calls of one round.
+const LATENCY: f64 = 0.4;
+
+/// What was asked of AWS while something was done.
+struct Asked {
+    /// How often, by action.
+    calls: BTreeMap<String, usize>,
+    /// The longest chain of calls of which each began when the one before had ended.
+    rounds: usize,
+}
+
+impl Asked {
+    fn times(&self, action: &str) -> usize {
+        self.calls.get(action).copied().unwrap_or_default()
+    }
+}
+
+/// Listens while something is done in a region whose answers are late.
+async fn asked_while<T>(world: &World, work: impl Future<Output = T>) -> Asked {
+    inject(world, &json!({"latencyMs": LATENCY * 1000.0, "times": null})).await;
+    world.forget_journal().await;
+    work.await;
+    let entries: Vec<Value> = world.region.get("journal").await.unwrap();
+    world.region.delete("faults").await.unwrap();
+    let mut calls = BTreeMap::new();
+    for entry in &entries {
+        *calls.entry(entry["action"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    let time = |entry: &Value, field: &str| entry[field].as_f64().unwrap();
+    let mut spans: Vec<(f64, f64)> = entries
+        .iter()
+        .map(|entry| (time(entry, "began") + time(entry, "seconds"), time(entry, "began")))
+        .collect();
+    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let (mut rounds, mut end) = (0, 0.0);
+    for (ended, began) in spans {
+        if began >= end {
+            (rounds, end) = (rounds + 1, ended);
+        }
+    }
+    Asked { calls, rounds }
+}
+
+mod with_region {
+    use super::*;
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_look_at_everything_is_two_calls_deep_and_asks_nothing_twice() {
+        let world = World::new().await;
+        let asked = asked_while(&world, world.observe()).await;
+        assert_eq!(asked.rounds, 1, "where there is nothing: {:?}", asked.calls);
+        world.update().await.succeeded();
+        let asked = asked_while(&world, world.observe()).await;
+        assert_eq!(asked.rounds, 2, "{:?}", asked.calls);
+        for (action, times) in &asked.calls {
+            let expected = match action.as_str() {
+                // There are two roles, two profiles, two attributes and two subnets.
+                "GetRole"
+                | "ListRolePolicies"
+                | "ListAttachedRolePolicies"
+                | "GetRolePolicy"
+                | "GetInstanceProfile"
+                | "DescribeVpcAttribute"
+                | "GetSubnetCidrReservations" => 2,
+                _ => 1,
+            };
+            assert_eq!(*times, expected, "{action}");
+        }
+        assert_eq!(asked.calls.values().sum::<usize>(), 26, "{:?}", asked.calls);
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_look_at_what_controllers_made_asks_nothing_twice() {
+        let world = World::new().await;
+        world.update().await.succeeded();
+        let mut observed = world.observe().await;
+        let ids = Identities::default();
+        let context = world.context(&world.clients, &ids);
+        let asked = asked_while(&world, cloud::observe_for_deletion(&context, &mut observed)).await;
+        assert_eq!(asked.rounds, 1, "{:?}", asked.calls);
+        for action in ["DescribeVolumes", "DescribeTargetGroups", "DescribeSecurityGroups"] {
+            assert_eq!(asked.times(action), 1, "{action}: {:?}", asked.calls);
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn the_facts_are_asked_for_at_once() {
+        let world = World::new().await;
+        let asked = asked_while(&world, async {
+            facts::gather(&world.cluster, &world.clients).await.unwrap();
+            facts::gather(&world.cluster, &world.clients).await.unwrap();
+        })
+        .await;
+        assert_eq!(asked.rounds, 2, "one of each look: {:?}", asked.calls);
+        assert_eq!(asked.times("GetCallerIdentity"), 1, "credentials don't change");
+        assert_eq!(asked.times("DescribeImages"), 2);
+    }
+}
