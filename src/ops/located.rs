@@ -27,7 +27,11 @@ impl Located {
         region: &str,
         whereabouts: Whereabouts,
     ) -> Result<Self, OperationError> {
-        let clients = Clients::load(Some(region)).await?;
+        // Whose the credentials are is known already where they opened the state.
+        let clients = match state.store().bucket() {
+            Some(bucket) => bucket.clients_in(region),
+            None => Clients::load(Some(region)).await?,
+        };
         let (_, account) = facts::caller(&clients).await?;
         let place = Place { account, region: region.to_owned() };
         whereabouts.check(state.name(), &place)?;

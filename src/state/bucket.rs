@@ -137,12 +137,7 @@ async fn owner(clients: &Clients) -> Result<String, AwsError> {
         let message = "it is not the number of an account: twelve digits";
         return Err(AwsError::unexpected("s3", "HeadBucket", OWNER_VARIABLE, message));
     }
-    let asked = clients.sts.get_caller_identity().send().await;
-    let asked = asked.during("sts", "GetCallerIdentity", "the credentials")?;
-    let account = asked.account().map(str::to_owned);
-    account.ok_or_else(|| {
-        AwsError::unexpected("sts", "GetCallerIdentity", "the credentials", "the answer has no account")
-    })
+    Ok(clients.caller().await?.account)
 }
 
 /// Opens a bucket: finds its region, and fails where it isn't there, isn't the expected account's, keeps no versions, or

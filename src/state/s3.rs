@@ -38,6 +38,7 @@ const PRUNED_PAGES: usize = 50;
 /// A bucket and a prefix in it.
 #[derive(Clone, Debug)]
 pub struct S3Store {
+    clients: Clients,
     /// Whose writes pass the fence, each attempt of the SDK's anew.
     client: Client,
     /// For locks, which are also renewed and given back when nothing else is written any more.
@@ -61,7 +62,13 @@ impl S3Store {
         let client = owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
         let lock_client = owned_by(&account, &clients.gated(Arc::new(LockPass(fence.clone()))).s3);
         let tags = Arc::new(AtomicBool::new(true));
-        Ok(Self { client, lock_client, bucket, prefix, region: clients.region, owner: account, tags })
+        let region = clients.region.clone();
+        Ok(Self { clients, client, lock_client, bucket, prefix, region, owner: account, tags })
+    }
+
+    /// Clients of a region, with the credentials that the bucket was opened with.
+    pub fn clients_in(&self, region: &str) -> Clients {
+        self.clients.in_region(region)
     }
 
     /// The bucket's name.
