@@ -85,8 +85,8 @@ mod tests {
             answer.await
         };
         assert!(ask(true).await.is_err());
-        let (one, two) = futures::join!(ask(false), ask(false));
-        assert_eq!((&*one.unwrap(), &*two.unwrap()), (&[7][..], &[7][..]));
+        let (first, second) = futures::join!(ask(false), ask(false));
+        assert_eq!((&*first.unwrap(), &*second.unwrap()), (&[7][..], &[7][..]));
         assert_eq!(asked.load(Ordering::SeqCst), 2, "once in vain and once for both");
     }
 }

@@ -119,8 +119,8 @@ impl ResourceKind for RecordSet {
         names: &Names,
     ) -> Result<Vec<Found>, CloudError> {
         let owner = hosted_zone::owner(context.cluster, &context.clients.region);
-        let owned = answer.iter().filter(|described| described.records.is_owned_by(&owner));
-        let found = owned.map(|described| {
+        let ours = answer.iter().filter(|described| described.records.is_owned_by(&owner));
+        let found = ours.map(|described| {
             let seen = Self::seen(described, names, &owner);
             let identity = Identity::new(&seen.name);
             Found::new(seen.name.clone(), Resource::RecordSet(seen), identity)

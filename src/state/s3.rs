@@ -38,7 +38,7 @@ const PRUNED_PAGES: usize = 50;
 /// A bucket and a prefix in it.
 #[derive(Clone, Debug)]
 pub struct S3Store {
-    clients: Clients,
+    clients: Box<Clients>,
     /// Whose writes pass the fence, each attempt of the SDK's anew.
     client: Client,
     /// For locks, which are also renewed and given back when nothing else is written any more.
@@ -63,7 +63,16 @@ impl S3Store {
         let lock_client = owned_by(&account, &clients.gated(Arc::new(LockPass(fence.clone()))).s3);
         let tags = Arc::new(AtomicBool::new(true));
         let region = clients.region.clone();
-        Ok(Self { clients, client, lock_client, bucket, prefix, region, owner: account, tags })
+        Ok(Self {
+            clients: Box::new(clients),
+            client,
+            lock_client,
+            bucket,
+            prefix,
+            region,
+            owner: account,
+            tags,
+        })
     }
 
     /// Clients of a region, with the credentials that the bucket was opened with.

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use aws_sdk_elasticloadbalancing::operation::describe_tags::DescribeTagsOutput as ClassicTagsOutput;
 use aws_sdk_elasticloadbalancing::types::LoadBalancerDescription as ClassicAnswer;
+use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer as Answer, TargetGroup as TargetGroupAnswer};
 use futures::future::try_join_all;
 use futures::try_join;
@@ -68,12 +70,12 @@ impl MadeKind for Balancer {
         }
         let arns = here.iter().filter_map(|balancer| balancer.load_balancer_arn()).collect();
         let (tags, groups) = try_join!(tags(context, &id, arns), target_groups(look))?;
-        Ok(Balancers { balancers: here, tags, groups })
+        Ok(Balancers { here, tags, groups })
     }
 
     fn observed(answer: Balancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
-        let Balancers { balancers, tags, groups } = answer;
-        let made = balancers.iter().filter_map(|balancer| {
+        let Balancers { here, tags, groups } = answer;
+        let made = here.iter().filter_map(|balancer| {
             let (arn, name) = (balancer.load_balancer_arn()?, balancer.load_balancer_name()?);
             let zones = balancer.availability_zones().iter().filter_map(|zone| zone.subnet_id());
             let targets = groups
@@ -110,12 +112,12 @@ impl MadeKind for ClassicBalancer {
         let here: Vec<ClassicAnswer> =
             balancers.into_iter().filter(|balancer| is_in(vpcs, balancer.vpc_id())).collect();
         let tags = classic_tags(context, &id, &here).await?;
-        Ok(ClassicBalancers { balancers: here, tags })
+        Ok(ClassicBalancers { here, tags })
     }
 
     fn observed(answer: ClassicBalancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
-        let ClassicBalancers { balancers, tags } = answer;
-        let made = balancers.iter().filter_map(|balancer| {
+        let ClassicBalancers { here, tags } = answer;
+        let made = here.iter().filter_map(|balancer| {
             let name = balancer.load_balancer_name()?;
             let used = balancer.subnets().iter().chain(balancer.security_groups()).map(String::as_str);
             is_made_for(tags.get(name)?, context.cluster).then(|| {
@@ -166,7 +168,7 @@ impl MadeKind for Targets {
 /// What is in the cluster's VPC, with the tags of each by its ARN.
 #[derive(Default)]
 pub struct Balancers {
-    balancers: Vec<Answer>,
+    here: Vec<Answer>,
     tags: BTreeMap<String, Tags>,
     /// Target groups, which say whose they are: they go after their load balancers.
     groups: Arc<[TargetGroupAnswer]>,
@@ -175,7 +177,7 @@ pub struct Balancers {
 /// What is in the cluster's VPC, with the tags of each by its name.
 #[derive(Default)]
 pub struct ClassicBalancers {
-    balancers: Vec<ClassicAnswer>,
+    here: Vec<ClassicAnswer>,
     tags: BTreeMap<String, Tags>,
 }
 
@@ -212,7 +214,7 @@ async fn tags(
         call.send().await.during("elasticloadbalancing", "DescribeTags", id)
     }));
     let described = described.await?;
-    let tags = described.iter().flat_map(|answer| answer.tag_descriptions()).map(|described| {
+    let tags = described.iter().flat_map(DescribeTagsOutput::tag_descriptions).map(|described| {
         let pairs = described
             .tags()
             .iter()
@@ -234,7 +236,7 @@ async fn classic_tags(
         call.send().await.during("elasticloadbalancing", "DescribeTags", id)
     }));
     let described = described.await?;
-    let tags = described.iter().flat_map(|answer| answer.tag_descriptions()).map(|described| {
+    let tags = described.iter().flat_map(ClassicTagsOutput::tag_descriptions).map(|described| {
         let pairs = described
             .tags()
             .iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// How late every answer is: much more than what lies between two calls of one round.
-const LATENCY: f64 = 0.4;
+const LATENCY: f64 = 1.0;
 
 /// What was asked of AWS while something was done.
 struct Asked {
