@@ -12,7 +12,7 @@ use crate::aws::{Clients, EndpointError};
 use crate::ops::lease_guard::Listen;
 use crate::ops::{LeaseGuard, RunningCluster, Stop};
 use crate::pki::kubeconfig;
-use crate::state::store::Address;
+use crate::state::address::Address;
 use crate::state::{ClusterState, Journal, LeaseError, Specification, Store};
 
 /// What every command is given.

@@ -51,7 +51,7 @@ pub use self::observe::{observe, observe_for_deletion, observe_kind};
 pub use self::reference::{Reference, ResourceId};
 pub use self::resource_kind::{Creation, Declaration, ObservedFor, ResourceKind, TagRules, Unwanted};
 use crate::aws::Class;
-pub use crate::state::store::digest;
+pub use crate::state::object::digest;
 
 /// Makes a resource. May be called again after it failed halfway only once the resource has been looked for.
 ///

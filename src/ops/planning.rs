@@ -71,8 +71,10 @@ impl PlanningInput {
     /// Fails where the specification isn't good or can't be made on AWS, and with what the state or AWS said.
     pub async fn gather(state: &ClusterState, specification: Specification) -> Result<Self, OperationError> {
         let cluster = specification.complete()?;
-        let bucket = state.store().bucket();
-        let bucket = bucket.ok_or_else(|| OperationError::NotInS3 { url: state.store().url() })?;
+        let Some(bucket) = state.store().bucket() else {
+            check_reachable(state, &specification).await?;
+            return Err(OperationError::NotInS3 { url: state.store().url() });
+        };
         // Side by side; of several that fail, always the same one is told.
         let (applied, kms_key, located) = futures::join!(
             check_reachable(state, &specification),

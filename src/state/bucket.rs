@@ -24,7 +24,7 @@ use windlass_bootstrap::bucket_owner::owned_by;
 use windlass_bootstrap::keys::{SHORT_LIVED_KEY, SHORT_LIVED_VALUE};
 
 use super::bucket_encryption::{self, KmsKey};
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::aws::retry::Patience;
 use crate::aws::{AwsError, Class, Clients, During};
 

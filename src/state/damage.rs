@@ -11,10 +11,12 @@ use super::cluster_state::ClusterState;
 use super::error::StateError;
 use super::format;
 use super::layout;
+use super::object::Condition;
 pub use super::object_kind::fault;
 use super::revision;
 use super::secrets::SecretsError;
-use super::store::{Condition, Store, StoreError};
+use super::store::Store;
+use super::store_error::StoreError;
 use super::versions::ObjectVersion;
 use crate::pki::encryption_configuration::EncryptionConfiguration;
 

@@ -13,8 +13,9 @@ use super::cluster_state::ClusterState;
 use super::damage::Remedy;
 use super::format::newer;
 use super::layout;
+use super::object::{Condition, Version};
 use super::secrets::SecretsError;
-use super::store::{Condition, StoreError, Version};
+use super::store_error::StoreError;
 use crate::pki::encryption_configuration::{EncryptionConfiguration, Writer};
 
 /// The version of the record's format.

@@ -6,7 +6,7 @@ use super::damage::Damage;
 use super::format::FORMAT;
 use super::identity::Place;
 use super::layout;
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::spec::problem::Problems;
 
 /// Why the state of a cluster could not be used.

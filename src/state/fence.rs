@@ -17,7 +17,8 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::clock::Clock;
-use super::store::{Object, StoreError};
+use super::object::Object;
+use super::store_error::StoreError;
 use crate::aws::{Permit, Withheld};
 
 /// How long after its last confirmation a lease is taken for the holder's own without another look at it: short enough

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::memory::holds;
-use super::store::{Condition, Object, StoreError, Version, digest};
+use super::object::digest;
+use super::object::{Condition, Object, Version};
+use super::store_error::StoreError;
 
 /// The lock, and the beginning of the names of files that aren't objects yet.
 const OWN: &str = ".windlass-";

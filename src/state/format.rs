@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::cluster_state::ClusterState;
 use super::error::StateError;
 use super::layout;
-use super::store::{Condition, Object};
+use super::object::{Condition, Object};
 
 /// The version of the state's format that this windlass writes, and the newest that it reads.
 pub const FORMAT: u32 = 1;

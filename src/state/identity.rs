@@ -17,7 +17,7 @@ use super::cluster_state::ClusterState;
 use super::error::StateError;
 use super::format::newer;
 use super::layout;
-use super::store::{Condition, Object};
+use super::object::{Condition, Object};
 use crate::aws::tags::{self, Owner};
 
 /// The version of the format of the record.

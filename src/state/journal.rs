@@ -25,7 +25,7 @@ use super::error::StateError;
 use super::format::newer;
 use super::holder::Holder;
 use super::layout;
-use super::store::{Condition, Object, Version};
+use super::object::{Condition, Object, Version};
 
 /// The version of the journal's format.
 const FORMAT: u32 = 1;

@@ -43,7 +43,8 @@ use super::fence::{TAKEN_AWAY, Tenure, Until};
 use super::format::newer;
 use super::holder::Holder;
 use super::layout;
-use super::store::{Condition, StoreError, Version};
+use super::object::{Condition, Version};
+use super::store_error::StoreError;
 
 /// How long a lease is good for, and how often it is renewed.
 #[derive(Clone, Copy, Debug)]

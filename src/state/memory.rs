@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 
 use super::listing::{Fingerprint, Listing};
-use super::store::{Condition, Object, StoreError, Version};
+use super::object::{Condition, Object, Version};
+use super::store_error::StoreError;
 use super::versions::ObjectVersion;
 
 /// Objects by key, with all their versions, named by the count of writes at which each was written.

@@ -2,7 +2,8 @@
 //!
 //! - [`layout`]: every key, in one file.
 //! - [`bucket`]: whose the bucket is, and whether it can hold a state.
-//! - [`store`]: conditional reads and writes, over S3 ([`s3`]), a folder ([`mod@file`]), or memory ([`memory`]).
+//! - [`store`]: conditional reads and writes of [objects](object), over S3 ([`s3`]), a folder ([`mod@file`]), or memory
+//!   ([`memory`]); [`address`]: where it is; [`store_error`]: why it did not do something.
 //! - [`cluster_state`]: one cluster's part of it, typed; [`specification`]: what a user wants, as it was read;
 //!   [`mod@format`]: which windlass may write it.
 //! - [`secrets`]: its keys; [`stored_secrets`]: its secrets, one by one; [`encryption_writers`]: which keys etcd's data
@@ -17,6 +18,7 @@
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
 //! lease adds to that, and what it doesn't, stands in [`lease`].
 
+pub mod address;
 pub mod bucket;
 pub mod bucket_encryption;
 mod clock;
@@ -34,6 +36,7 @@ pub mod layout;
 pub mod lease;
 pub mod listing;
 pub mod memory;
+pub mod object;
 pub mod object_kind;
 mod requests;
 pub mod revision;
@@ -44,6 +47,7 @@ mod simulation;
 mod snapshot;
 pub mod specification;
 pub mod store;
+pub mod store_error;
 pub mod stored_secrets;
 pub mod versions;
 
@@ -55,6 +59,8 @@ pub use holder::Holder;
 pub use journal::{Journal, Write};
 pub use lease::{Lease, LeaseError, LeaseRecord};
 pub use listing::{Fingerprint, Listing};
+pub use object::{Condition, Object, Version};
 pub use secrets::{Secrets, SecretsError};
 pub use specification::{Specification, Stored};
-pub use store::{Condition, Object, Store, StoreError, Version};
+pub use store::Store;
+pub use store_error::StoreError;

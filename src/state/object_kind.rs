@@ -7,7 +7,7 @@ use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::NodeGroups;
 
-use super::store::digest;
+use super::object::digest;
 use super::stored_secrets::SecretKind;
 use super::{
     cluster_state, encryption_writers, format, identity, journal, layout, lease, revision, secrets,

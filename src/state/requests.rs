@@ -7,7 +7,9 @@ use std::future::Future;
 
 use zeroize::Zeroizing;
 
-use super::store::{Condition, Object, StoreError, Version};
+use super::object::{Condition, Object, Version};
+
+use super::store_error::StoreError;
 
 /// How often a write is tried while another of the same key is under way.
 const CONFLICTS: u32 = 8;

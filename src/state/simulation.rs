@@ -19,8 +19,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::clock::Clock;
 use super::layout;
 use super::memory::holds;
+use super::object::digest;
+use super::object::{Condition, Object, Version};
 use super::requests::{Answer, Requests};
-use super::store::{Condition, Object, StoreError, Version, digest};
+use super::store_error::StoreError;
 use crate::aws::AwsError;
 
 const CLUSTER: &str = "demo.example.com";

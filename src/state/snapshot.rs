@@ -18,7 +18,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::listing::{Fingerprint, Listing};
-use super::store::Object;
+use super::object::Object;
 use super::versions::ObjectVersion;
 
 /// What one operator knows of a store.
@@ -179,7 +179,7 @@ impl fmt::Debug for Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::store::Version;
+    use crate::state::object::Version;
     use crate::state::{Condition, Store};
 
     const PREFIX: &str = "demo.example.com/";

@@ -2,7 +2,7 @@
 
 use super::error::StateError;
 use super::journal::Journal;
-use super::store::Version;
+use super::object::Version;
 use crate::spec::additional::AdditionalObject;
 use crate::spec::create::Manifests;
 use crate::spec::v1alpha2::{self, Cluster, InstanceGroup, SshCredential};

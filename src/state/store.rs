@@ -1,189 +1,28 @@
 //! Where objects are kept, and the conditions under which they are written.
 
-use std::fmt::{self, Write as _};
-use std::io;
-use std::ops::Deref;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
-use zeroize::Zeroizing;
 
-use super::bucket::BucketError;
+use super::address::Address;
 use super::fence::{Fence, Pass, StopAsked, Tenure};
 use super::file::FileStore;
 use super::layout;
 use super::listing::Listing;
 use super::memory::MemoryStore;
+use super::object::{Bytes, Condition, Object, Version, is_key};
 use super::requests::{self, Requests};
 use super::s3::S3Store;
 #[cfg(test)]
 use super::simulation::Network;
 use super::snapshot::{Answer, Snapshot};
+use super::store_error::StoreError;
 use super::versions::ObjectVersion;
-use crate::aws::{AwsError, Class, Clients, Permit};
+use crate::aws::{Clients, Permit};
 
 /// How many reads are under way at once. S3 answers thousands a second; this only bounds memory and sockets.
 const READS: usize = 32;
-
-/// Names one content of one object: S3's ETag, or the content's digest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(pub String);
-
-/// An object as it was read.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Object {
-    /// Its bytes.
-    pub bytes: Bytes,
-    /// What a conditional write must name.
-    pub version: Version,
-}
-
-/// The bytes of an object. They may be secret: they are wiped from memory when dropped, and show only how many they are.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Bytes(Zeroizing<Vec<u8>>);
-
-impl Bytes {
-    /// The bytes themselves, which whoever takes them wipes where they are secret.
-    pub fn into_vec(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.0)
-    }
-}
-
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl<T: AsRef<[u8]>> PartialEq<T> for Bytes {
-    fn eq(&self, other: &T) -> bool {
-        **self == *other.as_ref()
-    }
-}
-
-impl fmt::Debug for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({} bytes)", self.len())
-    }
-}
-
-/// Objects may be secret, so only their size is shown.
-impl fmt::Debug for Object {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Object({} bytes, {})", self.bytes.len(), self.version.0)
-    }
-}
-
-/// What a writer believes is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Nothing.
-    Absent,
-    /// Exactly what it read.
-    Unchanged(Version),
-}
-
-/// Why the store did not do what it was asked to.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// The object isn't what the writer believed: somebody else wrote it meanwhile.
-    #[error("`{key}` has been changed by somebody else meanwhile")]
-    Changed {
-        /// The object's key.
-        key: String,
-    },
-    /// The writer worked under a lease and has lost it, so nothing was written.
-    #[error("the lock `{key}` was lost: {reason}")]
-    LeaseLost {
-        /// The lease's key.
-        key: String,
-        /// How.
-        reason: String,
-    },
-    /// The user has asked to stop, so nothing was written.
-    #[error("interrupted: `{key}` was not changed")]
-    Stopped {
-        /// The object's key, or the prefix of what would have been changed.
-        key: String,
-    },
-    /// S3 said no.
-    #[error("could not {act} `{key}`")]
-    Aws {
-        /// Such as `read`.
-        act: &'static str,
-        /// The object's key, or the bucket's address.
-        key: String,
-        /// What it said.
-        #[source]
-        source: AwsError,
-    },
-    /// The file system said no.
-    #[error("could not {act} `{key}`")]
-    File {
-        /// Such as `read`.
-        act: &'static str,
-        /// The file's path.
-        key: String,
-        /// What it said.
-        #[source]
-        source: io::Error,
-    },
-    /// A key that can't be a path.
-    #[error("`{key}` can't be the name of an object")]
-    Key {
-        /// The key.
-        key: String,
-    },
-    /// The address isn't one of a store.
-    #[error("`{url}` is not the address of a state store: {reason}")]
-    Url {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// The bucket can't hold a state.
-    #[error("{0}")]
-    Bucket(#[from] BucketError),
-}
-
-impl StoreError {
-    /// Whether a conditional write lost against another writer.
-    pub fn is_changed(&self) -> bool {
-        matches!(self, Self::Changed { .. })
-    }
-
-    /// Whether the credentials may not do it.
-    pub fn is_denied(&self) -> bool {
-        matches!(self, Self::Aws { source, .. } if source.class == Class::Denied)
-    }
-
-    /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Changed { .. } => Some(
-                "look at what changed (`windlass get`, `windlass update cluster`) and run the command again"
-                    .into(),
-            ),
-            Self::LeaseLost { .. } => Some("run the command again: it goes on from where it stopped".into()),
-            Self::Url { .. } => Some("write s3://BUCKET, s3://BUCKET/PREFIX or file:///FOLDER".into()),
-            Self::Bucket(error) => error.hint(),
-            Self::Stopped { .. } | Self::Aws { .. } | Self::File { .. } | Self::Key { .. } => None,
-        }
-    }
-}
 
 /// A state store, as one operator uses it. Cloning is cheap, and a clone is the same operator's: what one writes while
 /// it holds a [`super::Lease`] is not written any more once that is lost.
@@ -203,45 +42,6 @@ enum Kind {
     Memory(MemoryStore),
     #[cfg(test)]
     Simulated(Network),
-}
-
-/// What a state store's address says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `s3://<bucket>[/<prefix>]`.
-    S3 {
-        /// The bucket.
-        bucket: String,
-        /// Without slashes at its ends; empty when there is none.
-        prefix: String,
-    },
-    /// `file://<absolute path>`.
-    File(std::path::PathBuf),
-}
-
-impl Address {
-    /// Parses `s3://…` or `file://…`.
-    pub fn parse(url: &str) -> Result<Self, StoreError> {
-        let wrong = |reason| StoreError::Url { url: url.to_owned(), reason };
-        if let Some(rest) = url.strip_prefix("s3://") {
-            let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-            if !is_bucket_name(bucket) {
-                return Err(wrong("a bucket's name has 3 to 63 of the characters a-z, 0-9, `-` and `.`"));
-            }
-            let prefix = prefix.trim_end_matches('/');
-            if !prefix.is_empty() && !is_key(prefix) {
-                return Err(wrong("the prefix has an empty part, `.` or `..` in it"));
-            }
-            return Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() });
-        }
-        if let Some(path) = url.strip_prefix("file://") {
-            if !path.starts_with('/') {
-                return Err(wrong("the path must be absolute, with three slashes"));
-            }
-            return Ok(Self::File(path.into()));
-        }
-        Err(wrong("it starts neither with s3:// nor with file://"))
-    }
 }
 
 impl Store {
@@ -585,60 +385,13 @@ fn children_of(keys: &[String], prefix: &str) -> Vec<String> {
     names
 }
 
-/// The lower-case hexadecimal SHA-256 of some bytes.
-pub fn digest(bytes: &[u8]) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 fn check(key: &str) -> Result<(), StoreError> {
     if is_key(key) { Ok(()) } else { Err(StoreError::Key { key: key.to_owned() }) }
-}
-
-/// Whether a text can be a key: a path below the store in every kind of store.
-pub(super) fn is_key(key: &str) -> bool {
-    key.len() <= 1024
-        && !key.contains(['\0', '\\'])
-        && key.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
-}
-
-fn is_bucket_name(name: &str) -> bool {
-    (3..=63).contains(&name.len())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_a_bucket_with_or_without_a_prefix_or_a_folder() {
-        let bucket =
-            |bucket: &str, prefix: &str| Address::S3 { bucket: bucket.into(), prefix: prefix.into() };
-        assert_eq!(Address::parse("s3://clusters").unwrap(), bucket("clusters", ""));
-        assert_eq!(Address::parse("s3://clusters/").unwrap(), bucket("clusters", ""));
-        assert_eq!(Address::parse("s3://clusters/team/a/").unwrap(), bucket("clusters", "team/a"));
-        assert_eq!(Address::parse("file:///tmp/x").unwrap(), Address::File("/tmp/x".into()));
-    }
-
-    #[test]
-    fn a_wrong_address_says_what_is_wrong_with_it() {
-        for (url, reason) in [
-            ("clusters", "neither with s3://"),
-            ("s3://My_Bucket", "a bucket's name"),
-            ("s3://", "a bucket's name"),
-            ("s3://clusters/../x", "empty part"),
-            ("s3://clusters/a//b", "empty part"),
-            ("file://x", "absolute"),
-            ("gs://clusters", "neither with s3://"),
-        ] {
-            let error = Address::parse(url).unwrap_err().to_string();
-            assert!(error.contains(reason), "{url}: {error}");
-        }
-    }
 
     #[tokio::test]
     async fn a_key_can_not_leave_the_store() {

@@ -7,8 +7,8 @@ use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::Secret;
 
 use super::cluster_state::ClusterState;
+use super::object::{Condition, Version};
 use super::secrets::SecretsError;
-use super::store::{Condition, Version};
 use crate::pki::keyset::KEYSETS;
 
 /// A kind of secret of which a cluster has at most one.

@@ -2,8 +2,6 @@
 //! that every cluster of an account shares.
 
 mod with_region {
-    use std::process::{Command, Stdio};
-
     use serde_json::{Value, json};
 
     use crate::support::region::Region;
@@ -32,23 +30,15 @@ mod with_region {
         }
 
         fn calls(&self, line: &str) -> Calls {
-            self.region.ask("DELETE", "journal", &Value::Null);
-            let output = Command::new(env!("CARGO_BIN_EXE_windlass"))
-                .args(line.split_whitespace())
-                .env_clear()
-                .env("HOME", self.home.path())
-                .envs(self.region.environment())
-                .env("WINDLASS_STATE_STORE", "s3://clusters/team")
-                .stdin(Stdio::null())
-                .output()
-                .unwrap();
+            self.region.forget_journal();
+            let mut command = self.region.operator(self.home.path(), "s3://clusters/team");
+            let output = command.args(line.split_whitespace()).output().unwrap();
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-            Calls(self.region.ask("GET", "journal", &Value::Null).as_array().unwrap().clone())
+            Calls(self.region.journal())
         }
 
         fn every_answer_is_late(&self) {
-            let late = json!([{"latencyMs": LATENCY_MILLISECONDS, "times": null}]);
-            self.region.ask("POST", "faults", &late);
+            self.region.inject(&json!([{"latencyMs": LATENCY_MILLISECONDS, "times": null}]));
         }
     }
 

@@ -51,7 +51,6 @@ const WRONG_WAY: &[(&str, &str)] = &[
     ("cloud/reference.rs", "cloud/resource_kind.rs"),
     ("cloud/resource_kind.rs", "cloud/namesakes.rs"),
     ("state/bucket.rs", "state/bucket_encryption.rs"),
-    ("state/bucket.rs", "state/store.rs"),
     ("state/cluster_state.rs", "state/damage.rs"),
     ("state/cluster_state.rs", "state/journal.rs"),
     ("state/cluster_state.rs", "state/specification.rs"),
@@ -60,13 +59,7 @@ const WRONG_WAY: &[(&str, &str)] = &[
     ("state/error.rs", "state/damage.rs"),
     ("state/error.rs", "state/format.rs"),
     ("state/error.rs", "state/identity.rs"),
-    ("state/fence.rs", "state/store.rs"),
-    ("state/file.rs", "state/store.rs"),
-    ("state/memory.rs", "state/store.rs"),
-    ("state/requests.rs", "state/store.rs"),
     ("state/secrets.rs", "state/object_kind.rs"),
-    ("state/simulation.rs", "state/store.rs"),
-    ("state/store.rs", "state/s3.rs"),
 ];
 
 #[test]

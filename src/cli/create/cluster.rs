@@ -16,8 +16,8 @@ use crate::cli::update;
 use crate::spec::cluster::Cluster;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
 use crate::spec::{Manifests, create};
+use crate::state::address::Address;
 use crate::state::bucket_encryption::KmsKey;
-use crate::state::store::Address;
 use crate::state::{ClusterState, StateError, bucket};
 
 /// `windlass create cluster`.

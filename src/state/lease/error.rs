@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::{CLOCK_SKEW, LeaseRecord, seconds};
-use crate::state::store::StoreError;
+use crate::state::store_error::StoreError;
 
 /// Why there is no lease.
 #[derive(Debug, Error)]
