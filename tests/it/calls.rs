@@ -11,6 +11,8 @@ mod with_region {
     const APPLY: &str = "update cluster demo.example.com --yes";
     const SHOW: &str = "update cluster demo.example.com";
 
+    const LOCK: &str = "/clusters/team/demo.example.com/lock";
+
     /// Every answer's delay where rounds are counted: long beside what a call takes besides.
     const LATENCY_MILLISECONDS: u32 = 300;
 
@@ -93,7 +95,9 @@ mod with_region {
         let world = World::new();
         world.calls(CREATE);
         let first = world.calls(APPLY);
-        assert!(first.0.len() <= 95, "{} calls:\n{}", first.0.len(), first.listed());
+        // Writes side by side share a look at the lock, or come too late for it.
+        let looks = first.count(|call| call["action"] == "GetObject" && call["path"] == LOCK);
+        assert!(first.0.len() - looks <= 88 && looks <= 12, "{looks} of:\n{}", first.listed());
         let nothing = world.calls(SHOW);
         assert_eq!(nothing.changing(), 0, "{}", nothing.listed());
         assert!(nothing.0.len() <= 51, "{} calls:\n{}", nothing.0.len(), nothing.listed());

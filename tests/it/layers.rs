@@ -51,6 +51,7 @@ const WRONG_WAY: &[(&str, &str)] = &[
     ("cloud/reference.rs", "cloud/resource_kind.rs"),
     ("cloud/resource_kind.rs", "cloud/namesakes.rs"),
     ("state/bucket.rs", "state/bucket_encryption.rs"),
+    ("state/bucket.rs", "state/store_error.rs"),
     ("state/cluster_state.rs", "state/damage.rs"),
     ("state/cluster_state.rs", "state/journal.rs"),
     ("state/cluster_state.rs", "state/specification.rs"),
