@@ -4,8 +4,10 @@
 //! - [`user_data`]: the EC2 user data, which names it.
 //! - [`versions`]: which version of what windlass runs, and the image reference of each component.
 //! - [`addons`]: the manifests that a master's agent applies to the cluster.
+//! - [`images`]: the container images that all of these name.
 
 pub mod addons;
+pub mod images;
 pub mod node_config;
 #[cfg(test)]
 pub(crate) mod sample;
