@@ -37,6 +37,25 @@ fn an_ssh_key_is_added_listed_by_its_fingerprint_and_deleted() {
 }
 
 #[test]
+fn the_images_that_a_cluster_runs_are_listed_as_a_table_and_as_data() {
+    let user = user();
+    let before = user.state();
+    let table = stdout(&user.run("get assets").code(0));
+    assert!(table.starts_with("COMPONENT\t"), "{table}");
+    let listed: serde_json::Value =
+        serde_json::from_str(&stdout(&user.run("get assets demo.example.com -o json").code(0))).unwrap();
+    let images = listed["images"].as_array().unwrap();
+    assert_eq!(images.len() + 1, table.lines().count(), "{table}");
+    for image in images {
+        let (reference, component) = (image["canonical"].as_str().unwrap(), &image["component"]);
+        assert!(table.contains(reference), "{component}: {table}");
+        assert_eq!(image["download"], image["canonical"], "nothing is mirrored");
+    }
+    assert_eq!(user.state(), before);
+    refused(user.run("get assets other.example.com"), 1, &["there is no cluster `other.example.com`"]);
+}
+
+#[test]
 fn a_second_ssh_key_takes_the_place_of_the_first_only_with_force() {
     let user = user();
     let (first, second) = (user.file("one.pub", KEY), user.file("two.pub", OTHER_KEY));

@@ -1,6 +1,7 @@
 //! `windlass get`: lists what there is.
 
 mod all;
+mod assets;
 mod clusters;
 mod instance_groups;
 mod instances;
@@ -27,6 +28,8 @@ pub(crate) struct Args {
 enum What {
     /// Show everything that the specification of a cluster consists of
     All(all::Args),
+    /// List the container images that a cluster runs
+    Assets(assets::Args),
     /// List clusters
     #[command(visible_alias = "cluster")]
     Clusters(clusters::Args),
@@ -51,6 +54,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let Some(what) = args.what else { return all::run(context, args.all).await };
     match what {
         What::All(args) => all::run(context, args).await,
+        What::Assets(args) => assets::run(context, args).await,
         What::Clusters(args) => clusters::run(context, args).await,
         What::InstanceGroups(args) => instance_groups::run(context, args).await,
         What::Instances(args) => instances::run(context, args).await,

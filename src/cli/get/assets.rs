@@ -1,0 +1,45 @@
+//! `windlass get assets`.
+
+use clap::Args as ClapArgs;
+use serde::Serialize;
+
+use crate::assets::images::{self, Image};
+use crate::cli::context::Context;
+use crate::cli::diagnostic::Exit;
+use crate::cli::output::{self, Format, Table};
+
+/// `windlass get assets`.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// The cluster's name; or use --name
+    cluster: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// What is printed as data, with the names that kops has for it.
+#[derive(Serialize)]
+struct Assets {
+    images: Vec<Image>,
+}
+
+/// Runs `windlass get assets`.
+pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    let state = context.cluster_state(args.cluster.as_deref()).await?;
+    let cluster = context.read(&state).await?.complete()?;
+    let images = images::images(&cluster)?;
+    match args.output {
+        Format::Table => output::print(&table(images).render())?,
+        format => output::print_documents(&[Assets { images }], format)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn table(images: Vec<Image>) -> Table<3> {
+    let mut table = Table::new(["COMPONENT", "IMAGE", "RUNS ON"]);
+    for image in images {
+        table.row([image.component, image.download, image.runs_on.name().to_owned()]);
+    }
+    table
+}
