@@ -2,13 +2,15 @@
 //!
 //! - [`snapshot`]: what was seen of AWS, the instances' reports and the Kubernetes API at one moment.
 //! - [`observe`]: sees AWS's part of it.
-//! - [`check`]: pure: a snapshot in, named checks out, each of which passes, waits (for what) or fails (why, and what
-//!   to do).
+//! - [`checks`]: pure: a snapshot in, named checks out, each of which passes, waits (for what) or fails (why, and what
+//!   to do); a file for each thing that is checked.
 
-pub mod check;
+pub mod checks;
 pub mod observe;
 pub mod snapshot;
 
-pub use check::{Check, Kind, NodeLine, Outcome, Report, evaluate, silent_for};
+pub use checks::{Check, Kind, NodeLine, Outcome, Report, evaluate, silent_for};
 pub use observe::Observer;
-pub use snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered};
+pub use snapshot::{
+    Authority, CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered,
+};

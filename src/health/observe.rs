@@ -10,11 +10,13 @@ use windlass_bootstrap::config::Role;
 use windlass_bootstrap::report::Status;
 use windlass_bootstrap::{keys, tags};
 
-use super::snapshot::{CloudView, Group, Instance, KubernetesView, Member, Snapshot, Unanswered, harmless};
+use super::snapshot::{
+    CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered, harmless,
+};
 use crate::aws::{AwsError, Clients, During};
 use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
-use crate::state::{Damage, Store, StoreError};
+use crate::state::{Store, StoreError};
 
 /// What a terminated instance was is of no interest here.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
@@ -73,14 +75,14 @@ pub struct Observer {
     store: Store,
     cloud: Option<(Instant, CloudView)>,
     listed: Option<(Listed<Node>, Listed<Pod>)>,
-    damaged_secrets: Vec<Damage>,
+    state: StateView,
     settled: Option<(Instant, BTreeMap<String, Status>)>,
 }
 
 impl Observer {
-    /// An observer that has seen nothing yet but what is wrong with the secrets.
-    pub fn new(clients: Clients, store: Store, damaged_secrets: Vec<Damage>) -> Self {
-        Self { clients, store, cloud: None, listed: None, damaged_secrets, settled: None }
+    /// An observer that has seen nothing yet but the state's part.
+    pub fn new(clients: Clients, store: Store, state: StateView) -> Self {
+        Self { clients, store, cloud: None, listed: None, state, settled: None }
     }
 
     /// Makes the next look ask AWS, however short ago it was asked.
@@ -105,8 +107,8 @@ impl Observer {
         };
         self.listed = listed;
         let boot = self.reports(cluster, &cloud, kubernetes.as_ref().ok()).await?;
-        let damaged_secrets = self.damaged_secrets.clone();
-        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, damaged_secrets, boot, kubernetes })
+        let state = self.state.clone();
+        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, state, boot, kubernetes })
     }
 
     /// The reports of all instances: those that matter most as they are now.

@@ -28,12 +28,30 @@ pub struct Snapshot {
     pub cloud: CloudView,
     /// Whether AWS's part was seen for this snapshot, in contrast to some seconds ago.
     pub cloud_is_new: bool,
-    /// What is wrong with the cluster's secrets.
-    pub damaged_secrets: Vec<Damage>,
+    /// The state's part.
+    pub state: StateView,
     /// Boot reports by instance id.
     pub boot: BTreeMap<String, Status>,
     /// The Kubernetes API's part, or why there is none.
     pub kubernetes: Result<KubernetesView, Unanswered>,
+}
+
+/// What the state holds that machines are made with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StateView {
+    /// What is wrong with the cluster's secrets.
+    pub damaged_secrets: Vec<Damage>,
+    /// The authorities whose keysets can be read.
+    pub authorities: Vec<Authority>,
+}
+
+/// What signs certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// Its keyset, such as `kubernetes-ca`.
+    pub name: String,
+    /// Until when its certificate is good.
+    pub expires: Timestamp,
 }
 
 /// Groups and instances as AWS has them.

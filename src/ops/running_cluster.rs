@@ -4,12 +4,12 @@ use std::time::{Duration, SystemTime};
 
 use super::{Located, OperationError};
 use crate::aws::Clients;
-use crate::health::Unanswered;
+use crate::health::{Authority, StateView, Unanswered};
 use crate::kube::{self, Kubernetes, endpoint};
 use crate::pki::client;
-use crate::pki::keyset::KUBERNETES_CA;
+use crate::pki::keyset::{self, KEYSETS, KUBERNETES_CA};
 use crate::spec::cluster::Cluster;
-use crate::state::{ClusterState, Damage, SecretsError, Specification, StateError, Store};
+use crate::state::{ClusterState, SecretsError, Specification, StateError, Store};
 
 /// How long the certificate is good that a command makes for itself: longer than any command runs.
 const LIFETIME: Duration = Duration::from_hours(12);
@@ -54,9 +54,20 @@ impl RunningCluster {
         self.state.store()
     }
 
-    /// The secrets of the cluster that are missing or can't be used.
-    pub async fn damaged_secrets(&self) -> Result<Vec<Damage>, OperationError> {
-        Ok(self.state.damaged_secrets().await?)
+    /// What the state holds that machines are made with.
+    pub async fn state_view(&self) -> Result<StateView, OperationError> {
+        let damaged_secrets = self.state.damaged_secrets().await?;
+        let mut authorities = Vec::new();
+        for name in KEYSETS {
+            let keyset = match self.state.keyset(name).await {
+                // It is among the damaged ones.
+                Err(SecretsError::Damaged { .. }) => None,
+                read => read?,
+            };
+            let expires = keyset.as_ref().and_then(keyset::expires);
+            authorities.extend(expires.map(|expires| Authority { name: name.to_owned(), expires }));
+        }
+        Ok(StateView { damaged_secrets, authorities })
     }
 
     /// Makes a certificate that is never written down, and a connection with it. That there can't be one yet is an

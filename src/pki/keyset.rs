@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
     PKCS_RSA_SHA256, RsaKeySize, SerialNumber,
@@ -61,6 +62,14 @@ pub fn check(keyset: &Keyset) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Until when the certificate is good of the authority that signs now. `None` for a signing key, and where the certificate
+/// can't be read.
+pub fn expires(keyset: &Keyset) -> Option<Timestamp> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(keyset.primary()?.public.as_bytes()).ok()?;
+    let (_, certificate) = X509Certificate::from_der(&pem.contents).ok()?;
+    Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
 }
 
 /// The public key of a certificate.
@@ -127,6 +136,15 @@ mod tests {
             - certificate.validity().not_before.timestamp())
             / (365 * 24 * 3600);
         assert_eq!(years, 10);
+    }
+
+    #[test]
+    fn an_authority_expires_after_its_lifetime_and_a_signing_key_never_does() {
+        let now = SystemTime::now();
+        let expires = super::expires(&generate(ETCD_CA, now).unwrap()).unwrap();
+        let wanted = Timestamp::try_from(now + AUTHORITY_LIFETIME).unwrap();
+        assert!(expires.duration_since(wanted).as_secs().abs() <= 1, "{expires}");
+        assert_eq!(super::expires(&generate(SERVICE_ACCOUNT, now).unwrap()), None);
     }
 
     #[test]

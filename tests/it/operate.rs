@@ -7,7 +7,7 @@ mod with_region {
     use localcloud::region::Region;
     use serde_json::{Value, json};
     use windlass::aws::Clients;
-    use windlass::health::{Outcome, Snapshot, Unanswered, evaluate, observe};
+    use windlass::health::{Outcome, Snapshot, StateView, Unanswered, evaluate, observe};
     use windlass::state::{ClusterState, Condition, Store};
     use windlass_bootstrap::keys;
 
@@ -80,7 +80,7 @@ mod with_region {
             now,
             cloud,
             cloud_is_new: true,
-            damaged_secrets: Vec::new(),
+            state: StateView::default(),
             boot,
             kubernetes: Err(nobody),
         };

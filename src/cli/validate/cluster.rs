@@ -84,7 +84,7 @@ async fn watch(
     let deadline = Instant::now() + wait;
     let time_left = || deadline.saturating_duration_since(Instant::now());
     let mut observer =
-        Observer::new(running.clients.clone(), running.store().clone(), running.damaged_secrets().await?);
+        Observer::new(running.clients.clone(), running.store().clone(), running.state_view().await?);
     let mut api = running.connect().await?;
     let mut healthy = 0;
     loop {

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use windlass_bootstrap::report::{BootState, FailingTask, Status};
 
+use super::machine::awaited;
+use super::node::not_ready;
 use super::*;
 use crate::assets::sample;
-use crate::health::snapshot::{CloudView, Member};
+use crate::health::snapshot::{CloudView, KubernetesView, Member, StateView, Unanswered};
 use crate::kube::view::Waiting;
+use crate::kube::{Node, Pod, Ready};
 
 /// What is broken, how, and the kind, class and words of the check that has to say so.
 type Defect = (&'static str, Change, Kind, &'static str, &'static str);
@@ -329,7 +332,7 @@ fn healthy() -> Snapshot {
     let mut snapshot = Snapshot {
         now: now(),
         cloud_is_new: true,
-        damaged_secrets: Vec::new(),
+        state: StateView::default(),
         cloud: CloudView {
             groups: vec![group(masters, &[MASTER]), group(nodes, &NODES)],
             instances: instances.into(),

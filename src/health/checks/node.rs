@@ -1,0 +1,128 @@
+//! Whether each node is ready, and each master has its static pods.
+
+use windlass_bootstrap::config::Role;
+
+use super::{Check, Kind, NodeLine, Outcome, role};
+use crate::health::snapshot::{KubernetesView, Snapshot};
+use crate::kube::{Node, Ready};
+use crate::spec::cluster::Cluster;
+
+/// As tables and data show what it is about.
+pub(super) const NAME: &str = "Node";
+
+/// The static pods of every master besides etcd's; the kubelet names their mirrors `<pod>-<node>`.
+const CONTROL_PLANE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// The checks of each node.
+pub(super) fn check(cluster: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
+    let Ok(view) = &snapshot.kubernetes else { return Vec::new() };
+    view.nodes.iter().flat_map(|node| node_checks(cluster, snapshot, view, node)).collect()
+}
+
+/// The nodes, as `validate` lists them, by name.
+pub(super) fn lines(cluster: &Cluster, snapshot: &Snapshot) -> Vec<NodeLine> {
+    let nodes = snapshot.kubernetes.as_ref().map(|view| view.nodes.as_slice()).unwrap_or_default();
+    let mut lines: Vec<NodeLine> = nodes.iter().map(|node| line(cluster, snapshot, node)).collect();
+    lines.sort_by(|one, other| one.name.cmp(&other.name));
+    lines
+}
+
+fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, node: &Node) -> Vec<Check> {
+    let instance = node.instance.as_ref().and_then(|id| snapshot.cloud.instances.get(id));
+    let group = instance.and_then(|instance| instance.instance_group.clone());
+    let master = is_master(cluster, snapshot, node);
+    let check =
+        |outcome| Check { kind: Kind::Node, name: node.name.clone(), instance_group: group.clone(), outcome };
+    if node.instance.is_some() && instance.is_none() {
+        let why = format!("node \"{}\" has lost its instance, and has not been removed yet", node.name);
+        return vec![check(Outcome::Wait { why })];
+    }
+    let mut checks = vec![check(readiness(node, master))];
+    if master {
+        let missing = control_plane(cluster).filter(|component| !has_pod(view, node, component));
+        checks.extend(missing.map(|component| {
+            let why = format!("control-plane node \"{}\" is missing its {component} pod", node.name);
+            // The kubelet tells the API of its static pods only some time after it has started them.
+            check(Outcome::Wait { why })
+        }));
+    }
+    checks
+}
+
+/// The names of a master's static pods; there is one for each etcd cluster.
+fn control_plane(cluster: &Cluster) -> impl Iterator<Item = String> {
+    let etcd = cluster.etcd.iter().map(|etcd| format!("etcd-{}", etcd.name));
+    etcd.chain(CONTROL_PLANE.map(str::to_owned))
+}
+
+fn is_master(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> bool {
+    let instance = node.instance.as_ref().and_then(|id| snapshot.cloud.instances.get(id));
+    let group = instance.and_then(|instance| instance.instance_group.as_deref());
+    node.control_plane || group.and_then(|group| role(cluster, group)) == Some(Role::ControlPlane)
+}
+
+fn readiness(node: &Node, master: bool) -> Outcome {
+    let subject = format!("node \"{}\" of role \"{}\" is not ready", node.name, role_name(master));
+    match &node.ready {
+        Ready::Yes => Outcome::Pass,
+        Ready::No(why) => Outcome::Wait { why: format!("{subject}: {}", not_ready(why)) },
+        Ready::Unknown(why) => Outcome::Fail {
+            why: format!("{subject}: {why}"),
+            hint: Some(format!("`kubectl describe node {}` shows since when, and its events", node.name)),
+        },
+    }
+}
+
+/// What a kubelet says of itself while it starts, by some words of it, and what that means for who waits.
+const STARTING: [(&str, &str); 8] = [
+    ("network not ready", NO_NETWORK),
+    ("cni plugin not initialized", NO_NETWORK),
+    ("CSINode", "its kubelet starts"),
+    ("runtime status check may not have completed", "its kubelet starts"),
+    ("pleg has yet to be successful", "its kubelet starts"),
+    ("nodes have not yet been read", "its kubelet starts"),
+    ("cannot construct node object", "its kubelet starts"),
+    ("node is shutting down", "it shuts down"),
+];
+const NO_NETWORK: &str = "its pods have no network yet";
+
+/// A kubelet's list of its own conditions in the reader's words. What isn't known to pass is told as it is.
+pub(super) fn not_ready(why: &str) -> String {
+    let list = why.strip_prefix("KubeletNotReady: ").unwrap_or(why);
+    let list = list.strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(list);
+    let (known, others): (Vec<_>, Vec<_>) = list
+        .split(", ")
+        .map(|part| (part, STARTING.iter().find(|(words, _)| part.contains(words))))
+        .partition(|(_, known)| known.is_some());
+    let first = STARTING.iter().find(|row| known.iter().any(|(_, known)| *known == Some(*row)));
+    match first {
+        Some((_, meaning)) if others.is_empty() => (*meaning).to_owned(),
+        _ if others.is_empty() => why.to_owned(),
+        _ => others.iter().map(|(part, _)| *part).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn role_name(master: bool) -> &'static str {
+    if master { "control-plane" } else { "node" }
+}
+
+fn has_pod(view: &KubernetesView, node: &Node, component: &str) -> bool {
+    let name = format!("{component}-{}", node.name);
+    view.pods
+        .iter()
+        .any(|pod| pod.mirror && pod.name == name && pod.node.as_deref() == Some(node.name.as_str()))
+}
+
+fn line(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> NodeLine {
+    NodeLine {
+        name: node.name.clone(),
+        zone: node.zone.clone().unwrap_or_default(),
+        role: role_name(is_master(cluster, snapshot, node)),
+        hostname: node.hostname.clone(),
+        status: match node.ready {
+            Ready::Yes => "True",
+            Ready::No(_) => "False",
+            Ready::Unknown(_) => "Unknown",
+        },
+    }
+}
