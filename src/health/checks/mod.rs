@@ -45,6 +45,7 @@ macro_rules! checks {
 
 checks! {
     api::Api,
+    authority::Authority,
     instance_group::InstanceGroup,
     machine::Machine,
     node::Node,

@@ -9,7 +9,7 @@ use super::machine::awaited;
 use super::node::not_ready;
 use super::*;
 use crate::assets::sample;
-use crate::health::snapshot::{CloudView, KubernetesView, Member, StateView, Unanswered};
+use crate::health::snapshot::{Authority, CloudView, KubernetesView, Member, StateView, Unanswered};
 use crate::kube::view::Waiting;
 use crate::kube::{Node, Pod, Ready};
 
@@ -20,6 +20,27 @@ type Change = fn(&mut Snapshot);
 
 const MASTER: &str = "i-0a";
 const NODES: [&str; 2] = ["i-0b", "i-0c"];
+
+#[test]
+fn an_authority_is_told_of_ninety_days_before_its_end_and_after_it() {
+    let told = |days: i64| {
+        let mut snapshot = healthy();
+        let expires = snapshot.now + SignedDuration::from_hours(24 * days) + SignedDuration::from_mins(1);
+        snapshot.state.authorities = vec![Authority { name: "etcd-ca".to_owned(), expires }];
+        let report = evaluate(&sample::cluster(), &snapshot);
+        let check = report.checks.iter().find(|check| check.kind == Kind::Authority).unwrap().clone();
+        assert_eq!((check.name.as_str(), check.kind.name()), ("etcd-ca", "Authority"));
+        match check.outcome {
+            Outcome::Pass => String::new(),
+            Outcome::Fail { why, hint: Some(_) } => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(91), "");
+    assert!(told(89).contains("the authority \"etcd-ca\" expires on ") && told(89).contains("in 89 days"));
+    assert!(told(1).contains("in 1 day:"), "{}", told(1));
+    assert!(told(-1).contains("has expired on "), "{}", told(-1));
+}
 
 #[test]
 fn a_cluster_where_all_is_as_it_should_be_is_healthy() {
