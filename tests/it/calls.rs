@@ -4,7 +4,7 @@
 mod with_region {
     use serde_json::{Value, json};
 
-    use crate::support::region::Region;
+    use crate::support::region::{Region, rounds};
 
     const CREATE: &str = "create cluster demo.example.com --zones us-east-1a,us-east-1b --node-count 2 \
                           --kubernetes-version 1.36.3 --create-state-store";
@@ -57,23 +57,6 @@ mod with_region {
             self.count(|call| call["mutating"] == true)
         }
 
-        /// The length of the longest chain of calls of which each began when the one before had ended.
-        fn rounds(&self) -> usize {
-            let of = |call: &Value| {
-                let began = call["began"].as_f64().unwrap();
-                (began + call["seconds"].as_f64().unwrap(), began)
-            };
-            let mut calls: Vec<(f64, f64)> = self.0.iter().map(of).collect();
-            calls.sort_by(|one, other| one.0.total_cmp(&other.0));
-            let (mut rounds, mut ended) = (0, 0.0);
-            for (end, began) in calls {
-                if began >= ended {
-                    (rounds, ended) = (rounds + 1, end);
-                }
-            }
-            rounds
-        }
-
         fn listed(&self) -> String {
             let line = |call: &Value| {
                 let text = |field: &str| call[field].as_str().unwrap_or_default().to_owned();
@@ -103,7 +86,7 @@ mod with_region {
         assert!(nothing.0.len() <= 51, "{} calls:\n{}", nothing.0.len(), nothing.listed());
         world.every_answer_is_late();
         let nothing = world.calls(SHOW);
-        assert!(nothing.rounds() <= 10, "{} rounds:\n{}", nothing.rounds(), nothing.listed());
+        assert!(rounds(&nothing.0) <= 10, "{} rounds:\n{}", rounds(&nothing.0), nothing.listed());
     }
 
     #[test]

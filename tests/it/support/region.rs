@@ -35,6 +35,23 @@ fn wait<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send +
     receiver.recv().unwrap().unwrap()
 }
 
+/// The length of the longest chain of calls of a journal of which each began when the one before had ended.
+pub(crate) fn rounds(journal: &[Value]) -> usize {
+    let of = |call: &Value| {
+        let began = call["began"].as_f64().unwrap();
+        (began + call["seconds"].as_f64().unwrap(), began)
+    };
+    let mut calls: Vec<(f64, f64)> = journal.iter().map(of).collect();
+    calls.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let (mut rounds, mut ended) = (0, 0.0);
+    for (end, began) in calls {
+        if began >= ended {
+            (rounds, ended) = (rounds + 1, end);
+        }
+    }
+    rounds
+}
+
 /// An emulated region.
 pub(crate) struct Region {
     control: Control,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::support::region::rounds;
 
 /// How late every answer is: much more than what lies between two calls of one round.
 const LATENCY: f64 = 1.0;
@@ -32,19 +33,7 @@ async fn asked_while<T>(world: &World, work: impl Future<Output = T>) -> Asked {
     for entry in &entries {
         *calls.entry(entry["action"].as_str().unwrap().to_owned()).or_default() += 1;
     }
-    let time = |entry: &Value, field: &str| entry[field].as_f64().unwrap();
-    let mut spans: Vec<(f64, f64)> = entries
-        .iter()
-        .map(|entry| (time(entry, "began") + time(entry, "seconds"), time(entry, "began")))
-        .collect();
-    spans.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (mut rounds, mut end) = (0, 0.0);
-    for (ended, began) in spans {
-        if began >= end {
-            (rounds, end) = (rounds + 1, ended);
-        }
-    }
-    Asked { calls, rounds }
+    Asked { calls, rounds: rounds(&entries) }
 }
 
 mod with_region {
