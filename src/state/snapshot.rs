@@ -9,8 +9,10 @@
 //! the operator writes is known without a look. After a write that failed nothing is known any more, and every read goes
 //! to the store, until the next look.
 //!
-//! What is written again and again, also by instances (the lease, the token of joining nodes, all reports), is never
-//! answered from here.
+//! What is written again and again, also by instances (the lease, the token of joining nodes, all reports), is always asked
+//! for; only lists of more than that name it, as it was at the look.
+//!
+//! An answer of the store counts only if this operator wrote nothing while it was on its way: it may be older than that.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -31,7 +33,13 @@ struct Known {
     listed: BTreeMap<String, Listed>,
     /// What was read, by key, whatever was listed.
     read: BTreeMap<String, Object>,
+    /// How often this operator has written, or tried to.
+    writes: u64,
 }
+
+/// How often an operator had written when it asked for something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked(u64);
 
 impl Known {
     /// The list in which a key, or all that starts with a prefix, would be.
@@ -83,12 +91,20 @@ impl Snapshot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers a list of all that is below a prefix. Below those in `volatile` it counts for nothing.
-    pub(super) fn list(&self, prefix: &str, volatile: &[String], found: Vec<Listing>) {
+    /// To be called before the store is asked; what it answers is then remembered with this.
+    pub(super) fn asking(&self) -> Asked {
+        Asked(self.known().writes)
+    }
+
+    /// Remembers a list of all that is below a prefix. What is below those in `volatile` is asked for all the same.
+    pub(super) fn list(&self, asked: Asked, prefix: &str, volatile: &[String], found: Vec<Listing>) {
         let objects = found.into_iter().filter_map(|listing| Some((listing.key, listing.fingerprint?)));
         let (volatile, gone) = (volatile.to_vec(), BTreeMap::new());
         let listed = Listed { volatile, objects: objects.collect(), gone };
         let mut known = self.known();
+        if known.writes != asked.0 {
+            return;
+        }
         known.read.retain(|key, object| {
             let is_the_same = |found: &Fingerprint| found.etag == object.version.0;
             !key.starts_with(prefix) || listed.objects.get(key).is_some_and(is_the_same)
@@ -98,7 +114,8 @@ impl Snapshot {
 
     /// From now on, everything is asked for.
     pub(super) fn forget(&self) {
-        *self.known() = Known::default();
+        let mut known = self.known();
+        *known = Known { writes: known.writes + 1, ..Known::default() };
     }
 
     /// Whether a prefix was listed, and not forgotten since.
@@ -138,32 +155,46 @@ impl Snapshot {
     }
 
     /// These versions are kept of an object. It is remembered of what isn't there.
-    pub(super) fn keeps(&self, key: &str, versions: &[ObjectVersion]) {
+    pub(super) fn keeps(&self, asked: Asked, key: &str, versions: &[ObjectVersion]) {
         let mut known = self.known();
+        if known.writes != asked.0 {
+            return;
+        }
         let listed = known.list_that_tells_of(key).filter(|listed| !listed.objects.contains_key(key));
         if let Some(listed) = listed {
             listed.gone.insert(key.to_owned(), versions.to_vec());
         }
     }
 
-    /// An object was read or written, or found to be absent.
-    pub(super) fn seen(&self, key: &str, found: Option<&Object>) {
+    /// An object was read, or found to be absent.
+    pub(super) fn read(&self, asked: Asked, key: &str, found: Option<&Object>) {
         let mut known = self.known();
-        let Some(listed) = known.list_that_tells_of(key) else { return };
+        if known.writes == asked.0 {
+            known.is(key, found);
+        }
+    }
+
+    /// An object was written, or deleted.
+    pub(super) fn wrote(&self, key: &str, now: Option<&Object>) {
+        let mut known = self.known();
+        known.writes += 1;
+        known.is(key, now);
+    }
+}
+
+impl Known {
+    /// What there is of an object.
+    fn is(&mut self, key: &str, found: Option<&Object>) {
+        let Some(listed) = self.list_that_tells_of(key) else { return };
         listed.gone.remove(key);
         let Some(object) = found else {
             listed.objects.remove(key);
-            known.read.remove(key);
+            self.read.remove(key);
             return;
         };
         let (size, etag) = (object.bytes.len() as u64, object.version.0.clone());
         listed.objects.insert(key.to_owned(), Fingerprint { size, etag });
-        known.read.insert(key.to_owned(), object.clone());
-    }
-
-    /// An object was deleted.
-    pub(super) fn deleted(&self, key: &str) {
-        self.seen(key, None);
+        self.read.insert(key.to_owned(), object.clone());
     }
 }
 
@@ -201,7 +232,12 @@ mod tests {
 
     fn look(snapshot: &Snapshot, objects: &[(&str, &str)]) {
         let found = objects.iter().map(|(key, etag)| listing(key, etag)).collect();
-        snapshot.list(PREFIX, &[format!("{PREFIX}lock"), format!("{PREFIX}status/")], found);
+        snapshot.list(
+            snapshot.asking(),
+            PREFIX,
+            &[format!("{PREFIX}lock"), format!("{PREFIX}status/")],
+            found,
+        );
     }
 
     #[test]
@@ -212,7 +248,7 @@ mod tests {
         assert_eq!(snapshot.object(&format!("{PREFIX}b")), Answer::Known(None));
         assert_eq!(snapshot.object("other.example.com/a"), Answer::Ask);
         assert_eq!(snapshot.object(&key), Answer::Ask);
-        snapshot.seen(&key, Some(&object("x", "1")));
+        snapshot.read(snapshot.asking(), &key, Some(&object("x", "1")));
         assert_eq!(snapshot.object(&key), Answer::Known(Some(object("x", "1"))));
         look(&snapshot, &[("a", "1")]);
         assert_eq!(snapshot.object(&key), Answer::Known(Some(object("x", "1"))), "a later look");
@@ -222,6 +258,19 @@ mod tests {
         assert_eq!(snapshot.object(&key), Answer::Known(None));
         snapshot.forget();
         assert_eq!(snapshot.object(&key), Answer::Ask);
+    }
+
+    #[test]
+    fn an_answer_that_was_on_its_way_during_a_write_does_not_count() {
+        let (snapshot, key) = (listed(&[("a", "1")]), format!("{PREFIX}a"));
+        let asked = snapshot.asking();
+        snapshot.wrote(&key, Some(&object("new", "2")));
+        snapshot.read(asked, &key, Some(&object("old", "1")));
+        snapshot.list(asked, PREFIX, &[], vec![]);
+        assert_eq!(snapshot.object(&key), Answer::Known(Some(object("new", "2"))));
+        snapshot.wrote(&key, None);
+        snapshot.keeps(asked, &key, &[]);
+        assert_eq!(snapshot.versions_of_gone(&key), None, "a version more is kept by now");
     }
 
     #[test]
@@ -273,7 +322,7 @@ mod tests {
     #[test]
     fn what_is_shown_of_it_holds_nothing_secret() {
         let snapshot = listed(&[("a", "1")]);
-        snapshot.seen(&format!("{PREFIX}a"), Some(&object("secret", "1")));
+        snapshot.read(snapshot.asking(), &format!("{PREFIX}a"), Some(&object("secret", "1")));
         assert_eq!(format!("{snapshot:?}"), "Snapshot { listed: 1, read: 1 }");
     }
 }

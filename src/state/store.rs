@@ -113,6 +113,7 @@ impl Store {
     /// read and listed below the prefix, but for what is below those in `volatile`; what was read of it is read once. For
     /// whoever polls see [`Store::forget`]. A store in a folder is always asked: that costs nothing.
     pub async fn look(&self, prefix: &str, volatile: &[String]) -> Result<(), StoreError> {
+        let asked = self.snapshot.asking();
         let found = match &*self.kind {
             Kind::S3(store) => Box::pin(store.listing(prefix)).await?,
             Kind::Memory(store) => store.listing(prefix),
@@ -120,7 +121,7 @@ impl Store {
             #[cfg(test)]
             Kind::Simulated(_) => return Ok(()),
         };
-        self.snapshot.list(prefix, volatile, found);
+        self.snapshot.list(asked, prefix, volatile, found);
         Ok(())
     }
 
@@ -140,8 +141,9 @@ impl Store {
         if let Answer::Known(object) = self.snapshot.object(key) {
             return Ok(object);
         }
+        let asked = self.snapshot.asking();
         let found = self.ask(key).await?;
-        self.snapshot.seen(key, found.as_ref());
+        self.snapshot.read(asked, key, found.as_ref());
         Ok(found)
     }
 
@@ -182,6 +184,7 @@ impl Store {
         if let Some(known) = self.snapshot.versions_of_gone(key) {
             return Ok(Some(known));
         }
+        let asked = self.snapshot.asking();
         let versions = match &*self.kind {
             Kind::S3(store) => Box::pin(store.versions_of(key)).await?,
             Kind::Memory(store) => store.versions(key),
@@ -189,7 +192,7 @@ impl Store {
             #[cfg(test)]
             Kind::Simulated(_) => return Ok(None),
         };
-        self.snapshot.keeps(key, &versions);
+        self.snapshot.keeps(asked, key, &versions);
         Ok(Some(versions))
     }
 
@@ -221,7 +224,7 @@ impl Store {
             Kind::Simulated(store) => requests::put(store, key, bytes, &condition).await,
         };
         match &written {
-            Ok(version) => self.snapshot.seen(key, Some(&Object { bytes: kept, version: version.clone() })),
+            Ok(version) => self.snapshot.wrote(key, Some(&Object { bytes: kept, version: version.clone() })),
             Err(_) => self.snapshot.forget(),
         }
         written
@@ -291,7 +294,7 @@ impl Store {
             Kind::Simulated(store) => requests::delete(store, key, version).await,
         };
         match &deleted {
-            Ok(()) => self.snapshot.deleted(key),
+            Ok(()) => self.snapshot.wrote(key, None),
             Err(_) => self.snapshot.forget(),
         }
         deleted
