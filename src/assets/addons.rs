@@ -6,13 +6,13 @@
 //! no value of the specification can become anything but a string.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use tera::{Context, Kwargs, State, Tera};
 use windlass_bootstrap::rbac;
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{Cluster, NetworkPlugin};
+use crate::spec::endpoint::{ApiEndpoints, Outputs};
 use crate::spec::yaml::{self, Source};
 use crate::spec::{AdditionalObject, Problem, Problems};
 
@@ -37,9 +37,6 @@ pub enum Error {
         #[source]
         source: versions::Error,
     },
-    /// The specification has no etcd member, so that the API has no stable address.
-    #[error("the cluster \"{0}\" has no etcd member, whose stable address the API would be reached at")]
-    NoApiAddress(String),
     /// The template and what it is given don't match.
     #[error("cannot render the add-on \"{addon}\"")]
     Render {
@@ -106,20 +103,10 @@ fn flannel(cluster: &Cluster) -> Result<Addon, Error> {
     let mut context = Context::new();
     context.insert("image", &image("flannel")?);
     context.insert("network", &cluster.network.non_masquerade_cidr.to_string());
-    context.insert("api_address", &api_address(cluster)?.to_string());
-    context.insert("api_port", &cluster.api.port.to_string());
+    let api = ApiEndpoints::of(cluster, Outputs::default()).inside;
+    context.insert("api_address", &api.host.to_string());
+    context.insert("api_port", &api.port.to_string());
     fill("flannel", include_str!("../../manifests/addons/flannel.yaml.tera"), &context)
-}
-
-/// The stable private address of the (first) master, which nodes reach the API at.
-fn api_address(cluster: &Cluster) -> Result<Ipv4Addr, Error> {
-    cluster
-        .etcd
-        .iter()
-        .flat_map(|etcd| &etcd.members)
-        .map(|member| member.private_address)
-        .next()
-        .ok_or_else(|| Error::NoApiAddress(cluster.name.clone()))
 }
 
 fn image(addon: &'static str) -> Result<String, Error> {
@@ -211,11 +198,5 @@ mod tests {
         cluster.network.dns_domain = "x\"\n  evil: true".to_owned();
         let manifest = coredns(&cluster).unwrap().manifest;
         assert!(manifest.contains(r#"kubernetes "x\"\n  evil: true" in-addr.arpa"#), "{manifest}");
-    }
-
-    #[test]
-    fn a_cluster_without_a_stable_address_is_refused_by_name() {
-        let error = render(&Cluster { etcd: Vec::new(), ..cluster() }).unwrap_err();
-        assert!(error.to_string().contains("demo.example.com"), "{error}");
     }
 }

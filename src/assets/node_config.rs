@@ -10,6 +10,7 @@ use windlass_bootstrap::config::{
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{Cluster, EtcdMember, InstanceGroup, NetworkPlugin};
+use crate::spec::endpoint::{ApiEndpoints, Outputs};
 
 /// What runs on every instance.
 const NODE_IMAGES: [&str; 2] = ["kube-proxy", "pause"];
@@ -27,9 +28,6 @@ pub enum NodeConfigError {
         /// The group.
         group: String,
     },
-    /// Nodes need one stable address to reach the API by.
-    #[error("the specification has no etcd member, and so no master with a private address")]
-    NoMaster,
     /// The list of versions names no image.
     #[error("cannot tell which images instance group `{group}` shall run")]
     Image {
@@ -59,7 +57,7 @@ pub fn node_config(
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api: api(cluster, group)?,
+        api: api(cluster),
         kubernetes_ca: kubernetes_ca.to_owned(),
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
@@ -89,17 +87,12 @@ fn network(cluster: &Cluster) -> NetworkConfig {
     }
 }
 
-/// A master's API address is its own; everybody else's is the first master's.
-fn api(cluster: &Cluster, group: &InstanceGroup) -> Result<ApiConfig, NodeConfigError> {
-    let members = || cluster.etcd.iter().flat_map(|etcd| &etcd.members);
-    let own = members().find(|member| member.instance_group == group.name);
-    let master = own.or_else(|| members().next()).ok_or(NodeConfigError::NoMaster)?;
-    Ok(ApiConfig {
-        private_address: master.private_address,
-        port: cluster.api.port,
+fn api(cluster: &Cluster) -> ApiConfig {
+    ApiConfig {
+        endpoint: ApiEndpoints::of(cluster, Outputs::default()).inside,
         service_account_issuer: format!("https://kubernetes.default.svc.{}", cluster.network.dns_domain),
-        additional_sans: cluster.api.additional_sans.clone(),
-    })
+        additional_sans: cluster.api.certificate_names(),
+    }
 }
 
 fn control_plane(
@@ -138,7 +131,7 @@ fn images(
     components: &[&str],
 ) -> Result<BTreeMap<String, String>, NodeConfigError> {
     let known = || -> Result<BTreeMap<String, String>, versions::Error> {
-        let etcd = cluster.etcd.first().map(|etcd| etcd.version.as_str()).unwrap_or_default();
+        let etcd = cluster.etcd.first().version.as_str();
         let versions =
             Versions::built_in()?.with("kubernetes", &cluster.kubernetes_version).with("etcd", etcd);
         components.iter().map(|component| Ok(((*component).to_owned(), versions.image(component)?))).collect()

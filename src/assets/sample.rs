@@ -6,6 +6,7 @@ use crate::spec::cluster::{
     Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, Permissions, SshKey,
     Subnet, Volume,
 };
+use crate::spec::non_empty::NonEmpty;
 
 /// One master, two nodes, in one zone.
 pub(crate) fn cluster() -> Cluster {
@@ -39,16 +40,16 @@ pub(crate) fn cluster() -> Cluster {
         masters_may: Permissions::default(),
         nodes_may: Permissions::default(),
         ssh_key: SshKey::None,
-        etcd: vec![EtcdCluster {
+        etcd: NonEmpty::from(EtcdCluster {
             name: "main".to_owned(),
             version: "3.6.16".to_owned(),
-            members: vec![EtcdMember {
+            members: NonEmpty::from(EtcdMember {
                 name: "a".to_owned(),
                 instance_group: "control-plane-us-east-1a".to_owned(),
                 private_address: "172.20.32.10".parse().unwrap(),
                 volume: volume(),
-            }],
-        }],
+            }),
+        }),
         certificate_seconds: None,
         plugin: NetworkPlugin::Flannel,
         cloud_labels: [].into(),

@@ -1,7 +1,7 @@
 //! Nodes and pods through the Kubernetes API.
 //!
 //! - [`client`]: a connection, with time-outs, whose errors say which address was asked.
-//! - [`endpoint`]: where a cluster's API is reached from outside.
+//! - [`endpoint`]: what EC2 says of where a cluster's API is reached.
 //! - [`view`]: what windlass looks at of a node and of a pod, and nothing else.
 
 pub mod client;

@@ -281,7 +281,7 @@ mod tests {
     fn granted() -> BTreeSet<String> {
         let mut cluster = sample::cluster();
         cluster.container_registry = true;
-        cluster.etcd[0].members[0].volume.kms_key =
+        cluster.etcd.first_mut().members.first_mut().volume.kms_key =
             Some("arn:aws:kms:us-east-1:123456789012:key/1".to_owned());
         policies(&cluster).values().flat_map(actions).collect()
     }

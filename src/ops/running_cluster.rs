@@ -73,10 +73,12 @@ impl RunningCluster {
     /// Makes a certificate that is never written down, and a connection with it. That there can't be one yet is an
     /// answer, not a failure.
     pub async fn connect(&self) -> Result<Result<Kubernetes, Unanswered>, OperationError> {
-        let address = endpoint::address(&self.clients, &self.cluster).await;
+        let endpoints = endpoint::find(&self.clients, &self.cluster).await;
         let what = format!("the address of the API of \"{}\"", self.cluster.name);
-        let address = address.map_err(OperationError::look(what))?;
-        let Some(address) = address else { return Ok(Err(not_applied("the API has no address yet"))) };
+        let endpoints = endpoints.map_err(OperationError::look(what))?;
+        let Some(endpoint) = endpoints.outside else {
+            return Ok(Err(not_applied("the API has no address yet")));
+        };
         let authority = match self.state.keyset(KUBERNETES_CA).await {
             Ok(Some(authority)) => authority,
             Ok(None) => {
@@ -91,8 +93,7 @@ impl RunningCluster {
         };
         let user =
             client::issue(&authority, "windlass", client::ADMINISTRATORS, LIFETIME, SystemTime::now())?;
-        let server = endpoint::server(address, self.cluster.api.port);
-        let kubeconfig = kube::kubeconfig(&server, &authority.bundle(), &user)?;
+        let kubeconfig = kube::kubeconfig(&endpoint.url(), &authority.bundle(), &user)?;
         Ok(Ok(Kubernetes::connect(kubeconfig).await?))
     }
 }

@@ -9,6 +9,8 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
 use windlass_bootstrap::config::Role;
 
+use super::non_empty::NonEmpty;
+
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,7 +40,7 @@ pub struct Cluster {
     #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub nodes_may: Permissions,
     /// The etcd clusters; this release has exactly one, `main`.
-    pub etcd: Vec<EtcdCluster>,
+    pub etcd: NonEmpty<EtcdCluster>,
     /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_seconds: Option<u64>,
@@ -110,7 +112,7 @@ pub struct Api {
     /// a hosted zone. Kubeconfigs have it, as with kops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_name: Option<String>,
-    /// Names and addresses for the serving certificate besides windlass's own.
+    /// `spec.additionalSans`: names and addresses that the serving certificate is to have, too.
     pub additional_sans: Vec<String>,
     /// The secure port: 443.
     pub port: u16,
@@ -194,7 +196,7 @@ pub struct EtcdCluster {
     /// Without a leading `v`.
     pub version: String,
     /// Its members.
-    pub members: Vec<EtcdMember>,
+    pub members: NonEmpty<EtcdMember>,
 }
 
 /// A member: a volume, and a stable private address in the subnet of its group.

@@ -9,6 +9,8 @@ mod network;
 
 use std::collections::BTreeMap;
 
+use windlass_bootstrap::endpoint;
+
 pub use self::groups::group_label;
 use super::additional::AdditionalObject;
 use super::default;
@@ -288,7 +290,7 @@ fn api(options: &CreateOptions, masters: usize, spec: &mut ClusterSpec) {
     spec.ssh_access = Some(given(&options.ssh_access).unwrap_or_else(|| access.clone()));
     spec.kubernetes_api_access = Some(access);
     let public_dns = network::dns(options) == DnsType::Public;
-    let default_name = || public_dns.then(|| default::api_name(&options.name));
+    let default_name = || public_dns.then(|| endpoint::public_name(&options.name));
     spec.master_public_name = options.api_public_name.clone().or_else(default_name);
     let asked = options.api_loadbalancer_type.is_some() || options.api_ssl_certificate.is_some();
     let public = !network::is_private(options);

@@ -55,11 +55,6 @@ pub fn image(kubernetes_version: &str) -> String {
     format!("self/windlass-{version}-debian-13-*")
 }
 
-/// The API's name in a hosted zone, where `masterPublicName` is left out.
-pub fn api_name(cluster: &str) -> String {
-    format!("api.{cluster}")
-}
-
 /// The specification with nothing left unsaid; the order of groups is kept.
 pub fn fill(cluster: &Cluster, groups: &[InstanceGroup]) -> (Cluster, Vec<InstanceGroup>) {
     let mut cluster = cluster.clone();

@@ -23,6 +23,8 @@ use ipnet::Ipv4Net;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::Endpoint;
+
 /// The version of the documents that the CLI and the agent exchange: the newest that both read.
 pub const CONFIG_VERSION: &str = "windlass/v1";
 
@@ -108,6 +110,16 @@ pub struct NodeConfig {
     pub control_plane: Option<ControlPlaneConfig>,
 }
 
+impl NodeConfig {
+    /// Where what runs on the instance reaches the API.
+    pub fn api_endpoint(&self) -> Endpoint {
+        match self.control_plane {
+            Some(_) => self.api.endpoint.on_this_machine(),
+            None => self.api.endpoint.clone(),
+        }
+    }
+}
+
 /// The cluster's address ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,10 +140,10 @@ pub struct NetworkConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiConfig {
-    /// The stable private address, which nodes use. Masters themselves use 127.0.0.1.
-    pub private_address: Ipv4Addr,
-    /// The secure port.
-    pub port: u16,
+    /// Where nodes reach it: at the master's stable private address. Masters go to the API on their own machine,
+    /// see [`NodeConfig::api_endpoint`].
+    #[serde(flatten)]
+    pub endpoint: Endpoint,
     /// The service-account issuer, a URL.
     pub service_account_issuer: String,
     /// Names and addresses for the serving certificate besides those the agent adds itself (the private
@@ -253,6 +265,8 @@ mod tests {
     fn a_masters_configuration_of_579859e_is_still_read_and_its_groups_are_not_written_again() {
         let former = include_str!("../../tests/former/579859e-master.json");
         let config: NodeConfig = serde_json::from_str(former).unwrap();
+        assert_eq!(config.api.endpoint.url_with_port(), "https://172.20.0.10:443");
+        assert_eq!(config.api_endpoint().url_with_port(), "https://127.0.0.1:443", "a master's own");
         let control_plane = config.control_plane.as_ref().unwrap();
         assert!(former.contains("\"instanceGroups\""), "what EC2 and the state say is newer");
         assert!(!control_plane.default_taint, "it was made without");

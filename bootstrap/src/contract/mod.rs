@@ -7,6 +7,7 @@ pub mod auto_scaling;
 pub mod bootstrap_token;
 pub mod config;
 pub mod docker_config;
+pub mod endpoint;
 pub mod keys;
 pub mod keyset;
 pub mod node_groups;

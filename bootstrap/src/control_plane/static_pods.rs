@@ -98,7 +98,7 @@ fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Re
     let context = serde_json::json!({
         "image": image(&control_plane.images, "kube-apiserver")?,
         "advertise_address": control_plane.etcd.address()?,
-        "port": config.api.port,
+        "port": config.api.endpoint.port,
         "service_account_issuer": config.api.service_account_issuer,
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),

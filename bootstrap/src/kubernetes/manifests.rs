@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
-use crate::contract::config::{NoMember, NodeConfig};
+use crate::contract::config::NoMember;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
@@ -120,11 +120,6 @@ pub fn image<'a>(
     name: &'static str,
 ) -> Result<&'a str, ManifestError> {
     images.get(name).map(String::as_str).ok_or(ManifestError::NoImage(name))
-}
-
-/// Where a node finds the API.
-pub fn server(config: &NodeConfig) -> String {
-    format!("https://{}:{}", config.api.private_address, config.api.port)
 }
 
 /// How a kubeconfig proves who it is: a certificate and its key, by path. Clients read them again when they change.

@@ -4,7 +4,6 @@
 //! refused backs off for seconds; and it can do so again when the certificate has expired, at any time, with the token
 //! of that day. The kubelet starts with a certificate, and renews it itself from then on.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,10 +20,10 @@ use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
 use crate::contract::bootstrap_token::BootstrapToken;
 use crate::contract::config::{self, NodeConfig};
+use crate::contract::endpoint::Endpoint;
 use crate::contract::keys;
 use crate::host::Host;
 use crate::kubernetes::api::{self, ApiError};
-use crate::kubernetes::manifests;
 use crate::node::client_certificate::{self, CertificateFileError, Found, Request};
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
@@ -51,7 +50,7 @@ const SIGNER: &str = "kubernetes.io/kube-apiserver-client-kubelet";
 pub enum JoinError {
     /// Nobody listens at the API's address.
     #[error("the Kubernetes API at {0} does not answer yet")]
-    NoApi(SocketAddr, #[source] std::io::Error),
+    NoApi(Endpoint, #[source] std::io::Error),
     /// No master has written a token yet.
     #[error("no master has written a bootstrap token yet")]
     NoToken(#[source] Option<StateError>),
@@ -137,7 +136,7 @@ pub struct Joining {
     store: StateStore,
     cluster: String,
     node: String,
-    address: SocketAddr,
+    endpoint: Endpoint,
     server: String,
     authorities: String,
     /// The request that was made, and who watches it.
@@ -166,8 +165,8 @@ impl Joining {
             store: store.clone(),
             cluster: config.cluster.clone(),
             node: instance.to_owned(),
-            address: SocketAddr::from((config.api.private_address, config.api.port)),
-            server: manifests::server(config),
+            server: config.api_endpoint().url_with_port(),
+            endpoint: config.api_endpoint(),
             authorities: config.kubernetes_ca.clone(),
             asked: None,
             refused: None,
@@ -176,8 +175,9 @@ impl Joining {
 
     /// The same, of an API that a test brings.
     #[cfg(test)]
-    pub(crate) fn at(self, address: SocketAddr) -> Self {
-        Self { address, server: format!("http://{address}"), ..self }
+    pub(crate) fn at(self, address: std::net::SocketAddr) -> Self {
+        let endpoint = Endpoint { host: address.ip().to_string().into(), port: address.port() };
+        Self { endpoint, server: format!("http://{address}"), ..self }
     }
 
     /// Gets a certificate unless there is one that holds. Returns whether there is a new one.
@@ -239,7 +239,7 @@ impl Joining {
         &self,
         begin: fn(&Host, &str) -> Result<Request, CertificateFileError>,
     ) -> Result<(Client, Request), JoinError> {
-        reach(self.address).await?;
+        reach(&self.endpoint).await?;
         let token = read_token(&self.store, &self.cluster, Timestamp::now()).await?;
         let client = api::connect_with_token(&self.server, &self.authorities, &token.token);
         let client = client.map_err(JoinError::Api)?;
@@ -329,11 +329,11 @@ fn is_refusal(condition: &CertificateSigningRequestCondition) -> bool {
 }
 
 /// Whether somebody listens there.
-async fn reach(address: SocketAddr) -> Result<(), JoinError> {
-    match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
+async fn reach(endpoint: &Endpoint) -> Result<(), JoinError> {
+    match tokio::time::timeout(CONNECT, TcpStream::connect(endpoint.to_string())).await {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(JoinError::NoApi(address, error)),
-        Err(_) => Err(JoinError::NoApi(address, std::io::ErrorKind::TimedOut.into())),
+        Ok(Err(error)) => Err(JoinError::NoApi(endpoint.clone(), error)),
+        Err(_) => Err(JoinError::NoApi(endpoint.clone(), std::io::ErrorKind::TimedOut.into())),
     }
 }
 

@@ -186,7 +186,7 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result
 /// On a node the kubelet starts with the certificate that the agent has brought, and renews it itself.
 fn ensure_node_kubeconfig(host: &Host, config: &NodeConfig) -> Result<bool, KubeletError> {
     let credentials = Credentials { certificate: CLIENT_CERTIFICATE, key: CLIENT_CERTIFICATE };
-    let server = manifests::server(config);
+    let server = config.api_endpoint().url_with_port();
     let text = manifests::kubeconfig(&config.cluster, &server, KUBERNETES_CA, "kubelet", &credentials)
         .map_err(KubeletError::Kubeconfig)?;
     file::ensure(&host.path(NODE_KUBECONFIG), text, file::PRIVATE).map_err(KubeletError::File)

@@ -64,7 +64,7 @@ fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Re
 
 /// On a node it uses the kubelet's own certificate, which the kubelet rotates.
 fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
-    let server = manifests::server(config);
+    let server = config.api_endpoint().url_with_port();
     // The pod sees this folder, and not the one in which the kubelet's copy of it is.
     let authority = format!("{FOLDER}/ca.crt");
     let credentials =

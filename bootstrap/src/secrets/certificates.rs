@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 use crate::agent::Agent;
 use crate::aws::identity::Identity;
 use crate::contract::config::{ControlPlaneConfig, NodeConfig};
+use crate::contract::endpoint::{self, ServerName};
 use crate::contract::keyset::{Key, Keyset};
 use crate::host::Host;
 use crate::host::file::{self, FileError};
@@ -215,20 +216,15 @@ fn api_names(
         .map(ToOwned::to_owned)
         .into();
     dns.push(format!("kubernetes.default.svc.{}", network.dns_domain));
-    dns.push(format!("api.{}", config.cluster));
-    dns.push(format!("api.internal.{}", config.cluster));
-    let mut ips: Vec<IpAddr> = vec![
-        Ipv4Addr::LOCALHOST.into(),
-        service.into(),
-        addresses.primary.into(),
-        addresses.stable.into(),
-        config.api.private_address.into(),
-    ];
+    dns.extend([endpoint::public_name(&config.cluster), endpoint::internal_name(&config.cluster)]);
+    let mut ips: Vec<IpAddr> =
+        vec![Ipv4Addr::LOCALHOST.into(), service.into(), addresses.primary.into(), addresses.stable.into()];
     ips.extend(addresses.elastic.map(IpAddr::V4));
-    for name in &config.api.additional_sans {
-        match name.parse() {
-            Ok(address) => ips.push(address),
-            Err(_) => dns.push(name.clone()),
+    let additional = config.api.additional_sans.iter().cloned().map(ServerName::from);
+    for name in additional.chain([config.api.endpoint.host.clone()]) {
+        match name {
+            ServerName::Address(address) => ips.push(address),
+            ServerName::Dns(name) => dns.push(name),
         }
     }
     Ok((dns, ips))

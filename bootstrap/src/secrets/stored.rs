@@ -248,7 +248,7 @@ async fn ensure(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
 
 /// Writes the kubeconfigs of what runs on a master; all talk to the API on this machine.
 pub fn ensure_kubeconfigs(host: &Host, config: &NodeConfig) -> Result<bool, SecretsError> {
-    let server = format!("https://127.0.0.1:{}", config.api.port);
+    let server = config.api_endpoint().url_with_port();
     let mut changed = false;
     for component in ["kube-controller-manager", "kube-scheduler", "kube-proxy", "admin", "kubelet"] {
         let folder = format!("{}/{component}", root::SECRETS);

@@ -14,6 +14,7 @@ use crate::aws::state::StateStore;
 use crate::contract::config::{
     ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
 };
+use crate::contract::endpoint::Endpoint;
 use crate::host::Host;
 use crate::progress::notify::Notify;
 use crate::progress::reporter::Reporter;
@@ -100,8 +101,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         api: ApiConfig {
             // Whatever a test does with it stays on this machine.
-            private_address: Ipv4Addr::LOCALHOST,
-            port: 443,
+            endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.into(), port: 443 },
             service_account_issuer: "https://api.internal.demo".into(),
             additional_sans: vec![],
         },

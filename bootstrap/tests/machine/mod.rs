@@ -19,6 +19,7 @@ use windlass_bootstrap::config::{
     ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
     NodeConfig,
 };
+use windlass_bootstrap::endpoint::Endpoint;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::{Key, Keyset, Secret};
 
@@ -293,8 +294,7 @@ pub(crate) fn node_config() -> NodeConfig {
             plugin: "flannel".into(),
         },
         api: ApiConfig {
-            private_address: "172.20.32.10".parse().unwrap(),
-            port: 443,
+            endpoint: Endpoint { host: "172.20.32.10".into(), port: 443 },
             service_account_issuer: "https://api.internal.demo.example.com".into(),
             additional_sans: vec!["k8s.example.com".into(), "198.51.100.9".into()],
         },

@@ -49,14 +49,15 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Where AWS says that the API is reached, under the name that a hosted zone has for it.
+/// Where the API is reached, as far as AWS has what it takes.
 async fn server_of(state: &ClusterState, cluster: &Cluster) -> anyhow::Result<String> {
     let clients = Located::find(state, &cluster.region).await?.clients;
-    let address = Box::pin(endpoint::address(&clients, cluster)).await?.ok_or_else(|| {
+    let endpoints = Box::pin(endpoint::find(&clients, cluster)).await?;
+    let endpoint = endpoints.kubeconfig.ok_or_else(|| {
         Refusal::new(format!("the API of `{}` has no address yet", cluster.name))
             .hint("`windlass update cluster --yes` makes it")
     })?;
-    Ok(endpoint::kubeconfig_server(cluster, address))
+    Ok(endpoint.url())
 }
 
 /// Writes a cluster into the kubeconfig and makes it the current one; with a lifetime, an administrator's certificate

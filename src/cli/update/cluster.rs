@@ -163,10 +163,9 @@ async fn finish(
 ) -> anyhow::Result<Exit> {
     let cluster: &Cluster = &input.cluster;
     if args.create_kube_config || args.admin.is_some() {
-        match endpoint::address(&input.located.clients, cluster).await? {
-            Some(address) => {
-                let server = endpoint::kubeconfig_server(cluster, address);
-                export::kubeconfig::write(None, &cluster.name, server, secrets, args.admin)?;
+        match endpoint::find(&input.located.clients, cluster).await?.kubeconfig {
+            Some(endpoint) => {
+                export::kubeconfig::write(None, &cluster.name, endpoint.url(), secrets, args.admin)?;
             }
             None => output::say("The kubeconfig was not written: the API has no address yet."),
         }

@@ -35,10 +35,14 @@ pub(super) fn resolve(
     let additional_sans = additional_sans(spec, report);
     authorization(spec, report);
     let dns = dns::resolve(cluster, report);
-    let (public_name, mut additional_sans) = (public_name?, additional_sans?);
-    additional_sans.extend(public_name.clone());
-    let api =
-        Api { access: api_access?, elastic_ip, dns: dns?, public_name, additional_sans, port: API_PORT };
+    let api = Api {
+        access: api_access?,
+        elastic_ip,
+        dns: dns?,
+        public_name: public_name?,
+        additional_sans: additional_sans?,
+        port: API_PORT,
+    };
     Ok(Access { api, ssh_access: ssh_access? })
 }
 

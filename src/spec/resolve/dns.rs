@@ -1,8 +1,9 @@
 //! The hosted zone, and the API's name in it.
 
+use windlass_bootstrap::endpoint;
+
 use super::{Report, Resolved, text};
 use crate::spec::cluster::{ApiName, DnsZone, is_in_zone};
-use crate::spec::default;
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, DnsType, Object};
 
@@ -43,10 +44,10 @@ pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Op
     Ok(named.then(|| ApiName { name: api_name(cluster), zone }))
 }
 
-/// The name of the API in a hosted zone. The agent's certificates have the one that is there by default anyway.
+/// The name of the API in a hosted zone.
 fn api_name(cluster: &Cluster) -> String {
     let public = cluster.spec.master_public_name.clone();
-    public.unwrap_or_else(|| default::api_name(cluster.name()))
+    public.unwrap_or_else(|| endpoint::public_name(cluster.name()))
 }
 
 fn kind(spec: &ClusterSpec) -> DnsType {

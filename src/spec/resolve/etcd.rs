@@ -7,8 +7,9 @@ use ipnet::Ipv4Net;
 
 use super::instance_group::Group;
 use super::volume::VolumeFields;
-use super::{Report, Resolved, all, text};
+use super::{Report, Reported, Resolved, text};
 use crate::spec::cluster::{EtcdCluster, EtcdMember, Volume};
+use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::Problem;
 use crate::spec::subnets;
 use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec};
@@ -18,22 +19,21 @@ pub(super) fn resolve(
     spec: &ClusterSpec,
     groups: &[Group],
     report: &mut Report<'_>,
-) -> Resolved<Vec<EtcdCluster>> {
-    let clusters = spec.etcd_clusters.as_deref().unwrap_or_default();
-    if clusters.is_empty() {
+) -> Resolved<NonEmpty<EtcdCluster>> {
+    let Some(clusters) = NonEmpty::of(spec.etcd_clusters.iter().flatten()) else {
         return Err(report.missing("spec.etcdClusters", "leave the field out, or write the cluster `main`"));
-    }
+    };
     let groups = Groups::of(groups);
     let mut names = BTreeSet::new();
-    let first = clusters.first().and_then(|cluster| cluster.version.as_deref()).unwrap_or_default();
-    let clusters = clusters.iter().enumerate().map(|(index, cluster)| {
+    let first = clusters.first().version.as_deref().unwrap_or_default();
+    let clusters = clusters.map(|index, cluster| {
         let path = format!("spec.etcdClusters[{index}]");
         let name = name(cluster, &path, &mut names, report);
         let version = version(cluster, first, &path, report);
         let members = members(cluster, &path, &groups, report);
         Ok(EtcdCluster { name: name?, version: version?, members: members? })
     });
-    all(clusters)
+    clusters.transpose()
 }
 
 /// The instance groups by name, as far as members of etcd need to know them.
@@ -103,50 +103,48 @@ fn members(
     path: &str,
     groups: &Groups<'_>,
     report: &mut Report<'_>,
-) -> Resolved<Vec<EtcdMember>> {
+) -> Resolved<NonEmpty<EtcdMember>> {
     let members = cluster.etcd_members.as_deref().unwrap_or_default();
     let at = |index: usize| format!("{path}.etcdMembers[{index}]");
     let (mut names, mut held) = (BTreeSet::new(), BTreeSet::new());
-    let placed: Vec<(Resolved<String>, Place)> = (0..)
+    let placed: Vec<_> = (0..)
         .zip(members)
         .map(|(index, member)| {
             let name = member_name(member, &at(index), &mut names, report);
-            (name, place(member, &at(index), groups, &mut held, report))
+            (member, name, place(member, &at(index), groups, &mut held, report))
         })
         .collect();
     let path = format!("{path}.etcdMembers");
     for master in groups.masters().difference(&held) {
         report.push(Problem::at(&path, format!("the master group `{master}` has no member")));
     }
+    let Some(placed) = NonEmpty::of(placed) else { return Err(wrong_number(0, path, report)) };
     if members.len().is_multiple_of(2) || members.len() > MOST_MEMBERS {
-        let message = format!("an etcd cluster can't have {} members", members.len());
-        report.push(Problem::at(path, message).hint("it has 1, 3, 5 or 7"));
+        wrong_number(members.len(), path, report);
     }
     let mut taken = BTreeMap::new();
-    let addresses: Vec<Resolved<Ipv4Addr>> = (0..)
-        .zip(members.iter().zip(&placed))
-        .map(|(index, (member, (_, place)))| {
-            let path = format!("{}.privateAddress", at(index));
-            let address = address(member, &path, place.range, report)?;
-            match taken.insert(address, index) {
-                None => Ok(address),
-                Some(other) => {
-                    let message = format!("member {other} has the address `{address}`, too");
-                    Err(report.push(Problem::at(path, message)))
-                }
+    let addressed = placed.map(|index, (member, name, place)| {
+        let path = format!("{}.privateAddress", at(index));
+        let address = address(member, &path, place.range, report);
+        let free = address.and_then(|address| match taken.insert(address, index) {
+            None => Ok(address),
+            Some(other) => {
+                let message = format!("member {other} has the address `{address}`, too");
+                Err(report.push(Problem::at(path, message)))
             }
-        })
-        .collect();
-    let volumes: Vec<Resolved<Volume>> =
-        (0..).zip(members).map(|(index, member)| volume(member, &at(index), report)).collect();
-    all(placed.into_iter().zip(addresses).zip(volumes).map(|(((name, place), address), volume)| {
-        Ok(EtcdMember {
-            name: name?,
-            instance_group: place.group?,
-            private_address: address?,
-            volume: volume?,
-        })
-    }))
+        });
+        (member, name, place.group, free)
+    });
+    let resolved = addressed.map(|index, (member, name, group, address)| {
+        let volume = volume(member, &at(index), report);
+        Ok(EtcdMember { name: name?, instance_group: group?, private_address: address?, volume: volume? })
+    });
+    resolved.transpose()
+}
+
+fn wrong_number(members: usize, path: String, report: &mut Report<'_>) -> Reported {
+    let message = format!("an etcd cluster can't have {members} members");
+    report.push(Problem::at(path, message).hint("it has 1, 3, 5 or 7"))
 }
 
 fn member_name<'a>(

@@ -281,7 +281,7 @@ mod with_region {
         let mut world = World::new().await;
         world.update().await.succeeded();
         world.region.post("modifications", &json!({"slow": true})).await.unwrap();
-        world.cluster.etcd[0].members[0].volume.size += 10;
+        world.cluster.etcd.first_mut().members.first_mut().volume.size += 10;
         let update = world.update().await.succeeded();
         assert_eq!(update.plan.steps.len(), 1, "{}", update.plan);
         let update = world.update().await.succeeded();
@@ -297,12 +297,12 @@ mod with_region {
         let kms = &world.clients.kms;
         let key = kms.create_key().send().await.unwrap().key_metadata().unwrap().clone();
         kms.create_alias().alias_name("alias/etcd").target_key_id(key.key_id()).send().await.unwrap();
-        world.cluster.etcd[0].members[0].volume.kms_key = Some("alias/etcd".to_owned());
+        world.cluster.etcd.first_mut().members.first_mut().volume.kms_key = Some("alias/etcd".to_owned());
         world.update().await.succeeded();
         let update = world.update().await;
         assert!(update.plan.is_empty(), "{}", update.plan);
 
-        world.cluster.etcd[0].members[0].volume.kms_key = Some("alias/none".to_owned());
+        world.cluster.etcd.first_mut().members.first_mut().volume.kms_key = Some("alias/none".to_owned());
         let error = facts::gather(&world.cluster, &world.clients).await.unwrap_err();
         assert!(error.to_string().contains("there is no KMS key `alias/none` in us-east-1"), "{error}");
         assert!(error.hint().unwrap().contains("list-aliases"), "{:?}", error.hint());

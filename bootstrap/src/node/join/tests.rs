@@ -78,8 +78,8 @@ async fn a_broken_token_is_not_quoted() {
 
 #[tokio::test]
 async fn nobody_who_listens_is_waited_for_and_soon_looked_for_again() {
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
-    let error = reach(nobody).await.unwrap_err();
+    let nobody = Endpoint { host: "127.0.0.1".into(), port: 1 };
+    let error = reach(&nobody).await.unwrap_err();
     assert_eq!((error.class(), error.again()), (Class::Waiting, Some(SOON)));
     assert_eq!(error.to_string(), "the Kubernetes API at 127.0.0.1:1 does not answer yet");
 }

@@ -7,6 +7,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::*;
+use crate::contract::endpoint::Endpoint;
 use crate::host::file;
 use crate::node::client_certificate::Request;
 use crate::node::client_certificate::tests::sign;
@@ -27,7 +28,7 @@ fn machine(ago: SignedDuration) -> (tempfile::TempDir, Membership) {
     request.keep(&host, NODE, issued.as_bytes(), then).unwrap();
     let store = StateStore::Folder(folder.path().join("state"));
     let mut config = node_config();
-    (config.api.private_address, config.api.port) = (Ipv4Addr::LOCALHOST, closed_port());
+    config.api.endpoint = Endpoint { host: Ipv4Addr::LOCALHOST.into(), port: closed_port() };
     let membership = Membership::new(&host, &store, &config, NODE);
     (folder, membership)
 }

@@ -1,0 +1,117 @@
+//! Where a cluster's API is reached, by whom. It is decided here, and nowhere else:
+//!
+//! | who | goes to |
+//! |---|---|
+//! | what runs on a master | the API on its own machine (`NodeConfig::api_endpoint` of the agent) |
+//! | nodes, and pods that have no network of their own yet | the first master's stable private address, whoever the instance is |
+//! | windlass | the Elastic IP, or the stable private address, which it needs a way into the VPC for |
+//! | kubeconfigs | the API's name where there is one, else as windlass |
+
+use std::net::Ipv4Addr;
+
+use windlass_bootstrap::endpoint::{Endpoint, ServerName};
+
+use super::cluster::{Api, Cluster};
+
+/// What AWS decides of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// The Elastic IP's address; none as long as there is no Elastic IP.
+    pub elastic_ip: Option<Ipv4Addr>,
+}
+
+/// Where a cluster's API is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiEndpoints {
+    /// By instances, and by their pods that have no network of their own yet.
+    pub inside: Endpoint,
+    /// By windlass: it knows the address from EC2, also before every resolver knows the name. `None` as long as the
+    /// address doesn't exist.
+    pub outside: Option<Endpoint>,
+    /// By those who have a kubeconfig. `None` as long as the address doesn't exist.
+    pub kubeconfig: Option<Endpoint>,
+}
+
+impl ApiEndpoints {
+    /// Decides it.
+    pub fn of(cluster: &Cluster, outputs: Outputs) -> Self {
+        let api = &cluster.api;
+        let at = |host: ServerName| Endpoint { host, port: api.port };
+        let master = cluster.etcd.first().members.first();
+        let inside = at(master.private_address.into());
+        let outside = if api.elastic_ip {
+            outputs.elastic_ip.map(|address| at(address.into()))
+        } else {
+            Some(inside.clone())
+        };
+        let named = |by_address: &Endpoint| match api.name() {
+            Some(name) => at(ServerName::Dns(name.to_owned())),
+            None => by_address.clone(),
+        };
+        Self { kubeconfig: outside.as_ref().map(named), inside, outside }
+    }
+}
+
+impl Api {
+    /// The API's name, where a hosted zone has one or the operator has written one, and keeps it elsewhere.
+    fn name(&self) -> Option<&str> {
+        let in_zone = self.dns.as_ref().map(|dns| &dns.name);
+        in_zone.or(self.public_name.as_ref()).map(String::as_str)
+    }
+
+    /// The names and addresses of the serving certificate besides those that the agent knows itself.
+    pub fn certificate_names(&self) -> Vec<String> {
+        self.additional_sans.iter().chain(&self.public_name).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets::sample;
+    use crate::spec::cluster::{ApiName, DnsZone};
+
+    const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)) };
+
+    fn urls(cluster: &Cluster, outputs: Outputs) -> (String, Option<String>, Option<String>) {
+        let ApiEndpoints { inside, outside, kubeconfig } = ApiEndpoints::of(cluster, outputs);
+        (inside.url(), outside.map(|at| at.url()), kubeconfig.map(|at| at.url()))
+    }
+
+    fn said(inside: &str, outside: &str, kubeconfig: &str) -> (String, Option<String>, Option<String>) {
+        (inside.to_owned(), Some(outside.to_owned()), Some(kubeconfig.to_owned()))
+    }
+
+    const PRIVATE: &str = "https://172.20.32.10";
+    const PUBLIC: &str = "https://203.0.113.7";
+
+    #[test]
+    fn instances_go_to_the_private_address_and_everybody_else_to_the_elastic_ip() {
+        assert_eq!(urls(&sample::cluster(), ELASTIC), said(PRIVATE, PUBLIC, PUBLIC));
+    }
+
+    #[test]
+    fn without_an_elastic_ip_everybody_goes_to_the_private_address() {
+        let mut cluster = sample::cluster();
+        cluster.api.elastic_ip = false;
+        assert_eq!(urls(&cluster, Outputs::default()), said(PRIVATE, PRIVATE, PRIVATE));
+    }
+
+    #[test]
+    fn as_long_as_there_is_no_elastic_ip_the_api_is_nowhere_to_be_reached_from_outside_also_not_by_a_name() {
+        let mut cluster = sample::cluster();
+        cluster.api.public_name = Some("k8s.example.com".to_owned());
+        assert_eq!(urls(&cluster, Outputs::default()), (PRIVATE.to_owned(), None, None));
+    }
+
+    #[test]
+    fn a_kubeconfig_has_the_name_that_is_written_also_where_no_hosted_zone_has_it() {
+        let mut cluster = sample::cluster();
+        cluster.api.public_name = Some("k8s.example.com".to_owned());
+        assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://k8s.example.com"));
+        assert_eq!(cluster.api.certificate_names(), ["k8s.example.com"]);
+        cluster.api.public_name = None;
+        cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
+        assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));
+    }
+}
