@@ -7,6 +7,8 @@
 extern crate self as windlass_bootstrap;
 #[path = "../../../bootstrap/src/contract/config.rs"]
 pub mod config;
+#[path = "../../../bootstrap/src/contract/endpoint.rs"]
+pub mod endpoint;
 #[path = "../../../bootstrap/src/contract/tags.rs"]
 pub mod tags;
 
