@@ -71,7 +71,7 @@ pub fn check_additional(cluster: &Cluster, objects: &[AdditionalObject]) -> Resu
         Addon { name: "node RBAC".to_owned(), manifest: rbac::manifest().map_err(|error| failed(&error))? };
     for addon in rendered.into_iter().chain([rbac]) {
         let source = Source { name: addon.name.clone(), text: addon.manifest };
-        let own = yaml::read(vec![source])?.additional_objects;
+        let own = yaml::read(vec![source])?.documents.additional_objects;
         taken.extend(own.into_iter().map(|object| (object.key().clone(), addon.name.clone())));
     }
     let mut problems = Problems::new();

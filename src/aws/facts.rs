@@ -517,7 +517,7 @@ mod tests {
     fn sample() -> Cluster {
         let text = include_str!("../../tests/scenarios/minimal/cluster.yaml").to_owned();
         let source = crate::spec::Source { name: "cluster.yaml".to_owned(), text };
-        crate::spec::read(vec![source]).unwrap().complete().unwrap()
+        crate::spec::read(vec![source]).unwrap().resolve().unwrap()
     }
 
     const ACCOUNT: &str = "123456789012";

@@ -7,7 +7,6 @@ use similar::TextDiff;
 use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::output;
-use crate::spec::additional::masked_pair;
 use crate::state::ClusterState;
 
 /// `windlass diff`.
@@ -32,15 +31,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         (format!("revision {number}, applied"), number)
     };
     let old = state.revision(number).await?;
-    let (name, (old, new)) = if let Some(number) = args.to {
-        let new = state.revision(number).await?;
-        let (before, after) = masked_pair(&old.additional_objects, &new.additional_objects);
-        (format!("revision {number}"), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
-    } else {
-        let new = context.read(&state).await?;
-        let (before, after) = masked_pair(&old.additional_objects, &new.objects());
-        ("present specification".to_owned(), (old.to_yaml_with(&before), new.to_yaml_with(&after)))
+    let (name, new) = match args.to {
+        Some(number) => (format!("revision {number}"), state.revision(number).await?.documents),
+        None => ("present specification".to_owned(), context.read(&state).await?.documents),
     };
+    let (old, new) = old.documents.masked_yaml_beside(&new);
     if old == new {
         output::say("They say the same.");
         return Ok(Exit::Done);

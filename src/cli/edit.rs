@@ -16,6 +16,7 @@ use super::context::Context;
 use super::diagnostic::{Exit, Refusal};
 use super::output;
 use crate::ops::{Running, SpecificationChange};
+use crate::spec::Documents;
 use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Object};
 use crate::spec::yaml::{self, Source};
@@ -63,45 +64,35 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         What::Cluster { cluster, fields } => {
             let state = context.cluster_state(cluster.as_deref()).await?;
             let read = context.read(&state).await?;
-            let document = read.cluster.value.clone();
+            let document = read.documents.cluster.clone();
             edit::<Cluster>(context, &state, &read, &document, &fields).await
         }
         What::InstanceGroup { group, fields } => {
             let state = context.cluster_state(None).await?;
             let read = context.read(&state).await?;
-            let stored = read.instance_groups.iter().find(|stored| stored.value.name() == group);
+            let found = read.documents.instance_groups.iter().find(|known| known.name() == group);
             let cluster = state.name().to_owned();
-            let document = stored.ok_or(StateError::NoInstanceGroup { cluster, name: group })?.value.clone();
+            let document = found.ok_or(StateError::NoInstanceGroup { cluster, name: group })?.clone();
             edit::<InstanceGroup>(context, &state, &read, &document, &fields).await
         }
     }
 }
 
-/// A document that can be edited: how it is found among documents, and what changes with it.
-pub(super) trait Editable: Object + Clone + PartialEq {
+/// A document that can be edited.
+pub(super) trait Editable: Object + Clone + PartialEq + Into<Documents<Option<Cluster>>> {
     /// The documents of this kind.
-    fn pick(documents: &yaml::Documents) -> Vec<Self>;
-    /// What putting the document into the specification means.
-    fn change(self) -> SpecificationChange;
+    fn pick(documents: &Documents<Vec<Cluster>>) -> &[Self];
 }
 
 impl Editable for Cluster {
-    fn pick(documents: &yaml::Documents) -> Vec<Self> {
-        documents.clusters.clone()
-    }
-
-    fn change(self) -> SpecificationChange {
-        SpecificationChange { cluster: Some(self), ..SpecificationChange::default() }
+    fn pick(documents: &Documents<Vec<Cluster>>) -> &[Self] {
+        &documents.cluster
     }
 }
 
 impl Editable for InstanceGroup {
-    fn pick(documents: &yaml::Documents) -> Vec<Self> {
-        documents.instance_groups.clone()
-    }
-
-    fn change(self) -> SpecificationChange {
-        SpecificationChange { instance_groups: vec![self], ..SpecificationChange::default() }
+    fn pick(documents: &Documents<Vec<Cluster>>) -> &[Self] {
+        &documents.instance_groups
     }
 }
 
@@ -124,7 +115,8 @@ async fn edit<T: Editable>(
         return Ok(Exit::Done);
     };
     let text = yaml::to_yaml(&edited);
-    if let Err(error) = edited.change().write(&context.lease_guard(state, "edit"), read).await {
+    let change = SpecificationChange::writing(edited);
+    if let Err(error) = change.write(&context.lease_guard(state, "edit"), read).await {
         let kept = keep(&text).map(|path| format!("; your version is in {path}")).unwrap_or_default();
         return Err(anyhow::Error::new(error).context(format!(
             "could not write the changed {} {}{kept}",
@@ -157,7 +149,7 @@ fn with_fields<T: Editable>(
             .hint("what has another name is another one: create it, and delete this one")
             .into());
     }
-    document.clone().change().check(read, running)?;
+    SpecificationChange::writing(document.clone()).check(&read.documents, running)?;
     Ok(document)
 }
 
@@ -211,17 +203,16 @@ fn parse<T: Editable>(
     text: &str,
 ) -> Result<T, String> {
     let source = Source { name: "edited".to_owned(), text: text.to_owned() };
-    let documents = yaml::read(vec![source]).map_err(|problems| problems.to_string())?;
-    let mut found = T::pick(&documents);
-    let (Some(edited), true) = (found.pop(), found.is_empty()) else {
-        return Err(format!("there must be exactly one {}", T::KIND));
+    let placed = yaml::read(vec![source]).map_err(|problems| problems.to_string())?;
+    let ([edited], 1) = (T::pick(&placed.documents), placed.documents.iter().count()) else {
+        return Err(format!("there must be exactly one {}, and nothing else", T::KIND));
     };
     if edited.name() != document.name() {
         return Err(format!("metadata.name: the name `{}` can't be changed", document.name()));
     }
-    let checked = edited.clone().change().check(read, running);
-    checked.map_err(|problems| documents.locate(problems).to_string())?;
-    Ok(edited)
+    let checked = SpecificationChange::writing(edited.clone()).check(&read.documents, running);
+    checked.map_err(|problems| placed.locate(problems).to_string())?;
+    Ok(edited.clone())
 }
 
 const HEADER: &str = "\

@@ -7,8 +7,12 @@ use clap::Args as ClapArgs;
 
 use super::context::Context;
 use super::diagnostic::Refusal;
-use crate::spec::v1alpha2::{CLUSTER_LABEL, Metadata, Object as _};
-use crate::spec::yaml::{self, Documents, Source};
+use super::output;
+use crate::ops::SpecificationChange;
+use crate::spec::documents::Clusters;
+use crate::spec::v1alpha2::{CLUSTER_LABEL, Cluster, Metadata, Object as _};
+use crate::spec::yaml::{self, Source};
+use crate::spec::{Documents, PlacedDocuments};
 
 /// `-f FILE`, once or several times.
 #[derive(Debug, ClapArgs)]
@@ -21,29 +25,38 @@ pub(crate) struct Files {
 
 impl Files {
     /// Reads all of them. Fails with everything that is wrong with them.
-    pub(crate) fn read(&self) -> anyhow::Result<Documents> {
+    pub(crate) fn read(&self) -> anyhow::Result<PlacedDocuments> {
         let sources =
             self.filenames.iter().map(|name| read(name)).collect::<anyhow::Result<Vec<Source>>>()?;
-        let documents = yaml::read(sources)?;
-        let yaml::Documents { clusters, instance_groups, ssh_credentials, additional_objects, .. } =
-            &documents;
-        if clusters.is_empty()
-            && instance_groups.is_empty()
-            && ssh_credentials.is_empty()
-            && additional_objects.is_empty()
-        {
+        let placed = yaml::read(sources)?;
+        if placed.documents.is_empty() {
             let refusal = Refusal::new(format!("there is no document in {}", self.filenames.join(", ")));
             return Err(refusal.hint("check what wrote it: an empty file changes nothing").into());
         }
-        Ok(documents)
+        Ok(placed)
+    }
+}
+
+/// The change that files ask for: their documents take the place of those of the same name, or are added.
+pub(super) fn change_of(placed: &PlacedDocuments) -> Result<SpecificationChange, Refusal> {
+    let written = placed.documents.clone().of_one_cluster();
+    written.map(SpecificationChange::writing).ok_or_else(|| {
+        Refusal::new("there are several Clusters among the documents").hint("name one at a time")
+    })
+}
+
+/// Says of each document what was done with it: `Created instancegroup/nodes`.
+pub(super) fn say_of_each<C: Clusters>(done: &str, documents: &Documents<C>) {
+    for document in documents.iter() {
+        output::say(&format!("{done} {}", document.name().resource()));
     }
 }
 
 /// The one cluster that documents are about: the Cluster among them, or the one that groups and SSH keys name in
 /// their label, or the one of the command line.
-pub(super) fn cluster_of(context: &Context, documents: &Documents) -> anyhow::Result<String> {
+pub(super) fn cluster_of(context: &Context, documents: &Documents<Vec<Cluster>>) -> anyhow::Result<String> {
     let label = |metadata: &Metadata| metadata.labels.as_ref()?.get(CLUSTER_LABEL).cloned();
-    let mut names: Vec<String> = documents.clusters.iter().map(|cluster| cluster.name().to_owned()).collect();
+    let mut names: Vec<String> = documents.cluster.iter().map(|cluster| cluster.name().to_owned()).collect();
     names.extend(documents.instance_groups.iter().filter_map(|group| label(&group.metadata)));
     names.extend(documents.ssh_credentials.iter().filter_map(|credential| label(&credential.metadata)));
     names.extend(context.named_cluster(None)?);

@@ -14,11 +14,10 @@ use crate::aws::facts::{self, FactsError, Image};
 use crate::ops::Located;
 use crate::ops::planning::{self, PlanningInput, PreparedUpdate};
 use crate::ops::{Running, SpecificationChange};
-use crate::spec::additional::masked_pair;
+use crate::spec::Documents;
 use crate::spec::v1alpha2::Object;
-use crate::spec::{cluster::Cluster, resolve};
 use crate::state::revision::Revision;
-use crate::state::{ClusterState, Specification, Stored};
+use crate::state::{ClusterState, Specification};
 
 /// What others are told that is being done.
 const COMMAND: &str = "rollback";
@@ -45,17 +44,17 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     context
         .lease_guard(&state, COMMAND)
         .holding(async {
-            let (read, change) = decide(context, &state, args.revision).await?;
-            if change.is_nothing_new_in(&read) {
+            let (read, change) = Box::pin(decide(context, &state, args.revision)).await?;
+            if change.is_nothing_new_in(&read.documents) {
                 output::say(&format!("The specification is that of revision {} already.", args.revision));
             } else {
                 // What can't be made must not become the specification.
-                plan(&state, change.of(&read)).await?;
+                Box::pin(plan(&state, change.of(&read.documents))).await?;
                 change.write_under_lease(&state, COMMAND, &read).await?;
                 output::say(&format!("The specification is that of revision {} again.", args.revision));
             }
-            update::cluster::apply_under_lease(context, &update::cluster::Args::of_rollback(name), &state)
-                .await
+            let args = update::cluster::Args::of_rollback(name);
+            Box::pin(update::cluster::apply_under_lease(context, &args, &state)).await
         })
         .await
 }
@@ -63,12 +62,11 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 /// Shows what would change, in the specification and in AWS.
 async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::Result<Exit> {
     let (read, change) = decide(context, state, number).await?;
-    let then = change.of(&read);
-    if change.is_nothing_new_in(&read) {
+    let then = change.of(&read.documents);
+    if change.is_nothing_new_in(&read.documents) {
         output::say(&format!("The specification is that of revision {number} already."));
     } else {
-        let (before, after) = masked_pair(&read.objects(), &then.objects());
-        let (now, then) = (read.to_yaml_with(&before), then.to_yaml_with(&after));
+        let (now, then) = read.documents.masked_yaml_beside(&then);
         let diff = TextDiff::from_lines(&now, &then);
         let header = format!("revision {number}");
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
@@ -84,8 +82,8 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
 }
 
 /// What would have to be done for a specification. Fails where it can't be made.
-async fn plan(state: &ClusterState, specification: Specification) -> anyhow::Result<PreparedUpdate> {
-    let mut input = Box::pin(PlanningInput::gather(state, specification)).await?;
+async fn plan(state: &ClusterState, documents: Documents) -> anyhow::Result<PreparedUpdate> {
+    let mut input = Box::pin(PlanningInput::gather(state, documents)).await?;
     Ok(input.decide(state, planning::stored(state).await?.as_ref()).await?)
 }
 
@@ -97,36 +95,12 @@ async fn decide(
 ) -> anyhow::Result<(Specification, SpecificationChange)> {
     let read = context.read(state).await?;
     let (revision, remarks) = with_its_images(state, state.revision(number).await?).await?;
-    let change = change(&read, revision);
-    change.check(&read, &Running::of(state).await?)?;
+    let change = SpecificationChange::between(&read.documents, revision.documents);
+    change.check(&read.documents, &Running::of(state).await?)?;
     for remark in remarks {
         output::say(&remark);
     }
     Ok((read, change))
-}
-
-fn change(read: &Specification, revision: Revision) -> SpecificationChange {
-    SpecificationChange {
-        removed_groups: unwanted(&read.instance_groups, &revision.instance_groups),
-        removed_ssh_credentials: unwanted(&read.ssh_credentials, &revision.ssh_credentials),
-        removed_objects: read
-            .additional_objects
-            .iter()
-            .map(|stored| stored.value.key())
-            .filter(|key| !revision.additional_objects.iter().any(|object| object.key() == *key))
-            .cloned()
-            .collect(),
-        cluster: Some(revision.cluster),
-        instance_groups: revision.instance_groups,
-        ssh_credentials: revision.ssh_credentials,
-        additional_objects: revision.additional_objects,
-    }
-}
-
-/// The names of what is there now and wasn't in the revision.
-fn unwanted<T: Object>(now: &[Stored<T>], then: &[T]) -> Vec<String> {
-    let names = now.iter().map(|stored| stored.value.name());
-    names.filter(|name| !then.iter().any(|then| then.name() == *name)).map(str::to_owned).collect()
 }
 
 /// The revision, whose groups name the images that they ran where its words mean others today: what is asked for is
@@ -142,8 +116,8 @@ async fn with_its_images(
         );
         return Ok((revision, vec![remark]));
     }
-    let Revision { cluster, instance_groups, ssh_credentials, .. } = &revision;
-    let then: Cluster = resolve(cluster, instance_groups, ssh_credentials)
+    let resolved = revision.documents.resolve();
+    let then = resolved
         .with_context(|| format!("the specification of revision {} is not good any more", revision.number))?;
     let Located { clients, .. } = Located::find(state, &then.region).await?;
     // Where its words mean nothing any more, the images that ran may be there all the same.
@@ -162,7 +136,7 @@ async fn with_its_images(
 /// Names the images that ran in the groups where today others would be chosen. Returns what is to be said of it.
 fn pin(revision: &mut Revision, today: &BTreeMap<String, Image>) -> Vec<String> {
     let mut said = Vec::new();
-    for group in &mut revision.instance_groups {
+    for group in &mut revision.documents.instance_groups {
         let Some(ran) = revision.images.get(group.name()) else { continue };
         let chosen = today.get(group.name()).map(|image| image.id.as_str());
         if chosen == Some(&ran.id) {

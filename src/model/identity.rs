@@ -291,7 +291,7 @@ mod tests {
         let minimal = include_str!("../../tests/scenarios/minimal/cluster.yaml");
         let cluster = |text: String| {
             let source = crate::spec::Source { name: "cluster.yaml".to_owned(), text };
-            crate::spec::read(vec![source]).unwrap().complete().unwrap()
+            crate::spec::read(vec![source]).unwrap().resolve().unwrap()
         };
         let before = policies(&cluster(minimal.to_owned()));
         let statement =

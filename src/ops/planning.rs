@@ -13,17 +13,17 @@ use crate::cloud::{self, Departures, Identities, Observed, Resource, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
 use crate::plan::{Occupied, Plan};
 use crate::spec::cluster::Cluster;
-use crate::spec::{self, check_change};
+use crate::spec::{Documents, check_change};
 use crate::state::revision::Intent;
-use crate::state::{ClusterState, Secrets, SecretsError, Specification};
+use crate::state::{ClusterState, Secrets, SecretsError, specification};
 
 /// What stands in tags for a uid that isn't made yet, in IAM's alphabet. Only a plan ever shows it.
 const NO_UID_YET: &str = "made when the cluster is first updated";
 
 /// Everything that a plan is made from, gathered.
 pub struct PlanningInput {
-    /// What the user wants, as it was read.
-    pub specification: Specification,
+    /// What the user wants, as it is written.
+    pub documents: Documents,
     /// The same, complete.
     pub cluster: Cluster,
     /// The cluster's region and account.
@@ -64,20 +64,20 @@ impl PreparedUpdate {
 impl PlanningInput {
     /// Looks at AWS. Changes nothing.
     ///
-    /// The specification needn't be the one in the state.
+    /// The documents needn't be those in the state.
     ///
     /// # Errors
     ///
     /// Fails where the specification isn't good or can't be made on AWS, and with what the state or AWS said.
-    pub async fn gather(state: &ClusterState, specification: Specification) -> Result<Self, OperationError> {
-        let cluster = specification.complete()?;
+    pub async fn gather(state: &ClusterState, documents: Documents) -> Result<Self, OperationError> {
+        let cluster = specification::resolve(&documents)?;
         let Some(bucket) = state.store().bucket() else {
-            check_reachable(state, &specification).await?;
+            check_reachable(state, &documents).await?;
             return Err(OperationError::NotInS3 { url: state.store().url() });
         };
         // Side by side; of several that fail, always the same one is told.
         let (applied, kms_key, located) = futures::join!(
-            check_reachable(state, &specification),
+            check_reachable(state, &documents),
             bucket.kms_key(),
             Located::find(state, &cluster.region),
         );
@@ -95,20 +95,10 @@ impl PlanningInput {
         };
         look_into_removed_subnets(&cluster, &located, state, &mut observed).await?;
         let addons = addons::render(&cluster)?;
-        addons::check_additional(&cluster, &specification.objects())?;
+        addons::check_additional(&cluster, &documents.additional_objects)?;
         let was = applied.as_ref().map(|applied| &applied.cluster);
         let losses = Losses::look(&located, state, &cluster, was, &observed).await?;
-        Ok(Self {
-            specification,
-            cluster,
-            located,
-            observed,
-            applied,
-            facts,
-            state: location,
-            addons,
-            losses,
-        })
+        Ok(Self { documents, cluster, located, observed, applied, facts, state: location, addons, losses })
     }
 
     /// The same with the keys, where they are all made.
@@ -118,11 +108,11 @@ impl PlanningInput {
     /// As [`Self::gather`] and [`stored`].
     pub async fn gather_with_keys(
         state: &ClusterState,
-        specification: Specification,
+        documents: Documents,
     ) -> Result<(Self, Option<Secrets>), OperationError> {
         // Side by side; of two that fail, always the same one is told.
         let (input, secrets) =
-            futures::join!(Box::pin(Self::gather(state, specification)), Box::pin(stored(state)));
+            futures::join!(Box::pin(Self::gather(state, documents)), Box::pin(stored(state)));
         Ok((input?, secrets?))
     }
 
@@ -184,7 +174,7 @@ impl PlanningInput {
             state: &self.state,
             keys,
             addons: &self.addons,
-            additional_objects: &self.specification.objects(),
+            additional_objects: &self.documents.additional_objects,
         })
     }
 }
@@ -200,19 +190,16 @@ struct Applied {
 /// step is refused in several.
 async fn check_reachable(
     state: &ClusterState,
-    specification: &Specification,
+    documents: &Documents,
 ) -> Result<Option<Applied>, OperationError> {
     let Some(number) = state.applied().await? else { return Ok(None) };
     let revision = state.revision(number).await?;
-    let (cluster, groups, _) = specification.documents();
-    let applied = (&revision.cluster, revision.instance_groups.as_slice());
-    check_change(applied, (&cluster, &groups)).map_err(|source| OperationError::Unreachable {
+    check_change(&revision.documents, documents).map_err(|source| OperationError::Unreachable {
         cluster: state.name().to_owned(),
         revision: number,
         source,
     })?;
-    let cluster = spec::resolve(&revision.cluster, &revision.instance_groups, &revision.ssh_credentials);
-    Ok(cluster.ok().map(|cluster| Applied { cluster, images: revision.images }))
+    Ok(revision.documents.resolve().ok().map(|cluster| Applied { cluster, images: revision.images }))
 }
 
 /// A subnet goes when it is empty, which only AWS knows.

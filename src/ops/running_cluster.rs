@@ -31,7 +31,7 @@ impl RunningCluster {
     ///
     /// Fails where the specification isn't good, and where the credentials lead to another account.
     pub async fn open(state: ClusterState, specification: &Specification) -> Result<Self, OperationError> {
-        let cluster = specification.complete()?;
+        let cluster = specification.resolve()?;
         let clients = Located::find(&state, &cluster.region).await?.clients;
         // What it is asked from here on is asked again and again.
         state.store().forget();
@@ -45,7 +45,7 @@ impl RunningCluster {
 
     /// The cluster of a state.
     pub async fn of(state: &ClusterState, clients: &Clients) -> Result<Self, OperationError> {
-        let cluster = state.read().await?.complete()?;
+        let cluster = state.read().await?.resolve()?;
         Ok(Self { cluster, clients: clients.clone(), state: state.clone() })
     }
 

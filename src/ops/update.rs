@@ -21,12 +21,12 @@ pub async fn apply(
     listen: &dyn Fn(Event<'_>),
 ) -> Result<Summary, OperationError> {
     if prepared.plan.is_empty() {
-        if let Some(revision) = state.unfinished(&input.specification).await? {
+        if let Some(revision) = state.unfinished(&input.documents).await? {
             state.mark_applied(revision).await?;
         }
         return Ok(Summary::default());
     }
-    let revision = state.record(&input.specification, prepared.intent(input)?).await?;
+    let revision = state.record(&input.documents, prepared.intent(input)?).await?;
     let clients = input.located.clients.without_retries();
     let (ids, owner) = (Identities::new(&input.observed), input.located.owner(state));
     let (departures, run_id) = (Departures::default(), run_id());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::default;
+use super::documents::Documents;
 use super::problem::{Problem, Problems};
 use super::resolve::{Report, chosen_plugins};
 use super::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
@@ -10,14 +11,11 @@ use super::versions::{Version, check_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
-pub fn check_change(
-    old: (&Cluster, &[InstanceGroup]),
-    new: (&Cluster, &[InstanceGroup]),
-) -> Result<(), Problems> {
-    let (old_cluster, old_groups) = default::fill(old.0, old.1);
-    let (new_cluster, new_groups) = default::fill(new.0, new.1);
+pub fn check_change(old: &Documents, new: &Documents) -> Result<(), Problems> {
+    let (old_cluster, old_groups) = default::fill(&old.cluster, &old.instance_groups);
+    let (new_cluster, new_groups) = default::fill(&new.cluster, &new.instance_groups);
     let mut problems = Problems::new();
-    let mut report = Report::of(new.0, &mut problems);
+    let mut report = Report::of(&new.cluster, &mut problems);
     let (old, new) = (&old_cluster.spec, &new_cluster.spec);
     name(&old_cluster, &new_cluster, &mut report);
     kubernetes_version(old, new, &mut report);

@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 use windlass_bootstrap::endpoint;
 
 pub use self::groups::group_label;
-use super::additional::AdditionalObject;
 use super::default;
+use super::documents::Documents;
 use super::problem::{Problem, Problems};
 use super::set;
 use super::v1alpha2::{
     AccessSpec, AlwaysAllowSpec, AuthorizationSpec, CLUSTER_LABEL, Cluster, ClusterSpec, DnsAccessSpec,
     DnsType, ElasticIpSpec, IamSpec, InstanceGroup, InstanceGroupRole, KarpenterSpec, KubeletSpec,
-    LoadBalancerClass, LoadBalancerSpec, LoadBalancerType, RbacSpec, ServiceAccountIssuerDiscoverySpec,
-    SshCredential,
+    LoadBalancerClass, LoadBalancerSpec, LoadBalancerType, RbacSpec, SSH_CREDENTIAL_NAME,
+    ServiceAccountIssuerDiscoverySpec, SshCredential,
 };
 use super::versions;
 
@@ -169,39 +169,8 @@ pub struct ExistingNetwork {
     pub ranges: Vec<String>,
 }
 
-/// What is written to the state.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manifests {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// Its instance groups: masters first.
-    pub instance_groups: Vec<InstanceGroup>,
-    /// Its SSH key, if there is one.
-    pub ssh_credential: Option<SshCredential>,
-    /// Kubernetes objects that are applied to it.
-    pub additional_objects: Vec<AdditionalObject>,
-}
-
-impl Manifests {
-    /// All documents as one YAML file.
-    pub fn to_yaml(&self) -> String {
-        let groups = self.instance_groups.iter().map(super::to_yaml);
-        let documents = std::iter::once(super::to_yaml(&self.cluster)).chain(groups);
-        let documents = documents.chain(self.ssh_credential.iter().map(super::to_yaml));
-        documents
-            .chain(self.additional_objects.iter().map(AdditionalObject::to_yaml))
-            .collect::<Vec<_>>()
-            .join("---\n")
-    }
-
-    /// The completed specification. Fails with what windlass can't build yet, and with what is wrong.
-    pub fn complete(&self) -> Result<super::cluster::Cluster, Problems> {
-        super::resolve(&self.cluster, &self.instance_groups, self.ssh_credential.as_slice())
-    }
-}
-
 /// The specification that flags ask for. Fails with every flag that can't be understood.
-pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
+pub fn create(options: &CreateOptions) -> Result<Documents, Problems> {
     let options = &deduced(options);
     flags::check(options).or(())?;
     let mut cluster = Cluster::named(&options.name);
@@ -214,8 +183,9 @@ pub fn create(options: &CreateOptions) -> Result<Manifests, Problems> {
     let groups = masters.into_iter().chain(groups::nodes(options)).chain(groups::bastions(options, spec));
     let instance_groups = groups.map(|group| groups::finish(options, spec, group)).collect();
     overrides(options, &mut cluster)?;
-    let ssh_credential = options.ssh_public_key.as_deref().map(|key| ssh_credential(&options.name, key));
-    Ok(Manifests { cluster, instance_groups, ssh_credential, additional_objects: Vec::new() })
+    let ssh_credentials =
+        options.ssh_public_key.iter().map(|key| ssh_credential(&options.name, key)).collect();
+    Ok(Documents { cluster, instance_groups, ssh_credentials, additional_objects: Vec::new() })
 }
 
 /// What follows from existing subnets where it isn't said: the zones, and the VPC.
@@ -340,7 +310,7 @@ fn group(name: &str, role: InstanceGroupRole, size: u32) -> InstanceGroup {
 
 /// The SSH key of a cluster, as `create cluster --ssh-public-key` writes it.
 pub fn ssh_credential(cluster: &str, key: &str) -> SshCredential {
-    let mut credential = SshCredential::named("admin");
+    let mut credential = SshCredential::named(SSH_CREDENTIAL_NAME);
     credential.metadata.labels = Some(BTreeMap::from([(CLUSTER_LABEL.to_owned(), cluster.to_owned())]));
     credential.spec.public_key = Some(key.trim().to_owned());
     credential

@@ -15,6 +15,7 @@ mod change;
 pub mod cluster;
 pub mod create;
 pub mod default;
+pub mod documents;
 pub mod endpoint;
 pub mod explain;
 pub mod non_empty;
@@ -34,11 +35,11 @@ pub mod yaml;
 
 pub use additional::{AdditionalObject, ObjectKey};
 pub use change::check_change;
-pub use create::{CreateOptions, Manifests, create};
+pub use create::{CreateOptions, create};
+pub use documents::{Document, DocumentName, Documents};
 pub use problem::{Location, ObjectId, Problem, Problems};
 pub use quantity::quantity;
-pub use resolve::resolve;
-pub use yaml::{Documents, Source, read, to_yaml};
+pub use yaml::{PlacedDocuments, Source, read, to_yaml};
 
 #[cfg(test)]
 mod tests;

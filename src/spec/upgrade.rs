@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::default;
+use super::documents::Documents;
 use super::problem::Problem;
 use super::v1alpha2::{Cluster, InstanceGroup, Object};
 use super::versions::{self, KUBERNETES_MINORS, Version};
@@ -22,10 +23,8 @@ pub struct Upgrade {
     pub to: Version,
     /// Each change, in the order in which it is shown.
     pub changes: Vec<Change>,
-    /// The cluster as it shall be, where it changes.
-    pub cluster: Option<Cluster>,
-    /// The instance groups that change, as they shall be.
-    pub instance_groups: Vec<InstanceGroup>,
+    /// The documents that change, as they shall be.
+    pub written: Documents<Option<Cluster>>,
     /// Groups whose image is named by its id, which doesn't say what is in it.
     pub unknown_images: Vec<String>,
 }
@@ -45,11 +44,8 @@ pub struct Change {
 
 /// Makes out what an upgrade changes: to the wanted version, or to the newest that windlass knows. Fails when the
 /// version is none, is not an upgrade, or can't be reached in one step.
-pub fn propose(
-    cluster: &Cluster,
-    groups: &[InstanceGroup],
-    wanted: Option<&str>,
-) -> Result<Upgrade, Problem> {
+pub fn propose(documents: &Documents, wanted: Option<&str>) -> Result<Upgrade, Problem> {
+    let Documents { cluster, instance_groups: groups, .. } = documents;
     let (full, _) = default::fill(cluster, groups);
     let from = parse(full.spec.kubernetes_version.as_deref().unwrap_or_default())?;
     let to = match wanted {
@@ -57,14 +53,8 @@ pub fn propose(
         None => newest(from)?,
     };
     check(from, to)?;
-    let mut upgrade = Upgrade {
-        from,
-        to,
-        changes: Vec::new(),
-        cluster: None,
-        instance_groups: Vec::new(),
-        unknown_images: Vec::new(),
-    };
+    let mut upgrade =
+        Upgrade { from, to, changes: Vec::new(), written: Documents::default(), unknown_images: Vec::new() };
     if from != to {
         upgrade.cluster(cluster);
         for group in groups {
@@ -113,7 +103,7 @@ impl Upgrade {
     fn cluster(&mut self, cluster: &Cluster) {
         let mut new = cluster.clone();
         new.spec.kubernetes_version = Some(self.to.to_string());
-        self.cluster = Some(new);
+        self.written.cluster = Some(new);
         self.changes.push(Change {
             item: Cluster::KIND.to_owned(),
             property: "KubernetesVersion",
@@ -131,7 +121,7 @@ impl Upgrade {
         let mut new = group.clone();
         // The default follows the version by itself, the next time as well.
         new.spec.image = (image != default::image(&self.to.to_string())).then(|| image.clone());
-        self.instance_groups.push(new);
+        self.written.instance_groups.push(new);
         self.changes.push(Change {
             item: format!("{}/{}", InstanceGroup::KIND, group.name()),
             property: "Image",
@@ -166,10 +156,11 @@ fn around<'a>(name: &'a str, version: &str) -> Option<(&'a str, &'a str)> {
 mod tests {
     use super::*;
 
-    fn cluster(version: Option<&str>) -> Cluster {
+    fn documents(version: Option<&str>, groups: &[InstanceGroup]) -> Documents {
         let mut cluster = Cluster::named("demo.example.com");
         cluster.spec.kubernetes_version = version.map(str::to_owned);
-        cluster
+        let (ssh_credentials, additional_objects) = (Vec::new(), Vec::new());
+        Documents { cluster, instance_groups: groups.to_vec(), ssh_credentials, additional_objects }
     }
 
     fn group(name: &str, image: &str) -> InstanceGroup {
@@ -179,7 +170,7 @@ mod tests {
     }
 
     fn told(from: &str, wanted: Option<&str>) -> String {
-        match propose(&cluster(Some(from)), &[], wanted) {
+        match propose(&documents(Some(from), &[]), wanted) {
             Ok(upgrade) => upgrade.to.to_string(),
             Err(problem) => {
                 format!("{} ({})", problem.message, problem.hint.expect("a refusal says what to do"))
@@ -226,7 +217,7 @@ mod tests {
             group("other", "self/k8s-1.36.11"),
             group("id", "ami-0123456789abcdef0"),
         ];
-        let upgrade = propose(&cluster(Some("1.36.1")), &groups, Some("1.36.3")).unwrap();
+        let upgrade = propose(&documents(Some("1.36.1"), &groups), Some("1.36.3")).unwrap();
         let changes: Vec<_> =
             upgrade.changes.iter().map(|change| (change.item.as_str(), change.new.as_str())).collect();
         assert_eq!(
@@ -240,7 +231,7 @@ mod tests {
         );
         assert_eq!(upgrade.unknown_images, ["id"]);
         let images: Vec<_> =
-            upgrade.instance_groups.iter().map(|group| group.spec.image.as_deref()).collect();
+            upgrade.written.instance_groups.iter().map(|group| group.spec.image.as_deref()).collect();
         assert_eq!(
             images,
             [None, Some("123456789012/windlass-1.36.3-debian-13-*"), Some("self/k8s-1.36.3-hardened")]
@@ -249,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_cluster_that_says_no_version_has_the_default_one() {
-        let upgrade = propose(&cluster(None), &[], None).unwrap();
-        assert_eq!((upgrade.changes.len(), upgrade.cluster), (0, None));
+        let upgrade = propose(&documents(None, &[]), None).unwrap();
+        assert_eq!((upgrade.changes.len(), upgrade.written.is_empty()), (0, true));
     }
 }

@@ -7,19 +7,21 @@
 mod decode;
 pub(super) mod kubernetes;
 mod tree;
+pub(super) mod write;
 
 use std::collections::HashMap;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::decode::Decoder;
 pub(crate) use self::decode::join;
 use self::tree::{Content, File, Node};
+pub use self::write::to_yaml;
 use super::additional::AdditionalObject;
+use super::documents::Documents;
 use super::problem::{Location, ObjectId, Problem, Problems};
 use super::shape::{self, nearest};
-use super::v1alpha2::{API_VERSION, Cluster, InstanceGroup, Object, SshCredential};
+use super::v1alpha2::{API_VERSION, Cluster, InstanceGroup, Object, SSH_CREDENTIAL_NAME, SshCredential};
 
 /// A file, or what came from standard input.
 #[derive(Clone, Debug)]
@@ -44,25 +46,19 @@ impl Source {
     }
 }
 
-/// What the sources held, in their order.
+/// What the sources held, and where it stands.
 #[derive(Clone, Debug, Default)]
-pub struct Documents {
-    /// The clusters.
-    pub clusters: Vec<Cluster>,
-    /// The instance groups.
-    pub instance_groups: Vec<InstanceGroup>,
-    /// The SSH keys.
-    pub ssh_credentials: Vec<SshCredential>,
-    /// Documents of other API groups: additional objects.
-    pub additional_objects: Vec<AdditionalObject>,
+pub struct PlacedDocuments {
+    /// The documents, in their order.
+    pub documents: Documents<Vec<Cluster>>,
     files: Vec<File>,
     /// Of every document the file it is in, and its tree.
     places: HashMap<ObjectId, (usize, Node)>,
 }
 
 /// Reads all documents of all sources. Fails with every problem that they have.
-pub fn read(sources: Vec<Source>) -> Result<Documents, Problems> {
-    let mut documents = Documents::default();
+pub fn read(sources: Vec<Source>) -> Result<PlacedDocuments, Problems> {
+    let mut documents = PlacedDocuments::default();
     let mut problems = Problems::new();
     for (index, source) in sources.into_iter().enumerate() {
         let file = File::new(&source.name, &source.text);
@@ -77,22 +73,29 @@ pub fn read(sources: Vec<Source>) -> Result<Documents, Problems> {
     problems.or(documents)
 }
 
-impl Documents {
+impl PlacedDocuments {
     fn add(&mut self, index: usize, file: &File, node: Node, problems: &mut Problems) {
         if node.is_null() {
             return;
         }
         let Some(mut object) = identify(file, &node, problems) else { return };
         let ours = node.get("apiVersion").and_then(Node::text) == Some(API_VERSION);
+        let documents = &mut self.documents;
         match object.kind.as_str() {
             _ if !ours => {
                 let Some(found) = additional(file, &node, problems) else { return };
                 object = found.key().id();
-                self.additional_objects.push(found);
+                documents.additional_objects.push(found);
             }
-            Cluster::KIND => self.clusters.extend(decode(file, &node, &object, problems)),
-            InstanceGroup::KIND => self.instance_groups.extend(decode(file, &node, &object, problems)),
-            SshCredential::KIND => self.ssh_credentials.extend(decode(file, &node, &object, problems)),
+            Cluster::KIND => documents.cluster.extend(decode(file, &node, &object, problems)),
+            InstanceGroup::KIND => documents.instance_groups.extend(decode(file, &node, &object, problems)),
+            SshCredential::KIND => {
+                let found = decode(file, &node, &object, problems).map(with_its_name);
+                if let Some(found) = &found {
+                    found.name().clone_into(&mut object.name);
+                }
+                documents.ssh_credentials.extend(found);
+            }
             // There is no other kind of ours: it has been refused.
             _ => {}
         }
@@ -123,6 +126,12 @@ impl Documents {
         let (file, root) = self.places.get(object)?;
         Some(Box::new(self.files.get(*file)?.locate(find(root, path))))
     }
+}
+
+/// An SSH key, which kops's documentation writes without a name.
+fn with_its_name(mut credential: SshCredential) -> SshCredential {
+    credential.metadata.name.get_or_insert_with(|| SSH_CREDENTIAL_NAME.to_owned());
+    credential
 }
 
 /// Where a field stands; where it is left out, the nearest thing around it that is there.
@@ -251,31 +260,6 @@ pub(super) fn plain(text: &str) -> serde_json::Value {
         }
         _ => serde_json::Value::from(text),
     }
-}
-
-/// What breaks a line in YAML 1.1, which serde_yaml writes, and in YAML 1.2, which is read, does not.
-const OLD_BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
-
-/// A value as YAML, for people. Never for a Kubernetes component: it reads some plain words otherwise.
-///
-/// A text with a line break of YAML 1.1 would be folded there, and be another text when it is read again. Where one
-/// would stand, the document is written as JSON, which is YAML, too, with those characters escaped.
-pub fn to_yaml(value: &impl Serialize) -> String {
-    let refused = |error: &dyn std::fmt::Display| format!("# can't be written as YAML: {error}\n");
-    match serde_yaml::to_string(value) {
-        Ok(yaml) if !yaml.contains(OLD_BREAKS) => yaml,
-        Ok(_) => match serde_json::to_string_pretty(value) {
-            Ok(json) => format!("{}\n", escape_old_breaks(&json)),
-            Err(error) => refused(&error),
-        },
-        Err(error) => refused(&error),
-    }
-}
-
-/// JSON has such characters in texts only, where an escape means the same.
-fn escape_old_breaks(json: &str) -> String {
-    let escape = |text: String, of: char| text.replace(of, &format!("\\u{:04x}", u32::from(of)));
-    OLD_BREAKS.into_iter().fold(json.to_owned(), escape)
 }
 
 /// All documents of a YAML text as JSON. Fails with what is wrong and where.

@@ -14,14 +14,13 @@ use super::error::StateError;
 use super::journal::{Journal, Write};
 use super::layout;
 use super::object::{Condition, Object, Version, is_key};
-use super::specification::{self, Specification, Stored};
+use super::specification::{self, Specification};
 use super::store::Store;
 use super::store_error::StoreError;
-use crate::spec::additional::{AdditionalObject, ObjectKey};
-use crate::spec::create::Manifests;
 use crate::spec::problem::Problems;
-use crate::spec::v1alpha2::{self, Cluster, InstanceGroup, SshCredential};
+use crate::spec::v1alpha2::Cluster;
 use crate::spec::yaml::{self, Source};
+use crate::spec::{Document, DocumentName, Documents};
 
 /// How many objects are looked at at once.
 const READS: usize = 32;
@@ -94,25 +93,35 @@ impl ClusterState {
         let (journal, cluster) = (fixed.pop().flatten(), fixed.pop().flatten());
         self.check_format(fixed.pop().flatten().as_ref())?;
         let Some(cluster) = cluster else { return Err(self.missing().await?) };
-        let (groups, credentials, objects) = (groups?, credentials?, objects?);
+        let mut there: BTreeMap<String, Object> =
+            [groups?, credentials?, objects?].concat().into_iter().collect();
+        there.insert(layout::cluster(&self.name), cluster);
         let journal = journal.map(|found| self.parse_journal(&found)).transpose()?;
-        let writes = journal.as_ref().map(Journal::writes).unwrap_or_default();
-        let cluster = vec![(layout::cluster(&self.name), cluster)];
-        let Some((_, cluster)) = written(cluster, writes, &layout::cluster(&self.name)).pop() else {
-            return Err(self.missing().await?);
+        self.show_written(&mut there, journal.as_ref().map(Journal::writes).unwrap_or_default());
+        let (mut documents, mut versions) = (Documents::<Vec<Cluster>>::default(), BTreeMap::new());
+        for (key, object) in &there {
+            let found = parse(&self.name, key, object)?;
+            versions.extend(found.names().into_iter().map(|name| (name, object.version.clone())));
+            documents.extend(found);
+        }
+        let Some(documents) = documents.whole() else { return Err(self.missing().await?) };
+        Ok(Specification { documents, versions, unfinished: journal.map(Box::new) })
+    }
+
+    /// Shows documents as they will be when a change is done. What isn't written yet has no version.
+    fn show_written(&self, there: &mut BTreeMap<String, Object>, writes: &[Write]) {
+        let is_document = |key: &str| {
+            key == layout::cluster(&self.name) || self.prefixes().iter().any(|prefix| key.starts_with(prefix))
         };
-        let [groups_prefix, credentials_prefix, objects_prefix] = self.prefixes();
-        let groups = written(groups, writes, &groups_prefix);
-        let credentials = written(credentials, writes, &credentials_prefix);
-        let objects = written(objects, writes, &objects_prefix);
-        let name = self.name.as_str();
-        Ok(Specification {
-            unfinished: journal.map(Box::new),
-            cluster: parse_cluster(name, &layout::cluster(name), &cluster)?,
-            instance_groups: parse_all(name, &groups, parse_instance_group)?,
-            ssh_credentials: parse_all(name, &credentials, parse_ssh_credential)?,
-            additional_objects: parse_all(name, &objects, parse_additional_object)?,
-        })
+        for Write { key, after, .. } in writes.iter().filter(|write| is_document(&write.key)) {
+            match after {
+                Some(text) => {
+                    let (bytes, version) = (text.clone().into_bytes(), Version("not written yet".to_owned()));
+                    there.insert(key.clone(), Object { bytes: bytes.into(), version });
+                }
+                None => drop(there.remove(key)),
+            }
+        }
     }
 
     /// The cluster's region where the specification as a whole can't be read: what the `Cluster` says, else what the
@@ -120,13 +129,12 @@ impl ClusterState {
     pub async fn region_amid_damage(&self) -> Result<Option<String>, StateError> {
         let key = layout::cluster(&self.name);
         let found = self.store.get(&key).await.map_err(self.failed())?;
-        let cluster = found.and_then(|found| parse_cluster(&self.name, &key, &found).ok());
-        let cluster = cluster.map(|stored| stored.value);
+        let cluster = found.and_then(|found| parse(&self.name, &key, &found).ok()?.cluster.pop());
         if let Some(region) = cluster.as_ref().and_then(specification::region) {
             return Ok(Some(region));
         }
         let (revisions, _) = self.history().await?;
-        Ok(revisions.iter().rev().find_map(|revision| specification::region(&revision.cluster)))
+        Ok(revisions.iter().rev().find_map(|revision| specification::region(&revision.documents.cluster)))
     }
 
     /// Fails when a new cluster can't be written here: there is one already, or kops's, or one whose `cluster.yaml` was
@@ -170,29 +178,18 @@ impl ClusterState {
 
     /// Writes a new cluster. The `Cluster` itself is written last: until then there is none, and what an interrupted
     /// attempt has left is written over.
-    pub async fn create(&self, manifests: &Manifests) -> Result<(), StateError> {
+    pub async fn create(&self, documents: &Documents) -> Result<(), StateError> {
         self.check_free().await?;
-        let Manifests { cluster, instance_groups, ssh_credential, additional_objects } = manifests;
         self.mark_format().await?;
-        let mut wanted = Vec::new();
-        for group in instance_groups {
-            wanted.push((
-                layout::instance_group(&self.name, v1alpha2::Object::name(group)),
-                yaml::to_yaml(group),
-            ));
-        }
-        if let Some(credential) = ssh_credential {
-            let name = v1alpha2::Object::name(credential);
-            wanted.push((layout::ssh_credential(&self.name, name), yaml::to_yaml(credential)));
-        }
-        for object in additional_objects {
-            let key = layout::additional_object(&self.name, object.key());
-            wanted.push((key, object.to_yaml()));
-        }
+        let cluster = Document::Cluster(&documents.cluster);
+        let beside = documents.iter().filter(|document| *document != cluster);
+        let wanted: Vec<(String, String)> = beside
+            .map(|document| (layout::document(&self.name, &document.name()), document.to_yaml()))
+            .collect();
         self.forget_all_but(&wanted).await?;
         let writes = wanted.into_iter().map(|(key, text)| self.overwrite(key, text));
         stream::iter(writes.collect::<Vec<_>>()).buffer_unordered(WRITES).try_collect::<()>().await?;
-        let bytes = yaml::to_yaml(cluster).into_bytes();
+        let bytes = cluster.to_yaml().into_bytes();
         match self.store.put(&layout::cluster(&self.name), bytes, Condition::Absent).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_changed() => {
@@ -202,57 +199,19 @@ impl ClusterState {
         }
     }
 
-    /// Replaces the cluster, if it is still the version that was read.
-    pub async fn put_cluster(&self, cluster: &Cluster, read: &Version) -> Result<Version, StateError> {
-        let condition = Condition::Unchanged(read.clone());
-        self.put(&layout::cluster(&self.name), yaml::to_yaml(cluster), condition).await
-    }
-
-    /// Replaces an instance group, if it is still the version that was read; `None` adds one.
-    pub async fn put_instance_group(
+    /// Replaces a document, if it is still the version that was read; `None` adds one.
+    pub async fn put_document(
         &self,
-        group: &InstanceGroup,
+        document: Document<'_>,
         read: Option<&Version>,
     ) -> Result<Version, StateError> {
         let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
-        let key = layout::instance_group(&self.name, v1alpha2::Object::name(group));
-        self.put(&key, yaml::to_yaml(group), condition).await
+        self.put(&layout::document(&self.name, &document.name()), document.to_yaml(), condition).await
     }
 
-    /// Replaces an SSH key, if it is still the version that was read; `None` adds one.
-    pub async fn put_ssh_credential(
-        &self,
-        credential: &SshCredential,
-        read: Option<&Version>,
-    ) -> Result<Version, StateError> {
-        let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
-        let key = layout::ssh_credential(&self.name, v1alpha2::Object::name(credential));
-        self.put(&key, yaml::to_yaml(credential), condition).await
-    }
-
-    /// Deletes an instance group, if it is still the version that was read.
-    pub async fn delete_instance_group(&self, name: &str, read: &Version) -> Result<(), StateError> {
-        self.store.delete(&layout::instance_group(&self.name, name), read).await.map_err(self.failed())
-    }
-
-    /// Deletes an SSH key, if it is still the version that was read.
-    pub async fn delete_ssh_credential(&self, name: &str, read: &Version) -> Result<(), StateError> {
-        self.store.delete(&layout::ssh_credential(&self.name, name), read).await.map_err(self.failed())
-    }
-
-    /// Replaces an additional object, if it is still the version that was read; `None` adds one.
-    pub async fn put_additional_object(
-        &self,
-        object: &AdditionalObject,
-        read: Option<&Version>,
-    ) -> Result<Version, StateError> {
-        let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
-        self.put(&layout::additional_object(&self.name, object.key()), object.to_yaml(), condition).await
-    }
-
-    /// Deletes an additional object, if it is still the version that was read.
-    pub async fn delete_additional_object(&self, key: &ObjectKey, read: &Version) -> Result<(), StateError> {
-        self.store.delete(&layout::additional_object(&self.name, key), read).await.map_err(self.failed())
+    /// Deletes a document, if it is still the version that was read.
+    pub async fn delete_document(&self, name: &DocumentName, read: &Version) -> Result<(), StateError> {
+        self.store.delete(&layout::document(&self.name, name), read).await.map_err(self.failed())
     }
 
     /// Deletes everything of the cluster, with every earlier version. Who it is and the `Cluster` go after all else: what
@@ -357,96 +316,27 @@ impl fmt::Display for ClusterState {
     }
 }
 
-/// Documents below a prefix as they will be when a change is done. What isn't written yet has no version.
-fn written(documents: Vec<(String, Object)>, writes: &[Write], prefix: &str) -> Vec<(String, Object)> {
-    let mut documents: BTreeMap<String, Object> = documents.into_iter().collect();
-    for write in writes.iter().filter(|write| write.key.starts_with(prefix)) {
-        match &write.after {
-            Some(text) => {
-                let (bytes, version) = (text.clone().into_bytes(), Version("not written yet".to_owned()));
-                documents.insert(write.key.clone(), Object { bytes: bytes.into(), version });
-            }
-            None => drop(documents.remove(&write.key)),
-        }
-    }
-    documents.into_iter().collect()
-}
-
-/// Reads documents of one kind.
-fn parse_all<T>(
-    cluster: &str,
-    documents: &[(String, Object)],
-    parse: impl Fn(&str, &str, &Object) -> Result<Stored<T>, StateError>,
-) -> Result<Vec<Stored<T>>, StateError> {
-    documents.iter().map(|(key, object)| parse(cluster, key, object)).collect()
-}
-
-fn parse_cluster(_cluster: &str, key: &str, object: &Object) -> Result<Stored<Cluster>, StateError> {
-    let key_of = |cluster: &Cluster| layout::cluster(v1alpha2::Object::name(cluster));
-    parse(key, object, |found| found.clusters, key_of)
-}
-
-fn parse_instance_group(
-    cluster: &str,
-    key: &str,
-    object: &Object,
-) -> Result<Stored<InstanceGroup>, StateError> {
-    let key_of = |group: &InstanceGroup| layout::instance_group(cluster, v1alpha2::Object::name(group));
-    parse(key, object, |found| found.instance_groups, key_of)
-}
-
-fn parse_ssh_credential(
-    cluster: &str,
-    key: &str,
-    object: &Object,
-) -> Result<Stored<SshCredential>, StateError> {
-    let key_of = |found: &SshCredential| layout::ssh_credential(cluster, v1alpha2::Object::name(found));
-    parse(key, object, |found| found.ssh_credentials, key_of)
-}
-
-fn parse_additional_object(
-    cluster: &str,
-    key: &str,
-    object: &Object,
-) -> Result<Stored<AdditionalObject>, StateError> {
-    let key_of = |found: &AdditionalObject| layout::additional_object(cluster, found.key());
-    parse(key, object, |found| found.additional_objects, key_of)
-}
-
 /// What is wrong with the bytes of a document of a cluster's specification.
 pub(super) fn check_document(cluster: &str, key: &str, bytes: &[u8]) -> Result<(), String> {
     let object = &Object { bytes: bytes.to_vec().into(), version: Version(String::new()) };
-    let is_below = |prefix: String| key.starts_with(&prefix);
-    let parsed = if is_below(layout::instance_groups_prefix(cluster)) {
-        parse_instance_group(cluster, key, object).map(drop)
-    } else if is_below(layout::ssh_credentials_prefix(cluster)) {
-        parse_ssh_credential(cluster, key, object).map(drop)
-    } else if is_below(layout::additional_objects_prefix(cluster)) {
-        parse_additional_object(cluster, key, object).map(drop)
-    } else {
-        parse_cluster(cluster, key, object).map(drop)
-    };
-    parsed.map_err(|error| match error {
+    parse(cluster, key, object).map(drop).map_err(|error| match error {
         StateError::Malformed { reason, .. } => reason,
         other => other.to_string(),
     })
 }
 
 /// Reads a document, which must be the one that its key names.
-fn parse<T>(
-    key: &str,
-    object: &Object,
-    pick: impl Fn(yaml::Documents) -> Vec<T>,
-    key_of: impl Fn(&T) -> String,
-) -> Result<Stored<T>, StateError> {
+fn parse(cluster: &str, key: &str, object: &Object) -> Result<Documents<Vec<Cluster>>, StateError> {
     let malformed = |reason: String| StateError::Malformed { key: key.to_owned(), reason };
     let wrong = |problems: Problems| malformed(format!("\n{problems}"));
     let source = Source::from_bytes(key, object.bytes.to_vec()).map_err(wrong)?;
-    let mut found = pick(yaml::read(vec![source]).map_err(wrong)?);
-    match (found.pop(), found.is_empty()) {
-        (Some(value), true) if key_of(&value) == key => Ok(Stored { value, version: object.version.clone() }),
-        _ => Err(malformed("it does not hold exactly the one document that its name says".to_owned())),
+    let found = yaml::read(vec![source]).map_err(wrong)?.documents;
+    let keys: Vec<String> =
+        found.iter().map(|document| layout::document(cluster, &document.name())).collect();
+    if keys == [key] {
+        return Ok(found);
     }
+    Err(malformed("it does not hold exactly the one document that its name says".to_owned()))
 }
 
 /// The names of the clusters of a store, with those whose `cluster.yaml` was deleted. One call for each thousand names at

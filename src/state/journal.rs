@@ -276,7 +276,7 @@ mod tests {
 
     use super::*;
     use crate::spec::v1alpha2::Object as _;
-    use crate::spec::{CreateOptions, create, to_yaml};
+    use crate::spec::{CreateOptions, Document, create, to_yaml};
     use crate::state::{Specification, Store};
 
     const NAME: &str = "demo.example.com";
@@ -303,24 +303,26 @@ mod tests {
 
     /// Another channel, one group larger, one gone, one new: four writes.
     fn writes(read: &Specification) -> Vec<Write> {
-        let mut cluster = read.cluster.value.clone();
+        let mut cluster = read.documents.cluster.clone();
         cluster.spec.channel = Some("alpha".to_owned());
-        let [.., grown, gone] = read.instance_groups.as_slice() else { panic!("too few groups") };
-        let (mut more, mut new) = (grown.value.clone(), gone.value.clone());
+        let [.., grown, gone] = read.documents.instance_groups.as_slice() else { panic!("too few groups") };
+        let (mut more, mut new) = (grown.clone(), gone.clone());
         more.spec.max_size = Some(7);
         new.metadata.name = Some("new".to_owned());
-        let group = |name: &str| layout::instance_group(NAME, name);
-        let write = |key, before: Option<&Version>, after| Write { key, before: before.cloned(), after };
+        let write = |changed: Document<'_>, after| {
+            let (name, after) = (changed.name(), Option::map(after, Document::to_yaml));
+            Write { key: layout::document(NAME, &name), before: read.versions.get(&name).cloned(), after }
+        };
         vec![
-            write(layout::cluster(NAME), Some(&read.cluster.version), Some(to_yaml(&cluster))),
-            write(group(more.name()), Some(&grown.version), Some(to_yaml(&more))),
-            write(group("new"), None, Some(to_yaml(&new))),
-            write(group(gone.value.name()), Some(&gone.version), None),
+            write(Document::Cluster(&cluster), Some(&Document::Cluster(&cluster))),
+            write(Document::InstanceGroup(&more), Some(&Document::InstanceGroup(&more))),
+            write(Document::InstanceGroup(&new), Some(&Document::InstanceGroup(&new))),
+            write(Document::InstanceGroup(gone), None),
         ]
     }
 
     fn values(specification: &Specification) -> String {
-        specification.to_yaml()
+        specification.documents.to_yaml()
     }
 
     #[tokio::test]
@@ -364,8 +366,8 @@ mod tests {
         }
         operator(folder.path()).finish_change().await.unwrap();
         let after = operator(folder.path()).read().await.unwrap();
-        assert_eq!(after.cluster.value.spec.channel.as_deref(), Some("alpha"));
-        assert!(after.instance_groups.iter().any(|group| group.value.name() == "new"));
+        assert_eq!(after.documents.cluster.spec.channel.as_deref(), Some("alpha"));
+        assert!(after.documents.instance_groups.iter().any(|group| group.name() == "new"));
     }
 
     #[tokio::test]
@@ -376,8 +378,8 @@ mod tests {
         let key = writes(&read)[1].key.clone();
         let state = operator(folder.path());
         let version = writes(&read)[1].before.clone().unwrap();
-        let other =
-            to_yaml(&read.instance_groups[0].value).replace(read.instance_groups[0].value.name(), "x");
+        let group = &read.documents.instance_groups[0];
+        let other = to_yaml(group).replace(group.name(), "x");
         state.store().put(&key, other.clone().into_bytes(), Condition::Unchanged(version)).await.unwrap();
         let error = state.finish_change().await.unwrap_err();
         let text = format!("{error} {}", error.hint().unwrap());
@@ -419,7 +421,7 @@ mod tests {
         }
         assert!(state.read().await.unwrap().unfinished.unwrap().is_deletion());
         assert!(state.give_up_deletion().await.unwrap().is_some());
-        let channel = state.read().await.unwrap().cluster.value.spec.channel;
+        let channel = state.read().await.unwrap().documents.cluster.spec.channel;
         assert_eq!(channel.as_deref(), Some("alpha"), "a deletion that is given up leaves a mixture");
         assert_eq!(state.give_up_deletion().await.unwrap(), None);
         assert_eq!(state.finish_change().await.unwrap(), None);

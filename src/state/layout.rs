@@ -16,7 +16,7 @@
 //! <cluster>/public/…  nodes/…  control-plane/…  status/…  backups/…
 //! ```
 
-use crate::spec::ObjectKey;
+use crate::spec::{DocumentName, ObjectKey};
 
 /// Everything of a cluster is below this.
 pub fn cluster_prefix(cluster: &str) -> String {
@@ -76,6 +76,16 @@ pub fn additional_object(cluster: &str, key: &ObjectKey) -> String {
     let group = if group.is_empty() { "core" } else { group };
     let namespace = namespace.as_deref().unwrap_or("_");
     format!("{cluster}/objects/{group}/{kind}/{namespace}/{name}.yaml")
+}
+
+/// A document of a cluster's specification.
+pub fn document(cluster: &str, name: &DocumentName) -> String {
+    match name {
+        DocumentName::Cluster(name) => self::cluster(name),
+        DocumentName::InstanceGroup(name) => instance_group(cluster, name),
+        DocumentName::SshCredential(name) => ssh_credential(cluster, name),
+        DocumentName::AdditionalObject(key) => additional_object(cluster, key),
+    }
 }
 
 /// The lease: who works on the cluster.

@@ -61,6 +61,6 @@ pub use lease::{Lease, LeaseError, LeaseRecord};
 pub use listing::{Fingerprint, Listing};
 pub use object::{Condition, Object, Version};
 pub use secrets::{Secrets, SecretsError};
-pub use specification::{Specification, Stored};
+pub use specification::Specification;
 pub use store::Store;
 pub use store_error::StoreError;

@@ -21,10 +21,8 @@ use super::format::newer;
 use super::holder::Holder;
 use super::layout;
 use super::object::{Condition, Object};
-use super::specification::{Specification, documents_to_yaml};
 use crate::aws::facts::Image;
-use crate::spec::AdditionalObject;
-use crate::spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
+use crate::spec::Documents;
 
 /// The version of the format of a revision.
 const FORMAT: u32 = 1;
@@ -47,18 +45,12 @@ pub struct Revision {
     pub host: String,
     /// With which windlass.
     pub windlass: String,
-    /// The cluster, as the user wrote it.
-    pub cluster: Cluster,
-    /// Its instance groups.
-    pub instance_groups: Vec<InstanceGroup>,
-    /// Its SSH keys.
-    pub ssh_credentials: Vec<SshCredential>,
+    /// The specification, as the user wrote it.
+    #[serde(flatten)]
+    pub documents: Documents,
     /// The keys of the node configurations and add-ons that instances were given, sorted.
     #[serde(default)]
     pub objects: Vec<String>,
-    /// Its additional objects.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub additional_objects: Vec<AdditionalObject>,
     /// The image of each instance group, by the group's name: what the specification's words meant at that time. Revisions
     /// of older windlasses don't say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -90,32 +82,21 @@ impl Revision {
         self.plan["steps"].as_array().map_or(0, Vec::len)
     }
 
-    /// The specification as YAML documents, the cluster first, with these additional objects in the place of its own,
-    /// whose secrets are not for everybody.
-    pub fn to_yaml_with(&self, objects: &[AdditionalObject]) -> String {
-        documents_to_yaml(&self.cluster, &self.instance_groups, &self.ssh_credentials, objects)
-    }
-
     /// The revision with stars for what is secret in its additional objects, for showing it.
     #[must_use]
-    pub fn masked(mut self) -> Self {
-        self.additional_objects =
-            self.additional_objects.iter().map(|object| object.masked(None, "")).collect();
-        self
+    pub fn masked(self) -> Self {
+        Self { documents: self.documents.masked(), ..self }
     }
 
-    /// Whether it says the same as a specification.
-    pub fn says(&self, specification: &Specification) -> bool {
-        let (cluster, groups, credentials) = specification.documents();
-        (&self.cluster, &self.instance_groups, &self.ssh_credentials) == (&cluster, &groups, &credentials)
-            && self.additional_objects == specification.objects()
+    /// Whether it was of these documents.
+    pub fn says(&self, documents: &Documents) -> bool {
+        self.documents.say_what(documents)
     }
 }
 
 impl ClusterState {
     /// Writes down what is about to be applied. Returns its number, for [`ClusterState::mark_applied`].
-    pub async fn record(&self, specification: &Specification, intent: Intent) -> Result<u64, StateError> {
-        let (cluster, instance_groups, ssh_credentials) = specification.documents();
+    pub async fn record(&self, documents: &Documents, intent: Intent) -> Result<u64, StateError> {
         let Holder { user, host, command: _, process: _ } = Holder::this_process("");
         // A number is never given twice, even where its revision was lost.
         let (numbers, applied) = Box::pin(self.numbers_and_applied()).await?;
@@ -126,10 +107,7 @@ impl ClusterState {
             user,
             host,
             windlass: env!("CARGO_PKG_VERSION").to_owned(),
-            cluster,
-            instance_groups,
-            ssh_credentials,
-            additional_objects: specification.objects(),
+            documents: documents.clone(),
             objects: intent.objects,
             images: intent.images,
             plan: intent.plan,
@@ -159,13 +137,13 @@ impl ClusterState {
         self.store().put(&key, bytes, condition).await.map(drop).map_err(self.failed())
     }
 
-    /// The last revision, where it says the same as a specification and yet isn't marked as applied: whoever carried
+    /// The last revision, where it is of these documents and yet isn't marked as applied: whoever carried
     /// it out was killed on the way, perhaps after its last step.
-    pub async fn unfinished(&self, specification: &Specification) -> Result<Option<u64>, StateError> {
+    pub async fn unfinished(&self, documents: &Documents) -> Result<Option<u64>, StateError> {
         let (numbers, applied) = self.numbers_and_applied().await?;
         match numbers.last() {
             Some(last) if applied.is_none_or(|applied| applied < *last) => {
-                Ok(self.revision(*last).await?.says(specification).then_some(*last))
+                Ok(self.revision(*last).await?.says(documents).then_some(*last))
             }
             _ => Ok(None),
         }
@@ -389,7 +367,7 @@ mod tests {
     #[tokio::test]
     async fn revisions_are_counted_and_the_applied_one_is_known() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         assert_eq!(state.applied().await.unwrap(), None);
         let first = state.record(&specification, intent(json!({"steps": [1, 2]}))).await.unwrap();
         let second = state.record(&specification, intent(json!({"steps": []}))).await.unwrap();
@@ -422,7 +400,7 @@ mod tests {
     async fn a_damaged_or_lost_pointer_is_named_with_the_version_to_bring_back() {
         for bytes in [None, Some(&b""[..]), Some(b"{}")] {
             let state = state().await;
-            let specification = state.read().await.unwrap();
+            let specification = state.read().await.unwrap().documents;
             let number = state.record(&specification, intent(json!({}))).await.unwrap();
             assert_eq!(state.applied().await.unwrap(), None, "an interrupted first run is no damage");
             state.mark_applied(number).await.unwrap();
@@ -440,7 +418,7 @@ mod tests {
     async fn a_damaged_or_lost_revision_is_named_and_the_others_are_listed() {
         for bytes in [None, Some(&b""[..]), Some(b"{}")] {
             let state = state().await;
-            let specification = state.read().await.unwrap();
+            let specification = state.read().await.unwrap().documents;
             for _ in 0..3 {
                 let number = state.record(&specification, intent(json!({}))).await.unwrap();
                 state.mark_applied(number).await.unwrap();
@@ -464,7 +442,7 @@ mod tests {
     #[tokio::test]
     async fn what_others_put_among_the_revisions_is_none_of_them() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let number = state.record(&specification, intent(json!({}))).await.unwrap();
         state.mark_applied(number).await.unwrap();
         for foreign in ["12.json", "20260101.json", "99999999999999999999.json", "notes/1.json", "x"] {
@@ -481,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn a_pointer_to_a_revision_that_never_was_is_itself_what_is_damaged() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let number = state.record(&specification, intent(json!({}))).await.unwrap();
         state.mark_applied(number).await.unwrap();
         let key = layout::applied("demo.example.com");
@@ -502,7 +480,7 @@ mod tests {
     #[tokio::test]
     async fn a_revision_names_what_instances_were_given_and_shows_it() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let number = state.record(&specification, intent(json!({}))).await.unwrap();
         let revision = state.revision(number).await.unwrap();
         let error = state.contents(&revision).await.unwrap_err();
@@ -516,7 +494,7 @@ mod tests {
     #[tokio::test]
     async fn a_revision_keeps_the_images_that_its_words_meant_and_an_older_one_is_still_read() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let image = |id: &str| Image {
             id: id.to_owned(),
             name: "windlass".to_owned(),
@@ -538,7 +516,7 @@ mod tests {
     #[tokio::test]
     async fn what_runs_is_what_was_applied_and_before_that_what_was_begun() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let running = async || state.running().await.unwrap().map(|revision| revision.number);
         assert_eq!(running().await, None);
         let first = state.record(&specification, intent(json!({}))).await.unwrap();
@@ -551,7 +529,7 @@ mod tests {
     #[tokio::test]
     async fn operators_who_record_at_once_write_different_revisions() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         let records =
             (0..8).map(|operator| state.record(&specification, intent(json!({"steps": [operator]}))));
         let mut numbers = futures::future::try_join_all(records).await.unwrap();
@@ -563,7 +541,7 @@ mod tests {
     #[tokio::test]
     async fn revisions_stay_in_order_beyond_nine() {
         let state = state().await;
-        let specification = state.read().await.unwrap();
+        let specification = state.read().await.unwrap().documents;
         for _ in 0..12 {
             state.record(&specification, intent(json!({}))).await.unwrap();
         }

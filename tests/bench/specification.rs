@@ -36,7 +36,7 @@ fn main() -> anyhow::Result<()> {
         for ((text, size), measured) in texts.iter().zip(SIZES).zip(&mut milliseconds) {
             let started = Instant::now();
             let documents = read(vec![Source { name: "bench.yaml".to_owned(), text: text.clone() }])?;
-            let cluster = documents.complete()?;
+            let cluster = documents.resolve()?;
             measured.push(started.elapsed().as_secs_f64() * 1000.0);
             ensure!(cluster.instance_groups.len() == size + 1, "groups were lost");
         }

@@ -180,7 +180,7 @@ fn a_file_replaces_what_is_there_and_creates_only_with_force() {
     let larger = user.file("larger.yaml", &yaml.replace("maxSize: 1", "maxSize: 4"));
     user.run(&format!("replace -f {larger}")).code(0);
     let new = user.file("new.yaml", &yaml.replace("nodes-us-east-1a", "spare"));
-    refused(user.run(&format!("replace -f {new}")), 1, &["no instance group `spare`", "--force"]);
+    refused(user.run(&format!("replace -f {new}")), 1, &["no InstanceGroup spare", "--force"]);
     user.run(&format!("replace -f {new} --force")).code(0);
     let groups = stdout(&user.run("get ig --name demo.example.com").code(0));
     assert!(groups.contains("spare\t") && groups.contains("\t1\t4\t"), "{groups}");

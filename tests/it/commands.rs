@@ -422,8 +422,10 @@ fn mark_applied(user: &User) {
     );
     runtime.block_on(async {
         let specification = state.read().await.unwrap();
-        let number =
-            state.record(&specification, windlass::state::revision::Intent::default()).await.unwrap();
+        let number = state
+            .record(&specification.documents, windlass::state::revision::Intent::default())
+            .await
+            .unwrap();
         state.mark_applied(number).await.unwrap();
     });
 }

@@ -19,7 +19,7 @@ fn demo() -> Cluster {
         zones: vec!["us-east-1a".to_owned()],
         ..CreateOptions::default()
     };
-    create(&options).unwrap().complete().unwrap()
+    create(&options).unwrap().resolve().unwrap()
 }
 
 fn taint(key: &str, value: Option<&str>, effect: &str) -> Taint {

@@ -11,7 +11,6 @@ mod with_region {
     use std::time::{Duration, Instant};
 
     use serde_json::json;
-    use windlass::spec::{Manifests, to_yaml};
     use windlass::state::bucket::create_bucket;
     use windlass::state::{ClusterState, Store};
 
@@ -173,18 +172,14 @@ metadata: {name: shop}
         /// Writes the file that `replace` takes: another channel, and larger groups of nodes.
         fn write_changed(&self) {
             let read = self.runtime.block_on(async { self.state().await.read().await.unwrap() });
-            let (mut cluster, mut groups, _) = read.documents();
-            cluster.spec.channel = Some("alpha".to_owned());
-            groups.retain(|group| group.metadata.name.as_deref() == Some("nodes-us-east-1a"));
-            groups[0].spec.max_size = Some(3);
-            let manifests = Manifests {
-                cluster,
-                instance_groups: groups,
-                ssh_credential: None,
-                additional_objects: Vec::new(),
-            };
-            std::fs::write(self.path("changed"), manifests.to_yaml()).unwrap();
-            assert!(!to_yaml(&manifests.cluster).is_empty());
+            let mut documents = read.documents;
+            documents.cluster.spec.channel = Some("alpha".to_owned());
+            documents
+                .instance_groups
+                .retain(|group| group.metadata.name.as_deref() == Some("nodes-us-east-1a"));
+            documents.instance_groups[0].spec.max_size = Some(3);
+            (documents.ssh_credentials, documents.additional_objects) = (Vec::new(), Vec::new());
+            std::fs::write(self.path("changed"), documents.to_yaml()).unwrap();
         }
 
         /// What there is. Content-addressed keys lose their digests, as every round has keys of its own; revisions
@@ -212,13 +207,13 @@ metadata: {name: shop}
             self.runtime.block_on(async {
                 let state = self.state().await;
                 let read = state.read().await.unwrap();
-                read.complete().unwrap();
+                read.resolve().unwrap();
                 state.secrets().await.unwrap();
                 let (revisions, applied) = (state.revisions().await.unwrap(), state.applied().await.unwrap());
                 if line.starts_with("update") || line.starts_with("rollback") {
                     let last = revisions.last().unwrap();
                     assert_eq!(applied, Some(last.number), "after {line}");
-                    assert!(last.says(&read), "after {line}");
+                    assert!(last.says(&read.documents), "after {line}");
                     state.contents(last).await.unwrap();
                 }
             });
@@ -309,7 +304,7 @@ metadata: {name: shop}
         world.runtime.block_on(async {
             let read = world.state().await.read().await.unwrap();
             assert!(read.unfinished.is_none(), "what was begun is neither finished nor refused");
-            read.to_yaml()
+            read.documents.to_yaml()
         })
     }
 

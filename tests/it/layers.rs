@@ -118,13 +118,13 @@ fn pure_modules_do_not_touch_the_sdk() {
 }
 
 #[test]
-fn only_one_file_uses_serde_yaml() {
+fn only_one_module_uses_serde_yaml() {
     let names_it = |text: &str| {
         text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains("serde_yaml::"))
     };
     let users: Vec<String> =
         sources("src").into_iter().filter(|(_, text)| names_it(text)).map(|(file, _)| file).collect();
-    assert!(users.iter().all(|file| file == "spec/yaml.rs"), "serde_yaml is used in {users:?}");
+    assert!(users.iter().all(|file| file.starts_with("spec/yaml")), "serde_yaml is used in {users:?}");
 }
 
 /// The uses of a crate that lead from a layer to one that stands below it in the list.

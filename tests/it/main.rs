@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod damage;
 mod deletion;
+mod documents;
 mod groups_of_nodes;
 mod hints;
 mod identity;

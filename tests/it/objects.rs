@@ -122,7 +122,7 @@ fn objects_are_added_replaced_and_deleted_one_by_one() {
     refused(
         user.run(&format!("create -f {other} {NAMED}")),
         1,
-        &["there is a ConfigMap more already", "replace"],
+        &["ConfigMap more is there already", "replace"],
     );
     user.run(&format!("replace -f {other} {NAMED}")).code(0);
     let yaml = stdout(&user.run(&format!("get all {NAMED} -o yaml")).code(0));

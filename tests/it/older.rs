@@ -16,11 +16,11 @@ async fn a_state_that_an_older_windlass_wrote_is_read_whole() {
     for version in OLDER {
         let state = ClusterState::new(Store::file(fixture::folder(version).join("state")), NAME);
         let specification = state.read().await.unwrap();
-        specification.complete().unwrap();
+        specification.resolve().unwrap();
         state.secrets().await.unwrap();
         let applied = state.applied().await.unwrap().unwrap();
         let revision = state.revision(applied).await.unwrap();
-        assert!(revision.says(&specification), "{version}");
+        assert!(revision.says(&specification.documents), "{version}");
         assert!(!state.contents(&revision).await.unwrap().is_empty(), "{version}");
         let whereabouts = state.whereabouts().await.unwrap();
         let place = whereabouts.place().map(ToString::to_string);
@@ -48,10 +48,10 @@ async fn what_the_state_knows_of_a_cluster_since_it_has_a_uid_is_still_known() {
     let Whereabouts::Recorded(identity) = state.whereabouts().await.unwrap() else { panic!("no identity") };
     assert_eq!((identity.uid.len(), identity.owns_unmarked), (32, false));
     let specification = state.read().await.unwrap();
-    assert_eq!(specification.additional_objects.len(), 1);
+    assert_eq!(specification.documents.additional_objects.len(), 1);
     let revision = state.revision(1).await.unwrap();
     assert_eq!(revision.images.len(), 3, "{:?}", revision.images);
-    assert_eq!(revision.additional_objects.len(), 1);
+    assert_eq!(revision.documents.additional_objects.len(), 1);
 }
 
 #[tokio::test]

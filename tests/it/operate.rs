@@ -73,7 +73,7 @@ mod with_region {
         store.put(&key, report.to_string().into_bytes(), Condition::Absent).await.unwrap();
         let ids: Vec<String> = cloud.instances.keys().cloned().collect();
         let boot = observe::reports(&store, NAME, &ids).await.unwrap();
-        let cluster = ClusterState::new(store, NAME).read().await.unwrap().complete().unwrap();
+        let cluster = ClusterState::new(store, NAME).read().await.unwrap().resolve().unwrap();
         let nobody = Unanswered { message: "nobody asked".to_owned(), hint: None, may_come: true };
         let now = "2026-11-21T01:02:03Z".parse().unwrap();
         let snapshot = Snapshot {

@@ -126,7 +126,7 @@ fn desired(scenario: &Path) -> Desired {
     let text = std::fs::read_to_string(&file).unwrap();
     let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
     let kms_key = std::fs::read_to_string(scenario.join("kms-key")).ok().map(|key| key.trim().to_owned());
-    desired_of(&documents.complete().unwrap(), kms_key)
+    desired_of(&documents.resolve().unwrap(), kms_key)
 }
 
 /// What is made of a specification.

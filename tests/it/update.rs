@@ -221,7 +221,7 @@ fn specification() -> Cluster {
         cloud_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         ..CreateOptions::default()
     };
-    create(&options).unwrap().complete().unwrap()
+    create(&options).unwrap().resolve().unwrap()
 }
 
 fn keys() -> Keys {

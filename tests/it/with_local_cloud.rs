@@ -84,6 +84,6 @@ fn flannel() -> String {
         networking: Some("flannel".to_owned()),
         ..CreateOptions::default()
     };
-    let cluster = create(&options).unwrap().complete().unwrap();
+    let cluster = create(&options).unwrap().resolve().unwrap();
     addons::render(&cluster).unwrap().into_iter().find(|addon| addon.name == "flannel").unwrap().manifest
 }

@@ -15,7 +15,7 @@ use crate::cli::output::{self, Format};
 use crate::cli::update;
 use crate::spec::cluster::Cluster;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
-use crate::spec::{Manifests, create};
+use crate::spec::{Documents, create};
 use crate::state::address::Address;
 use crate::state::bucket_encryption::KmsKey;
 use crate::state::{ClusterState, StateError, bucket};
@@ -48,10 +48,10 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;
     let known = existing_network(context, &args.flags).await?;
-    let manifests = create(&args.flags.options(name.clone(), &known)?)?;
-    let completed = manifests.complete();
+    let documents = create(&args.flags.options(name.clone(), &known)?)?;
+    let completed = documents.resolve();
     if args.dry_run {
-        print(&manifests, args.output.unwrap_or(Format::Yaml))?;
+        print(&documents, args.output.unwrap_or(Format::Yaml))?;
         if let Err(problems) = completed {
             output::say(&format!("warning: this can't be created as it is:\n{problems}"));
         }
@@ -64,12 +64,12 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         create_store(context, &region, args.state_store_kms_key.as_ref()).await?;
     }
     let state = ClusterState::new(context.store().await?, name.clone());
-    write(context, &state, &manifests).await?;
+    write(context, &state, &documents).await?;
     context.stop().check()?;
     if args.yes {
         return update::cluster::run(context, update::cluster::Args::apply(name)).await;
     }
-    output::say(&suggestions(&manifests, &context.flags_to_repeat()));
+    output::say(&suggestions(&documents, &context.flags_to_repeat()));
     Ok(Exit::Done)
 }
 
@@ -96,18 +96,18 @@ async fn existing_network(context: &Context, flags: &Flags) -> anyhow::Result<ex
 pub(in crate::cli) async fn write(
     context: &Context,
     state: &ClusterState,
-    manifests: &Manifests,
+    documents: &Documents,
 ) -> anyhow::Result<()> {
     state.look().await?;
     // Before the lease, so that no lock is left in what isn't ours.
-    is_written(state, manifests).await?;
+    is_written(state, documents).await?;
     context
         .lease_guard(state, "create cluster")
         .holding(async {
-            let written = is_written(state, manifests).await?;
+            let written = is_written(state, documents).await?;
             state.ensure_secrets(SystemTime::now()).await?;
             if !written {
-                state.create(manifests).await?;
+                state.create(documents).await?;
             }
             Ok(())
         })
@@ -116,27 +116,18 @@ pub(in crate::cli) async fn write(
 
 /// Whether the same command has written all this already, and was killed after that. Fails when there is another
 /// cluster of that name.
-async fn is_written(state: &ClusterState, manifests: &Manifests) -> Result<bool, StateError> {
+async fn is_written(state: &ClusterState, documents: &Documents) -> Result<bool, StateError> {
     match state.check_free().await {
         Ok(()) => Ok(false),
-        Err(StateError::Exists { .. }) if state.read().await?.says(manifests) => Ok(true),
+        Err(StateError::Exists { .. }) if state.read().await?.documents.say_what(documents) => Ok(true),
         Err(error) => Err(error),
     }
 }
 
-fn print(manifests: &Manifests, format: Format) -> anyhow::Result<()> {
+fn print(documents: &Documents, format: Format) -> anyhow::Result<()> {
     match format {
-        Format::Yaml => output::print(&manifests.to_yaml()),
-        Format::Json => {
-            let mut documents = vec![serde_json::to_value(&manifests.cluster)?];
-            for group in &manifests.instance_groups {
-                documents.push(serde_json::to_value(group)?);
-            }
-            if let Some(credential) = &manifests.ssh_credential {
-                documents.push(serde_json::to_value(credential)?);
-            }
-            output::print_json(&documents)
-        }
+        Format::Yaml => output::print(&documents.to_yaml()),
+        Format::Json => output::print_json(&documents.iter().collect::<Vec<_>>()),
         Format::Table => {
             Err(Refusal::new("a dry run prints YAML or JSON").hint("use -o yaml or -o json").into())
         }
@@ -157,10 +148,10 @@ async fn create_store(context: &Context, region: &str, key: Option<&KmsKey>) -> 
 }
 
 /// What to do next.
-fn suggestions(manifests: &Manifests, flags: &str) -> String {
-    let cluster = manifests.cluster.name();
+fn suggestions(documents: &Documents, flags: &str) -> String {
+    let cluster = documents.cluster.name();
     let first = |role| {
-        let group = manifests.instance_groups.iter().find(|group| group.spec.role == Some(role));
+        let group = documents.instance_groups.iter().find(|group| group.spec.role == Some(role));
         group.map(|group| format!("windlass edit ig --name {cluster}{flags} {}", group.name()))
     };
     let mut lines = vec![

@@ -6,9 +6,9 @@ use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
-use crate::cli::edit::{self, Editable as _};
+use crate::cli::edit;
 use crate::cli::output::{self, Format};
-use crate::ops::Running;
+use crate::ops::{Running, SpecificationChange};
 use crate::spec::create::group_label;
 use crate::spec::set::{assignments, paths, set, unset};
 use crate::spec::v1alpha2::{
@@ -90,7 +90,7 @@ impl Role {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     let read = context.read(&state).await?;
-    if read.instance_groups.iter().any(|known| known.value.name() == args.group) {
+    if read.documents.instance_groups.iter().any(|known| known.name() == args.group) {
         let refusal = Refusal::new(format!("there is an instance group `{}` already", args.group));
         let hint = format!("change it with `windlass edit instancegroup {}`", args.group);
         return Err(refusal.hint(hint).into());
@@ -105,8 +105,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         };
         group = edited;
     }
-    let change = group.clone().change();
-    change.check(&read, &running)?;
+    let change = SpecificationChange::writing(group.clone());
+    change.check(&read.documents, &running)?;
     if args.dry_run {
         match args.output.unwrap_or(Format::Yaml) {
             Format::Json => output::print_json(&group)?,
@@ -128,7 +128,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 /// The group that the flags ask for.
 fn group(args: &Args, read: &Specification) -> anyhow::Result<InstanceGroup> {
     let mut group = InstanceGroup::named(&args.group);
-    let label = (CLUSTER_LABEL.to_owned(), read.cluster.value.name().to_owned());
+    let label = (CLUSTER_LABEL.to_owned(), read.documents.cluster.name().to_owned());
     group.metadata.labels = Some(BTreeMap::from([label]));
     group.spec.node_labels = Some(group_label(&args.group));
     group.spec.role = Some(args.role.of_specification());
@@ -150,7 +150,7 @@ fn subnets(args: &Args, read: &Specification) -> Result<Vec<String>, Refusal> {
     if !args.subnet.is_empty() {
         return Ok(args.subnet.clone());
     }
-    let all = read.cluster.value.spec.subnets.as_deref().unwrap_or_default();
+    let all = read.documents.cluster.spec.subnets.as_deref().unwrap_or_default();
     let fits = |subnet: &&SubnetSpec| subnet.r#type != Some(SubnetType::Utility);
     let name = |subnet: &SubnetSpec| subnet.name.clone();
     let known: Vec<String> = all.iter().filter(fits).filter_map(name).collect();

@@ -7,6 +7,7 @@ use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::{files, output};
 use crate::ops::{Running, SpecificationChange};
 use crate::pki::ssh;
+use crate::spec::Document;
 use crate::spec::create::ssh_credential;
 use crate::spec::v1alpha2::{Object, SshCredential};
 use crate::state::Specification;
@@ -30,21 +31,19 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let read = context.read(&state).await?;
     let credential = ssh_credential(state.name(), &key);
-    if read.ssh_credentials.iter().any(|known| is_same(&known.value, &credential)) {
+    let keys = &read.documents.ssh_credentials;
+    if keys.iter().any(|known| is_same(known, &credential)) {
         output::say("The cluster has this SSH key already.");
         return Ok(Exit::Done);
     }
-    if let Some(known) = read.ssh_credentials.first().filter(|_| !args.force) {
-        return Err(refused(&known.value, state.name(), &context.flags_to_repeat()).into());
+    if let Some(known) = keys.first().filter(|_| !args.force) {
+        return Err(refused(known, state.name(), &context.flags_to_repeat()).into());
     }
     let name = credential.name().to_owned();
-    let others = read.ssh_credentials.iter().map(|known| known.value.name().to_owned());
-    let change = SpecificationChange {
-        removed_ssh_credentials: others.filter(|other| *other != name).collect(),
-        ssh_credentials: vec![credential],
-        ..SpecificationChange::default()
-    };
-    change.check(&read, &Running::of(&state).await?)?;
+    let others = keys.iter().filter(|known| known.name() != name);
+    let others = others.map(|known| Document::SshCredential(known).name());
+    let change = SpecificationChange { removed: others.collect(), written: credential.into() };
+    change.check(&read.documents, &Running::of(&state).await?)?;
     change.write(&context.lease_guard(&state, "create sshpublickey"), &read).await?;
     output::say(&format!("Created sshpublickey/{name}"));
     output::say(&next_step(&read, state.name(), &context.flags_to_repeat()));
@@ -68,7 +67,7 @@ fn refused(known: &SshCredential, cluster: &str, flags: &str) -> Refusal {
 }
 
 fn next_step(read: &Specification, cluster: &str, flags: &str) -> String {
-    if let Some(name) = read.cluster.value.spec.ssh_key_name.as_deref() {
+    if let Some(name) = read.documents.cluster.spec.ssh_key_name.as_deref() {
         return format!(
             "Instances won't get it: spec.sshKeyName is `{name}`, and that comes first. To use this key: \
              windlass edit cluster {cluster}{flags} --unset spec.sshKeyName"

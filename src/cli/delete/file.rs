@@ -8,8 +8,8 @@ use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::files::{Files, cluster_of};
 use crate::cli::output;
 use crate::ops::{Running, SpecificationChange};
-use crate::spec::v1alpha2::Object;
-use crate::spec::yaml::Documents;
+use crate::spec::v1alpha2::{Cluster, Object};
+use crate::spec::{DocumentName, Documents, ObjectKey};
 use crate::state::{ClusterState, Specification, lease};
 
 /// What others are told that is being done, and what an unfinished deletion is known by.
@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         let refusal = Refusal::new("delete what?");
         return Err(refusal.hint("name a file with -f, or say `windlass delete cluster --help`").into());
     }
-    let documents = args.files.read()?;
+    let documents = args.files.read()?.documents;
     let name = cluster_of(context, &documents)?;
     let state = ClusterState::new(context.store().await?, name);
     let read = context.read(&state).await?;
@@ -43,46 +43,24 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         }
         return Err(refusal.into());
     }
-    if !documents.clusters.is_empty() {
+    if !documents.cluster.is_empty() {
         let args = cluster::Args::of(state.name().to_owned(), args.yes);
         return Box::pin(cluster::run(context, args)).await;
     }
-    let change = SpecificationChange {
-        removed_groups: documents.instance_groups.iter().map(|group| group.name().to_owned()).collect(),
-        removed_ssh_credentials: documents.ssh_credentials.iter().map(|key| key.name().to_owned()).collect(),
-        removed_objects: documents.additional_objects.iter().map(|object| object.key().clone()).collect(),
-        ..SpecificationChange::default()
-    };
+    let change = SpecificationChange::removing(documents.names());
     delete(context, &state, &read, &change, args.yes).await
 }
 
 /// Nothing is deleted when one of the things isn't there: the file is probably about another cluster.
-fn check_known(documents: &Documents, read: &Specification) -> Result<(), Refusal> {
-    let groups = documents
-        .instance_groups
-        .iter()
-        .map(Object::name)
-        .filter(|name| !read.instance_groups.iter().any(|known| known.value.name() == *name))
-        .map(|name| format!("InstanceGroup {name}"));
-    let credentials = documents
-        .ssh_credentials
-        .iter()
-        .map(Object::name)
-        .filter(|name| !read.ssh_credentials.iter().any(|known| known.value.name() == *name))
-        .map(|name| format!("SSHCredential {name}"));
-    let objects = documents
-        .additional_objects
-        .iter()
-        .map(crate::spec::AdditionalObject::key)
-        .filter(|key| !read.additional_objects.iter().any(|known| known.value.key() == *key))
-        .map(ToString::to_string);
-    let unknown: Vec<String> = groups.chain(credentials).chain(objects).collect();
+fn check_known(documents: &Documents<Vec<Cluster>>, read: &Specification) -> Result<(), Refusal> {
+    let there = read.documents.names();
+    let unknown: Vec<String> = documents.names().difference(&there).map(ToString::to_string).collect();
     // A deletion of this very kind was begun, and killed before its end: what it has deleted is what was named.
     let begun = read.unfinished.as_ref().is_some_and(|journal| journal.command == COMMAND);
     if unknown.is_empty() || begun {
         return Ok(());
     }
-    let cluster = read.cluster.value.name();
+    let cluster = read.documents.cluster.name();
     Err(Refusal::new(format!("`{cluster}` has no {}; nothing was deleted", unknown.join(", no ")))
         .hint(format!("see what there is: windlass get all --name {cluster}")))
 }
@@ -95,11 +73,8 @@ pub(in crate::cli) async fn delete(
     change: &SpecificationChange,
     yes: bool,
 ) -> anyhow::Result<Exit> {
-    change.check(read, &Running::of(state).await?)?;
-    let groups = change.removed_groups.iter().map(|name| format!("instancegroup/{name}"));
-    let credentials = change.removed_ssh_credentials.iter().map(|name| format!("sshcredential/{name}"));
-    let objects = change.removed_objects.iter().map(crate::spec::ObjectKey::resource);
-    let names: Vec<String> = groups.chain(credentials).chain(objects).collect();
+    change.check(&read.documents, &Running::of(state).await?)?;
+    let names: Vec<String> = change.removed.iter().map(DocumentName::resource).collect();
     if !yes {
         for name in &names {
             output::print_line(name)?;
@@ -114,14 +89,15 @@ pub(in crate::cli) async fn delete(
         output::say(&format!("Deleted {name}"));
     }
     let again = format!("windlass update cluster --name {}{} --yes", state.name(), context.flags_to_repeat());
-    if !change.removed_groups.is_empty() {
+    if change.removed.iter().any(|name| matches!(name, DocumentName::InstanceGroup(_))) {
         output::say(&format!("\nIts machines are still there. To remove them: {again}"));
     }
-    if !change.removed_objects.is_empty() {
+    let objects: Vec<&ObjectKey> = change.removed.iter().filter_map(DocumentName::object).collect();
+    if !objects.is_empty() {
         output::say(&format!("\nIt is applied no more after: {again}"));
         output::say("What has been applied stays in the cluster until it is deleted there:");
     }
-    for key in &change.removed_objects {
+    for key in objects {
         let namespace = key.namespace.as_ref().map(|it| format!(" --namespace {it}")).unwrap_or_default();
         output::say(&format!("  kubectl delete {}{namespace}", key.resource()));
     }

@@ -6,7 +6,7 @@ use super::file;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::Exit;
 use crate::ops::SpecificationChange;
-use crate::spec::v1alpha2::Object;
+use crate::spec::DocumentName;
 use crate::state::StateError;
 
 /// `windlass delete instancegroup`.
@@ -23,10 +23,11 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
     let read = context.read(&state).await?;
-    if !read.instance_groups.iter().any(|stored| stored.value.name() == args.group) {
+    let name = DocumentName::InstanceGroup(args.group.clone());
+    if !read.documents.names().contains(&name) {
         let cluster = state.name().to_owned();
         return Err(StateError::NoInstanceGroup { cluster, name: args.group }.into());
     }
-    let change = SpecificationChange { removed_groups: vec![args.group], ..SpecificationChange::default() };
+    let change = SpecificationChange::removing([name]);
     file::delete(context, &state, &read, &change, args.yes).await
 }

@@ -7,8 +7,8 @@ use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::{get, output};
 use crate::ops::{Running, SpecificationChange};
 use crate::pki::ssh;
+use crate::spec::DocumentName;
 use crate::spec::v1alpha2::{Object, SshCredential};
-use crate::state::Stored;
 
 /// `windlass delete sshpublickey`.
 #[derive(Debug, ClapArgs)]
@@ -25,7 +25,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let cluster = context.explicit_cluster_name(None)?;
     let state = context.cluster_state(Some(&cluster)).await?;
     let read = context.read(&state).await?;
-    let doomed = choose(&read.ssh_credentials, &cluster, args.key.as_deref())?;
+    let doomed = choose(&read.documents.ssh_credentials, &cluster, args.key.as_deref())?;
     let (name, fingerprint) = (doomed.name().to_owned(), fingerprint(doomed));
     let flags = context.flags_to_repeat();
     if !args.yes {
@@ -35,9 +35,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ));
         return Ok(Exit::Done);
     }
-    let change =
-        SpecificationChange { removed_ssh_credentials: vec![name.clone()], ..SpecificationChange::default() };
-    change.check(&read, &Running::of(&state).await?)?;
+    let change = SpecificationChange::removing([DocumentName::SshCredential(name.clone())]);
+    change.check(&read.documents, &Running::of(&state).await?)?;
     change.write(&context.lease_guard(&state, "delete sshpublickey"), &read).await?;
     output::say(&format!("Deleted sshpublickey/{name}"));
     output::say(&format!(
@@ -48,22 +47,21 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 }
 
 fn choose<'a>(
-    keys: &'a [Stored<SshCredential>],
+    keys: &'a [SshCredential],
     cluster: &str,
     wanted: Option<&str>,
 ) -> Result<&'a SshCredential, Refusal> {
     let Some(wanted) = wanted else {
         return match keys {
-            [only] => Ok(&only.value),
+            [only] => Ok(only),
             [] => Err(Refusal::new(format!("the cluster `{cluster}` has no SSH key"))),
             several => {
-                let names: Vec<&str> = several.iter().map(|key| key.value.name()).collect();
+                let names: Vec<&str> = several.iter().map(Object::name).collect();
                 Err(Refusal::new(format!("which SSH key? There are {}", names.join(", "))).hint("name one"))
             }
         };
     };
-    let found = keys.iter().map(|key| &key.value);
-    let mut found = found.filter(|key| key.name() == wanted || fingerprint(key) == wanted);
+    let mut found = keys.iter().filter(|key| key.name() == wanted || fingerprint(key) == wanted);
     found.next().ok_or_else(|| get::ssh_public_keys::none(cluster, wanted))
 }
 

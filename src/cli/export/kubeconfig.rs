@@ -41,7 +41,7 @@ pub(crate) struct Args {
 /// Runs `windlass export kubeconfig`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    let cluster = context.read(&state).await?.complete()?;
+    let cluster = context.read(&state).await?.resolve()?;
     let secrets = state.secrets().await?;
     let server =
         if let Some(server) = args.api_server { server } else { server_of(&state, &cluster).await? };

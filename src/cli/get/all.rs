@@ -7,9 +7,8 @@ use super::instance_groups;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::Exit;
 use crate::cli::output::{self, Format, Table};
-use crate::spec::AdditionalObject;
 use crate::spec::v1alpha2::{Object, SshCredential};
-use crate::state::Specification;
+use crate::spec::{AdditionalObject, Documents};
 
 /// `windlass get all`.
 #[derive(Debug, ClapArgs)]
@@ -23,47 +22,32 @@ pub(crate) struct Args {
 /// Runs `windlass get all`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let read = context.read(&state).await?;
+    let documents = context.read(&state).await?.documents;
     match args.output {
-        Format::Table => output::print(&tables(&read))?,
-        Format::Yaml => output::print(&read.to_yaml())?,
-        Format::Json => output::print_json(&values(&read)?)?,
+        Format::Table => output::print(&tables(&documents))?,
+        Format::Yaml => output::print(&documents.to_yaml())?,
+        Format::Json => output::print_json(&documents.iter().collect::<Vec<_>>())?,
     }
     Ok(Exit::Done)
 }
 
-/// The documents, the cluster first.
-fn values(read: &Specification) -> anyhow::Result<Vec<serde_json::Value>> {
-    let (cluster, groups, credentials) = read.documents();
-    let mut values = vec![serde_json::to_value(&cluster)?];
-    for group in &groups {
-        values.push(serde_json::to_value(group)?);
-    }
-    for credential in &credentials {
-        values.push(serde_json::to_value(credential)?);
-    }
-    values.extend(read.objects().iter().map(AdditionalObject::value).cloned());
-    Ok(values)
-}
-
 /// A table for each kind of document that there is.
-fn tables(read: &Specification) -> String {
-    let (cluster, groups, credentials) = read.documents();
+fn tables(documents: &Documents) -> String {
+    let Documents { cluster, instance_groups, ssh_credentials, additional_objects } = documents;
     let mut tables = vec![
-        format!("Cluster\n{}", clusters::table(std::slice::from_ref(&cluster)).render()),
-        format!("Instance Groups\n{}", instance_groups::table(&cluster, &groups).render()),
+        format!("Cluster\n{}", clusters::table(std::slice::from_ref(cluster)).render()),
+        format!("Instance Groups\n{}", instance_groups::table(cluster, instance_groups).render()),
     ];
-    if !credentials.is_empty() {
-        tables.push(format!("SSH Credentials\n{}", ssh_credentials(&credentials).render()));
+    if !ssh_credentials.is_empty() {
+        tables.push(format!("SSH Credentials\n{}", table_of_keys(ssh_credentials).render()));
     }
-    let objects = read.objects();
-    if !objects.is_empty() {
-        tables.push(format!("Additional Objects\n{}", additional_objects(&objects).render()));
+    if !additional_objects.is_empty() {
+        tables.push(format!("Additional Objects\n{}", table_of_objects(additional_objects).render()));
     }
     tables.join("\n")
 }
 
-fn ssh_credentials(credentials: &[SshCredential]) -> Table<2> {
+fn table_of_keys(credentials: &[SshCredential]) -> Table<2> {
     let mut table = Table::new(["NAME", "KIND"]);
     for credential in credentials {
         let key = credential.spec.public_key.as_deref().unwrap_or_default();
@@ -73,7 +57,7 @@ fn ssh_credentials(credentials: &[SshCredential]) -> Table<2> {
     table
 }
 
-fn additional_objects(objects: &[AdditionalObject]) -> Table<3> {
+fn table_of_objects(objects: &[AdditionalObject]) -> Table<3> {
     let mut table = Table::new(["KIND", "NAMESPACE", "NAME"]);
     for object in objects {
         let key = object.key();

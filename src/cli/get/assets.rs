@@ -27,7 +27,7 @@ struct Assets {
 /// Runs `windlass get assets`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
-    let cluster = context.read(&state).await?.complete()?;
+    let cluster = context.read(&state).await?.resolve()?;
     let images = images::images(&cluster)?;
     match args.output {
         Format::Table => output::print(&table(images).render())?,

@@ -6,8 +6,8 @@ use futures::stream::{self, StreamExt};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{self, Exit, Refusal};
 use crate::cli::output::{self, Format, Table};
-use crate::spec::default;
 use crate::spec::v1alpha2::{Cluster, Object};
+use crate::spec::{Documents, default};
 use crate::state::{ClusterState, Specification, StateError, cluster_state};
 
 /// How many clusters are read at once.
@@ -70,8 +70,8 @@ fn is_of_the_store(cause: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn cluster(found: &Specification, full: bool) -> Cluster {
-    let (cluster, groups, _) = found.documents();
-    if full { default::fill(&cluster, &groups).0 } else { cluster }
+    let Documents { cluster, instance_groups, .. } = &found.documents;
+    if full { default::fill(cluster, instance_groups).0 } else { cluster.clone() }
 }
 
 /// The table that kops prints.

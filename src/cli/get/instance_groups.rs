@@ -5,8 +5,8 @@ use clap::Args as ClapArgs;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::output::{self, Format, Table};
-use crate::spec::default;
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, InstanceGroupRole, Object};
+use crate::spec::{Documents, default};
 use crate::state::StateError;
 
 /// `windlass get instancegroups`.
@@ -25,7 +25,7 @@ pub(crate) struct Args {
 /// Runs `windlass get instancegroups`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let (cluster, mut groups, _) = context.read(&state).await?.documents();
+    let Documents { cluster, instance_groups: mut groups, .. } = context.read(&state).await?.documents;
     if args.full {
         groups = default::fill(&cluster, &groups).1;
     }

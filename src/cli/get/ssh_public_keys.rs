@@ -21,7 +21,7 @@ pub(crate) struct Args {
 /// Runs `windlass get sshpublickeys`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(None).await?;
-    let (_, _, mut credentials) = context.read(&state).await?.documents();
+    let mut credentials = context.read(&state).await?.documents.ssh_credentials;
     if let Some(name) = args.keys.iter().find(|name| !credentials.iter().any(|key| key.name() == **name)) {
         return Err(none(state.name(), name).into());
     }

@@ -91,10 +91,10 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
     // What was never applied has something to do, so that it need not be looked at twice.
     let was_applied = state.applied().await?.is_some();
     if was_applied && let Some(secrets) = planning::stored(&state).await? {
-        let mut input = Box::pin(PlanningInput::gather(&state, read)).await?;
+        let is_whole = read.unfinished.is_none();
+        let mut input = Box::pin(PlanningInput::gather(&state, read.documents)).await?;
         let prepared = Box::pin(input.decide(&state, Some(&secrets))).await?;
-        let is_whole = input.specification.unfinished.is_none();
-        if is_whole && prepared.plan.is_empty() && state.unfinished(&input.specification).await?.is_none() {
+        if is_whole && prepared.plan.is_empty() && state.unfinished(&input.documents).await?.is_none() {
             lease::clear_away(&state).await?;
             print(&prepared.plan, args.output)?;
             return finish(context, &args, &input, &secrets, true).await;
@@ -106,8 +106,8 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
 
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
-    let read = context.read(state).await?;
-    let (mut input, secrets) = PlanningInput::gather_with_keys(state, read).await?;
+    let documents = context.read(state).await?.documents;
+    let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
     let plan = input.decide(state, secrets.as_ref()).await?.plan;
     print(&plan, args.output)?;
     if plan.is_empty() {
@@ -129,8 +129,8 @@ pub(in crate::cli) async fn apply_under_lease(
     args: &Args,
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
-    let read = context.read(state).await?;
-    let (mut input, secrets) = PlanningInput::gather_with_keys(state, read).await?;
+    let documents = context.read(state).await?.documents;
+    let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
     // What can't be planned must not leave keys behind.
     input.decide(state, secrets.as_ref()).await?;
     input.located.settle(state).await?;

@@ -32,13 +32,9 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let read = context.read(&state).await?;
-    let (cluster, groups, _) = read.documents();
-    let upgrade = upgrade::propose(&cluster, &groups, args.kubernetes_version.as_deref()).map_err(refusal)?;
-    let change = SpecificationChange {
-        cluster: upgrade.cluster.clone(),
-        instance_groups: upgrade.instance_groups.clone(),
-        ..SpecificationChange::default()
-    };
+    let wanted = args.kubernetes_version.as_deref();
+    let upgrade = upgrade::propose(&read.documents, wanted).map_err(refusal)?;
+    let change = SpecificationChange::writing(upgrade.written.clone());
     if upgrade.changes.is_empty() {
         if args.yes {
             context.lease_guard(&state, "upgrade cluster").leave_nothing(&read).await?;
@@ -47,7 +43,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         output::say(&format!("No upgrade required: the cluster runs Kubernetes {}.", upgrade.from));
         return Ok(Exit::Done);
     }
-    change.check(&read, &Running::of(&state).await?)?;
+    change.check(&read.documents, &Running::of(&state).await?)?;
     print(&upgrade, args.output)?;
     for group in &upgrade.unknown_images {
         output::say(&format!(

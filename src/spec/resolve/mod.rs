@@ -25,14 +25,48 @@ use std::collections::HashSet;
 
 use super::cluster::Cluster;
 use super::default::fill;
+use super::documents::Documents;
 use super::problem::{ObjectId, Problem, Problems};
 use super::support;
 use super::v1alpha2::{self, Object};
-use super::yaml::Documents;
+use super::yaml::PlacedDocuments;
 
-/// The complete specification of a cluster: what is not supported yet is refused, defaults are filled in, every rule
-/// is checked. Fails with all problems; they have places in files only when [`Documents::complete`] is used.
-pub fn resolve(
+impl Documents {
+    /// The complete specification: what is not supported yet is refused, defaults are filled in, every rule is checked.
+    /// Fails with all problems, which have no places in files.
+    pub fn resolve(&self) -> Result<Cluster, Problems> {
+        let Self { cluster, instance_groups, ssh_credentials, additional_objects: _ } = self;
+        resolve(cluster, instance_groups, ssh_credentials)
+    }
+}
+
+impl PlacedDocuments {
+    /// The documents of the one cluster that is among them.
+    pub fn whole(&self) -> Result<Documents, Problems> {
+        self.one_cluster()?;
+        self.documents.clone().whole().ok_or_else(Problems::new)
+    }
+
+    /// The complete specification; problems say where they stand.
+    pub fn resolve(&self) -> Result<Cluster, Problems> {
+        let Documents { instance_groups, ssh_credentials, .. } = &self.documents;
+        resolve(self.one_cluster()?, instance_groups, ssh_credentials)
+            .map_err(|problems| self.locate(problems))
+    }
+
+    fn one_cluster(&self) -> Result<&v1alpha2::Cluster, Problems> {
+        match self.documents.cluster.as_slice() {
+            [cluster] => Ok(cluster),
+            [] => Err(Problems(vec![Problem::at("", "there is no Cluster among the documents")])),
+            several => {
+                let message = format!("there are {} Clusters among the documents", several.len());
+                Err(Problems(vec![Problem::at("", message).hint("name one at a time")]))
+            }
+        }
+    }
+}
+
+fn resolve(
     cluster: &v1alpha2::Cluster,
     groups: &[v1alpha2::InstanceGroup],
     credentials: &[v1alpha2::SshCredential],
@@ -52,22 +86,6 @@ pub fn resolve(
     match resolved {
         Ok(cluster) => problems.or(cluster),
         Err(Reported(())) => Err(problems),
-    }
-}
-
-impl Documents {
-    /// The one cluster of the documents, completed; problems say where they stand.
-    pub fn complete(&self) -> Result<Cluster, Problems> {
-        let cluster = match self.clusters.as_slice() {
-            [cluster] => cluster,
-            [] => return Err(Problems(vec![Problem::at("", "there is no Cluster among the documents")])),
-            several => {
-                let message = format!("there are {} Clusters among the documents", several.len());
-                return Err(Problems(vec![Problem::at("", message).hint("name one at a time")]));
-            }
-        };
-        resolve(cluster, &self.instance_groups, &self.ssh_credentials)
-            .map_err(|problems| self.locate(problems))
     }
 }
 

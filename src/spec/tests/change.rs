@@ -14,8 +14,7 @@ fn told(changes: &[(&str, &str)]) -> String {
     let source = |text: &str| vec![Source { name: "cluster.yaml".to_owned(), text: text.to_owned() }];
     let documents = |text: &str| read(source(text)).unwrap_or_else(|problems| panic!("{problems}"));
     let (old, new) = (documents(GOOD), documents(&text));
-    let checked =
-        check_change((&old.clusters[0], &old.instance_groups), (&new.clusters[0], &new.instance_groups));
+    let checked = check_change(&old.whole().unwrap(), &new.whole().unwrap());
     checked
         .map_or_else(|problems| format!("{}\n", new.locate(problems)), |()| "nothing is wrong\n".to_owned())
 }

@@ -3,7 +3,7 @@ use snapbox::{assert_data_eq, file};
 use crate::spec::create::{DIFFERENCES, ExistingNetwork, ExistingSubnet};
 use crate::spec::default::assign_ranges;
 use crate::spec::v1alpha2::SubnetSpec;
-use crate::spec::{CreateOptions, Manifests, create, to_yaml};
+use crate::spec::{CreateOptions, Documents, create, to_yaml};
 
 fn demo() -> CreateOptions {
     CreateOptions {
@@ -15,7 +15,7 @@ fn demo() -> CreateOptions {
 
 fn written(options: &CreateOptions) -> String {
     match create(options) {
-        Ok(manifests) => manifests.to_yaml(),
+        Ok(documents) => documents.to_yaml(),
         Err(problems) => problems.to_string(),
     }
 }
@@ -27,35 +27,35 @@ fn the_fewest_flags_make_a_cluster_of_one_master_and_a_node_in_each_zone() {
 
 #[test]
 fn a_cluster_of_one_machine_is_complete_with_empty_groups_of_nodes_and_with_none() {
-    let mut manifests = create(&CreateOptions { node_count: Some(0), ..demo() }).unwrap();
+    let mut documents = create(&CreateOptions { node_count: Some(0), ..demo() }).unwrap();
     let sizes: Vec<_> =
-        manifests.instance_groups.iter().map(|group| (group.spec.min_size, group.spec.max_size)).collect();
+        documents.instance_groups.iter().map(|group| (group.spec.min_size, group.spec.max_size)).collect();
     assert_eq!(sizes, [(Some(1), Some(1)), (Some(0), Some(0)), (Some(0), Some(0))]);
-    assert!(manifests.complete().is_ok());
-    manifests.instance_groups.truncate(1);
-    assert_eq!(manifests.complete().unwrap().instance_groups.len(), 1);
+    assert!(documents.resolve().is_ok());
+    documents.instance_groups.truncate(1);
+    assert_eq!(documents.resolve().unwrap().instance_groups.len(), 1);
 }
 
 #[test]
 fn a_master_has_the_default_taint_only_where_none_is_written() {
-    let mut manifests = create(&demo()).unwrap();
-    let of = |manifests: &Manifests| {
-        let mut groups = manifests.complete().unwrap().instance_groups;
+    let mut documents = create(&demo()).unwrap();
+    let of = |documents: &Documents| {
+        let mut groups = documents.resolve().unwrap().instance_groups;
         let nodes = groups.pop().unwrap();
         assert!(nodes.taints.is_empty() && !nodes.default_taint);
         let master = groups.swap_remove(0);
         (master.taints.iter().map(ToString::to_string).collect::<Vec<_>>(), master.default_taint)
     };
-    assert_eq!(of(&manifests), (vec!["node-role.kubernetes.io/control-plane=:NoSchedule".to_owned()], true));
+    assert_eq!(of(&documents), (vec!["node-role.kubernetes.io/control-plane=:NoSchedule".to_owned()], true));
     for written in [vec![], vec!["team=a:NoExecute".to_owned()]] {
-        manifests.instance_groups[0].spec.taints = Some(written.clone());
-        assert_eq!(of(&manifests), (written, false), "what is written is honoured exactly");
+        documents.instance_groups[0].spec.taints = Some(written.clone());
+        assert_eq!(of(&documents), (written, false), "what is written is honoured exactly");
     }
 }
 
 #[test]
 fn what_is_created_completes_without_a_problem() {
-    let complete = create(&demo()).and_then(|manifests| manifests.complete());
+    let complete = create(&demo()).and_then(|documents| documents.resolve());
     let shown = complete.as_ref().map_or_else(ToString::to_string, to_yaml);
     assert_data_eq!(shown, file!["create/demo-complete.yaml"]);
 }
@@ -84,7 +84,7 @@ fn texts(texts: &[&str]) -> Vec<String> {
 
 /// What is written, and what of it can't be built yet.
 fn written_and_refused(options: &CreateOptions) -> String {
-    let refused = create(options).and_then(|manifests| manifests.complete());
+    let refused = create(options).and_then(|documents| documents.resolve());
     let refused =
         refused.map_or_else(|problems| problems.to_string(), |_| "everything can be built".to_owned());
     format!("{}---\n# {}\n", written(options), refused.replace('\n', "\n# ").replace("# \n", "#\n"))
@@ -112,8 +112,8 @@ fn masters_that_share_zones_are_numbered() {
         etcd_clusters: texts(&["main", "events"]),
         ..CreateOptions::default()
     };
-    let manifests = create(&options).unwrap_or_else(|problems| panic!("{problems}"));
-    let members = manifests.cluster.spec.etcd_clusters.unwrap_or_default();
+    let documents = create(&options).unwrap_or_else(|problems| panic!("{problems}"));
+    let members = documents.cluster.spec.etcd_clusters.unwrap_or_default();
     let members: Vec<_> = members
         .iter()
         .flat_map(|cluster| cluster.etcd_members.iter().flatten())
@@ -129,7 +129,7 @@ fn masters_that_share_zones_are_numbered() {
     let expected = expected.map(|(name, group)| (name.to_owned(), group.to_owned()));
     assert_eq!(members[..5], expected);
     assert_eq!(members[5..], expected);
-    let nodes: Vec<_> = manifests.instance_groups[5..]
+    let nodes: Vec<_> = documents.instance_groups[5..]
         .iter()
         .map(|group| (group.metadata.name.as_deref().unwrap_or_default(), group.spec.min_size))
         .collect();
@@ -202,20 +202,20 @@ fn a_network_that_nobody_names_is_refused() {
 
 #[test]
 fn every_group_says_its_name_in_kops_s_label() {
-    let manifests = create(&demo()).unwrap();
-    assert!(manifests.instance_groups.len() > 2);
-    for group in manifests.instance_groups {
+    let documents = create(&demo()).unwrap();
+    assert!(documents.instance_groups.len() > 2);
+    for group in documents.instance_groups {
         let labels = group.spec.node_labels.unwrap_or_default();
         let label = labels.get("kops.k8s.io/instancegroup");
         assert_eq!(label, group.metadata.name.as_ref());
     }
-    assert_eq!(manifests.cluster.spec.iam.unwrap().allow_container_registry, Some(true));
+    assert_eq!(documents.cluster.spec.iam.unwrap().allow_container_registry, Some(true));
 }
 
 /// Names and ranges of the subnets that flags make.
 fn subnets(options: &CreateOptions) -> Vec<(String, String)> {
-    let manifests = create(options).unwrap_or_else(|problems| panic!("{problems}"));
-    let subnets = manifests.cluster.spec.subnets.unwrap_or_default();
+    let documents = create(options).unwrap_or_else(|problems| panic!("{problems}"));
+    let subnets = documents.cluster.spec.subnets.unwrap_or_default();
     subnets.into_iter().filter_map(|subnet| Some((subnet.name?, subnet.cidr?))).collect()
 }
 

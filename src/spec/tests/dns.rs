@@ -123,9 +123,9 @@ fn create_cluster_writes_names_as_kops_does() {
     };
     let zone = Some("example.com");
     let told = |dns, zone| {
-        let manifests = create(&options(dns, zone)).unwrap();
-        let written = to_yaml(&manifests.cluster.spec.api).replace('\n', " ");
-        let completed = manifests.complete();
+        let documents = create(&options(dns, zone)).unwrap();
+        let written = to_yaml(&documents.cluster.spec.api).replace('\n', " ");
+        let completed = documents.resolve();
         let completed = completed.map(|cluster| cluster.api.dns.map(|api| api.name));
         (written.trim().to_owned(), completed.map_err(|problems| problems.0[0].path.clone()))
     };

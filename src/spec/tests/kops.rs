@@ -68,8 +68,8 @@ fn problems(kind: &str, text: &str) -> Problems {
         Err(problems) => return problems,
     };
     let problems = match kind {
-        "Cluster" => support::check_cluster(&documents.clusters[0]),
-        "InstanceGroup" => support::check_instance_group(&documents.instance_groups[0]),
+        "Cluster" => support::check_cluster(&documents.documents.cluster[0]),
+        "InstanceGroup" => support::check_instance_group(&documents.documents.instance_groups[0]),
         _ => Problems::new(),
     };
     documents.locate(problems)

@@ -18,7 +18,7 @@ use super::{Problems, Source, read};
 
 /// Reads and completes one file, called `cluster.yaml`.
 fn complete(text: &str) -> Result<super::cluster::Cluster, Problems> {
-    read(vec![Source { name: "cluster.yaml".to_owned(), text: text.to_owned() }])?.complete()
+    read(vec![Source { name: "cluster.yaml".to_owned(), text: text.to_owned() }])?.resolve()
 }
 
 /// What a bad specification is told.

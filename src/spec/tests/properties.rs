@@ -142,10 +142,10 @@ proptest! {
             ipv6,
             ..CreateOptions::default()
         };
-        if let Ok(manifests) = create(&options) {
-            let _ = manifests.complete();
-            let written = complete(&manifests.to_yaml());
-            prop_assert_eq!(written.is_ok(), manifests.complete().is_ok());
+        if let Ok(documents) = create(&options) {
+            let _ = documents.resolve();
+            let written = complete(&documents.to_yaml());
+            prop_assert_eq!(written.is_ok(), documents.resolve().is_ok());
         }
     }
 }

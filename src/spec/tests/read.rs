@@ -84,7 +84,7 @@ fn round_trip(name: &str) {
     let cluster = Cluster::named(name);
     let text = to_yaml(&cluster);
     let again = read(vec![Source { name: "-".to_owned(), text: text.clone() }]);
-    let again = again.unwrap_or_else(|problems| panic!("{name:?}: {problems}\n{text}")).clusters;
+    let again = again.unwrap_or_else(|problems| panic!("{name:?}: {problems}\n{text}")).documents.cluster;
     assert_eq!(again, vec![cluster], "{text}");
 }
 

@@ -217,7 +217,7 @@ fn a_specification_of_kops_needs_no_change_where_nothing_is_lost() {
     let source = Source { name: "-".to_owned(), text: GOOD.to_owned() };
     let documents = read(vec![source]).unwrap_or_else(|problems| panic!("{problems}"));
     assert!(
-        !documents.complete().is_ok_and(|cluster| cluster.container_registry),
+        !documents.resolve().is_ok_and(|cluster| cluster.container_registry),
         "it is off unless asked for"
     );
 }

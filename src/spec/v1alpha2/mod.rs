@@ -122,6 +122,9 @@ object!(
     SshCredential, "SSHCredential", SshCredentialSpec = row::HONOURED
 );
 
+/// The name of a cluster's SSH key where its document has none, as kops calls it.
+pub const SSH_CREDENTIAL_NAME: &str = "admin";
+
 wire! {
     /// What names a document.
     pub struct Metadata {

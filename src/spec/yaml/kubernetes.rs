@@ -240,7 +240,7 @@ mod tests {
 
     fn read_back(object: &AdditionalObject) -> Option<AdditionalObject> {
         let source = Source { name: "-".to_owned(), text: object.to_yaml() };
-        read(vec![source]).ok()?.additional_objects.pop()
+        read(vec![source]).ok()?.documents.additional_objects.pop()
     }
 
     #[test]

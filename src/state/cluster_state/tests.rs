@@ -2,7 +2,7 @@ use super::*;
 use crate::spec::{CreateOptions, create};
 use crate::state::Remedy;
 
-fn manifests() -> Manifests {
+fn documents() -> Documents {
     let options = CreateOptions {
         name: "demo.example.com".to_owned(),
         zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
@@ -17,27 +17,26 @@ fn state() -> ClusterState {
 
 #[tokio::test]
 async fn what_is_created_is_read_back_with_its_versions() {
-    let (state, manifests) = (state(), manifests());
-    state.create(&manifests).await.unwrap();
+    let (state, documents) = (state(), documents());
+    state.create(&documents).await.unwrap();
     let read = state.read().await.unwrap();
-    assert_eq!(read.cluster.value, manifests.cluster);
-    assert_eq!(read.instance_groups.len(), manifests.instance_groups.len());
-    assert!(read.instance_groups.iter().all(|group| manifests.instance_groups.contains(&group.value)));
+    assert!(read.documents.say_what(&documents));
+    assert!(read.versions.keys().eq(&documents.names()));
     assert_eq!(clusters(state.store()).await.unwrap(), ["demo.example.com"]);
-    read.complete().unwrap();
+    read.resolve().unwrap();
 }
 
 #[tokio::test]
 async fn a_cluster_is_not_created_twice() {
-    let (state, manifests) = (state(), manifests());
-    state.create(&manifests).await.unwrap();
-    let error = state.create(&manifests).await.unwrap_err();
+    let (state, documents) = (state(), documents());
+    state.create(&documents).await.unwrap();
+    let error = state.create(&documents).await.unwrap_err();
     assert!(matches!(error, StateError::Exists { .. }), "{error}");
 }
 
 #[tokio::test]
 async fn what_an_interrupted_creation_left_is_written_over() {
-    let (state, manifests) = (state(), manifests());
+    let (state, documents) = (state(), documents());
     let name = "demo.example.com";
     for (key, text) in [
         (layout::instance_group(name, "nodes-us-east-1a"), "half"),
@@ -47,8 +46,8 @@ async fn what_an_interrupted_creation_left_is_written_over() {
     }
     let error = state.read().await.unwrap_err();
     assert!(matches!(error, StateError::Missing { .. }), "{error}");
-    state.create(&manifests).await.unwrap();
-    assert_eq!(state.read().await.unwrap().instance_groups.len(), manifests.instance_groups.len());
+    state.create(&documents).await.unwrap();
+    assert_eq!(state.read().await.unwrap().documents.instance_groups.len(), documents.instance_groups.len());
 }
 
 #[tokio::test]
@@ -57,7 +56,7 @@ async fn a_prefix_that_kops_wrote_is_refused() {
         let state = state();
         let key = format!("demo.example.com/{key}");
         state.store().put(&key, b"x".to_vec(), Condition::Absent).await.unwrap();
-        let error = state.create(&manifests()).await.unwrap_err();
+        let error = state.create(&documents()).await.unwrap_err();
         assert!(matches!(error, StateError::OfKops { .. }), "{key}: {error}");
         let error = state.read().await.unwrap_err();
         assert!(matches!(error, StateError::OfKops { .. }), "{key}: {error}");
@@ -73,8 +72,8 @@ async fn put(state: &ClusterState, key: &str, text: &str) {
 
 #[tokio::test]
 async fn what_others_put_below_a_cluster_is_no_part_of_its_specification() {
-    let (state, manifests) = (state(), manifests());
-    state.create(&manifests).await.unwrap();
+    let (state, documents) = (state(), documents());
+    state.create(&documents).await.unwrap();
     let before = state.read().await.unwrap();
     for key in [
         "instancegroups/README.md",
@@ -91,9 +90,9 @@ async fn what_others_put_below_a_cluster_is_no_part_of_its_specification() {
 
 #[tokio::test]
 async fn a_document_that_is_not_the_one_of_its_name_is_named_and_the_region_is_still_known() {
-    let (state, manifests) = (state(), manifests());
-    state.create(&manifests).await.unwrap();
-    let group = yaml::to_yaml(&manifests.instance_groups[0]);
+    let (state, documents) = (state(), documents());
+    state.create(&documents).await.unwrap();
+    let group = yaml::to_yaml(&documents.instance_groups[0]);
     for text in ["{", "", &group] {
         let key = layout::instance_group("demo.example.com", "stranger");
         put(&state, &key, text).await;
@@ -107,24 +106,25 @@ async fn a_document_that_is_not_the_one_of_its_name_is_named_and_the_region_is_s
 
 #[tokio::test]
 async fn a_lost_cluster_file_is_named_with_the_version_to_bring_back_and_still_listed() {
-    let (state, manifests) = (state(), manifests());
-    state.create(&manifests).await.unwrap();
+    let (state, documents) = (state(), documents());
+    state.create(&documents).await.unwrap();
     let read = state.read().await.unwrap();
     let key = layout::cluster("demo.example.com");
-    state.store().delete(&key, &read.cluster.version).await.unwrap();
+    let of_cluster = &read.versions[&DocumentName::Cluster("demo.example.com".to_owned())];
+    state.store().delete(&key, of_cluster).await.unwrap();
     let error = state.read().await.unwrap_err();
     let StateError::Damaged(damage) = &error else { panic!("{error}") };
     let Remedy::Version(version) = &damage.remedy else { panic!("{damage}") };
-    assert_eq!((&damage.key, &version.id), (&key, &read.cluster.version.0));
+    assert_eq!((&damage.key, &version.id), (&key, &of_cluster.0));
     assert_eq!(clusters(state.store()).await.unwrap(), ["demo.example.com"]);
     state.restore(&key, version).await.unwrap();
-    assert_eq!(state.read().await.unwrap().documents(), read.documents());
+    assert_eq!(state.read().await.unwrap().documents, read.documents);
 }
 
 /// A cluster that was applied, and then lost its `cluster.yaml`.
 async fn lost(store: Store, more: &[String]) -> ClusterState {
     let state = ClusterState::new(store, "demo.example.com");
-    state.create(&manifests()).await.unwrap();
+    state.create(&documents()).await.unwrap();
     for key in more {
         put(&state, key, "{}").await;
     }
@@ -148,7 +148,7 @@ async fn a_new_cluster_is_not_written_over_one_that_was_applied_and_lost_its_clu
         let before = state.store().list("").await.unwrap();
         for error in [
             state.check_free().await.unwrap_err(),
-            state.create(&manifests()).await.unwrap_err(),
+            state.create(&documents()).await.unwrap_err(),
             state.read().await.unwrap_err(),
         ] {
             let StateError::Damaged(damage) = &error else { panic!("{error}") };
@@ -156,7 +156,7 @@ async fn a_new_cluster_is_not_written_over_one_that_was_applied_and_lost_its_clu
         }
         assert_eq!(state.store().list("").await.unwrap(), before);
         state.purge().await.unwrap();
-        state.create(&manifests()).await.unwrap();
+        state.create(&documents()).await.unwrap();
     }
     // All that it consisted of was deleted, and none of the versions.
     let state = lost(Store::memory(), &[applied, identity]).await;
@@ -164,10 +164,10 @@ async fn a_new_cluster_is_not_written_over_one_that_was_applied_and_lost_its_clu
         let found = state.store().get(&key).await.unwrap().unwrap();
         state.store().delete(&key, &found.version).await.unwrap();
     }
-    let error = state.create(&manifests()).await.unwrap_err();
+    let error = state.create(&documents()).await.unwrap_err();
     assert!(matches!(error, StateError::Damaged(_)), "{error}");
     // One that was never applied may be deleted by hand.
-    lost(Store::memory(), &[]).await.create(&manifests()).await.unwrap();
+    lost(Store::memory(), &[]).await.create(&documents()).await.unwrap();
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_state_of_a_newer_windlass_is_refused() {
     let marker = r#"{"version": 2, "writtenBy": "9.1.0"}"#;
     let key = layout::format("demo.example.com");
     state.store().put(&key, marker.into(), Condition::Absent).await.unwrap();
-    for error in [state.read().await.unwrap_err(), state.create(&manifests()).await.unwrap_err()] {
+    for error in [state.read().await.unwrap_err(), state.create(&documents()).await.unwrap_err()] {
         assert!(matches!(error, StateError::Newer { found: 2, .. }), "{error}");
         assert_eq!(error.hint().as_deref(), Some("use windlass 9.1.0 or newer"));
     }
@@ -185,22 +185,23 @@ async fn a_state_of_a_newer_windlass_is_refused() {
 #[tokio::test]
 async fn a_write_from_an_older_version_is_refused() {
     let state = state();
-    state.create(&manifests()).await.unwrap();
+    state.create(&documents()).await.unwrap();
     let read = state.read().await.unwrap();
-    let mut first = read.cluster.value.clone();
+    let of_cluster = read.versions.get(&DocumentName::Cluster("demo.example.com".to_owned()));
+    let mut first = read.documents.cluster.clone();
     first.spec.kubernetes_version = Some("1.36.2".to_owned());
-    state.put_cluster(&first, &read.cluster.version).await.unwrap();
-    let mut second = read.cluster.value.clone();
+    state.put_document(Document::Cluster(&first), of_cluster).await.unwrap();
+    let mut second = read.documents.cluster.clone();
     second.spec.channel = Some("alpha".to_owned());
-    let error = state.put_cluster(&second, &read.cluster.version).await.unwrap_err();
+    let error = state.put_document(Document::Cluster(&second), of_cluster).await.unwrap_err();
     assert!(matches!(&error, StateError::Store { source, .. } if source.is_changed()), "{error}");
-    assert_eq!(state.read().await.unwrap().cluster.value, first);
+    assert_eq!(state.read().await.unwrap().documents.cluster, first);
 }
 
 #[tokio::test]
 async fn a_purged_cluster_leaves_its_neighbours() {
     let state = state();
-    state.create(&manifests()).await.unwrap();
+    state.create(&documents()).await.unwrap();
     let neighbour = "demo.example.com.au/cluster.yaml";
     state.store().put(neighbour, b"x".to_vec(), Condition::Absent).await.unwrap();
     state.purge().await.unwrap();

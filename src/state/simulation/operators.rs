@@ -16,7 +16,7 @@ use super::super::revision::Intent;
 use super::super::{ClusterState, Holder, Specification, StateError, Store, StoreError, Write, layout};
 use super::{CLUSTER, Chance, Network, Seat, Tally, World};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup, Metadata, Object};
-use crate::spec::{Manifests, to_yaml};
+use crate::spec::{Document, Documents, to_yaml};
 
 /// How many interleavings are tried.
 const SCHEDULES: u64 = 10_000;
@@ -167,18 +167,17 @@ impl Operator {
             self.until_later(pause).await;
             match self.chance.below(6) {
                 0 | 1 => {
-                    let stored = &mut read.instance_groups[0];
-                    let mut group = stored.value.clone();
+                    let mut group = read.documents.instance_groups[0].clone();
                     let claim = self.mark(layout::instance_group(CLUSTER, group.name()), &mut group.metadata);
-                    stored.version = self.state.put_instance_group(&group, Some(&stored.version)).await?;
-                    stored.value = group;
+                    self.put_over(&mut read, Document::InstanceGroup(&group)).await?;
+                    read.documents.instance_groups[0] = group;
                     self.claim(claim);
                 }
                 2 => {
-                    let mut cluster = read.cluster.value.clone();
+                    let mut cluster = read.documents.cluster.clone();
                     let claim = self.mark(layout::cluster(CLUSTER), &mut cluster.metadata);
-                    read.cluster.version = self.state.put_cluster(&cluster, &read.cluster.version).await?;
-                    read.cluster.value = cluster;
+                    self.put_over(&mut read, Document::Cluster(&cluster)).await?;
+                    read.documents.cluster = cluster;
                     self.claim(claim);
                 }
                 3 => {
@@ -186,7 +185,7 @@ impl Operator {
                     let mark = self.name();
                     let number = self
                         .state
-                        .record(&read, Intent { plan: json!({"by": mark}), ..Intent::default() })
+                        .record(&read.documents, Intent { plan: json!({"by": mark}), ..Intent::default() })
                         .await?;
                     self.claim((layout::revision(CLUSTER, number), mark, 0));
                     self.state.mark_applied(number).await?;
@@ -199,12 +198,20 @@ impl Operator {
                     self.writes += 1;
                     let mut group = InstanceGroup::named(&self.name());
                     let claim = self.mark(layout::instance_group(CLUSTER, group.name()), &mut group.metadata);
-                    let version = self.state.put_instance_group(&group, None).await?;
+                    let version = self.state.put_document(Document::InstanceGroup(&group), None).await?;
                     self.claim(claim);
-                    self.state.delete_instance_group(group.name(), &version).await?;
+                    self.state.delete_document(&Document::InstanceGroup(&group).name(), &version).await?;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Writes a document over the version that was read, and remembers the new one.
+    async fn put_over(&self, read: &mut Specification, document: Document<'_>) -> Result<(), StateError> {
+        let name = document.name();
+        let version = self.state.put_document(document, read.versions.get(&name)).await?;
+        read.versions.insert(name, version);
         Ok(())
     }
 
@@ -214,11 +221,12 @@ impl Operator {
         self.writes += 1;
         for half in HALVES {
             let key = layout::instance_group(CLUSTER, half);
-            let stored = read.instance_groups.iter().find(|stored| stored.value.name() == half).unwrap();
-            let mut group = stored.value.clone();
+            let mut groups = read.documents.instance_groups.iter();
+            let mut group = groups.find(|group| group.name() == half).unwrap().clone();
+            let before = read.versions.get(&Document::InstanceGroup(&group).name()).cloned();
             self.writes -= 1;
             claims.push(self.mark(key.clone(), &mut group.metadata));
-            writes.push(Write { key, before: Some(stored.version.clone()), after: Some(to_yaml(&group)) });
+            writes.push(Write { key, before, after: Some(to_yaml(&group)) });
         }
         self.state.change("work", writes).await?;
         for claim in claims {
@@ -249,8 +257,8 @@ impl Operator {
 /// The marks of the two documents that are only ever changed together.
 fn halves(read: &Specification) -> [Option<BTreeMap<String, String>>; 2] {
     HALVES.map(|half| {
-        let stored = read.instance_groups.iter().find(|stored| stored.value.name() == half);
-        stored.unwrap().value.metadata.annotations.clone()
+        let group = read.documents.instance_groups.iter().find(|group| group.name() == half);
+        group.unwrap().metadata.annotations.clone()
     })
 }
 
@@ -382,7 +390,7 @@ impl Schedule {
         self.complete(state.finish_change()).unwrap();
         let last = self.complete(state.read()).unwrap();
         assert_eq!(halves(&last)[0], halves(&last)[1], "a change was done by half");
-        assert!(last.cluster.value.metadata.name.is_some());
+        assert!(last.documents.cluster.metadata.name.is_some());
         self.check_history();
         self.world.lock().unwrap().tally
     }
@@ -461,10 +469,10 @@ fn number_in(text: &str, word: &str) -> i64 {
 }
 
 /// The smallest cluster that can be read back.
-fn smallest() -> Manifests {
+fn smallest() -> Documents {
     let cluster = Cluster::named(CLUSTER);
     let instance_groups = ["all", HALVES[0], HALVES[1]].map(InstanceGroup::named).to_vec();
-    Manifests { cluster, instance_groups, ssh_credential: None, additional_objects: Vec::new() }
+    Documents { cluster, instance_groups, ssh_credentials: Vec::new(), additional_objects: Vec::new() }
 }
 
 /// Runs schedules; a failure says the seed of its own.

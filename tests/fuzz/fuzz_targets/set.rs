@@ -7,23 +7,23 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use windlass_fuzz::spec::set::{SetError, set, unset};
 use windlass_fuzz::spec::v1alpha2::Object;
-use windlass_fuzz::{GOOD, Parts, parts, read, round_trip, shown, spec};
+use windlass_fuzz::{GOOD, Parts, read, round_trip, shown};
 
-static PARTS: LazyLock<Parts> = LazyLock::new(|| read("good.yaml", GOOD).map(parts).unwrap_or_default());
+static PARTS: LazyLock<Parts> = LazyLock::new(|| read("good.yaml", GOOD).map(|placed| placed.documents).unwrap_or_default());
 
 fuzz_target!(|text: &str| {
     let mut parts = PARTS.clone();
     for line in text.lines().take(16) {
-        for cluster in &mut parts.0 {
+        for cluster in &mut parts.cluster {
             change(cluster, line);
         }
-        for group in &mut parts.1 {
+        for group in &mut parts.instance_groups {
             change(group, line);
         }
     }
     round_trip(&parts);
-    for cluster in &parts.0 {
-        let _ = shown(spec::resolve(cluster, &parts.1, &parts.2));
+    if let Some(documents) = parts.whole() {
+        let _ = shown(documents.resolve());
     }
 });
 

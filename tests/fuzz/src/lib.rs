@@ -15,14 +15,14 @@ pub mod tags;
 #[path = "../../../src/spec/mod.rs"]
 pub mod spec;
 
-use spec::v1alpha2::{Cluster, InstanceGroup, SshCredential};
-use spec::{AdditionalObject, Documents, Problems, Source};
+use spec::v1alpha2::Cluster;
+use spec::{Documents, PlacedDocuments, Problems, Source};
 
 /// A specification without a mistake.
 pub const GOOD: &str = include_str!("../../../src/spec/tests/good.yaml");
 
 /// Reads a text, and shows what is wrong with it.
-pub fn read(name: &str, text: &str) -> Option<Documents> {
+pub fn read(name: &str, text: &str) -> Option<PlacedDocuments> {
     shown(spec::read(vec![Source { name: name.to_owned(), text: text.to_owned() }]))
 }
 
@@ -47,28 +47,18 @@ pub fn shown<T>(result: Result<T, Problems>) -> Option<T> {
 }
 
 /// What a text holds, without where it stands.
-pub type Parts = (Vec<Cluster>, Vec<InstanceGroup>, Vec<SshCredential>, Vec<AdditionalObject>);
-
-/// What documents hold.
-pub fn parts(documents: Documents) -> Parts {
-    let Documents { clusters, instance_groups, ssh_credentials, additional_objects, .. } = documents;
-    (clusters, instance_groups, ssh_credentials, additional_objects)
-}
+pub type Parts = Documents<Vec<Cluster>>;
 
 /// The documents as windlass writes them.
 pub fn written(parts: &Parts) -> String {
-    let clusters = parts.0.iter().map(spec::to_yaml);
-    let groups = parts.1.iter().map(spec::to_yaml);
-    let credentials = parts.2.iter().map(spec::to_yaml);
-    let objects = parts.3.iter().map(AdditionalObject::to_yaml);
-    clusters.chain(groups).chain(credentials).chain(objects).map(|yaml| format!("---\n{yaml}")).collect()
+    parts.iter().map(|document| format!("---\n{}", document.to_yaml())).collect()
 }
 
 /// What windlass writes, it reads again, and it is the same.
 pub fn round_trip(parts: &Parts) {
     let text = written(parts);
     match spec::read(vec![Source { name: "written.yaml".to_owned(), text: text.clone() }]) {
-        Ok(again) => assert_eq!(*parts, self::parts(again), "it changed on its way through\n{text}"),
+        Ok(again) => assert_eq!(*parts, again.documents, "it changed on its way through\n{text}"),
         Err(problems) => panic!("it can't be read again: {problems}\n{text}"),
     }
 }
