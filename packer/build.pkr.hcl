@@ -4,7 +4,7 @@ build {
 
   # What the scripts read, at the same paths relative to each other as in the repository.
   provisioner "shell" {
-    inline = ["mkdir -p /tmp/windlass/packer /tmp/windlass/manifests /tmp/windlass/bootstrap"]
+    inline = ["mkdir -p /tmp/windlass/packer /tmp/windlass/bootstrap"]
   }
 
   provisioner "file" {
@@ -13,8 +13,8 @@ build {
   }
 
   provisioner "file" {
-    source      = "${path.root}/../manifests/versions.json"
-    destination = "/tmp/windlass/manifests/versions.json"
+    source      = "${path.root}/../manifests"
+    destination = "/tmp/windlass"
   }
 
   provisioner "file" {

@@ -1,4 +1,4 @@
-# Sourced by the provisioning scripts: which versions of what the image holds.
+# Sourced by the provisioning scripts: which versions of what the image holds, its container images and those of add-ons.
 #
 # KUBERNETES_VERSION, where it is set, goes before the one in manifests/versions.json.
 # shellcheck shell=bash disable=SC2034 # the variables are for those that source this
@@ -21,6 +21,8 @@ versions() {
 # image_references: a line `name reference` for every container image that the image holds.
 # TEST_IMAGES=yes adds those that only the local cloud needs.
 image_references() {
+  jq --raw-output '.images | to_entries[] | "\(.key) \(.value)"' "$payload"/manifests/addons/*/addon.json ||
+    die "manifests/addons has an add-on without images"
   local images=.images
   [ "${TEST_IMAGES:-no}" = no ] || images='(.images + .testImages)'
   versions ". as \$versions | $images | to_entries[]

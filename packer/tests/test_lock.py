@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 PACKER = Path(__file__).resolve().parent.parent
-VERSIONS = json.loads((PACKER.parent / "manifests" / "versions.json").read_text())
+ADDONS = PACKER.parent / "manifests" / "addons"
+VERSIONS = json.loads((ADDONS.parent / "versions.json").read_text())
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
 
@@ -188,7 +189,13 @@ class Scripts(unittest.TestCase):
     def test_the_scripts_expand_the_same_references_as_everybody_else(self):
         command = f'. "{PACKER}/scripts/versions.sh"; image_references'
         output = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, check=True).stdout
-        self.assertEqual(dict(line.split() for line in output.splitlines()), lock.images(VERSIONS))
+        self.assertEqual(dict(line.split() for line in output.splitlines()), lock.images(VERSIONS, ADDONS))
+
+    def test_the_images_of_every_add_on_are_baked_and_locked(self):
+        images = lock.images(VERSIONS, ADDONS)
+        for addon in ADDONS.iterdir():
+            for name, reference in json.loads((addon / "addon.json").read_text())["images"].items():
+                self.assertEqual(images[name], reference)
 
     def test_another_kubernetes_than_the_listed_one_changes_its_images_and_no_others(self):
         command = f'. "{PACKER}/scripts/versions.sh"; image_references'
@@ -196,7 +203,7 @@ class Scripts(unittest.TestCase):
         output = subprocess.run(["bash", "-euc", command], capture_output=True, text=True, check=True, env=environment).stdout
         named = dict(line.split() for line in output.splitlines())
         self.assertEqual(named["kube-proxy"], "registry.k8s.io/kube-proxy:v1.36.9")
-        self.assertEqual(named["etcd"], lock.images(VERSIONS)["etcd"])
+        self.assertEqual(named["etcd"], lock.images(VERSIONS, ADDONS)["etcd"])
 
 
 if __name__ == "__main__":

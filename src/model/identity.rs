@@ -32,6 +32,7 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
             Role::ControlPlane => &inputs.cluster.masters_may,
             Role::Node => &inputs.cluster.nodes_may,
         };
+        statements.extend(for_addons(inputs, role));
         statements.extend(may.statements.iter().cloned());
         desired.insert(IamRole {
             name: name.clone(),
@@ -48,6 +49,33 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         })?;
     }
     Ok(())
+}
+
+/// What instances of a role may do for the cluster's add-ons, with what their statements leave open filled in.
+fn for_addons(inputs: &Inputs<'_>, role: Role) -> Vec<Value> {
+    let facts = inputs.facts;
+    let places = [
+        ("{partition}", facts.partition.as_str()),
+        ("{account}", &facts.account),
+        ("{region}", &facts.region),
+        ("{cluster}", &inputs.cluster.name),
+    ];
+    inputs.addons.iter().flat_map(|addon| addon.policy.of(role)).map(|it| filled(it, &places)).collect()
+}
+
+/// The statement with the places in its texts filled in: those of values, and those of keys, which in a condition may be
+/// names of tags.
+fn filled(value: &Value, places: &[(&str, &str)]) -> Value {
+    let fill =
+        |text: &str| places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value));
+    match value {
+        Value::String(text) => Value::from(fill(text)),
+        Value::Array(values) => values.iter().map(|value| filled(value, places)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (fill(key), filled(value, places))).collect()
+        }
+        other => other.clone(),
+    }
 }
 
 /// The name of a role, and of its instance profile.
@@ -235,6 +263,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::assets::addons::{Addon, Policy};
     use crate::assets::sample;
     use crate::assets::user_data::StateLocation;
     use crate::aws::facts::Facts;
@@ -312,8 +341,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_an_add_on_asks_for_is_in_the_policy_of_the_role_that_it_names_with_its_places_filled_in() {
+        let cluster = sample::cluster();
+        let statement = json!({
+            "Sid": "Example",
+            "Effect": "Allow",
+            "Action": ["sqs:ReceiveMessage"],
+            "Resource": ["arn:{partition}:sqs:{region}:{account}:{cluster}-${aws:userid}"],
+            "Condition": {"StringEquals": {"aws:ResourceTag/kubernetes.io/cluster/{cluster}": "owned"}, "Bool": {"x": true}},
+        });
+        let addon = Addon {
+            name: "example".to_owned(),
+            manifest: String::new(),
+            policy: Policy { masters: vec![statement], nodes: Vec::new() },
+        };
+        let (before, with) = (policies(&cluster), policies_with(&cluster, &[addon]));
+        let (masters, nodes) = (format!("masters.{}", cluster.name), format!("nodes.{}", cluster.name));
+        assert_eq!(with[&nodes], before[&nodes]);
+        let statements = with[&masters]["Statement"].as_array().unwrap();
+        let (added, own) = statements.split_last().unwrap();
+        assert_eq!(own, before[&masters]["Statement"].as_array().unwrap());
+        let resource = format!("arn:aws:sqs:us-east-1:123456789012:{}-${{aws:userid}}", cluster.name);
+        assert_eq!(added["Resource"], json!([resource]));
+        let tag = format!("aws:ResourceTag/kubernetes.io/cluster/{}", cluster.name);
+        assert_eq!(added["Condition"], json!({"StringEquals": {tag: "owned"}, "Bool": {"x": true}}));
+    }
+
     /// The policies of a cluster's roles, by the role's name.
     fn policies(cluster: &Cluster) -> BTreeMap<String, Value> {
+        policies_with(cluster, &[])
+    }
+
+    fn policies_with(cluster: &Cluster, addons: &[Addon]) -> BTreeMap<String, Value> {
         let facts = Facts {
             account: "123456789012".to_owned(),
             partition: "aws".to_owned(),
@@ -328,7 +388,7 @@ mod tests {
             owner: "123456789012".to_owned(),
             kms_key: Some("arn:aws:kms:us-east-1:123456789012:key/2".to_owned()),
         };
-        let (keys, addons, additional_objects) = (Keys::default(), [].as_slice(), [].as_slice());
+        let (keys, additional_objects) = (Keys::default(), [].as_slice());
         let inputs = Inputs {
             cluster,
             uid: "0123456789abcdef0123456789abcdef",

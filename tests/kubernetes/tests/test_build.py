@@ -106,11 +106,16 @@ class Build(unittest.TestCase):
         self.assertNotEqual(built.stdout, again.stdout)
         self.assertTrue((Path(again.stdout.strip()) / "kube-proxy").samefile(Path(built.stdout.strip()) / "kube-proxy"))
 
+    def test_the_programs_of_add_ons_are_asked_for_the_versions_of_their_images(self):
+        programs = {line[0]: line for line in self.addon_programs()}
+        images = json.loads((FOLDER.parents[1] / "manifests/addons/flannel/addon.json").read_text())["images"]
+        version = images["flannel"].rpartition(":")[2]
+        self.assertEqual(programs["flanneld"][:5], ["flanneld", "flannel", "github.com/flannel-io/flannel", "--version", version])
+        self.assertIn(f"github.com/flannel-io/flannel/pkg/version.Version={version}", programs["flanneld"])
+        self.assertEqual(len(programs["coredns"]), 5, "nothing stamps it")
+
     def version_line(self, name):
-        own = {
-            "coredns": f"CoreDNS-{VERSIONS['coredns']}",
-            "flanneld": f"v{VERSIONS['flannel']}",
-        }
+        own = {line[0]: line[4] for line in self.addon_programs()}
         if name.startswith("kube"):
             return f"Kubernetes v{KUBERNETES}"
         if name.startswith("etcd"):
@@ -119,7 +124,12 @@ class Build(unittest.TestCase):
 
     def table(self):
         text = (FOLDER / "build").read_text().split('binaries="\n')[1].split('"\n')[0]
-        return [line for line in text.splitlines() if line]
+        return [line for line in text.splitlines() if line] + [line[0] for line in self.addon_programs()]
+
+    def addon_programs(self):
+        folder = FOLDER.parents[1] / "manifests" / "addons"
+        printed = subprocess.run([FOLDER / "addon-programs", folder], check=True, capture_output=True, text=True).stdout
+        return [line.split() for line in printed.splitlines()]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Makes the container images of the local cloud from the binaries that tests/kubernetes/build gives.
 
-They carry the names that windlass uses on AWS (manifests/versions.json), and hold each program at the path, with the
-entry point and for the user that the published image has, so that the same manifests run both.
+They carry the names that windlass uses on AWS (manifests/versions.json, and the add-ons' addon.json), and hold each
+program at the path, with the entry point and for the user that the published image has, so that the same manifests run
+both. For the images of add-ons that stands in their from-source.json; see tests/kubernetes/addon-programs.
 """
 
 import argparse
@@ -21,16 +22,28 @@ IPTABLES_NAMES = tuple(
 )
 
 
-def references(versions: dict) -> dict[str, str]:
-    """The full reference of every image by its name."""
+def references(manifests: Path) -> dict[str, str]:
+    """The full reference of every image by its name, from the folder of manifests."""
+    versions = json.loads((manifests / "versions.json").read_text())
     templates = versions["images"] | versions["testImages"]
-    return {
+    named = {
         name: re.sub(r"\{([a-z]+)\}", lambda match: versions[match[1]], template)
         for name, template in templates.items()
     }
+    for addon in sorted(manifests.glob("addons/*/addon.json")):
+        named |= json.loads(addon.read_text())["images"]
+    return named
 
 
-def images(named: dict[str, str], binaries: Path, root: Path) -> dict[str, Image]:
+def programs(manifests: Path) -> dict[str, dict]:
+    """How the images of add-ons are made, by their names."""
+    found: dict[str, dict] = {}
+    for described in sorted(manifests.glob("addons/*/from-source.json")):
+        found |= json.loads(described.read_text())
+    return found
+
+
+def images(named: dict[str, str], programs: dict[str, dict], binaries: Path, root: Path) -> dict[str, Image]:
     """Every image by its name; `root` is the Debian tree that programs besides the binaries are taken from."""
     def binary(name: str, folder: str = "/usr/local/bin") -> dict[str, Path]:
         return {f"{folder}/{name}": binaries / name}
@@ -42,15 +55,18 @@ def images(named: dict[str, str], binaries: Path, root: Path) -> dict[str, Image
     }
     made["kube-proxy"] = Image(named["kube-proxy"], binary("kube-proxy") | filters, links)
     made["etcd"] = Image(named["etcd"], binary("etcd") | binary("etcdctl") | binary("etcdutl"))
-    made["coredns"] = Image(named["coredns"], binary("coredns", ""), entrypoint=["/coredns"], user="65532:65532")
-    made["flannel"] = Image(
-        named["flannel"], binary("flanneld", "/opt/bin") | filters, links, entrypoint=["/opt/bin/flanneld"]
-    )
     made["pause"] = Image(named["pause"], binary("pause", ""), entrypoint=["/pause"], user="65535:65535")
     made["agnhost"] = Image(named["agnhost"], binary("agnhost", ""), entrypoint=["/agnhost"], command=["pause"])
+    for name, program in programs.items():
+        path = program["path"]
+        files = {path: binaries / Path(path).name}
+        besides = (filters, links) if program.get("packetFilters") else ({}, {})
+        made[name] = Image(
+            named[name], files | besides[0], besides[1], entrypoint=[path], user=program.get("user", "")
+        )
     missing = set(named) - set(made)
     if missing:
-        raise ValueError(f"manifests/versions.json lists images that nothing here makes: {', '.join(sorted(missing))}")
+        raise ValueError(f"manifests/ lists images that nothing here makes: {', '.join(sorted(missing))}")
     return made
 
 
@@ -125,14 +141,14 @@ def _without_dots(parts: tuple[str, ...]) -> list[str]:
 def main() -> None:
     """Writes `<name>.tar` for every image into the given folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--versions", type=Path, required=True, help="manifests/versions.json")
+    parser.add_argument("--manifests", type=Path, required=True, help="the folder with versions.json and addons/")
     parser.add_argument("--binaries", type=Path, required=True, help="the folder of tests/kubernetes/build")
     parser.add_argument("--root", type=Path, required=True, help="a Debian tree")
     parser.add_argument("--architecture", required=True, help="amd64 or arm64")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    named = references(json.loads(arguments.versions.read_text()))
-    for name, image in images(named, arguments.binaries, arguments.root).items():
+    named, addons = references(arguments.manifests), programs(arguments.manifests)
+    for name, image in images(named, addons, arguments.binaries, arguments.root).items():
         write_archive(arguments.output / f"{name}.tar", image, arguments.architecture)
         print(f"image: {image.reference}", file=sys.stderr)
 

@@ -14,7 +14,8 @@ sys.path.insert(0, str(FOLDER))
 import archive
 import images
 
-VERSIONS = json.loads((FOLDER.parents[2] / "manifests" / "versions.json").read_text())
+MANIFESTS = FOLDER.parents[2] / "manifests"
+VERSIONS = json.loads((MANIFESTS / "versions.json").read_text())
 
 
 class Archive(unittest.TestCase):
@@ -79,18 +80,24 @@ class Definitions(unittest.TestCase):
             original = images.packet_filters
             images.packet_filters = lambda root: ({}, {})
             self.addCleanup(setattr, images, "packet_filters", original)
-            return images.images(named, Path(folder), Path(folder))
+            return images.images(named, images.programs(MANIFESTS), Path(folder), Path(folder))
 
     def test_every_listed_image_is_made_under_its_name(self):
-        named = images.references(VERSIONS)
+        named = images.references(MANIFESTS)
         self.assertEqual({name: image.reference for name, image in self.made(named).items()}, named)
 
     def test_a_listed_image_that_nothing_makes_is_an_error_with_its_name(self):
         with self.assertRaisesRegex(ValueError, "fluentd"):
-            self.made(images.references(VERSIONS) | {"fluentd": "registry.example/fluentd:1"})
+            self.made(images.references(MANIFESTS) | {"fluentd": "registry.example/fluentd:1"})
+
+    def test_the_image_of_an_add_on_is_what_its_folder_says(self):
+        named = images.references(MANIFESTS)
+        self.assertEqual(named["coredns"], json.loads((MANIFESTS / "addons/coredns/addon.json").read_text())["images"]["coredns"])
+        coredns = self.made(named)["coredns"]
+        self.assertEqual((list(coredns.files), coredns.entrypoint, coredns.user), (["/coredns"], ["/coredns"], "65532:65532"))
 
     def test_references_hold_the_versions(self):
-        named = images.references(VERSIONS)
+        named = images.references(MANIFESTS)
         self.assertEqual(named["kube-apiserver"], f"registry.k8s.io/kube-apiserver:v{VERSIONS['kubernetes']}")
         self.assertNotIn("{", "".join(named.values()))
 
