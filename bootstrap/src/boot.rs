@@ -14,8 +14,8 @@ use crate::aws::node_config;
 use crate::background::tasks::Tasks;
 use crate::contract::config::ControlPlaneConfig;
 use crate::control_plane::{
-    additional_objects, addons, api_server, approve, bootstrap_token, controllers, etcd, node_groups, nodes,
-    rbac, static_pods,
+    additional_objects, addon_objects, addons, api_server, approve, bootstrap_token, controllers, etcd,
+    node_groups, nodes, rbac, static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -135,12 +135,13 @@ async fn bring_up(
         tasks.start(bootstrap_token::TASK.name(), bootstrap_token::renew(agent.clone(), is_there));
         Ok(())
     };
-    futures::try_join!(
+    let ((), (), (), objects) = futures::try_join!(
         rbac::run(agent, &client),
         token,
         etcd_marker::run(agent, &control_plane.etcd, volume),
-        addons::run(agent, &control_plane.addons)
+        addons::run(agent, &client, &control_plane.addons)
     )?;
+    tasks.start(addon_objects::TASK.name(), addon_objects::delete_former(agent.clone(), client, objects));
     tasks.start(additional_objects::TASK.name(), additional_objects::follow(agent.clone()));
     become_ready(agent, tasks).await
 }

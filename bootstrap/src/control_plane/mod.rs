@@ -2,6 +2,7 @@
 //! use every room but the boot.
 
 pub mod additional_objects;
+pub mod addon_objects;
 pub mod addons;
 pub mod api_server;
 pub mod approve;

@@ -181,6 +181,14 @@ async fn any_object(State(api): State<FakeApi>, request: Request) -> Response {
             None => refuse(StatusCode::NOT_FOUND, "NotFound"),
         };
     }
+    if method == axum::http::Method::DELETE {
+        return match held.objects.remove(&path) {
+            Some(_) => {
+                Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})).into_response()
+            }
+            None => refuse(StatusCode::NOT_FOUND, "NotFound"),
+        };
+    }
     let Ok(object) = serde_json::from_slice::<Value>(&body) else {
         return refuse(StatusCode::BAD_REQUEST, "BadRequest");
     };
