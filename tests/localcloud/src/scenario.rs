@@ -377,6 +377,22 @@ impl Life<'_> {
         }
     }
 
+    async fn apply(&self) -> Result<()> {
+        self.windlass(&["update", "cluster", "--name", CLUSTER, "--state", STATE, "--yes"]).await.map(drop)
+    }
+
+    async fn wait(&self, what: &str, mut is_so: impl AsyncFnMut(&Self) -> Result<bool>) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let found = is_so(self).await;
+            if matches!(found, Ok(true)) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < until, "waited in vain until {what}: {found:?}");
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     /// The running instances of the cluster: (id, whether it is a master, private address).
     async fn members(&self) -> Result<Vec<(String, bool, String)>> {
         let world = self.cloud.region().world_now().await?;

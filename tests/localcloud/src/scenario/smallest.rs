@@ -1,12 +1,10 @@
 //! The smallest cluster: one machine, which runs the pods too. Then it grows by a group of nodes, and shrinks again,
 //! and its master stays the same all the while.
 
-use std::time::Instant;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{CLUSTER, GLANCE, Life, Options, PATIENCE, STATE, Timings, inventory, nothing_left};
+use super::{CLUSTER, Life, Options, STATE, Timings, inventory, nothing_left};
 use crate::LocalCloud;
 
 /// The group that comes and goes.
@@ -166,10 +164,6 @@ impl Life<'_> {
         self.master_stays(master, 0).await
     }
 
-    async fn apply(&self) -> Result<()> {
-        self.windlass(&["update", "cluster", "--name", CLUSTER, "--state", STATE, "--yes"]).await.map(drop)
-    }
-
     /// The master is the one that it was, and nobody says that it should be another.
     async fn master_stays(&self, master: &str, nodes: usize) -> Result<()> {
         let said =
@@ -238,17 +232,5 @@ impl Life<'_> {
         };
         let pods = pods["items"].as_array().into_iter().flatten().filter(ready);
         Ok(pods.filter_map(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)).collect())
-    }
-
-    async fn wait(&self, what: &str, mut is_so: impl AsyncFnMut(&Self) -> Result<bool>) -> Result<()> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            let found = is_so(self).await;
-            if matches!(found, Ok(true)) {
-                return Ok(());
-            }
-            ensure!(Instant::now() < until, "waited in vain until {what}: {found:?}");
-            tokio::time::sleep(GLANCE).await;
-        }
     }
 }
