@@ -52,6 +52,7 @@ pub(crate) fn cluster() -> Cluster {
         }),
         certificate_seconds: None,
         plugin: NetworkPlugin::Flannel,
+        metrics_server: None,
         cloud_labels: [].into(),
         instance_groups: vec![
             group("control-plane-us-east-1a", Role::ControlPlane, 1),

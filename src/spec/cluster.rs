@@ -46,6 +46,9 @@ pub struct Cluster {
     pub certificate_seconds: Option<u64>,
     /// The network plug-in.
     pub plugin: NetworkPlugin,
+    /// `spec.metricsServer`, where it is enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_server: Option<MetricsServer>,
     /// Tags for every resource besides windlass's own.
     pub cloud_labels: BTreeMap<String, String>,
     /// The instance groups, by name.
@@ -239,6 +242,14 @@ pub enum NetworkPlugin {
     Flannel,
     /// `cni: {}`: bring your own.
     External,
+}
+
+/// The metrics server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricsServer {
+    /// The reference of its image, in place of windlass's.
+    pub image: Option<String>,
 }
 
 /// A group of instances.

@@ -45,6 +45,7 @@ macro_rules! addons {
 addons! {
     "flannel" => flannel::Flannel,
     "coredns" => coredns::Coredns,
+    "metrics-server" => metrics_server::MetricsServer,
 }
 
 /// What there is of an add-on, whatever the cluster.
@@ -222,6 +223,7 @@ pub(super) mod tests {
     use super::*;
     use crate::assets::sample::cluster;
     use crate::assets::versions::Versions;
+    use crate::spec::cluster::MetricsServer;
 
     /// The manifests of an add-on that a cluster has.
     pub(super) fn manifest(name: &str, cluster: &Cluster) -> String {
@@ -231,7 +233,7 @@ pub(super) mod tests {
 
     /// A cluster that has every add-on.
     fn with_every_addon() -> Cluster {
-        cluster()
+        Cluster { metrics_server: Some(MetricsServer::default()), ..cluster() }
     }
 
     fn folder() -> PathBuf {

@@ -5,6 +5,7 @@
 //! zone, an image or a key pair exists) is not asked here.
 
 mod access;
+mod addons;
 mod cluster;
 mod dns;
 mod etcd;
@@ -107,6 +108,7 @@ fn filled(
     let groups = instance_group::resolve_all(cluster, groups, &network.ranges, &mut of_groups);
     let etcd = etcd::resolve(spec, &groups, &mut report);
     let permissions = policies::resolve(spec, &mut report);
+    let metrics_server = addons::metrics_server(spec, &mut report);
     problems.extend(of_groups.0);
     let ssh_key = access::ssh_key(cluster, credentials, problems);
 
@@ -128,6 +130,7 @@ fn filled(
         etcd: etcd?,
         certificate_seconds: whole.certificate_seconds,
         plugin: network.plugin?,
+        metrics_server: metrics_server?,
         cloud_labels: whole.cloud_labels,
         instance_groups,
     })

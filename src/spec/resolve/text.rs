@@ -55,6 +55,17 @@ pub(in crate::spec) fn ipv4_address(text: &str) -> Result<Ipv4Addr, Problem> {
     text.parse().map_err(|_| refuse(format!("`{text}` is not an IPv4 address")))
 }
 
+/// A container image's reference, such as `registry.example.com/team/name:v1`: what containerd makes of it is left to it,
+/// but it is one word of the characters that references have.
+pub(in crate::spec) fn image_reference(text: &str) -> Result<String, Problem> {
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(known) && text.as_bytes()[0].is_ascii_alphanumeric() {
+        return Ok(text.to_owned());
+    }
+    Err(refuse(format!("`{text}` is not an image's reference"))
+        .hint("write it like `registry.example.com/team/name:v1`"))
+}
+
 /// A DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
 pub(in crate::spec) fn dns_label(text: &str) -> Result<String, Problem> {
     if is_dns_label(text) {

@@ -46,7 +46,7 @@ spec:
   api:
     loadBalancer: {class: Network, type: Public}
   networkID: vpc-1
-  metricsServer: {enabled: true}
+  snapshotController: {enabled: true}
   certManager: {enabled: false}
   subnets:
   - {name: a, zone: us-east-1a, type: Private}

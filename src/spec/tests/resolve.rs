@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::rules::with;
 use super::{complete, told};
+use crate::spec::cluster::MetricsServer;
 
 #[test]
 fn an_internal_range_that_nothing_can_be_cut_from_is_told_at_what_is_missing() {
@@ -53,4 +54,34 @@ fn detailed_monitoring_is_on_where_a_group_asks_for_it_and_off_otherwise() {
     assert_eq!(of_nodes("  detailedInstanceMonitoring: true\n"), groups(true));
     assert_eq!(of_nodes("  detailedInstanceMonitoring: false\n"), groups(false));
     assert_eq!(of_nodes(""), groups(false));
+}
+
+#[test]
+fn the_metrics_server_runs_where_it_is_enabled_and_not_otherwise() {
+    let good = include_str!("good.yaml");
+    let of = |written: &str| {
+        let text = good.replacen("spec:\n", &format!("spec:\n  metricsServer: {written}\n"), 1);
+        complete(&text).unwrap_or_else(|problems| panic!("{problems}")).metrics_server
+    };
+    let own = Some("registry.example.com:5000/metrics-server@sha256:00".to_owned());
+    assert_eq!(of("{enabled: true}"), Some(MetricsServer { image: None }));
+    assert_eq!(
+        of("{enabled: true, insecure: true, image: 'registry.example.com:5000/metrics-server@sha256:00'}"),
+        Some(MetricsServer { image: own })
+    );
+    for nothing in ["{}", "{enabled: false}", "{enabled: false, insecure: false}", "{image: 'a:1'}"] {
+        assert_eq!(of(nothing), None, "{nothing}");
+    }
+}
+
+#[test]
+fn what_the_metrics_server_can_not_be_is_told() {
+    let told = |written| {
+        let problems = with("demo.example.com", &json!({"metricsServer": written}));
+        problems.into_iter().map(|problem| (problem.path, problem.hint.is_some())).collect::<Vec<_>>()
+    };
+    let at = |field: &str| vec![(format!("spec.metricsServer.{field}"), true)];
+    assert_eq!(told(json!({"enabled": true, "image": "two words"})), at("image"));
+    assert_eq!(told(json!({"enabled": true, "image": ""})), at("image"));
+    assert_eq!(told(json!({"enabled": true, "insecure": false})), at("insecure"));
 }

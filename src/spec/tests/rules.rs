@@ -114,7 +114,11 @@ fn of_clusters() -> Vec<Broken> {
             json!({"awsLoadBalancerController": {"enabled": true}}),
             "spec.awsLoadBalancerController",
         ),
-        ("metrics without cert-manager", json!({"metricsServer": {"enabled": true}}), "spec.metricsServer"),
+        (
+            "metrics over a checked certificate without cert-manager",
+            json!({"metricsServer": {"enabled": true, "insecure": false}}),
+            "spec.metricsServer.insecure",
+        ),
         (
             "two that drain nodes",
             json!({"nodeTerminationHandler": {"enabled": true}, "karpenter": {"enabled": true}}),

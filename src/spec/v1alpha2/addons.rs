@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Quantity;
-use super::row::only;
+use super::row::{HONOURED, only};
 
 wire! {
     /// A further add-on.
@@ -178,12 +178,13 @@ wire! {
 
     /// The metrics server.
     pub struct MetricsServerSpec {
-        /// Whether it runs.
-        enabled: bool = only([false]),
-        /// Its image.
-        image: String,
-        /// Whether it accepts kubelets' certificates unchecked.
-        insecure: bool,
+        /// Whether it runs: not when left out.
+        enabled: bool = HONOURED,
+        /// Its image, in place of windlass's.
+        image: String = HONOURED,
+        /// Whether the API server takes its certificate unchecked: it does when left out. To check it needs cert-manager.
+        /// Kubelets' certificates are always checked.
+        insecure: bool = HONOURED,
     }
 
     /// cert-manager.

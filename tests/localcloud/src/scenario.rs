@@ -3,6 +3,7 @@
 //! It drives `windlass` and `kubectl` as an operator would, from the Internet's namespace, and looks at the region and
 //! the machines only to check what they say. Each stage is timed.
 
+mod addons;
 pub mod by_hand;
 pub mod outage;
 mod own_network;
@@ -104,15 +105,18 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     let empty = inventory(cloud).await?;
     enforce_permissions(cloud).await?;
 
-    life.stage("create cluster", async |life| life.create("flannel").await).await?;
+    life.stage("create cluster, with a metrics server", Life::create_with_metrics).await?;
     life.stage("update cluster: the first apply", Life::update).await?;
     life.stage("validate cluster: green", Life::validate).await?;
+    life.stage("kubectl top nodes answers for every machine", Life::top_nodes).await?;
     nobody_was_denied(cloud).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
+    life.stage("the specification asks for no metrics server any more", Life::drop_metrics).await?;
     life.stage("kill the master", Life::kill_master).await?;
     life.stage("the API is back at its address, with its data", Life::api_back).await?;
     life.stage("validate cluster: green again", Life::validate).await?;
+    life.stage("the metrics server is gone", Life::metrics_are_gone).await?;
     life.stage("the Service still answers", Life::service_answers).await?;
     nobody_was_denied(cloud).await?;
     life.stage("delete cluster", Life::delete).await?;
