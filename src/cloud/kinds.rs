@@ -259,6 +259,7 @@ kinds! {
     subnet::Subnet,
     address_reservation::AddressReservation,
     route_table::RouteTable,
+    gateway_endpoint::GatewayEndpoint,
     security_group::SecurityGroup,
     security_group_rules::SecurityGroupRules,
     role::Role,

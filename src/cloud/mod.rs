@@ -19,6 +19,7 @@ pub mod departures;
 pub mod elastic_ip;
 pub mod error;
 pub mod fields;
+pub mod gateway_endpoint;
 pub mod instance_profile;
 pub mod internet_gateway;
 pub mod key_pair;

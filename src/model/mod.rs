@@ -2,7 +2,7 @@
 //!
 //! | file | what it adds |
 //! |---|---|
-//! | `network` | VPC, Internet gateway, subnets, routes |
+//! | `network` | VPC, Internet gateway, subnets, routes, the endpoint of S3 |
 //! | `access` | security groups and their rules, the SSH key |
 //! | `identity` | roles and what they may do, instance profiles |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |

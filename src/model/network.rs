@@ -1,9 +1,10 @@
-//! VPC, Internet gateway, subnets, routes.
+//! VPC, Internet gateway, subnets, routes, the endpoint of S3.
 
 use std::collections::BTreeMap;
 
 use super::{Desired, Inputs, ModelError, named, subnet_name};
 use crate::cloud::Reference;
+use crate::cloud::gateway_endpoint::{self, GatewayEndpoint};
 use crate::cloud::internet_gateway::InternetGateway;
 use crate::cloud::route_table::RouteTable;
 use crate::cloud::subnet::Subnet;
@@ -42,9 +43,17 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     let subnets = cluster.subnets.iter().map(|subnet| Reference::to(subnet_name(cluster, &subnet.name)));
     desired.insert(RouteTable {
         name: cluster.name.clone(),
-        vpc,
+        vpc: vpc.clone(),
         routes: BTreeMap::from([("0.0.0.0/0".to_owned(), Reference::to(&cluster.name))]),
         subnets: subnets.collect(),
         tags: named(cluster, &cluster.name)?,
+    })?;
+    let name = gateway_endpoint::name(&cluster.name);
+    desired.insert(GatewayEndpoint {
+        vpc,
+        service: gateway_endpoint::service(&cluster.region),
+        route_tables: [Reference::to(&cluster.name)].into(),
+        tags: named(cluster, &name)?,
+        name,
     })
 }

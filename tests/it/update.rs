@@ -4,6 +4,7 @@ mod api_name;
 mod calls;
 mod controllers;
 mod drift;
+mod gateway_endpoint;
 mod removed_subnets;
 mod volumes;
 
