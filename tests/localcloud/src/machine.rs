@@ -185,6 +185,8 @@ fn container(directory: &Path, name: &str, host_name: &str) -> Vec<String> {
         "--capability=all",
         "--system-call-filter=@keyring bpf perf_event_open @module",
         "--bind=/dev/kmsg",
+        // The host's swap is none of the machine's, and must never be turned off by one.
+        "--bind-ro=/dev/null:/proc/swaps",
         "--link-journal=no",
         "--resolv-conf=off",
         "--timezone=off",
