@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
     containerd, image, join, kernel, kubelet, membership, pod_network, proxy, ready, registry_credentials,
+    swap,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -49,6 +50,7 @@ pub async fn configure(host: &Host, reporter: &Reporter, origin: &Origin) -> Res
 pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     // Before anything else: with another image than the configuration is made for, nothing is touched.
     image::run(agent).await?;
+    swap::run(agent).await?;
     match &agent.config.control_plane {
         Some(control_plane) => boot_master(agent, control_plane).await,
         None => boot_node(agent).await,

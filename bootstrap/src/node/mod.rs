@@ -1,4 +1,4 @@
-//! What every instance needs to be a Node, master or not: the image, the kernel, containerd and the kubelet, kube-proxy, the
+//! What every instance needs to be a Node, master or not: the image, no swap, the kernel, containerd and the kubelet, kube-proxy, the
 //! pod network; and how a node joins and stays a member.
 //!
 //! It may use every room above it, and knows nothing of what only masters do.
@@ -16,3 +16,4 @@ pub mod pod_network;
 pub mod proxy;
 pub mod ready;
 pub mod registry_credentials;
+pub mod swap;
