@@ -3,8 +3,8 @@
 use windlass_bootstrap::config::Role;
 
 use crate::spec::cluster::{
-    Api, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, Permissions, SshKey,
-    Subnet, Volume,
+    Api, Cluster, EbsVolume, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, Permissions,
+    SshKey, Subnet,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -82,6 +82,13 @@ fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
     }
 }
 
-fn volume() -> Volume {
-    Volume { size: 20, kind: "gp3".to_owned(), iops: None, throughput: None, encrypted: true, kms_key: None }
+fn volume() -> EbsVolume {
+    EbsVolume {
+        size: 20,
+        kind: "gp3".to_owned(),
+        iops: None,
+        throughput: None,
+        encrypted: true,
+        kms_key: None,
+    }
 }

@@ -15,7 +15,7 @@ pub use self::error::FactsError;
 use super::hosted_zone::{self, HostedZone};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, filter};
 use super::{Caller, Class, Clients, During};
-use crate::spec::cluster::{Cluster, EtcdCluster, InstanceGroup};
+use crate::spec::cluster::{Cluster, EbsVolume, EtcdCluster, InstanceGroup};
 use crate::spec::shape::nearest;
 
 /// What was found out.
@@ -39,6 +39,11 @@ impl Facts {
     /// The ARN of a KMS key, as volumes are described with it.
     pub fn kms_key(&self, written: &str) -> String {
         self.kms_keys.get(written).map_or(written, String::as_str).to_owned()
+    }
+
+    /// A volume whose key, where it has one of its own, is named by its ARN.
+    pub fn with_key_arn(&self, volume: &EbsVolume) -> EbsVolume {
+        EbsVolume { kms_key: volume.kms_key.as_ref().map(|key| self.kms_key(key)), ..volume.clone() }
     }
 }
 

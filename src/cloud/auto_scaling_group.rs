@@ -10,6 +10,7 @@ use aws_sdk_autoscaling::types::{
 use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
+use super::ebs::{to_i32, to_u32};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::launch_template::LaunchTemplate;
@@ -18,7 +19,6 @@ use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::subnet::Subnet;
-use super::volume::{to_i32, to_u32};
 use super::{Kind, Resource, tagging};
 use crate::aws::retry::{Patience, wait_for};
 use crate::aws::tags::{self, Owner, Tags};

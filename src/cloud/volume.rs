@@ -12,6 +12,7 @@ use aws_sdk_ec2::types::{
 use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Found, Identity, Names, Sought};
+use super::ebs::{self, to_i32, to_u32};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -20,6 +21,7 @@ use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
 use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Owner, Tags};
 use crate::aws::{AwsError, Clients, During};
+use crate::spec::cluster::EbsVolume;
 
 /// A volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,18 +30,8 @@ pub struct Volume {
     pub name: String,
     /// The availability zone.
     pub zone: String,
-    /// GiB.
-    pub size: u32,
-    /// `gp3` and the like.
-    pub kind: String,
-    /// Provisioned operations a second.
-    pub iops: Option<u32>,
-    /// MiB/s.
-    pub throughput: Option<u32>,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The KMS key, where it isn't AWS's own for EBS.
-    pub kms_key: Option<String>,
+    /// What it is.
+    pub ebs: EbsVolume,
     /// Its tags.
     pub tags: Tags,
 }
@@ -62,30 +54,12 @@ impl ResourceKind for Volume {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, zone, size, kind, iops, throughput, encrypted, kms_key, tags } = self;
-        Fields::default()
-            .one("zone", zone)
-            .one("sizeGiB", size)
-            .one("type", kind)
-            .maybe("iops", iops.as_ref())
-            .maybe("throughput", throughput.as_ref())
-            .one("encrypted", encrypted)
-            .maybe("kmsKey", kms_key.as_ref())
-            .map("tags", tags)
+        let Self { name: _, zone, ebs: volume, tags } = self;
+        ebs::add_fields(Fields::default().one("zone", zone), "", volume).map("tags", tags)
     }
 
     fn references(&self) -> Vec<ResourceId> {
-        let Self {
-            name: _,
-            zone: _,
-            size: _,
-            kind: _,
-            iops: _,
-            throughput: _,
-            encrypted: _,
-            kms_key: _,
-            tags: _,
-        } = self;
+        let Self { name: _, zone: _, ebs: _, tags: _ } = self;
         Vec::new()
     }
 
@@ -99,7 +73,7 @@ impl ResourceKind for Volume {
 
     fn effect(&self, change: &Change, observed: &Self) -> Effect {
         match change.field.as_str() {
-            "sizeGiB" if self.size < observed.size => Effect::Refused("EBS can't shrink a volume"),
+            "sizeGiB" if self.ebs.size < observed.ebs.size => Effect::Refused("EBS can't shrink a volume"),
             "zone" => Effect::Refused("a volume can't leave its zone, and etcd's data is on it"),
             "encrypted" | "kmsKey" => Effect::Refused(
                 "a volume's encryption is for life, and etcd's data is on it: restore a backup into a new cluster",
@@ -133,18 +107,20 @@ impl ResourceKind for Volume {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
-        let same = (self.size, &self.kind, self.iops, self.throughput)
-            == (from.size, &from.kind, from.iops, from.throughput);
-        if !same {
+        // Encryption is never changed.
+        let modifiable = |EbsVolume { size, kind, iops, throughput, .. }: &EbsVolume| {
+            (*size, kind.clone(), *iops, *throughput)
+        };
+        if modifiable(&self.ebs) != modifiable(&from.ebs) {
             let call = context
                 .clients
                 .ec2
                 .modify_volume()
                 .volume_id(&identity.id)
-                .size(to_i32(self.size))
-                .volume_type(VolumeType::from(self.kind.as_str()))
-                .set_iops(self.iops.map(to_i32))
-                .set_throughput(self.throughput.map(to_i32));
+                .size(to_i32(self.ebs.size))
+                .volume_type(VolumeType::from(self.ebs.kind.as_str()))
+                .set_iops(self.ebs.iops.map(to_i32))
+                .set_throughput(self.ebs.throughput.map(to_i32));
             call.send().await.during("ec2", "ModifyVolume", id)?;
         }
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
@@ -191,12 +167,14 @@ impl Volume {
 
     /// What is observed, without what AWS chose where the specification leaves the choice to it.
     fn without_defaults(&self, observed: &Self) -> Self {
-        Self {
-            kms_key: self.kms_key.as_ref().and(observed.kms_key.clone()),
-            iops: self.iops.and(observed.iops),
-            throughput: self.throughput.and(observed.throughput),
-            ..observed.clone()
-        }
+        let (wanted, found) = (&self.ebs, &observed.ebs);
+        let ebs = EbsVolume {
+            kms_key: wanted.kms_key.as_ref().and(found.kms_key.clone()),
+            iops: wanted.iops.and(found.iops),
+            throughput: wanted.throughput.and(found.throughput),
+            ..found.clone()
+        };
+        Self { ebs, ..observed.clone() }
     }
 
     async fn ask_for(
@@ -211,12 +189,12 @@ impl Volume {
             .create_volume()
             .client_token(context.lasting_token(id, &format!("{self:?} {spent}")))
             .availability_zone(&self.zone)
-            .size(to_i32(self.size))
-            .volume_type(VolumeType::from(self.kind.as_str()))
-            .set_iops(self.iops.map(to_i32))
-            .set_throughput(self.throughput.map(to_i32))
-            .encrypted(self.encrypted)
-            .set_kms_key_id(self.kms_key.clone())
+            .size(to_i32(self.ebs.size))
+            .volume_type(VolumeType::from(self.ebs.kind.as_str()))
+            .set_iops(self.ebs.iops.map(to_i32))
+            .set_throughput(self.ebs.throughput.map(to_i32))
+            .encrypted(self.ebs.encrypted)
+            .set_kms_key_id(self.ebs.kms_key.clone())
             .tag_specifications(tags::specification(ResourceType::Volume, &self.tags));
         Ok(call.send().await.during("ec2", "CreateVolume", id)?)
     }
@@ -287,12 +265,17 @@ fn read(
     let observed = Volume {
         name: name(&tags, cluster, volume_id),
         zone: volume.availability_zone().unwrap_or_default().to_owned(),
-        size: to_u32(change.and_then(VolumeModification::target_size).or(volume.size())).unwrap_or_default(),
-        kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
-        iops: to_u32(change.and_then(VolumeModification::target_iops).or(volume.iops())),
-        throughput: to_u32(change.and_then(VolumeModification::target_throughput).or(volume.throughput())),
-        encrypted: volume.encrypted().unwrap_or_default(),
-        kms_key: volume.kms_key_id().map(str::to_owned),
+        ebs: EbsVolume {
+            size: to_u32(change.and_then(VolumeModification::target_size).or(volume.size()))
+                .unwrap_or_default(),
+            kind: kind.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+            iops: to_u32(change.and_then(VolumeModification::target_iops).or(volume.iops())),
+            throughput: to_u32(
+                change.and_then(VolumeModification::target_throughput).or(volume.throughput()),
+            ),
+            encrypted: volume.encrypted().unwrap_or_default(),
+            kms_key: volume.kms_key_id().map(str::to_owned),
+        },
         tags,
     };
     let found = Found::new(observed.name.clone(), Resource::Volume(observed), Identity::new(volume_id));
@@ -400,16 +383,6 @@ fn name(tags: &Tags, cluster: &str, volume_id: &str) -> String {
         Some(Volume::name_of(member, etcd, cluster))
     });
     member.unwrap_or_else(|| tagging::name(tags, volume_id))
-}
-
-/// EC2's sizes are signed; ours never get near the limit, which the specification's checks see to.
-pub(super) fn to_i32(value: u32) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
-}
-
-/// EC2's sizes as they are read.
-pub(super) fn to_u32(value: Option<i32>) -> Option<u32> {
-    value.and_then(|value| u32::try_from(value).ok())
 }
 
 #[cfg(test)]

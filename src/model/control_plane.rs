@@ -13,7 +13,7 @@ use crate::cloud::auto_scaling_group::Maintenance;
 use crate::cloud::elastic_ip::ElasticIp;
 use crate::cloud::record_set::RecordSet;
 use crate::cloud::volume::Volume;
-use crate::spec::cluster::{self, Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
+use crate::spec::cluster::{Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
 
 /// Terminate before launch: a new master that waits for a volume which the old one holds until the new one is
 /// healthy would wait for ever.
@@ -91,17 +91,10 @@ fn volume(
     tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
     tags.insert(shared::etcd_volume(&etcd.name), member.name.clone());
     tags.insert("k8s.io/role/control-plane".to_owned(), "1".to_owned());
-    let cluster::Volume { size, kind, iops, throughput, encrypted, kms_key } = &member.volume;
-    let default = |value: u32| (kind == "gp3").then_some(value);
-    Ok(Volume {
-        name,
-        zone: subnet.zone.clone(),
-        size: *size,
-        kind: kind.clone(),
-        iops: iops.or_else(|| default(GP3_IOPS)),
-        throughput: throughput.or_else(|| default(GP3_THROUGHPUT)),
-        encrypted: *encrypted,
-        kms_key: kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
-        tags,
-    })
+    let mut ebs = inputs.facts.with_key_arn(&member.volume);
+    if ebs.kind == "gp3" {
+        ebs.iops.get_or_insert(GP3_IOPS);
+        ebs.throughput.get_or_insert(GP3_THROUGHPUT);
+    }
+    Ok(Volume { name, zone: subnet.zone.clone(), ebs, tags })
 }

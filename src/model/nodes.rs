@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use windlass_bootstrap::keys;
+
 use super::{
     Desired, Inputs, ModelError, access, group_name, group_tags, identity, instance_tags, subnet_name,
     subnets,
@@ -66,7 +68,7 @@ fn template(
         .ok_or_else(|| ModelError::NoImage { group: group.name.clone() })?;
     let name = group_name(cluster, group);
     let tags = group_tags(cluster, group, &name)?;
-    let root = &group.root_volume;
+    let config = keys::node_config(&cluster.name, &group.name, node_config_sha256);
     Ok(LaunchTemplate {
         image: image.id.clone(),
         machine_type: group.machine_type.clone(),
@@ -75,14 +77,10 @@ fn template(
         key: access::ssh_key(cluster),
         public_ip: group.associate_public_ip,
         user_data: user_data(&cluster.name, &group.name, inputs.state, node_config_sha256),
+        node_config: Some(Reference::to(config)),
         root: RootVolume {
             device: image.root_device.clone(),
-            size: root.size,
-            kind: root.kind.clone(),
-            iops: root.iops,
-            throughput: root.throughput,
-            encrypted: root.encrypted,
-            kms_key: root.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)),
+            ebs: inputs.facts.with_key_arn(&group.root_volume),
         },
         metadata_hop_limit: group.metadata_hop_limit,
         detailed_monitoring: group.detailed_monitoring,

@@ -158,6 +158,7 @@ mod tests {
     use crate::cloud::vpc::Vpc;
     use crate::cloud::{Change, Kind, Observed, Reference};
     use crate::plan::{PlanError, Step};
+    use crate::spec::cluster::EbsVolume;
 
     const SECRET: &str = "line one\nline two";
 
@@ -195,14 +196,17 @@ mod tests {
             key: None,
             public_ip: true,
             user_data,
+            node_config: None,
             root: RootVolume {
                 device: "/dev/xvda".to_owned(),
-                size: 8,
-                kind: "gp3".to_owned(),
-                iops: None,
-                throughput: None,
-                encrypted: true,
-                kms_key: None,
+                ebs: EbsVolume {
+                    size: 8,
+                    kind: "gp3".to_owned(),
+                    iops: None,
+                    throughput: None,
+                    encrypted: true,
+                    kms_key: None,
+                },
             },
             metadata_hop_limit: 1,
             detailed_monitoring: false,

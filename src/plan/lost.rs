@@ -66,7 +66,7 @@ fn lost_volume(id: &ResourceId, volume: &Volume, strays: &[Stray], owner: &Owner
     candidates.sort_by_key(|stray| std::cmp::Reverse(likeness(stray, volume, owner)));
     Lost {
         volume: id.clone(),
-        wanted: format!("{}, {} GiB {}", volume.zone, volume.size, volume.kind),
+        wanted: format!("{}, {} GiB {}", volume.zone, volume.ebs.size, volume.ebs.kind),
         candidates: candidates.into_iter().take(SHOWN).cloned().collect(),
     }
 }
@@ -75,7 +75,7 @@ fn lost_volume(id: &ResourceId, volume: &Volume, strays: &[Stray], owner: &Owner
 fn is_candidate(stray: &Stray, volume: &Volume) -> bool {
     stray.zone == volume.zone
         && !stray.is_root
-        && (stray.size >= volume.size || stray.formatted_for.is_some())
+        && (stray.size >= volume.ebs.size || stray.formatted_for.is_some())
 }
 
 /// What speaks for a stray, the strongest first: the agent has formatted it for this cluster; it has the old name; it is
@@ -84,8 +84,8 @@ fn likeness(stray: &Stray, volume: &Volume, owner: &Owner) -> (bool, bool, bool,
     (
         stray.formatted_for.as_ref() == Some(&owner.cluster),
         stray.name.as_ref() == Some(&volume.name),
-        stray.size == volume.size,
-        stray.kind == volume.kind,
+        stray.size == volume.ebs.size,
+        stray.kind == volume.ebs.kind,
     )
 }
 
@@ -102,6 +102,7 @@ mod tests {
 
     use super::*;
     use crate::cloud::{Found, Identity, Observed};
+    use crate::spec::cluster::EbsVolume;
 
     const NAME: &str = "a.etcd-main.demo";
 
@@ -109,12 +110,14 @@ mod tests {
         Volume {
             name: NAME.to_owned(),
             zone: "us-east-1a".to_owned(),
-            size: 20,
-            kind: "gp3".to_owned(),
-            iops: None,
-            throughput: None,
-            encrypted: true,
-            kms_key: None,
+            ebs: EbsVolume {
+                size: 20,
+                kind: "gp3".to_owned(),
+                iops: None,
+                throughput: None,
+                encrypted: true,
+                kms_key: None,
+            },
             tags: BTreeMap::new(),
         }
     }

@@ -213,13 +213,13 @@ pub struct EtcdMember {
     /// The reserved address of that group's master.
     pub private_address: Ipv4Addr,
     /// The volume.
-    pub volume: Volume,
+    pub volume: EbsVolume,
 }
 
 /// An EBS volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Volume {
+pub struct EbsVolume {
     /// GiB.
     pub size: u32,
     /// `gp3` and the like.
@@ -271,7 +271,7 @@ pub struct InstanceGroup {
     /// Names of subnets.
     pub subnets: Vec<String>,
     /// The root volume.
-    pub root_volume: Volume,
+    pub root_volume: EbsVolume,
     /// Whether instances get a public address.
     pub associate_public_ip: bool,
     /// IMDSv2's hop limit.

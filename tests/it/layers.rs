@@ -47,7 +47,6 @@ const WRONG_WAY: &[(&str, &str)] = &[
     ("cloud/kinds.rs", "cloud/namesakes.rs"),
     ("cloud/kinds.rs", "cloud/reference.rs"),
     ("cloud/kinds.rs", "cloud/resource_kind.rs"),
-    ("cloud/launch_template.rs", "cloud/launch_template_data.rs"),
     ("cloud/reference.rs", "cloud/resource_kind.rs"),
     ("cloud/resource_kind.rs", "cloud/namesakes.rs"),
     ("state/bucket.rs", "state/bucket_encryption.rs"),

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use super::instance_group::Group;
 use super::volume::VolumeFields;
 use super::{Report, Reported, Resolved, text};
-use crate::spec::cluster::{EtcdCluster, EtcdMember, Volume};
+use crate::spec::cluster::{EbsVolume, EtcdCluster, EtcdMember};
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::Problem;
 use crate::spec::subnets;
@@ -225,7 +225,7 @@ fn address(
     Ok(address)
 }
 
-fn volume(member: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) -> Resolved<Volume> {
+fn volume(member: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) -> Resolved<EbsVolume> {
     let volume = VolumeFields {
         size: ("volumeSize", member.volume_size),
         kind: ("volumeType", member.volume_type.as_deref()),

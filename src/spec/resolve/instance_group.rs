@@ -7,7 +7,7 @@ use windlass_bootstrap::config::Role;
 
 use super::volume::VolumeFields;
 use super::{Report, Resolved, access, all, labels, text};
-use crate::spec::cluster::{self, Volume};
+use crate::spec::cluster::{self, EbsVolume};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
@@ -218,7 +218,7 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
     Placement { subnets: all(names), range: first.and_then(|subnet| subnet.range) }
 }
 
-fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Volume> {
+fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<EbsVolume> {
     let volume = VolumeFields {
         size: ("rootVolumeSize", spec.root_volume_size),
         kind: ("rootVolumeType", spec.root_volume_type.as_deref()),

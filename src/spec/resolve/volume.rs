@@ -1,7 +1,7 @@
 //! EBS volumes.
 
 use super::{Report, Resolved};
-use crate::spec::cluster::Volume;
+use crate::spec::cluster::EbsVolume;
 use crate::spec::problem::Problem;
 
 /// The fields of a volume, with the names they have where they stand.
@@ -25,7 +25,7 @@ const KINDS: [(&str, Range, Option<Range>, Option<Range>); 4] = [
 
 impl VolumeFields<'_> {
     /// Reads the volume that stands at a path.
-    pub(super) fn resolve(&self, path: &str, report: &mut Report<'_>) -> Resolved<Volume> {
+    pub(super) fn resolve(&self, path: &str, report: &mut Report<'_>) -> Resolved<EbsVolume> {
         let at = |name: &str| format!("{path}.{name}");
         let kind = self.kind.1.unwrap_or_default();
         let Some((_, sizes, iops, throughput)) = KINDS.iter().find(|(name, ..)| *name == kind) else {
@@ -59,7 +59,7 @@ impl VolumeFields<'_> {
         let kms_key = self.kms_key(path, report);
         let size = report.filled(&at(self.size.0), self.size.1.as_ref());
         let encrypted = report.filled(&at(self.encrypted.0), self.encrypted.1.as_ref());
-        Ok(Volume {
+        Ok(EbsVolume {
             size: size?,
             kind: kind.to_owned(),
             iops: self.iops.1,

@@ -1,31 +1,38 @@
 //! Launch templates. A change makes a new version, which the Auto Scaling group then names by its number: a version
 //! that nobody named yet is never launched, and the group's version says what its next instance will be.
+//!
+//! What a version holds in EC2's form is in the files beside this one, one for each part: how it is asked for (`request`)
+//! beside how it is read from an answer (`read`), and what no version of ours has (`drift`).
+
+mod host_name;
+mod instance_tags;
+mod metadata;
+mod monitoring;
+mod network_interface;
+mod root_volume;
+mod ssh_key;
+mod user_data;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
-    LaunchTemplate as Answer, LaunchTemplateHttpTokensState, LaunchTemplateInstanceMetadataEndpointState,
-    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateTagSpecificationRequest,
-    LaunchTemplateVersion, RequestLaunchTemplateData, ResourceType,
+    LaunchTemplate as Answer, LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateVersion,
+    RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
 };
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use windlass_bootstrap::config::BootConfig;
 
+pub use self::root_volume::RootVolume;
+pub use self::ssh_key::SshKeyName;
 use super::context::{Context, Found, Identity, Names, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Fields};
 use super::instance_profile::InstanceProfile;
-use super::key_pair::KeyPair;
-use super::launch_template_data as data;
 use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::security_group::SecurityGroup;
 use super::state_object::StateObject;
-use super::volume::to_i32;
-use super::{Kind, Resource, tagging};
+use super::{Kind, Resource, ebs, tagging};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{AwsError, During};
 
@@ -51,6 +58,9 @@ pub struct LaunchTemplate {
     pub public_ip: bool,
     /// The EC2 user data, as text.
     pub user_data: String,
+    /// The node configuration that the user data names, which must be there before an instance starts. Absent in what is
+    /// observed: the text says it all, and one that isn't wanted any more stays.
+    pub node_config: Option<Reference<StateObject>>,
     /// The root volume.
     pub root: RootVolume,
     /// How many network hops IMDS's answers may take. IMDS itself is always version 2 only.
@@ -66,34 +76,6 @@ pub struct LaunchTemplate {
     /// Whatever of the above a template would need and this one, as observed, lacks or has besides; empty for what
     /// is wanted.
     pub drift: BTreeSet<String>,
-}
-
-/// Which SSH key instances get.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SshKeyName {
-    /// One that windlass imports.
-    Ours(Reference<KeyPair>),
-    /// One that is there.
-    Existing(String),
-}
-
-/// A root volume: always encrypted, and deleted with its instance.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RootVolume {
-    /// The image's root device.
-    pub device: String,
-    /// GiB.
-    pub size: u32,
-    /// `gp3` and the like.
-    pub kind: String,
-    /// Provisioned operations a second.
-    pub iops: Option<u32>,
-    /// MiB/s.
-    pub throughput: Option<u32>,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The KMS key, where it isn't AWS's own for EBS.
-    pub kms_key: Option<String>,
 }
 
 impl ResourceKind for LaunchTemplate {
@@ -120,7 +102,7 @@ impl ResourceKind for LaunchTemplate {
         if let Some(SshKeyName::Ours(key)) = &self.key {
             references.push(key.id());
         }
-        references.extend(node_config(&self.user_data).map(|object| object.id()));
+        references.extend(self.node_config.iter().map(Reference::id));
         references
     }
 
@@ -223,7 +205,7 @@ impl ResourceKind for LaunchTemplate {
             };
             let latest: &LaunchTemplateVersion = latest.ok_or_else(unseen)?;
             let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
-            let observed = data::read(name.clone(), tags, version_data, names);
+            let observed = Self::read(name.clone(), tags, version_data, names);
             let identity = observed.identity(template_id, latest.version_number());
             found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
         }
@@ -264,6 +246,7 @@ impl LaunchTemplate {
             key,
             public_ip,
             user_data,
+            node_config: _,
             root,
             metadata_hop_limit,
             detailed_monitoring,
@@ -272,8 +255,7 @@ impl LaunchTemplate {
             instance_tags,
             drift,
         } = self;
-        let RootVolume { device, size, kind, iops, throughput, encrypted, kms_key } = root;
-        Fields::default()
+        let fields = Fields::default()
             .one("image", image)
             .one("machineType", machine_type)
             .one("profile", profile)
@@ -281,13 +263,8 @@ impl LaunchTemplate {
             .maybe("key", key.as_ref().map(SshKeyName::name))
             .one("publicIp", public_ip)
             .one("userData", user_data)
-            .one("rootVolume.device", device)
-            .one("rootVolume.sizeGiB", size)
-            .one("rootVolume.type", kind)
-            .maybe("rootVolume.iops", iops.as_ref())
-            .maybe("rootVolume.throughput", throughput.as_ref())
-            .one("rootVolume.encrypted", encrypted)
-            .maybe("rootVolume.kmsKey", kms_key.as_ref())
+            .one("rootVolume.device", &root.device);
+        ebs::add_fields(fields, "rootVolume.", &root.ebs)
             .one("metadata.hopLimit", metadata_hop_limit)
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
             .one("resourceName", resource_name)
@@ -309,37 +286,58 @@ impl LaunchTemplate {
     }
 
     fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {
-        let tag_specifications =
-            [ResourceType::Instance, ResourceType::Volume, ResourceType::NetworkInterface].map(|kind| {
-                let tags = tags::to_ec2(&self.instance_tags);
-                LaunchTemplateTagSpecificationRequest::builder()
-                    .resource_type(kind)
-                    .set_tags(Some(tags))
-                    .build()
-            });
-        let metadata = LaunchTemplateInstanceMetadataOptionsRequest::builder()
-            .http_endpoint(LaunchTemplateInstanceMetadataEndpointState::Enabled)
-            .http_tokens(LaunchTemplateHttpTokensState::Required)
-            .http_put_response_hop_limit(to_i32(self.metadata_hop_limit));
-        let key = match &self.key {
-            None => None,
-            Some(SshKeyName::Existing(name)) => Some(name.clone()),
-            Some(SshKeyName::Ours(key)) => Some(key.name().to_owned()),
-        };
+        let profile =
+            LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(self.profile.name());
         Ok(RequestLaunchTemplateData::builder()
             .image_id(&self.image)
             .instance_type(self.machine_type.as_str().into())
-            .iam_instance_profile(data::profile(self.profile.name()))
-            .network_interfaces(data::network_interface(self, context)?)
-            .block_device_mappings(data::root_volume(&self.root))
-            .metadata_options(metadata.build())
-            .set_monitoring(data::monitoring(self.detailed_monitoring))
-            .private_dns_name_options(data::host_name(self.resource_name))
-            .set_key_name(key)
-            .user_data(STANDARD.encode(&self.user_data))
-            .set_tag_specifications(Some(tag_specifications.into()))
+            .iam_instance_profile(profile.build())
+            .network_interfaces(network_interface::request(&self.security_groups, self.public_ip, context)?)
+            .block_device_mappings(root_volume::request(&self.root))
+            .metadata_options(metadata::request(self.metadata_hop_limit))
+            .set_monitoring(monitoring::request(self.detailed_monitoring))
+            .private_dns_name_options(host_name::request(self.resource_name))
+            .set_key_name(ssh_key::request(self.key.as_ref()))
+            .user_data(user_data::request(&self.user_data))
+            .set_tag_specifications(Some(instance_tags::request(&self.instance_tags)))
             .build())
     }
+
+    /// Reads a version. What it has that no version of ours has becomes drift, so that it shows as a difference and the
+    /// next version is without it.
+    fn read(name: String, tags: Tags, data: &ResponseLaunchTemplateData, names: &Names) -> Self {
+        let profile = data.iam_instance_profile().and_then(|profile| profile.name());
+        Self {
+            name,
+            image: data.image_id().unwrap_or_default().to_owned(),
+            machine_type: data.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+            profile: Reference::to(profile.unwrap_or_default()),
+            security_groups: network_interface::read_security_groups(data, names),
+            key: ssh_key::read(data, names),
+            public_ip: network_interface::read_public_ip(data),
+            user_data: user_data::read(data),
+            node_config: None,
+            root: root_volume::read(data),
+            metadata_hop_limit: metadata::read_hop_limit(data),
+            detailed_monitoring: monitoring::read(data),
+            resource_name: host_name::read(data),
+            tags,
+            instance_tags: instance_tags::read(data),
+            drift: drift(data),
+        }
+    }
+}
+
+fn drift(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
+    let others = [
+        data.instance_market_options().is_some().then_some("market options"),
+        data.placement().is_some().then_some("a placement"),
+        metadata::drift(data),
+        root_volume::drift(data),
+        instance_tags::drift(data),
+    ];
+    let all = others.into_iter().flatten().chain(network_interface::drift(data));
+    all.map(str::to_owned).collect()
 }
 
 /// The cluster's templates, and the latest version of every template of the region.
@@ -347,24 +345,6 @@ impl LaunchTemplate {
 pub struct Described {
     templates: Vec<Answer>,
     versions: Vec<LaunchTemplateVersion>,
-}
-
-impl SshKeyName {
-    /// The key pair's name.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Ours(key) => key.name(),
-            Self::Existing(name) => name,
-        }
-    }
-}
-
-/// The node configuration that user data names.
-fn node_config(user_data: &str) -> Option<Reference<StateObject>> {
-    let boot: BootConfig = serde_json::from_str(user_data).ok()?;
-    let key =
-        windlass_bootstrap::keys::node_config(&boot.cluster, &boot.instance_group, &boot.node_config_sha256);
-    Some(Reference::to(key))
 }
 
 /// Deletes versions that are older than those kept. One that is gone already is no failure; EC2 says so per version.
