@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
-    NodeConfig, Role,
+    NodeConfig,
 };
 
 use super::versions::{self, Versions};
-use crate::spec::cluster::{Cluster, EtcdMember, InstanceGroup, NetworkPlugin};
+use crate::spec::cluster::{
+    Cluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
+};
 use crate::spec::endpoint::{ApiEndpoints, Outputs};
 
 /// What runs on every instance.
@@ -22,12 +24,6 @@ const CONTROL_PLANE_IMAGES: [&str; 4] =
 /// What a node configuration can't be made of.
 #[derive(Debug, Error)]
 pub enum NodeConfigError {
-    /// A control plane group without an etcd member has no volume, no private address, and nothing to store.
-    #[error("control plane instance group `{group}` holds no etcd member")]
-    NoEtcdMember {
-        /// The group.
-        group: String,
-    },
     /// The list of versions names no image.
     #[error("cannot tell which images instance group `{group}` shall run")]
     Image {
@@ -47,9 +43,9 @@ pub fn node_config(
     kubernetes_ca: &str,
     addons: &[AddonRef],
 ) -> Result<NodeConfig, NodeConfigError> {
-    let control_plane = match group.role {
-        Role::ControlPlane => Some(control_plane(cluster, group, addons)?),
-        Role::Node => None,
+    let control_plane = match &group.instances {
+        Instances::ControlPlane(master) => Some(control_plane(cluster, group, master, addons)?),
+        Instances::Node(_) => None,
     };
     Ok(NodeConfig {
         version: CONFIG_VERSION.to_owned(),
@@ -98,16 +94,11 @@ fn api(cluster: &Cluster) -> ApiConfig {
 fn control_plane(
     cluster: &Cluster,
     group: &InstanceGroup,
+    master: &Master,
     addons: &[AddonRef],
 ) -> Result<ControlPlaneConfig, NodeConfigError> {
-    let (etcd, member) = cluster
-        .etcd
-        .iter()
-        .find_map(|etcd| {
-            Some((etcd, etcd.members.iter().find(|member| member.instance_group == group.name)?))
-        })
-        .ok_or_else(|| NodeConfigError::NoEtcdMember { group: group.name.clone() })?;
-    let masters = cluster.instance_groups.iter().filter(|group| group.role == Role::ControlPlane).count();
+    let HeldMember { etcd, member, volume: _ } = master.members.first();
+    let masters = cluster.masters().count();
     let address = |member: &EtcdMember| (member.name.clone(), member.private_address);
     Ok(ControlPlaneConfig {
         etcd: EtcdConfig {

@@ -1,10 +1,8 @@
 //! The cluster that unit tests talk about.
 
-use windlass_bootstrap::config::Role;
-
 use crate::spec::cluster::{
-    Api, Cluster, EbsVolume, EtcdCluster, EtcdMember, InstanceGroup, Network, NetworkPlugin, Permissions,
-    SshKey, Subnet,
+    Api, Cluster, EbsVolume, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, Network,
+    NetworkPlugin, Nodes, Permissions, SshKey, Subnet,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -22,11 +20,7 @@ pub(crate) fn cluster() -> Cluster {
             dns_address: "100.64.0.10".parse().unwrap(),
             dns_domain: "cluster.local".to_owned(),
         },
-        subnets: vec![Subnet {
-            name: "us-east-1a".to_owned(),
-            zone: "us-east-1a".to_owned(),
-            cidr: "172.20.32.0/19".parse().unwrap(),
-        }],
+        subnets: vec![subnet()],
         api: Api {
             access: Vec::new(),
             elastic_ip: true,
@@ -40,36 +34,49 @@ pub(crate) fn cluster() -> Cluster {
         masters_may: Permissions::default(),
         nodes_may: Permissions::default(),
         ssh_key: SshKey::None,
-        etcd: NonEmpty::from(EtcdCluster {
-            name: "main".to_owned(),
-            version: "3.6.16".to_owned(),
-            members: NonEmpty::from(EtcdMember {
-                name: "a".to_owned(),
-                instance_group: "control-plane-us-east-1a".to_owned(),
-                private_address: "172.20.32.10".parse().unwrap(),
-                volume: volume(),
-            }),
-        }),
+        etcd: NonEmpty::from(etcd()),
         certificate_seconds: None,
         plugin: NetworkPlugin::Flannel,
         metrics_server: None,
         cloud_labels: [].into(),
         instance_groups: vec![
-            group("control-plane-us-east-1a", Role::ControlPlane, 1),
-            group("nodes-us-east-1a", Role::Node, 2),
+            group("control-plane-us-east-1a", Instances::ControlPlane(master())),
+            group("nodes-us-east-1a", Instances::Node(nodes())),
         ],
     }
 }
 
-fn group(name: &str, role: Role, size: u32) -> InstanceGroup {
+fn subnet() -> Subnet {
+    Subnet {
+        name: "us-east-1a".to_owned(),
+        zone: "us-east-1a".to_owned(),
+        cidr: "172.20.32.0/19".parse().unwrap(),
+    }
+}
+
+fn etcd() -> EtcdCluster {
+    EtcdCluster { name: "main".to_owned(), version: "3.6.16".to_owned(), members: NonEmpty::from(member()) }
+}
+
+fn member() -> EtcdMember {
+    EtcdMember { name: "a".to_owned(), private_address: "172.20.32.10".parse().unwrap() }
+}
+
+fn master() -> Master {
+    let held = HeldMember { etcd: etcd(), member: member(), volume: volume() };
+    Master { subnet: subnet(), members: NonEmpty::from(held) }
+}
+
+fn nodes() -> Nodes {
+    Nodes { min_size: 2, max_size: 2, subnets: NonEmpty::from(subnet()) }
+}
+
+fn group(name: &str, instances: Instances) -> InstanceGroup {
     InstanceGroup {
         name: name.to_owned(),
-        role,
-        min_size: size,
-        max_size: size,
+        instances,
         machine_type: "t3.medium".to_owned(),
         image: "ami-1".to_owned(),
-        subnets: vec!["us-east-1a".to_owned()],
         root_volume: volume(),
         associate_public_ip: true,
         metadata_hop_limit: 1,

@@ -15,7 +15,7 @@ pub use self::error::FactsError;
 use super::hosted_zone::{self, HostedZone};
 use super::tags::{IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, filter};
 use super::{Caller, Class, Clients, During};
-use crate::spec::cluster::{Cluster, EbsVolume, EtcdCluster, InstanceGroup};
+use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup};
 use crate::spec::shape::nearest;
 
 /// What was found out.
@@ -91,7 +91,7 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
 /// Looks up the keys that aren't named by their ARN: volumes are described with ARNs, and a policy allows only what it
 /// names by one.
 async fn kms_keys(cluster: &Cluster, clients: &Clients) -> Result<BTreeMap<String, String>, FactsError> {
-    let of_etcd = cluster.etcd.iter().flat_map(|etcd| &etcd.members).map(|member| &member.volume.kms_key);
+    let of_etcd = cluster.masters().flat_map(|master| &master.members).map(|held| &held.volume.kms_key);
     let of_roots = cluster.instance_groups.iter().map(|group| &group.root_volume.kms_key);
     let written: BTreeSet<&String> = of_etcd.chain(of_roots).flatten().collect();
     let unresolved = written.into_iter().filter(|key| !key.contains(":key/"));
@@ -238,9 +238,8 @@ fn check_machine_type(
         });
     }
     let here = offered.get(&group.machine_type).cloned().unwrap_or_default();
-    let subnets = cluster.subnets.iter().filter(|subnet| group.subnets.contains(&subnet.name));
     let (with, without): (BTreeSet<String>, BTreeSet<String>) =
-        subnets.map(|subnet| subnet.zone.clone()).partition(|zone| here.contains(zone));
+        group.subnets().iter().map(|subnet| subnet.zone.clone()).partition(|zone| here.contains(zone));
     if without.is_empty() {
         return Ok(());
     }
@@ -400,7 +399,7 @@ fn choose(
     }
     let etcd = etcd_version(&image, candidates.account);
     let etcd = etcd.ok_or_else(|| old_image(group, &image, candidates.account))?;
-    check_etcd(cluster, group, &id, &etcd)?;
+    check_etcd(group, &id, &etcd)?;
     Ok(Image {
         id,
         name: image.name().unwrap_or_default().to_owned(),
@@ -428,10 +427,9 @@ fn old_image(group: &InstanceGroup, image: &Ami, account: &str) -> FactsError {
 }
 
 /// A master runs the etcd that its image holds.
-fn check_etcd(cluster: &Cluster, group: &InstanceGroup, image: &str, found: &str) -> Result<(), FactsError> {
-    let has_member =
-        |etcd: &&EtcdCluster| etcd.members.iter().any(|member| member.instance_group == group.name);
-    match cluster.etcd.iter().filter(has_member).find(|etcd| etcd.version != found) {
+fn check_etcd(group: &InstanceGroup, image: &str, found: &str) -> Result<(), FactsError> {
+    let mut held = group.master().into_iter().flat_map(|master| &master.members).map(|held| &held.etcd);
+    match held.find(|etcd| etcd.version != found) {
         None => Ok(()),
         Some(etcd) => Err(FactsError::EtcdVersion {
             group: group.name.clone(),

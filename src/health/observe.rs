@@ -169,7 +169,7 @@ fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>
     let is_master = |instance: &Instance| {
         let group = instance.instance_group.as_ref();
         let group = group.and_then(|name| cluster.instance_groups.iter().find(|group| group.name == *name));
-        group.is_some_and(|group| group.role == Role::ControlPlane)
+        group.is_some_and(|group| group.role() == Role::ControlPlane)
     };
     let is_ready = |instance: &Instance| {
         view.and_then(|view| view.node_of(&instance.id)).is_some_and(|node| node.ready == Ready::Yes)

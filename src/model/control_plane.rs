@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name, subnets};
+use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
@@ -13,7 +13,7 @@ use crate::cloud::auto_scaling_group::Maintenance;
 use crate::cloud::elastic_ip::ElasticIp;
 use crate::cloud::record_set::RecordSet;
 use crate::cloud::volume::Volume;
-use crate::spec::cluster::{Cluster, EtcdCluster, EtcdMember, InstanceGroup, Subnet};
+use crate::spec::cluster::{Cluster, HeldMember, InstanceGroup, Master, Subnet};
 
 /// Terminate before launch: a new master that waits for a volume which the old one holds until the new one is
 /// healthy would wait for ever.
@@ -26,21 +26,16 @@ const GP3_THROUGHPUT: u32 = 125;
 pub(super) fn add(
     inputs: &Inputs<'_>,
     group: &InstanceGroup,
+    master: &Master,
     node_config_sha256: &str,
     desired: &mut Desired,
 ) -> Result<(), ModelError> {
     let cluster = inputs.cluster;
-    let subnets = subnets(cluster, group)?;
-    let subnet: &Subnet = match subnets.as_slice() {
-        [only] if (group.min_size, group.max_size) == (1, 1) => only,
-        _ => return Err(ModelError::NotOneMaster { group: group.name.clone() }),
-    };
+    let Master { subnet, members } = master;
     let mut addresses = BTreeSet::new();
-    for etcd in &cluster.etcd {
-        for member in etcd.members.iter().filter(|member| member.instance_group == group.name) {
-            desired.insert(volume(inputs, etcd, member, subnet)?)?;
-            addresses.insert(member.private_address);
-        }
+    for held in members {
+        desired.insert(volume(inputs, group, held, subnet)?)?;
+        addresses.insert(held.member.private_address);
     }
     for address in addresses {
         let name = group_name(cluster, group);
@@ -81,17 +76,18 @@ fn masters_own(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<T
 
 fn volume(
     inputs: &Inputs<'_>,
-    etcd: &EtcdCluster,
-    member: &EtcdMember,
+    group: &InstanceGroup,
+    held: &HeldMember,
     subnet: &Subnet,
 ) -> Result<Volume, ModelError> {
     let cluster = inputs.cluster;
+    let HeldMember { etcd, member, volume } = held;
     let name = Volume::name_of(&member.name, &etcd.name, &cluster.name);
     let mut tags = named(cluster, &name)?;
-    tags.insert(shared::MASTER.to_owned(), member.instance_group.clone());
+    tags.insert(shared::MASTER.to_owned(), group.name.clone());
     tags.insert(shared::etcd_volume(&etcd.name), member.name.clone());
     tags.insert("k8s.io/role/control-plane".to_owned(), "1".to_owned());
-    let mut ebs = inputs.facts.with_key_arn(&member.volume);
+    let mut ebs = inputs.facts.with_key_arn(volume);
     if ebs.kind == "gp3" {
         ebs.iops.get_or_insert(GP3_IOPS);
         ebs.throughput.get_or_insert(GP3_THROUGHPUT);

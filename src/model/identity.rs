@@ -187,10 +187,9 @@ fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     ];
     let keys: Vec<String> = inputs
         .cluster
-        .etcd
-        .iter()
-        .flat_map(|etcd| &etcd.members)
-        .filter_map(|member| member.volume.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)))
+        .masters()
+        .flat_map(|master| &master.members)
+        .filter_map(|held| held.volume.kms_key.as_ref().map(|key| inputs.facts.kms_key(key)))
         .collect();
     if !keys.is_empty() {
         statements.push(json!({
@@ -269,6 +268,7 @@ mod tests {
     use crate::aws::facts::Facts;
     use crate::cloud::Resource;
     use crate::model::Keys;
+    use crate::spec::cluster::Instances;
 
     /// What a grant is for that the agent's own code doesn't call.
     const OTHERS_CALL: [(&str, &str); 9] = [
@@ -310,8 +310,12 @@ mod tests {
     fn granted() -> BTreeSet<String> {
         let mut cluster = sample::cluster();
         cluster.container_registry = true;
-        cluster.etcd.first_mut().members.first_mut().volume.kms_key =
-            Some("arn:aws:kms:us-east-1:123456789012:key/1".to_owned());
+        for group in &mut cluster.instance_groups {
+            if let Instances::ControlPlane(master) = &mut group.instances {
+                let key = "arn:aws:kms:us-east-1:123456789012:key/1".to_owned();
+                master.members.first_mut().volume.kms_key = Some(key);
+            }
+        }
         policies(&cluster).values().flat_map(actions).collect()
     }
 

@@ -35,7 +35,7 @@ use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
 use crate::cloud::{self, Found, Observed, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
-use crate::spec::cluster::{Cluster, InstanceGroup, Subnet, Taint};
+use crate::spec::cluster::{Cluster, InstanceGroup, Instances, Taint};
 
 /// Everything that the desired resources are made of.
 #[derive(Clone, Copy, Debug)]
@@ -135,18 +135,6 @@ pub enum ModelError {
     /// Instances must be able to read their configuration.
     #[error("instances can't read the state store `{0}`")]
     StateStore(String),
-    /// A group names a subnet that isn't there, or none.
-    #[error("instance group `{group}` is in no subnet of the cluster")]
-    NoSubnet {
-        /// The group.
-        group: String,
-    },
-    /// A master is one instance in one zone: its volume can't be anywhere else.
-    #[error("control plane instance group `{group}` must have exactly one instance, in exactly one subnet")]
-    NotOneMaster {
-        /// The group.
-        group: String,
-    },
     /// No image was found for a group.
     #[error("no image was looked up for instance group `{group}`")]
     NoImage {
@@ -200,15 +188,12 @@ impl ModelError {
                     .to_owned(),
             ),
             Self::TooManyLabels { .. } => Some("remove some with `windlass edit cluster`".to_owned()),
-            Self::NotOneMaster { group } => Some(format!(
-                "set minSize and maxSize to 1 and leave one subnet: `windlass edit instancegroup {group}`"
-            )),
             Self::Twice { .. } => Some(
                 "names of resources are made of the names of instance groups, subnets and etcd members: give one of the \
                  two another name"
                     .to_owned(),
             ),
-            Self::NodeConfig(_) | Self::NoSubnet { .. } | Self::NoImage { .. } => None,
+            Self::NodeConfig(_) | Self::NoImage { .. } => None,
         }
     }
 }
@@ -220,9 +205,11 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     access::add(inputs, &mut desired)?;
     identity::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {
-        match group.role {
-            Role::ControlPlane => control_plane::add(inputs, group, &configuration, &mut desired)?,
-            Role::Node => nodes::add(inputs, group, &configuration, &mut desired)?,
+        match &group.instances {
+            Instances::ControlPlane(master) => {
+                control_plane::add(inputs, group, master, &configuration, &mut desired)?;
+            }
+            Instances::Node(_) => nodes::add(inputs, group, &configuration, &mut desired)?,
         }
     }
     identify(&mut desired, inputs.uid);
@@ -242,7 +229,7 @@ fn identify(desired: &mut Desired, uid: &str) {
 
 /// The name of a group's Auto Scaling group and launch template.
 pub fn group_name(cluster: &Cluster, group: &InstanceGroup) -> String {
-    auto_scaling::group_name(&cluster.name, &group.name, group.role)
+    auto_scaling::group_name(&cluster.name, &group.name, group.role())
 }
 
 /// The prefix of what all instances of a role share: `masters`, `nodes`.
@@ -272,7 +259,7 @@ fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Ta
     let mut tags = labelled(&labels, &cluster.name, || format!("instance group `{}`", group.name))?;
     tags.insert("Name".to_owned(), name.to_owned());
     tags.insert(shared::INSTANCE_GROUP.to_owned(), group.name.clone());
-    let role = match group.role {
+    let role = match group.role() {
         Role::ControlPlane => "k8s.io/role/control-plane",
         Role::Node => "k8s.io/role/node",
     };
@@ -287,7 +274,7 @@ fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Ta
 /// tags stay, and nobody scales masters.
 fn autoscaler_tags(group: &InstanceGroup) -> Tags {
     const PREFIX: &str = "k8s.io/cluster-autoscaler/node-template";
-    let role = node_labels::role_label(group.role);
+    let role = node_labels::role_label(group.role());
     let own = [(role, String::new()), (node_labels::GROUP, group.name.clone())];
     let labels = group.node_labels.iter().map(|(label, value)| (label.as_str(), value.clone()));
     let labels = labels.chain(own).map(|(label, value)| (format!("{PREFIX}/label/{label}"), value));
@@ -335,16 +322,6 @@ pub fn subnet_names(cluster: &Cluster) -> BTreeSet<String> {
 /// A subnet's name on AWS.
 fn subnet_name(cluster: &Cluster, subnet: &str) -> String {
     format!("{subnet}.{}", cluster.name)
-}
-
-/// The subnets of a group.
-fn subnets<'a>(cluster: &'a Cluster, group: &InstanceGroup) -> Result<Vec<&'a Subnet>, ModelError> {
-    let subnets: Vec<&Subnet> =
-        cluster.subnets.iter().filter(|subnet| group.subnets.contains(&subnet.name)).collect();
-    if subnets.is_empty() {
-        return Err(ModelError::NoSubnet { group: group.name.clone() });
-    }
-    Ok(subnets)
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use windlass_bootstrap::keys;
 
 use super::{
     Desired, Inputs, ModelError, access, group_name, group_tags, identity, instance_tags, subnet_name,
-    subnets,
 };
 use crate::assets::user_data::user_data;
 use crate::cloud::Reference;
@@ -38,13 +37,17 @@ pub(super) fn add_group(
     let cluster = inputs.cluster;
     let name = group_name(cluster, group);
     let template = template(inputs, group, node_config_sha256)?;
-    let subnets = subnets(cluster, group)?;
+    let (min_size, max_size) = group.sizes();
     desired.insert(AutoScalingGroup {
         template: Reference::to(&name),
         version: TemplateVersion::Content(template.version_digest()),
-        min_size: group.min_size,
-        max_size: group.max_size,
-        subnets: subnets.iter().map(|subnet| Reference::to(subnet_name(cluster, &subnet.name))).collect(),
+        min_size,
+        max_size,
+        subnets: group
+            .subnets()
+            .iter()
+            .map(|subnet| Reference::to(subnet_name(cluster, &subnet.name)))
+            .collect(),
         health_check_grace: HEALTH_CHECK_GRACE,
         maintenance,
         suspended: BTreeSet::new(),
@@ -72,8 +75,8 @@ fn template(
     Ok(LaunchTemplate {
         image: image.id.clone(),
         machine_type: group.machine_type.clone(),
-        profile: Reference::to(identity::name(cluster, group.role)),
-        security_groups: [Reference::to(access::group_name(cluster, group.role))].into(),
+        profile: Reference::to(identity::name(cluster, group.role())),
+        security_groups: [Reference::to(access::group_name(cluster, group.role()))].into(),
         key: access::ssh_key(cluster),
         public_ip: group.associate_public_ip,
         user_data: user_data(&cluster.name, &group.name, inputs.state, node_config_sha256),

@@ -45,7 +45,7 @@ pub(super) fn add<'a>(
         let text = bytes(&config);
         let sha256 = digest(text.as_bytes());
         let secrets = inputs.keys.objects.iter().map(|object| Reference::to(&object.name));
-        let names = match group.role {
+        let names = match group.role() {
             Role::ControlPlane => addon_objects.iter().cloned().chain(secrets).collect(),
             // What a node trusts is signed with a key that must have been kept first.
             Role::Node => secrets.collect(),
@@ -86,8 +86,11 @@ fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<
 /// What masters follow of the groups of nodes. Their configurations say nothing of them, so that a change of a group of
 /// nodes changes no master.
 fn add_node_groups(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
-    let nodes = cluster.instance_groups.iter().filter(|group| group.role == Role::Node);
-    let sizes = nodes.map(|group| (group.name.clone(), Size { min: group.min_size, max: group.max_size }));
+    let groups = cluster.instance_groups.iter();
+    let sizes = groups.filter_map(|group| {
+        let nodes = group.nodes()?;
+        Some((group.name.clone(), Size { min: nodes.min_size, max: nodes.max_size }))
+    });
     desired.insert(NodeGroups::new(&cluster.name, sizes))
 }
 

@@ -202,17 +202,26 @@ pub struct EtcdCluster {
     pub members: NonEmpty<EtcdMember>,
 }
 
-/// A member: a volume, and a stable private address in the subnet of its group.
+/// A member, as the others of its etcd cluster know it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdMember {
     /// Such as `a`.
     pub name: String,
-    /// The control plane group whose one instance holds it.
-    pub instance_group: String,
-    /// The reserved address of that group's master.
+    /// The reserved address of its master.
     pub private_address: Ipv4Addr,
-    /// The volume.
+}
+
+/// A member, as its master holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMember {
+    /// The etcd cluster that it is of.
+    pub etcd: EtcdCluster,
+    /// The member.
+    #[serde(flatten)]
+    pub member: EtcdMember,
+    /// The volume that its data is on.
     pub volume: EbsVolume,
 }
 
@@ -252,24 +261,51 @@ pub struct MetricsServer {
     pub image: Option<String>,
 }
 
-/// A group of instances.
+/// What the instances of a group are for, how many there are, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "role")]
+pub enum Instances {
+    /// One that runs etcd and the control plane.
+    ControlPlane(Master),
+    /// Those that run workloads.
+    Node(Nodes),
+}
+
+/// A master: one instance, which stays where its volumes and its address are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct InstanceGroup {
-    /// Its name.
-    pub name: String,
-    /// What its instances are for.
-    pub role: Role,
+pub struct Master {
+    /// The subnet that it is in.
+    pub subnet: Subnet,
+    /// What it holds: a member of each etcd cluster.
+    pub members: NonEmpty<HeldMember>,
+}
+
+/// Nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Nodes {
     /// Fewest instances.
     pub min_size: u32,
     /// Most instances.
     pub max_size: u32,
+    /// The subnets that they are in.
+    pub subnets: NonEmpty<Subnet>,
+}
+
+/// A group of instances; while it is resolved, `I` is what is known of them so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstanceGroup<I = Instances> {
+    /// Its name.
+    pub name: String,
+    /// What its instances are for, how many there are, and where.
+    #[serde(flatten)]
+    pub instances: I,
     /// Such as `t3.medium`.
     pub machine_type: String,
     /// As written: an AMI's id, or `owner/name`.
     pub image: String,
-    /// Names of subnets.
-    pub subnets: Vec<String>,
     /// The root volume.
     pub root_volume: EbsVolume,
     /// Whether instances get a public address.
@@ -289,6 +325,73 @@ pub struct InstanceGroup {
     pub cloud_labels: BTreeMap<String, String>,
     /// The kubelet's limit of pods.
     pub max_pods: Option<u32>,
+}
+
+impl Cluster {
+    /// The masters, in the order of their groups' names.
+    pub fn masters(&self) -> impl Iterator<Item = &Master> {
+        self.instance_groups.iter().filter_map(InstanceGroup::master)
+    }
+}
+
+impl InstanceGroup {
+    /// What its instances are for.
+    pub fn role(&self) -> Role {
+        match self.instances {
+            Instances::ControlPlane(_) => Role::ControlPlane,
+            Instances::Node(_) => Role::Node,
+        }
+    }
+
+    /// The master, where it is one.
+    pub fn master(&self) -> Option<&Master> {
+        match &self.instances {
+            Instances::ControlPlane(master) => Some(master),
+            Instances::Node(_) => None,
+        }
+    }
+
+    /// The nodes, where they are some.
+    pub fn nodes(&self) -> Option<&Nodes> {
+        match &self.instances {
+            Instances::ControlPlane(_) => None,
+            Instances::Node(nodes) => Some(nodes),
+        }
+    }
+
+    /// Fewest and most instances.
+    pub fn sizes(&self) -> (u32, u32) {
+        self.nodes().map_or((1, 1), |nodes| (nodes.min_size, nodes.max_size))
+    }
+
+    /// The subnets that its instances are in.
+    pub fn subnets(&self) -> NonEmpty<&Subnet> {
+        match &self.instances {
+            Instances::ControlPlane(master) => NonEmpty::from(&master.subnet),
+            Instances::Node(nodes) => nodes.subnets.as_ref(),
+        }
+    }
+}
+
+impl<I> InstanceGroup<I> {
+    /// The same group with something else known of its instances.
+    pub fn with<J>(self, instances: J) -> InstanceGroup<J> {
+        InstanceGroup {
+            name: self.name,
+            instances,
+            machine_type: self.machine_type,
+            image: self.image,
+            root_volume: self.root_volume,
+            associate_public_ip: self.associate_public_ip,
+            metadata_hop_limit: self.metadata_hop_limit,
+            detailed_monitoring: self.detailed_monitoring,
+            node_labels: self.node_labels,
+            taints: self.taints,
+            default_taint: self.default_taint,
+            cloud_labels: self.cloud_labels,
+            max_pods: self.max_pods,
+        }
+    }
 }
 
 /// A taint of a Node. It is shown as it was written: `key=value:Effect`, or `key:Effect` without a value.

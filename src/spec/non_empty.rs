@@ -34,6 +34,11 @@ impl<T> NonEmpty<T> {
         iter::once(&self.first).chain(&self.rest)
     }
 
+    /// The same of what refers to them.
+    pub fn as_ref(&self) -> NonEmpty<&T> {
+        NonEmpty { first: &self.first, rest: self.rest.iter().collect() }
+    }
+
     /// All, each with its index, turned into something else.
     pub fn map<U>(self, mut change: impl FnMut(usize, T) -> U) -> NonEmpty<U> {
         let first = change(0, self.first);

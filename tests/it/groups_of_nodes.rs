@@ -6,7 +6,7 @@ use windlass::cloud::launch_template::LaunchTemplate;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{Kind, Resource, ResourceKind};
 use windlass::model::Desired;
-use windlass::spec::cluster::{Cluster, InstanceGroup, Taint};
+use windlass::spec::cluster::{Cluster, InstanceGroup, Instances, Nodes, Taint};
 use windlass::spec::{CreateOptions, create};
 use windlass_bootstrap::config::{NodeConfig, Role};
 use windlass_bootstrap::node_groups::Size;
@@ -27,7 +27,15 @@ fn taint(key: &str, value: Option<&str>, effect: &str) -> Taint {
 }
 
 fn nodes(cluster: &mut Cluster) -> &mut InstanceGroup {
-    cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap()
+    cluster.instance_groups.iter_mut().find(|group| group.role() == Role::Node).unwrap()
+}
+
+/// How many nodes there are, and where.
+fn sizes(group: &mut InstanceGroup) -> &mut Nodes {
+    match &mut group.instances {
+        Instances::Node(nodes) => nodes,
+        Instances::ControlPlane(_) => panic!("{} is no group of nodes", group.name),
+    }
 }
 
 /// The launch template of a group.
@@ -69,18 +77,19 @@ fn a_group_of_nodes_that_comes_changes_or_goes_leaves_masters_as_they_are() {
     assert_eq!(followed(&before), [("nodes-us-east-1a".to_owned(), Size { min: 1, max: 1 })].into());
 
     let mut more = cluster.clone();
-    let group = InstanceGroup { name: "more".to_owned(), max_size: 9, ..nodes(&mut more).clone() };
+    let mut group = InstanceGroup { name: "more".to_owned(), ..nodes(&mut more).clone() };
+    sizes(&mut group).max_size = 9;
     more.instance_groups.push(group);
     assert_eq!(followed(&desired_of(&more, None)).len(), 2);
 
     let mut changed = cluster.clone();
-    nodes(&mut changed).min_size = 0;
+    sizes(nodes(&mut changed)).min_size = 0;
     nodes(&mut changed).machine_type = "m5.large".to_owned();
     nodes(&mut changed).taints = vec![taint("team", Some("a"), "NoSchedule")];
     nodes(&mut changed).node_labels.insert("team".to_owned(), "a".to_owned());
 
     let mut gone = cluster;
-    gone.instance_groups.retain(|group| group.role == Role::ControlPlane);
+    gone.instance_groups.retain(|group| group.role() == Role::ControlPlane);
     assert!(followed(&desired_of(&gone, None)).is_empty());
 
     for after in [more, changed, gone] {
@@ -99,7 +108,7 @@ fn what_a_master_reads_taints_it_by_default_and_lets_the_agent_take_that_back() 
     let node = configuration(&desired_of(&cluster, None), "nodes-us-east-1a");
     assert!(node.kubelet.taints.is_empty());
 
-    let master = cluster.instance_groups.iter_mut().find(|group| group.role == Role::ControlPlane).unwrap();
+    let master = cluster.instance_groups.iter_mut().find(|group| group.role() == Role::ControlPlane).unwrap();
     (master.taints, master.default_taint) = (Vec::new(), false);
     let config = configuration(&desired_of(&cluster, None), "control-plane-us-east-1a");
     assert!(config.kubelet.taints.is_empty() && !config.control_plane.unwrap().default_taint);

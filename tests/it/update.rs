@@ -24,7 +24,7 @@ use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed, Sought, Strangers};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
-use windlass::spec::cluster::{Cluster, InstanceGroup};
+use windlass::spec::cluster::{self, Cluster, InstanceGroup, Instances};
 use windlass::spec::{CreateOptions, create};
 use windlass::state::Store;
 use windlass_bootstrap::config::Role;
@@ -314,13 +314,16 @@ mod with_region {
     async fn a_changed_field_is_the_only_change_and_a_new_template_version_is_the_group_s() {
         let mut world = World::new().await;
         world.update().await.succeeded();
-        let group = world.cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap();
-        group.max_size += 1;
+        let group =
+            world.cluster.instance_groups.iter_mut().find(|group| group.role() == Role::Node).unwrap();
+        let Instances::Node(nodes) = &mut group.instances else { panic!("no nodes") };
+        nodes.max_size += 1;
         let outcome = world.update().await.succeeded();
         let changed: Vec<_> = outcome.plan.steps.iter().map(|step| step.resource.kind).collect();
         assert_eq!(changed, [Kind::NodeGroups, Kind::AutoScalingGroup], "{}", outcome.plan);
 
-        let group = world.cluster.instance_groups.iter_mut().find(|group| group.role == Role::Node).unwrap();
+        let group =
+            world.cluster.instance_groups.iter_mut().find(|group| group.role() == Role::Node).unwrap();
         group.machine_type = "t3.large".to_owned();
         let outcome = world.update().await.succeeded();
         let changed: Vec<_> = outcome.plan.steps.iter().map(|step| step.resource.kind).collect();
@@ -335,7 +338,7 @@ mod with_region {
         world.update().await.succeeded();
         world.cluster.cloud_labels.clear();
         let removed = world.cluster.instance_groups.pop().unwrap();
-        assert_eq!(removed.role, Role::Node);
+        assert_eq!(removed.role(), Role::Node);
         let outcome = world.update().await.succeeded();
         assert!(outcome.plan.to_string().contains(&format!("- auto-scaling-group/{}.{NAME}", removed.name)));
         assert!(world.update().await.plan.is_empty());

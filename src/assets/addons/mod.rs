@@ -223,6 +223,7 @@ pub(super) mod tests {
     use super::*;
     use crate::assets::sample::cluster;
     use crate::assets::versions::Versions;
+    use crate::spec::cluster::Instances;
     use crate::spec::cluster::MetricsServer;
 
     /// The manifests of an add-on that a cluster has.
@@ -334,7 +335,8 @@ pub(super) mod tests {
     fn no_add_on_changes_with_the_groups_of_nodes() {
         let before = render(&with_every_addon()).unwrap();
         let mut changed = with_every_addon();
-        changed.instance_groups[1].min_size = 1;
+        let Instances::Node(nodes) = &mut changed.instance_groups[1].instances else { panic!("no nodes") };
+        nodes.min_size = 1;
         assert_eq!(render(&changed).unwrap(), before);
         changed.instance_groups.truncate(1);
         assert_eq!(render(&changed).unwrap(), before);

@@ -82,11 +82,12 @@ fn rows(cluster: &Cluster, cloud: &CloudView, boot: &BTreeMap<String, Status>, n
     let row = |instance: &Instance| {
         let node = nodes.iter().find(|node| node.instance.as_ref() == Some(&instance.id));
         let group = instance.instance_group.clone().unwrap_or_default();
-        let role =
-            cluster.instance_groups.iter().find(|known| known.name == group).map(|known| match known.role {
-                Role::ControlPlane => "control-plane",
-                Role::Node => "node",
-            });
+        let role = cluster.instance_groups.iter().find(|known| known.name == group).map(|known| match known
+            .role()
+        {
+            Role::ControlPlane => "control-plane",
+            Role::Node => "node",
+        });
         Row {
             id: instance.id.clone(),
             node_name: node.map(|node| node.name.clone()).unwrap_or_default(),

@@ -235,16 +235,18 @@ fn hints(report: &Report) -> Vec<&str> {
 fn table(cluster: &Cluster, report: &Report) -> String {
     let mut groups = Table::new(["NAME", "ROLE", "MACHINETYPE", "MIN", "MAX", "SUBNETS"]);
     for group in &cluster.instance_groups {
+        let (min_size, max_size) = group.sizes();
+        let subnets: Vec<&str> = group.subnets().iter().map(|subnet| subnet.name.as_str()).collect();
         groups.row([
             group.name.clone(),
-            match group.role {
+            match group.role() {
                 Role::ControlPlane => "ControlPlane".to_owned(),
                 Role::Node => "Node".to_owned(),
             },
             group.machine_type.clone(),
-            group.min_size.to_string(),
-            group.max_size.to_string(),
-            group.subnets.join(","),
+            min_size.to_string(),
+            max_size.to_string(),
+            subnets.join(","),
         ]);
     }
     let mut nodes = Table::new(["NAME", "ROLE", "READY"]);

@@ -161,7 +161,7 @@ fn make_harmless(check: &mut Check) {
 }
 
 fn role(cluster: &Cluster, instance_group: &str) -> Option<Role> {
-    cluster.instance_groups.iter().find(|group| group.name == instance_group).map(|group| group.role)
+    cluster.instance_groups.iter().find(|group| group.name == instance_group).map(InstanceGroup::role)
 }
 
 /// The Auto Scaling group of an instance group.

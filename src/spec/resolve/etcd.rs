@@ -5,35 +5,86 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use super::instance_group::Group;
+use super::instance_group::{Group, Half};
 use super::volume::VolumeFields;
 use super::{Report, Reported, Resolved, text};
-use crate::spec::cluster::{EbsVolume, EtcdCluster, EtcdMember};
+use crate::spec::cluster::{
+    EbsVolume, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
+};
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::Problem;
 use crate::spec::subnets;
 use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec};
 use crate::spec::versions::Version;
 
-pub(super) fn resolve(
-    spec: &ClusterSpec,
-    groups: &[Group],
+/// The etcd clusters.
+pub(super) struct Etcd(NonEmpty<Resolving>);
+
+/// An etcd cluster, and what is known of its members even where something is wrong with it.
+struct Resolving {
+    cluster: Resolved<EtcdCluster>,
+    /// By the group of their master.
+    held: BTreeMap<String, Resolved<(EtcdMember, EbsVolume)>>,
+}
+
+impl Etcd {
+    /// The clusters, where nothing is wrong with any.
+    pub(super) fn clusters(self) -> Resolved<NonEmpty<EtcdCluster>> {
+        self.0.map(|_, resolving| resolving.cluster).transpose()
+    }
+
+    /// What a group's master holds: a member of each cluster.
+    pub(super) fn held_by(&self, group: &str, report: &mut Report<'_>) -> Resolved<NonEmpty<HeldMember>> {
+        let held = self.0.as_ref().map(|index, Resolving { cluster, held }| {
+            let Some(held) = held.get(group) else {
+                let path = format!("spec.etcdClusters[{index}].etcdMembers");
+                let message = format!("the master group `{group}` has no member");
+                return Err(report.push(Problem::at(path, message)));
+            };
+            let (member, volume) = held.clone()?;
+            Ok(HeldMember { etcd: cluster.clone()?, member, volume })
+        });
+        held.transpose()
+    }
+}
+
+/// A whole group: a master holds a member of each etcd cluster.
+pub(super) fn with_members(
+    group: Group,
+    etcd: &Resolved<Etcd>,
     report: &mut Report<'_>,
-) -> Resolved<NonEmpty<EtcdCluster>> {
+) -> Resolved<InstanceGroup> {
+    match group.resolved {
+        Half::Master(half) => {
+            let etcd = etcd.as_ref().map_err(|reported| *reported);
+            let members = etcd.and_then(|etcd| etcd.held_by(&group.name, report));
+            let half = half?;
+            let master = Master { subnet: half.instances.clone(), members: members? };
+            Ok(half.with(Instances::ControlPlane(master)))
+        }
+        Half::Nodes(half) => {
+            let half = half?;
+            let nodes = Instances::Node(half.instances.clone());
+            Ok(half.with(nodes))
+        }
+    }
+}
+
+pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<'_>) -> Resolved<Etcd> {
     let Some(clusters) = NonEmpty::of(spec.etcd_clusters.iter().flatten()) else {
         return Err(report.missing("spec.etcdClusters", "leave the field out, or write the cluster `main`"));
     };
     let groups = Groups::of(groups);
     let mut names = BTreeSet::new();
     let first = clusters.first().version.as_deref().unwrap_or_default();
-    let clusters = clusters.map(|index, cluster| {
+    Ok(Etcd(clusters.map(|index, cluster| {
         let path = format!("spec.etcdClusters[{index}]");
         let name = name(cluster, &path, &mut names, report);
         let version = version(cluster, first, &path, report);
-        let members = members(cluster, &path, &groups, report);
-        Ok(EtcdCluster { name: name?, version: version?, members: members? })
-    });
-    clusters.transpose()
+        let (members, held) = members(cluster, &path, &groups, report);
+        let cluster = (|| Ok(EtcdCluster { name: name?, version: version?, members: members? }))();
+        Resolving { cluster, held }
+    })))
 }
 
 /// The instance groups by name, as far as members of etcd need to know them.
@@ -49,7 +100,7 @@ impl<'a> Groups<'a> {
     }
 
     fn masters(&self) -> BTreeSet<&'a str> {
-        self.0.iter().filter(|(_, group)| group.is_master).map(|(name, _)| *name).collect()
+        self.0.iter().filter(|(_, group)| group.is_master()).map(|(name, _)| *name).collect()
     }
 }
 
@@ -97,13 +148,11 @@ fn version(cluster: &EtcdClusterSpec, first: &str, path: &str, report: &mut Repo
 /// More members than these make etcd slower and no safer.
 const MOST_MEMBERS: usize = 7;
 
-/// Every master has a member, every member a master of its own, and their number is odd.
-fn members(
-    cluster: &EtcdClusterSpec,
-    path: &str,
-    groups: &Groups<'_>,
-    report: &mut Report<'_>,
-) -> Resolved<NonEmpty<EtcdMember>> {
+/// What members the others know, and by the group of their master what each holds.
+type Members = (Resolved<NonEmpty<EtcdMember>>, BTreeMap<String, Resolved<(EtcdMember, EbsVolume)>>);
+
+/// Every member has a master of its own, and their number is odd.
+fn members(cluster: &EtcdClusterSpec, path: &str, groups: &Groups<'_>, report: &mut Report<'_>) -> Members {
     let members = cluster.etcd_members.as_deref().unwrap_or_default();
     let at = |index: usize| format!("{path}.etcdMembers[{index}]");
     let (mut names, mut held) = (BTreeSet::new(), BTreeSet::new());
@@ -115,10 +164,9 @@ fn members(
         })
         .collect();
     let path = format!("{path}.etcdMembers");
-    for master in groups.masters().difference(&held) {
-        report.push(Problem::at(&path, format!("the master group `{master}` has no member")));
-    }
-    let Some(placed) = NonEmpty::of(placed) else { return Err(wrong_number(0, path, report)) };
+    let Some(placed) = NonEmpty::of(placed) else {
+        return (Err(wrong_number(0, path, report)), BTreeMap::new());
+    };
     if members.len().is_multiple_of(2) || members.len() > MOST_MEMBERS {
         wrong_number(members.len(), path, report);
     }
@@ -133,13 +181,17 @@ fn members(
                 Err(report.push(Problem::at(path, message)))
             }
         });
-        (member, name, place.group, free)
+        (member, place.group, (|| Ok(EtcdMember { name: name?, private_address: free? }))())
     });
-    let resolved = addressed.map(|index, (member, name, group, address)| {
+    let mut held = BTreeMap::new();
+    let known = addressed.map(|index, (member, group, known)| {
         let volume = volume(member, &at(index), report);
-        Ok(EtcdMember { name: name?, instance_group: group?, private_address: address?, volume: volume? })
+        let whole = known.clone().and_then(|known| Ok((known, volume?)));
+        let group = group?;
+        held.insert(group, whole);
+        known
     });
-    resolved.transpose()
+    (known.transpose(), held)
 }
 
 fn wrong_number(members: usize, path: String, report: &mut Report<'_>) -> Reported {
@@ -185,10 +237,10 @@ fn place<'a>(
         return Place { group: Err(reported), range: Err(reported) };
     };
     match groups.0.get(name) {
-        Some(group) if group.is_master && held.insert(name) => {
+        Some(group) if group.is_master() && held.insert(name) => {
             Place { group: Ok(name.to_owned()), range: group.range }
         }
-        Some(group) if group.is_master => {
+        Some(group) if group.is_master() => {
             let problem = Problem::at(path, format!("two members are on `{name}`"));
             let reported = report.push(problem.hint("one master holds one"));
             Place { group: Err(reported), range: group.range }

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
+use super::network::Networks;
 use super::volume::VolumeFields;
-use super::{Report, Resolved, access, all, labels, text};
-use crate::spec::cluster::{self, EbsVolume};
+use super::{Report, Resolved, access, labels, text};
+use crate::spec::cluster::{self, EbsVolume, Nodes, Subnet};
+use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
@@ -16,20 +18,33 @@ use crate::spec::v1alpha2::{
 /// An instance group, and what is known of it even where something is wrong with it.
 pub(super) struct Group {
     pub(super) name: String,
-    pub(super) is_master: bool,
     /// The range of its first subnet.
     pub(super) range: Resolved<Ipv4Net>,
-    pub(super) resolved: Resolved<cluster::InstanceGroup>,
+    pub(super) resolved: Half,
 }
 
-/// Resolves all groups of a cluster whose subnets have these ranges.
+/// A group, but for what a master holds of etcd.
+pub(super) enum Half {
+    /// A master, and its subnet.
+    Master(Resolved<cluster::InstanceGroup<Subnet>>),
+    /// Nodes, and what is of no role that there is.
+    Nodes(Resolved<cluster::InstanceGroup<Nodes>>),
+}
+
+impl Group {
+    pub(super) fn is_master(&self) -> bool {
+        matches!(self.resolved, Half::Master(_))
+    }
+}
+
+/// Resolves all groups of a cluster of this network.
 pub(super) fn resolve_all(
     cluster: &Cluster,
     groups: &[InstanceGroup],
-    ranges: &[Resolved<Ipv4Net>],
+    network: &Networks,
     problems: &mut Problems,
 ) -> Vec<Group> {
-    let subnets = Subnets::of(cluster, ranges);
+    let subnets = Subnets::of(cluster, network);
     let group = |group: &InstanceGroup| resolve(cluster, group, &subnets, &mut Report::of(group, problems));
     groups.iter().map(group).collect()
 }
@@ -39,17 +54,19 @@ struct Subnets<'a>(BTreeMap<&'a str, Known>);
 
 /// What groups need to know of a subnet.
 struct Known {
+    subnet: Resolved<Subnet>,
     range: Resolved<Ipv4Net>,
     public: bool,
 }
 
 impl<'a> Subnets<'a> {
-    fn of(cluster: &'a Cluster, ranges: &[Resolved<Ipv4Net>]) -> Self {
+    fn of(cluster: &'a Cluster, network: &Networks) -> Self {
         let mut known = BTreeMap::new();
-        for (subnet, range) in cluster.spec.subnets.iter().flatten().zip(ranges) {
+        let resolved = network.subnets.iter().zip(&network.ranges);
+        for (subnet, (resolved, range)) in cluster.spec.subnets.iter().flatten().zip(resolved) {
             let Some(name) = subnet.name.as_deref() else { continue };
             let public = subnet.r#type == Some(SubnetType::Public);
-            known.entry(name).or_insert(Known { range: *range, public });
+            known.entry(name).or_insert_with(|| Known { subnet: resolved.clone(), range: *range, public });
         }
         Self(known)
     }
@@ -76,16 +93,13 @@ fn resolve(
     let node_labels = labels::node_labels(group, report);
     let taints = labels::taints(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
-    let resolved = (|| {
-        let ((min_size, max_size), taints) = (sizes?, taints?);
+    let whole = (|| {
+        let taints = taints?;
         Ok(cluster::InstanceGroup {
             name: name?,
-            role: role?,
-            min_size,
-            max_size,
+            instances: (),
             machine_type: machine_type?,
             image: image?,
-            subnets: placement.subnets?,
             root_volume: root_volume?,
             associate_public_ip: public_ip?,
             metadata_hop_limit: hop_limit?,
@@ -98,12 +112,20 @@ fn resolve(
             max_pods: max_pods.or_else(|| cluster.spec.kubelet.as_ref()?.max_pods),
         })
     })();
-    Group {
-        name: group.name().to_owned(),
-        is_master: spec.role == Some(InstanceGroupRole::Master),
-        range: placement.range,
-        resolved,
-    }
+    let instances = sizes.and_then(|sizes| Ok((sizes, placement.subnets?)));
+    let resolved = match role {
+        Ok(Role::ControlPlane) => {
+            let subnet = instances.map(|(_, subnets)| subnets.first().clone());
+            Half::Master(whole.and_then(|group| Ok(group.with(subnet?))))
+        }
+        Ok(Role::Node) => {
+            let nodes =
+                instances.map(|((min_size, max_size), subnets)| Nodes { min_size, max_size, subnets });
+            Half::Nodes(whole.and_then(|group| Ok(group.with(nodes?))))
+        }
+        Err(reported) => Half::Nodes(Err(reported)),
+    };
+    Group { name: group.name().to_owned(), range: placement.range, resolved }
 }
 
 fn name(group: &InstanceGroup, report: &mut Report<'_>) -> Resolved<String> {
@@ -179,8 +201,8 @@ pub(super) fn max_pods(kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) -
 
 /// Where a group's instances are.
 struct Placement {
-    /// The names of its subnets.
-    subnets: Resolved<Vec<String>>,
+    /// Its subnets.
+    subnets: Resolved<NonEmpty<Subnet>>,
     /// The range of the first.
     range: Resolved<Ipv4Net>,
 }
@@ -202,7 +224,7 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
         Ok(found)
     });
     let found: Vec<Resolved<&Known>> = found.collect();
-    let Some(first) = found.first() else {
+    let Some(found) = NonEmpty::of(found) else {
         let reported = report.missing(PATH, "name the subnets that the group spans");
         return Placement { subnets: Err(reported), range: Err(reported) };
     };
@@ -214,8 +236,9 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
         let message = "instances in a public subnet reach nothing without a public address";
         report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
     }
-    let names = found.iter().zip(subnets).map(|(found, name)| found.map(|_| name.clone()));
-    Placement { subnets: all(names), range: first.and_then(|subnet| subnet.range) }
+    let range = found.first().and_then(|subnet| subnet.range);
+    let subnets = found.map(|_, known| known.and_then(|known| known.subnet.clone()));
+    Placement { subnets: subnets.transpose(), range }
 }
 
 fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<EbsVolume> {

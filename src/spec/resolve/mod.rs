@@ -105,14 +105,16 @@ fn filled(
     let access = access::resolve(cluster, groups, &mut report);
     // The problems of groups are told behind those of the cluster, which refers to them.
     let mut of_groups = Problems::new();
-    let groups = instance_group::resolve_all(cluster, groups, &network.ranges, &mut of_groups);
+    let groups = instance_group::resolve_all(cluster, groups, &network, &mut of_groups);
     let etcd = etcd::resolve(spec, &groups, &mut report);
+    let groups: Vec<Resolved<_>> =
+        groups.into_iter().map(|group| etcd::with_members(group, &etcd, &mut report)).collect();
     let permissions = policies::resolve(spec, &mut report);
     let metrics_server = addons::metrics_server(spec, &mut report);
     problems.extend(of_groups.0);
     let ssh_key = access::ssh_key(cluster, credentials, problems);
 
-    let mut instance_groups = all(groups.into_iter().map(|group| group.resolved))?;
+    let mut instance_groups = all(groups)?;
     instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
     let (whole, access, permissions) = (whole?, access?, permissions?);
     Ok(Cluster {
@@ -127,7 +129,7 @@ fn filled(
         container_registry: whole.container_registry,
         masters_may: permissions.masters,
         nodes_may: permissions.nodes,
-        etcd: etcd?,
+        etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,
         plugin: network.plugin?,
         metrics_server: metrics_server?,

@@ -59,6 +59,15 @@ async fn monitor_by_hand(world: &World, template: &str, enabled: bool) {
     call.source_version("$Latest").launch_template_data(data).send().await.unwrap();
 }
 
+/// The volume that the master's etcd is wanted to have.
+fn etcd_volume(world: &mut World) -> &mut cluster::EbsVolume {
+    let masters = world.cluster.instance_groups.iter_mut().filter_map(|group| match &mut group.instances {
+        Instances::ControlPlane(master) => Some(master),
+        Instances::Node(_) => None,
+    });
+    &mut masters.last().unwrap().members.first_mut().volume
+}
+
 mod with_region {
     use super::*;
 
@@ -281,7 +290,7 @@ mod with_region {
         let mut world = World::new().await;
         world.update().await.succeeded();
         world.region.post("modifications", &json!({"slow": true})).await.unwrap();
-        world.cluster.etcd.first_mut().members.first_mut().volume.size += 10;
+        etcd_volume(&mut world).size += 10;
         let update = world.update().await.succeeded();
         assert_eq!(update.plan.steps.len(), 1, "{}", update.plan);
         let update = world.update().await.succeeded();
@@ -297,12 +306,12 @@ mod with_region {
         let kms = &world.clients.kms;
         let key = kms.create_key().send().await.unwrap().key_metadata().unwrap().clone();
         kms.create_alias().alias_name("alias/etcd").target_key_id(key.key_id()).send().await.unwrap();
-        world.cluster.etcd.first_mut().members.first_mut().volume.kms_key = Some("alias/etcd".to_owned());
+        etcd_volume(&mut world).kms_key = Some("alias/etcd".to_owned());
         world.update().await.succeeded();
         let update = world.update().await;
         assert!(update.plan.is_empty(), "{}", update.plan);
 
-        world.cluster.etcd.first_mut().members.first_mut().volume.kms_key = Some("alias/none".to_owned());
+        etcd_volume(&mut world).kms_key = Some("alias/none".to_owned());
         let error = facts::gather(&world.cluster, &world.clients).await.unwrap_err();
         assert!(error.to_string().contains("there is no KMS key `alias/none` in us-east-1"), "{error}");
         assert!(error.hint().unwrap().contains("list-aliases"), "{:?}", error.hint());
@@ -350,7 +359,7 @@ mod with_region {
         assert!(update.plan.to_string().contains("monitoring"), "{}", update.plan);
         assert_eq!(monitoring(&world, &template).await, None);
 
-        let nodes = |group: &&mut InstanceGroup| group.role == Role::Node;
+        let nodes = |group: &&mut InstanceGroup| group.role() == Role::Node;
         world.cluster.instance_groups.iter_mut().find(nodes).unwrap().detailed_monitoring = true;
         let update = world.update().await.succeeded();
         let changed: Vec<_> = update.plan.steps.iter().map(|step| step.resource.kind).collect();
