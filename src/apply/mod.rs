@@ -24,11 +24,12 @@ use tokio::time::timeout;
 
 pub use self::event::{Event, Failure, Summary};
 use self::queue::Queue;
+use crate::cloud::slot::Slots;
 use crate::cloud::{Context, Observed};
 use crate::model::Desired;
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 
-/// How many steps make calls at once: EC2's buckets for changing calls hold some 50 to 100 requests and refill at 5 a second;
+/// How many steps make calls at once; those that wait don't count: EC2's buckets for changing calls hold some 50 to 100 requests and refill at 5 a second;
 /// eight at once fill the time and don't empty them.
 const CONCURRENCY: usize = 8;
 
@@ -59,14 +60,14 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
     let mut queue = Queue::new(run.plan);
     let mut running = FuturesUnordered::new();
     let mut summary = Summary::default();
-    let mut calling = 0;
+    let slots = Slots::new(CONCURRENCY);
     loop {
-        while !*asked.borrow() {
-            let Some(at) = next_to_start(run.plan, &mut queue, calling) else { break };
+        while queue.is_ready() && !*asked.borrow() {
+            let Some(slot) = slots.try_take() else { break };
+            let Some(at) = queue.take() else { break };
             let Some(step) = run.plan.steps.get(at) else { break };
-            calling += usize::from(!step.mostly_waits());
             listen(Event::Started { step });
-            let carried = step::carry_out(run, step, asked.clone(), listen);
+            let carried = step::carry_out(run, step, slot, asked.clone(), listen);
             running.push(async move { (at, Instant::now(), carried.await) });
         }
         let finished = tokio::select! {
@@ -76,10 +77,10 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
                 continue;
             }
             finished = next(&mut running, *asked.borrow()) => finished,
+            () = slots.wait(), if queue.is_ready() && !*asked.borrow() => continue,
         };
         let Some((at, since, outcome)) = finished else { break };
         let Some(step) = run.plan.steps.get(at) else { break };
-        calling -= usize::from(!step.mostly_waits());
         match outcome {
             Ok(()) => {
                 listen(Event::Done { step, took: since.elapsed() });
@@ -104,12 +105,6 @@ pub async fn run(run: Run<'_>, interrupted: impl Future<Output = ()>, listen: &d
     summary.not_done = run.plan.steps.len() - summary.done - summary.failed.len();
     summary.took = started.elapsed();
     summary
-}
-
-/// The next step to begin: one that mostly waits at once, one that makes calls when few enough do.
-fn next_to_start(plan: &Plan, queue: &mut Queue, calling: usize) -> Option<usize> {
-    let mostly_waits = |at: usize| plan.steps.get(at).is_some_and(Step::mostly_waits);
-    queue.take_first(mostly_waits).or_else(|| (calling < CONCURRENCY).then(|| queue.take()).flatten())
 }
 
 /// The next step that is finished; nothing when none is under way, or when those that are take too long to stop.

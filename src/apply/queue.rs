@@ -41,11 +41,9 @@ impl Queue {
         self.ready.pop_first()
     }
 
-    /// The first step that may start and is of a certain kind; it is then under way.
-    pub(super) fn take_first(&mut self, wanted: impl Fn(usize) -> bool) -> Option<usize> {
-        let at = self.ready.iter().copied().find(|at| wanted(*at))?;
-        self.ready.remove(&at);
-        Some(at)
+    /// Whether a step may start.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// A step is done: those that waited only for it may start. A step that fails is never reported, so that what

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 use super::{Event, Run, backoff};
 use crate::aws::Class;
 use crate::cloud::context::Names;
+use crate::cloud::slot::Slot;
 use crate::cloud::{
     self, CloudError, Context, Creation, Found, Identity, Observed, Resource, ResourceId, RetryDecision,
     Sought,
@@ -19,13 +20,16 @@ use crate::plan::{Action, Step};
 const SETTLING: Duration = Duration::from_secs(3);
 
 /// Carries out a step. Before each try it looks whether it may still change anything; between two tries it ends with its
-/// last error when the run was asked to stop.
+/// last error when the run was asked to stop. Its slot is given back at its end, and while it waits for what passes by
+/// itself; a step that was throttled keeps it, so that the run as a whole asks for less.
 pub(super) async fn carry_out(
     run: Run<'_>,
     step: &Step,
+    slot: Slot,
     mut stopped: watch::Receiver<bool>,
     listen: &dyn Fn(Event<'_>),
 ) -> Result<(), CloudError> {
+    let run = Run { context: Context { slot: Some(&slot), ..run.context }, ..run };
     let mut failing = Failing::default();
     let mut attempt = 1;
     let mut unanswered = 0;
@@ -52,8 +56,11 @@ pub(super) async fn carry_out(
             return Err(error);
         }
         listen(Event::Waiting { step, error: &error, pause });
+        let pausing = async {
+            if error.is_throttled() { sleep(pause).await } else { slot.given_back_during(sleep(pause)).await }
+        };
         tokio::select! {
-            () = sleep(pause) => {}
+            () = pausing => {}
             // A sender that is gone can't ask any more; then the pause alone decides.
             Ok(_) = stopped.wait_for(|stopped| *stopped) => return Err(error),
         }

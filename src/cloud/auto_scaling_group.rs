@@ -79,7 +79,6 @@ impl ResourceKind for AutoScalingGroup {
         // What the Kubernetes API said is written down before the API goes.
         deleted_after_steps_of: &[Kind::ReclaimMarks],
         creation: Creation::Repeatable,
-        deletion_waits: true,
         ..Declaration::of("auto-scaling-group")
     };
     type Answer = Vec<Answer>;
@@ -193,10 +192,13 @@ impl ResourceKind for AutoScalingGroup {
         let call =
             autoscaling.delete_auto_scaling_group().auto_scaling_group_name(&self.name).force_delete(true);
         gone(call.send().await.during("autoscaling", "DeleteAutoScalingGroup", id))?;
-        context.departures.begin(&self.name, instances).await;
         let what = format!("the end of the Auto Scaling group `{}`", self.name);
         let look = || context.departures.look(context.clients, id, &self.name);
-        Ok(wait_for(what, Patience::of(DELETION), look).await?)
+        let gone = async {
+            context.departures.begin(&self.name, instances).await;
+            wait_for(what, Patience::of(DELETION), look).await
+        };
+        Ok(context.waiting(gone).await?)
     }
 
     async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {

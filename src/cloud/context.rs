@@ -9,6 +9,7 @@ use super::error::{CloudError, field};
 use super::kinds::{Kind, Resource};
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::ResourceKind;
+use super::slot::Slot;
 use crate::aws::Clients;
 use crate::aws::tags::Owner;
 use crate::state::Store;
@@ -51,6 +52,8 @@ pub struct Context<'a> {
     pub sought: Sought<'a>,
     /// What it means that something of a name that must be the cluster's belongs to somebody else.
     pub strangers: Strangers,
+    /// What entitles this step to make calls, where a plan is carried out.
+    pub slot: Option<&'a Slot>,
     /// Different in every run, so that most client tokens of one run never meet those of another.
     pub run: &'a str,
 }
@@ -72,7 +75,26 @@ impl<'a> Context<'a> {
         departures: &'a Departures,
     ) -> Self {
         let (sought, strangers) = (Sought::All, Strangers::Refuse);
-        Self { clients, store, cluster: &owner.cluster, owner, ids, departures, sought, strangers, run: "" }
+        Self {
+            clients,
+            store,
+            cluster: &owner.cluster,
+            owner,
+            ids,
+            departures,
+            sought,
+            strangers,
+            slot: None,
+            run: "",
+        }
+    }
+
+    /// Waits for AWS, which holds no slot meanwhile: of what takes AWS minutes, any number is under way at once.
+    pub async fn waiting<T>(&self, waiting: impl Future<Output = T>) -> T {
+        match self.slot {
+            Some(slot) => slot.given_back_during(waiting).await,
+            None => waiting.await,
+        }
     }
 
     /// The client token for making a resource: the same at every attempt of this run.

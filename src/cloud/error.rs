@@ -180,6 +180,12 @@ impl CloudError {
         matches!(self, Self::Aws(error) if error.is_not_found())
     }
 
+    /// Whether AWS was asked for too much at once.
+    pub fn is_throttled(&self) -> bool {
+        let Self::Aws(error) = self else { return false };
+        error.class == Class::Throttled
+    }
+
     /// What to do about it. Besides what AWS itself calls transient there is what passes by itself: something that
     /// was just made and isn't visible everywhere yet (`NotFound`), something made by a call whose reply was lost
     /// (`AlreadyExists`), and something that is still in use by what is just being deleted (`Dependency`).

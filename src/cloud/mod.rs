@@ -37,6 +37,7 @@ pub mod role;
 pub mod route_table;
 pub mod security_group;
 pub mod security_group_rules;
+pub mod slot;
 pub mod state_object;
 pub mod subnet;
 mod tagging;

@@ -142,8 +142,6 @@ pub struct Declaration {
     pub has_deletion_step: bool,
     /// What a second call does that makes it.
     pub creation: Creation,
-    /// Whether deleting it is one call and a long time of waiting: then there is no reason not to begin it at once.
-    pub deletion_waits: bool,
     /// The kind of the resource of the same name by whose id AWS is asked for it, where it has no id of its own.
     pub asked_by: Option<Kind>,
     /// Which tags AWS takes for it.
@@ -166,7 +164,6 @@ impl Declaration {
             unwanted: Unwanted::Deleted,
             has_deletion_step: true,
             creation: Creation::MakesAnother,
-            deletion_waits: false,
             asked_by: None,
             tags: TagRules::Ec2,
             tags_set_later: 0,

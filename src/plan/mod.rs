@@ -59,14 +59,6 @@ pub struct Step {
     pub after: BTreeSet<ResourceId>,
 }
 
-impl Step {
-    /// Whether the step is one call and a long time of waiting: then there is no reason not to begin it at once. All
-    /// Auto Scaling groups' instances shut down at the same time.
-    pub fn mostly_waits(&self) -> bool {
-        self.action == Action::Delete && self.resource.kind.declaration().deletion_waits
-    }
-}
-
 /// What to do to a resource.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", tag = "action", content = "changes")]

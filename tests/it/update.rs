@@ -21,7 +21,7 @@ use windlass::assets::user_data::StateLocation;
 use windlass::aws::tags::{self, Owner};
 use windlass::aws::{Clients, facts};
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed, Sought, Strangers};
+use windlass::cloud::{self, Context, Departures, Identities, Kind, Observed};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
 use windlass::spec::cluster::{self, Cluster, InstanceGroup, Instances};
@@ -116,17 +116,8 @@ impl World {
     }
 
     fn context<'a>(&'a self, clients: &'a Clients, ids: &'a Identities) -> Context<'a> {
-        Context {
-            clients,
-            store: &self.store,
-            cluster: NAME,
-            owner: &self.owner,
-            ids,
-            departures: &self.departures,
-            sought: Sought::All,
-            strangers: Strangers::Refuse,
-            run: self.run,
-        }
+        let all = Context::new(clients, &self.store, &self.owner, ids, &self.departures);
+        Context { run: self.run, ..all }
     }
 
     async fn update(&self) -> Outcome {
