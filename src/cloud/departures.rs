@@ -50,15 +50,17 @@ impl Departures {
         going.last = None;
     }
 
-    /// Whether a group and its instances are gone. Only one of those who ask at the same time asks AWS.
+    /// Whether a group and its instances are gone. Only one of those who ask at the same time asks AWS: what it sees stands
+    /// for all who asked meanwhile, however long AWS takes to answer.
     pub(super) async fn look(
         &self,
         clients: &Clients,
         id: &ResourceId,
         group: &str,
     ) -> Result<Look<()>, AwsError> {
+        let asked = Instant::now();
         let mut going = self.0.lock().await;
-        if going.last.as_ref().is_none_or(|last| last.at.elapsed() > FRESH) {
+        if going.last.as_ref().is_none_or(|last| asked.saturating_duration_since(last.at) > FRESH) {
             going.last = Some(see(clients, id, &going.instances).await?);
         }
         let answer = going.answer(group);
