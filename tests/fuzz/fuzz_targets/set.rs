@@ -9,7 +9,8 @@ use windlass_fuzz::spec::set::{SetError, set, unset};
 use windlass_fuzz::spec::v1alpha2::Object;
 use windlass_fuzz::{GOOD, Parts, read, round_trip, shown};
 
-static PARTS: LazyLock<Parts> = LazyLock::new(|| read("good.yaml", GOOD).map(|placed| placed.documents).unwrap_or_default());
+static PARTS: LazyLock<Parts> =
+    LazyLock::new(|| read("good.yaml", GOOD).map(|placed| placed.documents).unwrap_or_default());
 
 fuzz_target!(|text: &str| {
     let mut parts = PARTS.clone();
