@@ -1,7 +1,7 @@
 //! The agent of one instance: what every step of its boot, and every task that goes on afterwards, works with.
 
 use crate::aws::ec2::Ec2;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
@@ -17,7 +17,7 @@ pub struct Agent {
     /// Who hears about it.
     pub reporter: Reporter,
     /// Which instance it is.
-    pub identity: Identity,
+    pub identity: InstanceIdentity,
     /// What it shall be.
     pub config: NodeConfig,
     /// The state store.

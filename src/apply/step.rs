@@ -10,8 +10,8 @@ use crate::aws::Class;
 use crate::cloud::context::Names;
 use crate::cloud::slot::Slot;
 use crate::cloud::{
-    self, CloudError, Context, Creation, Found, Identity, Observed, Resource, ResourceId, RetryDecision,
-    Sought,
+    self, CloudError, Context, Creation, Identity, Observed, ObservedResource, Resource, ResourceId,
+    RetryDecision, Sought,
 };
 use crate::plan::{Action, Step};
 
@@ -125,13 +125,18 @@ async fn make(run: Run<'_>, id: &ResourceId, wanted: &Resource) -> Result<(), Cl
     Ok(())
 }
 
-async fn change(run: Run<'_>, id: &ResourceId, wanted: &Resource, found: &Found) -> Result<(), CloudError> {
+async fn change(
+    run: Run<'_>,
+    id: &ResourceId,
+    wanted: &Resource,
+    found: &ObservedResource,
+) -> Result<(), CloudError> {
     let identity = cloud::update(wanted, found, &run.context).await?;
     run.context.ids.insert(id.clone(), identity);
     Ok(())
 }
 
-async fn remove(run: Run<'_>, id: &ResourceId, found: &Found) -> Result<(), CloudError> {
+async fn remove(run: Run<'_>, id: &ResourceId, found: &ObservedResource) -> Result<(), CloudError> {
     cloud::delete(found, &run.context).await?;
     run.context.ids.remove(id);
     Ok(())
@@ -139,7 +144,7 @@ async fn remove(run: Run<'_>, id: &ResourceId, found: &Found) -> Result<(), Clou
 
 /// Looks for one resource again, with the names of everything that is known by now. What has an id is asked for by that:
 /// filters see what was just made only after a while.
-async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
+async fn look(run: Run<'_>, step: &Step) -> Result<Option<ObservedResource>, CloudError> {
     let id = &step.resource;
     let names = Names::of_known(run.observed, run.context.ids);
     let asked_for = run.context.ids.known(&asked_for(id));
@@ -165,7 +170,7 @@ async fn look(run: Run<'_>, step: &Step) -> Result<Option<Found>, CloudError> {
 
 /// What it means that something with an id can't be seen. What this run has made is waited for, and never made again;
 /// neither is what was there and shall only be changed.
-fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<Found>, CloudError> {
+fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<ObservedResource>, CloudError> {
     let id = &step.resource;
     let is_old = run.observed.0.get(id).is_some_and(|old| old.identity == identity);
     match step.action {

@@ -1,7 +1,7 @@
 //! The additional objects as masters read them: one object of the state that changes in place, so that running masters
 //! follow it.
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::CloudError;
 use super::fields::{Change, Fields};
 use super::look::Look;
@@ -103,13 +103,17 @@ impl ResourceKind for AdditionalObjects {
         answer: Option<Object>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let Some(object) = answer else { return Ok(Vec::new()) };
         let name = keys::additional_objects(context.cluster);
         let read = serde_json::Deserializer::from_slice(&object.bytes).into_iter::<AdditionalObject>();
         let objects = read.collect::<Result<Vec<_>, _>>().unwrap_or_default();
         let observed = Self { name: name.clone(), objects };
-        Ok(vec![Found::new(name, Resource::AdditionalObjects(observed), Identity::new(object.version.0))])
+        Ok(vec![ObservedResource::new(
+            name,
+            Resource::AdditionalObjects(observed),
+            Identity::new(object.version.0),
+        )])
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::types::{ResourceType, SubnetCidrReservation, SubnetCidrReservationType};
 use futures::future::try_join_all;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -120,7 +120,7 @@ impl ResourceKind for AddressReservation {
         answer: Vec<SubnetCidrReservation>,
         context: &Context<'_>,
         names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let found = answer.iter().map(|reservation| read(reservation, context, names));
         found.filter_map(Result::transpose).collect()
     }
@@ -154,7 +154,7 @@ fn read(
     reservation: &SubnetCidrReservation,
     context: &Context<'_>,
     names: &Names,
-) -> Result<Option<Found>, CloudError> {
+) -> Result<Option<ObservedResource>, CloudError> {
     let id = ResourceId::new(Kind::AddressReservation, context.cluster);
     let tags = tags::from_ec2(reservation.tags());
     let description = reservation.description().unwrap_or_default();
@@ -173,7 +173,11 @@ fn read(
     let reservation_id = field(reservation.subnet_cidr_reservation_id(), &id, "the reservation's id")?;
     let subnet = names.reference(field(reservation.subnet_id(), &id, "the reservation's subnet")?);
     let observed = AddressReservation { name: name.clone(), subnet, address, tags };
-    Ok(Some(Found::new(name, Resource::AddressReservation(observed), Identity::new(reservation_id))))
+    Ok(Some(ObservedResource::new(
+        name,
+        Resource::AddressReservation(observed),
+        Identity::new(reservation_id),
+    )))
 }
 
 /// The address of a range that has only one.

@@ -9,7 +9,7 @@ use aws_sdk_autoscaling::types::{
 };
 use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::ebs::{to_i32, to_u32};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
@@ -214,7 +214,11 @@ impl ResourceKind for AutoScalingGroup {
         Ok(pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?)
     }
 
-    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Vec<Answer>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let mut found = Vec::new();
         for group in &answer {
@@ -340,7 +344,7 @@ fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) ->
     }
 }
 
-fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Found, CloudError> {
+fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<ObservedResource, CloudError> {
     let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
     let specification = group.launch_template();
     let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
@@ -368,5 +372,5 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Fo
             .collect(),
         tags,
     };
-    Ok(Found::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))
+    Ok(ObservedResource::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_sdk_ec2::types::{Filter, NetworkInterface, Tag};
 use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found};
+use super::context::{Context, ObservedResource};
 use super::error::CloudError;
 use super::reference::ResourceId;
 use crate::aws::{AwsError, During, tags};
@@ -28,7 +28,7 @@ impl fmt::Display for Blocker {
 }
 
 /// The error of a deletion that something is in the way of, with its names as far as they can be found out.
-pub(super) async fn explain(source: AwsError, found: &Found, context: &Context<'_>) -> CloudError {
+pub(super) async fn explain(source: AwsError, found: &ObservedResource, context: &Context<'_>) -> CloudError {
     let look = Looker { context, id: ResourceId::new(found.resource.kind(), &found.name) };
     match found.resource.blockers(&found.identity.id, &look).await {
         Ok(by) if !by.is_empty() => CloudError::Blocked { said: source, by },

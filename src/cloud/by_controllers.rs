@@ -23,7 +23,7 @@ pub use self::reclaim_marks::ReclaimMarks;
 pub use self::security_groups::ControllersSecurityGroup;
 pub use self::volumes::PersistentVolume;
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
 use super::kinds::{Kind, Resource};
@@ -59,7 +59,7 @@ pub trait MadeKind {
     async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Self::Answer, CloudError>;
 
     /// Finds in the answer those that were made for the cluster.
-    fn observed(answer: Self::Answer, context: &Context<'_>, names: &Names) -> Vec<Found>;
+    fn observed(answer: Self::Answer, context: &Context<'_>, names: &Names) -> Vec<ObservedResource>;
 
     /// Deletes one.
     async fn delete(identity: &Identity, context: &Context<'_>, id: &ResourceId) -> Result<(), CloudError>;
@@ -159,7 +159,11 @@ where
         if K::IS_IN_VPC && vpcs.is_empty() { Ok(K::Answer::default()) } else { K::read(look, &vpcs).await }
     }
 
-    fn observed(answer: K::Answer, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: K::Answer,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         Ok(K::observed(answer, context, names))
     }
 
@@ -183,14 +187,14 @@ fn found<'a, K: MadeKind>(
     name: String,
     aws_id: &str,
     used: impl IntoIterator<Item = &'a str>,
-) -> Found
+) -> ObservedResource
 where
     MadeByController<K>: Into<Resource>,
 {
     let kinds = K::DECLARATION.observed_after;
     let known = |aws_id| kinds.iter().find_map(|kind| names.known(*kind, aws_id));
     let made = MadeByController::<K>::new(&name, used.into_iter().filter_map(known).collect());
-    Found::new(name, made.into(), Identity::new(aws_id))
+    ObservedResource::new(name, made.into(), Identity::new(aws_id))
 }
 
 #[cfg(test)]
@@ -214,7 +218,7 @@ mod tests {
     fn what_is_in_a_controllers_group_refers_to_it_and_to_nothing_that_is_not_the_cluster_s() {
         let group = ControllersSecurityGroup::new("k8s-elb (sg-1)", Vec::new());
         let mut observed = Observed::default();
-        let made = Found::new("k8s-elb (sg-1)", group.into(), Identity::new("sg-1"));
+        let made = ObservedResource::new("k8s-elb (sg-1)", group.into(), Identity::new("sg-1"));
         observed.extend(Kind::ControllersSecurityGroup, vec![made]);
         let names = Names::new(&observed);
         let interface = found::<interfaces::Interface>(&names, "eni-1".to_owned(), "eni-1", ["sg-1", "sg-2"]);

@@ -212,7 +212,7 @@ impl Identities {
 
 /// A resource as it was found in AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct ObservedResource {
     /// Its name.
     pub name: String,
     /// What it is like, with references by name where what it refers to is ours.
@@ -228,8 +228,8 @@ pub struct Found {
     pub used_by: Vec<String>,
 }
 
-impl Found {
-    /// A finding.
+impl ObservedResource {
+    /// One that was found.
     pub fn new(name: impl Into<String>, resource: Resource, identity: Identity) -> Self {
         Self {
             name: name.into(),
@@ -259,12 +259,12 @@ impl Found {
 
 /// Everything that was found of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Observed(pub BTreeMap<ResourceId, Found>);
+pub struct Observed(pub BTreeMap<ResourceId, ObservedResource>);
 
 impl Observed {
-    /// Adds findings. AWS does not keep names unique (two VPCs may be called alike): the one whose id comes first has
+    /// Adds what was found. AWS does not keep names unique (two VPCs may be called alike): the one whose id comes first has
     /// the name, another one is known by its id too.
-    pub fn extend(&mut self, kind: Kind, mut found: Vec<Found>) {
+    pub fn extend(&mut self, kind: Kind, mut found: Vec<ObservedResource>) {
         found.sort_by(|a, b| a.identity.id.cmp(&b.identity.id));
         for mut found in found {
             let plain = ResourceId::new(kind, &found.name);
@@ -367,7 +367,7 @@ mod tests {
     fn of_two_that_are_called_alike_both_are_known() {
         let found = |aws_id: &str| {
             let address = ElasticIp { name: "api".to_owned(), tags: BTreeMap::new() };
-            Found::new("api", Resource::ElasticIp(address), Identity::new(aws_id))
+            ObservedResource::new("api", Resource::ElasticIp(address), Identity::new(aws_id))
         };
         let mut observed = Observed::default();
         observed.extend(Kind::ElasticIp, vec![found("eipalloc-2"), found("eipalloc-1")]);

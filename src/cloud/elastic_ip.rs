@@ -9,7 +9,7 @@ use aws_sdk_ec2::types::{Address, DomainType, ResourceType};
 
 use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::look::Look;
@@ -105,7 +105,7 @@ impl ResourceKind for ElasticIp {
         answer: Arc<[Address]>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::ElasticIp, context.cluster);
         let found = |address: &Address| {
             let tags = tags::from_ec2(address.tags());
@@ -113,7 +113,7 @@ impl ResourceKind for ElasticIp {
             let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
             let observed = Self { name: name.clone(), tags };
             let identity = observed.identity(allocation, address.public_ip());
-            let found = Found::new(name, Resource::ElasticIp(observed), identity);
+            let found = ObservedResource::new(name, Resource::ElasticIp(observed), identity);
             Ok(found.with_circumstances(circumstances(address)))
         };
         answer.iter().map(found).collect()

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{ResourceType, State, UnsuccessfulItem, VpcEndpoint as Answer, VpcEndpointType};
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -159,7 +159,11 @@ impl ResourceKind for GatewayEndpoint {
 
     /// A route table has one route to S3. So the endpoint that the cluster's table leads to is the cluster's, whoever made
     /// it: a second one for that table is refused. One with another table only, in the same VPC, is somebody else's.
-    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Vec<Answer>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::GatewayEndpoint, context.cluster);
         let serves_own_table = |endpoint: &Answer| {
             let mut tables = endpoint.route_table_ids().iter();
@@ -179,7 +183,7 @@ fn found(
     cluster: &str,
     names: &Names,
     id: &ResourceId,
-) -> Result<Found, CloudError> {
+) -> Result<ObservedResource, CloudError> {
     let endpoint_id = field(endpoint.vpc_endpoint_id(), id, "the endpoint's id")?;
     let observed = GatewayEndpoint {
         name: tagging::only_name(&tags, &name(cluster)),
@@ -188,5 +192,9 @@ fn found(
         route_tables: endpoint.route_table_ids().iter().map(|table| names.reference(table)).collect(),
         tags,
     };
-    Ok(Found::new(observed.name.clone(), Resource::GatewayEndpoint(observed), Identity::new(endpoint_id)))
+    Ok(ObservedResource::new(
+        observed.name.clone(),
+        Resource::GatewayEndpoint(observed),
+        Identity::new(endpoint_id),
+    ))
 }

@@ -3,7 +3,7 @@
 use aws_sdk_iam::types::InstanceProfile as Answer;
 use futures::future::try_join_all;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::look::Look;
@@ -121,7 +121,7 @@ impl ResourceKind for InstanceProfile {
         answer: Vec<Answer>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let mut found = Vec::new();
         for profile in &answer {
             let (name, tags) = (profile.instance_profile_name().to_owned(), role::from_iam(profile.tags()));
@@ -130,7 +130,11 @@ impl ResourceKind for InstanceProfile {
             }
             let role = profile.roles().first().map(|role| Reference::to(role.role_name()));
             let observed = Self { name: name.clone(), role, tags };
-            found.push(Found::new(name.clone(), Resource::InstanceProfile(observed), Identity::new(name)));
+            found.push(ObservedResource::new(
+                name.clone(),
+                Resource::InstanceProfile(observed),
+                Identity::new(name),
+            ));
         }
         Ok(found)
     }

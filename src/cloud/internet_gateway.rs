@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{InternetGateway as Answer, InternetGatewayAttachment, ResourceType};
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::look::Look;
@@ -116,27 +116,30 @@ impl ResourceKind for InternetGateway {
 
     /// A VPC has one gateway at most. So the one that is attached to the cluster's VPC is the cluster's, whatever it is
     /// called and whether or not it has its tags.
-    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Vec<Answer>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::InternetGateway, context.cluster);
-        let found =
-            |gateway: &Answer| {
-                let tags = tags::from_ec2(gateway.tags());
-                let vpc = gateway.attachments().first().and_then(InternetGatewayAttachment::vpc_id);
-                let own = vpc.and_then(|vpc| names.known(Kind::Vpc, vpc));
-                if own.is_none() && !context.owner.owns(&tags) {
-                    return None;
-                }
-                let observed = Self {
-                    name: own.map_or_else(|| tagging::only_name(&tags, context.cluster), |vpc| vpc.name),
-                    vpc: vpc.map(|vpc| names.reference(vpc)),
-                    tags,
-                };
-                let name = observed.name.clone();
-                let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id");
-                Some(gateway_id.map(|gateway| {
-                    Found::new(name, Resource::InternetGateway(observed), Identity::new(gateway))
-                }))
+        let found = |gateway: &Answer| {
+            let tags = tags::from_ec2(gateway.tags());
+            let vpc = gateway.attachments().first().and_then(InternetGatewayAttachment::vpc_id);
+            let own = vpc.and_then(|vpc| names.known(Kind::Vpc, vpc));
+            if own.is_none() && !context.owner.owns(&tags) {
+                return None;
+            }
+            let observed = Self {
+                name: own.map_or_else(|| tagging::only_name(&tags, context.cluster), |vpc| vpc.name),
+                vpc: vpc.map(|vpc| names.reference(vpc)),
+                tags,
             };
+            let name = observed.name.clone();
+            let gateway_id = field(gateway.internet_gateway_id(), &id, "the gateway's id");
+            Some(gateway_id.map(|gateway| {
+                ObservedResource::new(name, Resource::InternetGateway(observed), Identity::new(gateway))
+            }))
+        };
         answer.iter().filter_map(found).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{KeyPairInfo, ResourceType};
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -101,7 +101,7 @@ impl ResourceKind for KeyPair {
         answer: Vec<KeyPairInfo>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::KeyPair, context.cluster);
         let mut found = Vec::new();
         for pair in &answer {
@@ -113,7 +113,7 @@ impl ResourceKind for KeyPair {
             let public_key = Self::without_comment(pair.public_key().unwrap_or_default());
             let observed = Self { name: name.clone(), public_key, tags };
             let pair_id = field(pair.key_pair_id(), &id, "the key pair's id")?;
-            found.push(Found::new(name, Resource::KeyPair(observed), Identity::new(pair_id)));
+            found.push(ObservedResource::new(name, Resource::KeyPair(observed), Identity::new(pair_id)));
         }
         Ok(found)
     }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -115,7 +115,7 @@ macro_rules! kinds {
                 self,
                 context: &Context<'_>,
                 names: &Names,
-            ) -> Result<Vec<Found>, CloudError> {
+            ) -> Result<Vec<ObservedResource>, CloudError> {
                 match self {
                     $(Self::$kind(answer) => {
                         <super::$module::$kind as ResourceKind>::observed(answer, context, names)

@@ -44,7 +44,7 @@ mod tagging;
 pub mod volume;
 pub mod vpc;
 
-pub use self::context::{Context, Found, Identities, Identity, Observed, Sought, Strangers};
+pub use self::context::{Context, Identities, Identity, Observed, ObservedResource, Sought, Strangers};
 pub use self::departures::Departures;
 pub use self::error::{CloudError, RetryDecision};
 pub use self::fields::{Change, Effect, Fields};
@@ -74,7 +74,11 @@ pub async fn create(resource: &Resource, context: &Context<'_>) -> Result<Identi
 /// # Errors
 ///
 /// Fails with what AWS said. Both must be of one kind; a mixed pair is a resource that is missing.
-pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> Result<Identity, CloudError> {
+pub async fn update(
+    wanted: &Resource,
+    found: &ObservedResource,
+    context: &Context<'_>,
+) -> Result<Identity, CloudError> {
     wanted.update(&found.resource, &found.identity, context, &wanted.id()).await
 }
 
@@ -83,7 +87,7 @@ pub async fn update(wanted: &Resource, found: &Found, context: &Context<'_>) -> 
 /// # Errors
 ///
 /// Fails with what AWS said, and where something is in the way with what that is.
-pub async fn delete(found: &Found, context: &Context<'_>) -> Result<(), CloudError> {
+pub async fn delete(found: &ObservedResource, context: &Context<'_>) -> Result<(), CloudError> {
     let id = ResourceId::new(found.resource.kind(), &found.name);
     match found.resource.delete(&found.identity, context, &id).await {
         Err(CloudError::Aws(source)) if source.class == Class::Dependency => {

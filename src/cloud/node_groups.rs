@@ -4,7 +4,7 @@
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::{NodeGroups as Document, Size};
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::CloudError;
 use super::fields::Fields;
 use super::look::Look;
@@ -83,11 +83,11 @@ impl ResourceKind for NodeGroups {
         answer: Option<Object>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let Some(object) = answer else { return Ok(Vec::new()) };
         let name = keys::node_groups(context.cluster);
         let observed = Self { name: name.clone(), document: Document::read(&object.bytes) };
-        Ok(vec![Found::new(name, Resource::NodeGroups(observed), Identity::new(object.version.0))])
+        Ok(vec![ObservedResource::new(name, Resource::NodeGroups(observed), Identity::new(object.version.0))])
     }
 }
 

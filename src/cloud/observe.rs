@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::future::try_join_all;
 
-use super::context::{Context, Found, Names, Observed};
+use super::context::{Context, Names, Observed, ObservedResource};
 use super::error::CloudError;
 use super::kinds::{Kind, Reading};
 use super::look::Look;
@@ -46,7 +46,7 @@ pub async fn observe_kind(
     kind: Kind,
     context: &Context<'_>,
     names: &Names,
-) -> Result<Vec<Found>, CloudError> {
+) -> Result<Vec<ObservedResource>, CloudError> {
     kind.read(&Look::beside(names, context)).await?.observed(context, names)
 }
 

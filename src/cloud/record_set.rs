@@ -6,7 +6,7 @@
 use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
 use futures::future::try_join_all;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::elastic_ip::{self, ElasticIp};
 use super::error::{CloudError, field};
 use super::fields::Fields;
@@ -117,13 +117,13 @@ impl ResourceKind for RecordSet {
         answer: Vec<Described>,
         context: &Context<'_>,
         names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let owner = hosted_zone::owner(context.cluster, &context.clients.region);
         let ours = answer.iter().filter(|described| described.records.is_owned_by(&owner));
         let found = ours.map(|described| {
             let seen = Self::seen(described, names, &owner);
             let identity = Identity::new(&seen.name);
-            Found::new(seen.name.clone(), Resource::RecordSet(seen), identity)
+            ObservedResource::new(seen.name.clone(), Resource::RecordSet(seen), identity)
         });
         Ok(found.collect())
     }

@@ -2,7 +2,7 @@
 //! of it. Planning, observing and applying know no kind by name; they go by this.
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::CloudError;
 use super::fields::{Change, Effect, Fields};
 use super::kinds::Kind;
@@ -94,8 +94,11 @@ pub trait ResourceKind: Into<super::Resource> {
     async fn read(look: &Look<'_>) -> Result<Self::Answer, CloudError>;
 
     /// Finds the cluster's resources in the answer, with names in the place of AWS's ids. Makes no call.
-    fn observed(answer: Self::Answer, context: &Context<'_>, names: &Names)
-    -> Result<Vec<Found>, CloudError>;
+    fn observed(
+        answer: Self::Answer,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError>;
 
     /// What is in the way of deleting it, after EC2 said only that something is. `aws_id` is its own.
     async fn blockers(&self, _aws_id: &str, _look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {

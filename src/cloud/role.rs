@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use futures::try_join;
 use serde_json::Value;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::look::Look;
@@ -156,7 +156,7 @@ impl ResourceKind for Role {
         answer: Vec<Described>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let mut found = Vec::new();
         for Described { role, has, policy } in answer {
             let (name, tags) = (role.role_name().to_owned(), from_iam(role.tags()));
@@ -167,7 +167,7 @@ impl ResourceKind for Role {
             other_policies.remove(POLICY);
             let trust = document(role.assume_role_policy_document().unwrap_or_default());
             let observed = Self { name: name.clone(), trust, policy, attached, other_policies, tags };
-            found.push(Found::new(name.clone(), Resource::Role(observed), Identity::new(name)));
+            found.push(ObservedResource::new(name.clone(), Resource::Role(observed), Identity::new(name)));
         }
         Ok(found)
     }

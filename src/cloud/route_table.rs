@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::internet_gateway::InternetGateway;
@@ -124,7 +124,11 @@ impl ResourceKind for RouteTable {
         Ok(pages.try_collect().await.during("ec2", "DescribeRouteTables", &id)?)
     }
 
-    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Vec<Answer>,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::RouteTable, context.cluster);
         let tagged = answer.iter().map(|table| (table, tags::from_ec2(table.tags())));
         tagged
@@ -193,7 +197,7 @@ fn read(
     cluster: &str,
     names: &Names,
     id: &ResourceId,
-) -> Result<Found, CloudError> {
+) -> Result<ObservedResource, CloudError> {
     let table_id = field(table.route_table_id(), id, "the route table's id")?;
     let routes = table.routes().iter().filter_map(|route| {
         let target = route.gateway_id().filter(|gateway| *gateway != "local")?;
@@ -207,7 +211,7 @@ fn read(
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
         tags,
     };
-    Ok(Found::new(observed.name.clone(), Resource::RouteTable(observed), Identity::new(table_id)))
+    Ok(ObservedResource::new(observed.name.clone(), Resource::RouteTable(observed), Identity::new(table_id)))
 }
 
 /// Ends the associations with the chosen subnets (AWS's ids).

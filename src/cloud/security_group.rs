@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_ec2::types::{ResourceType, SecurityGroup as Answer};
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -117,7 +117,7 @@ impl ResourceKind for SecurityGroup {
         answer: Arc<[Answer]>,
         context: &Context<'_>,
         names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroup, context.cluster);
         let found = |group: &Answer| {
             let observed = Self {
@@ -127,7 +127,7 @@ impl ResourceKind for SecurityGroup {
                 tags: tags::from_ec2(group.tags()),
             };
             let identity = Identity::new(field(group.group_id(), &id, "the group's id")?);
-            Ok(Found::new(observed.name.clone(), Resource::SecurityGroup(observed), identity))
+            Ok(ObservedResource::new(observed.name.clone(), Resource::SecurityGroup(observed), identity))
         };
         answer.iter().map(found).collect()
     }

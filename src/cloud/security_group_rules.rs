@@ -14,7 +14,7 @@ use aws_sdk_ec2::types::{
 };
 use ipnet::IpNet;
 
-use super::context::{Context, Found, Identity, Names};
+use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::{CloudError, field};
 use super::fields::{Change, Fields};
 use super::look::Look;
@@ -202,7 +202,7 @@ impl ResourceKind for SecurityGroupRules {
         answer: Arc<[Answer]>,
         context: &Context<'_>,
         names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::SecurityGroupRules, context.cluster);
         let mut found = Vec::new();
         for group in answer.iter() {
@@ -228,7 +228,11 @@ impl ResourceKind for SecurityGroupRules {
             }
             let reference = Reference::to(&name);
             let observed = Self { group: reference, name: name.clone(), ingress, egress, others, marked };
-            found.push(Found::new(name, Resource::SecurityGroupRules(observed), Identity::new(group_id)));
+            found.push(ObservedResource::new(
+                name,
+                Resource::SecurityGroupRules(observed),
+                Identity::new(group_id),
+            ));
         }
         Ok(found)
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use futures::future::try_join_all;
 use windlass_bootstrap::keyset::Secret;
 
-use super::context::{Context, Found, Identity, Names, Observed};
+use super::context::{Context, Identity, Names, Observed, ObservedResource};
 use super::error::CloudError;
 use super::fields::{Change, Fields};
 use super::look::Look;
@@ -150,7 +150,7 @@ impl ResourceKind for StateObject {
         answer: Vec<Listing>,
         _context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         Ok(answer.into_iter().map(Self::found).collect())
     }
 }
@@ -165,11 +165,11 @@ impl StateObject {
     }
 
     /// An object as it is found: the content isn't read.
-    fn found(listing: Listing) -> Found {
+    fn found(listing: Listing) -> ObservedResource {
         let Listing { key, fingerprint } = listing;
         let content = fingerprint.map(Content::Listed);
         let object = Self { name: key.clone(), describes: String::new(), names: BTreeSet::new(), content };
-        Found::new(key.clone(), Resource::StateObject(object), Identity::new(key))
+        ObservedResource::new(key.clone(), Resource::StateObject(object), Identity::new(key))
     }
 }
 

@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::tags as shared;
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names, Observed, Sought};
+use super::context::{Context, Identity, Names, Observed, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -110,7 +110,7 @@ impl ResourceKind for Subnet {
         answer: Arc<[Answer]>,
         context: &Context<'_>,
         names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::Subnet, context.cluster);
         let found = |subnet: &Answer| {
             let tags = tags::from_ec2(subnet.tags());
@@ -123,7 +123,11 @@ impl ResourceKind for Subnet {
                 cidr: field(cidr, &id, "the subnet's range")?,
                 tags,
             };
-            Ok(Found::new(observed.name.clone(), Resource::Subnet(observed), Identity::new(subnet_id)))
+            Ok(ObservedResource::new(
+                observed.name.clone(),
+                Resource::Subnet(observed),
+                Identity::new(subnet_id),
+            ))
         };
         answer.iter().map(found).collect()
     }

@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{
 };
 use windlass_bootstrap::tags as shared;
 
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::ebs::{self, to_i32, to_u32};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
@@ -152,7 +152,11 @@ impl ResourceKind for Volume {
         Ok(Described { volumes, changes })
     }
 
-    fn observed(answer: Described, context: &Context<'_>, _names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Described,
+        context: &Context<'_>,
+        _names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::Volume, context.cluster);
         let Described { volumes, changes } = answer;
         volumes.iter().map(|volume| read(volume, &changes, context.cluster, &id)).collect()
@@ -257,7 +261,7 @@ fn read(
     changes: &[VolumeModification],
     cluster: &str,
     id: &ResourceId,
-) -> Result<Found, CloudError> {
+) -> Result<ObservedResource, CloudError> {
     let tags = tags::from_ec2(volume.tags());
     let volume_id = field(volume.volume_id(), id, "the volume's id")?;
     let change = changes.iter().find(|change| change.volume_id() == Some(volume_id));
@@ -278,7 +282,8 @@ fn read(
         },
         tags,
     };
-    let found = Found::new(observed.name.clone(), Resource::Volume(observed), Identity::new(volume_id));
+    let found =
+        ObservedResource::new(observed.name.clone(), Resource::Volume(observed), Identity::new(volume_id));
     Ok(found.with_circumstances(circumstances(volume)))
 }
 

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use ipnet::Ipv4Net;
 
 use super::blockers::{Blocker, Looker};
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Effect, Fields};
 use super::look::Look;
@@ -128,7 +128,7 @@ impl ResourceKind for Vpc {
         answer: Vec<Described>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::Vpc, context.cluster);
         let found = |Described { vpc, dns_hostnames, dns_support }: Described| {
             let tags = tags::from_ec2(vpc.tags());
@@ -140,7 +140,7 @@ impl ResourceKind for Vpc {
                 tags,
             };
             let identity = Identity::new(field(vpc.vpc_id(), &id, "the VPC's id")?);
-            Ok(Found::new(observed.name.clone(), Resource::Vpc(observed), identity))
+            Ok(ObservedResource::new(observed.name.clone(), Resource::Vpc(observed), identity))
         };
         answer.into_iter().map(found).collect()
     }

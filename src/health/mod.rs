@@ -9,7 +9,7 @@ pub mod checks;
 pub mod observe;
 pub mod snapshot;
 
-pub use checks::{Check, Kind, NodeLine, Outcome, Report, evaluate, silent_for};
+pub use checks::{Check, CheckKind, NodeLine, Outcome, Report, evaluate, silent_for};
 pub use observe::Observer;
 pub use snapshot::{
     Authority, CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered,

@@ -33,7 +33,7 @@ use crate::assets::user_data::StateLocation;
 use crate::aws::facts::Facts;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
-use crate::cloud::{self, Found, Observed, Reference, Resource, ResourceId};
+use crate::cloud::{self, Observed, ObservedResource, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
 use crate::spec::cluster::{Cluster, InstanceGroup, Instances, Taint};
 
@@ -81,7 +81,7 @@ impl Desired {
             }
             let reference: Reference<cloud::subnet::Subnet> = Reference::to(&id.name);
             for (table_id, table) in &mut self.0 {
-                let uses = |found: &Found| match &found.resource {
+                let uses = |found: &ObservedResource| match &found.resource {
                     Resource::RouteTable(table) => table.subnets.contains(&reference),
                     _ => false,
                 };

@@ -213,14 +213,14 @@ fn decide(observed: &mut Observed, answer: &[PersistentVolume], cluster: &str) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloud::{Found, Identity, Kind};
+    use crate::cloud::{Identity, Kind, ObservedResource};
 
     const CLUSTER: &str = "demo.example.com";
 
-    fn volume(id: &str, marked: bool) -> Found {
+    fn volume(id: &str, marked: bool) -> ObservedResource {
         let mut volume = Volume::new(id, Vec::new());
         volume.goes_with_cluster = marked;
-        Found::new(id, Resource::PersistentVolume(volume), Identity::new(id))
+        ObservedResource::new(id, Resource::PersistentVolume(volume), Identity::new(id))
     }
 
     #[test]

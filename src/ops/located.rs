@@ -3,7 +3,7 @@
 use super::OperationError;
 use crate::aws::tags::Owner;
 use crate::aws::{Clients, facts};
-use crate::state::identity::{Identity, Place, Whereabouts};
+use crate::state::identity::{ClusterIdentity, Place, Whereabouts};
 use crate::state::{ClusterState, StateError};
 
 /// The place in AWS where a cluster is.
@@ -67,7 +67,7 @@ impl Located {
     /// The cluster's uid, where it has one.
     pub fn uid(&self) -> Option<&str> {
         match &self.whereabouts {
-            Whereabouts::Recorded(Identity { uid, .. }) => Some(uid),
+            Whereabouts::Recorded(ClusterIdentity { uid, .. }) => Some(uid),
             Whereabouts::Unrecorded(_) | Whereabouts::Nowhere => None,
         }
     }

@@ -101,7 +101,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cloud::{Found, Identity, Observed};
+    use crate::cloud::{Identity, Observed, ObservedResource};
     use crate::spec::cluster::EbsVolume;
 
     const NAME: &str = "a.etcd-main.demo";
@@ -175,7 +175,7 @@ mod tests {
     fn a_volume_that_is_there_is_not_lost() {
         let resource = Resource::Volume(volume());
         let id = resource.id();
-        let found = Found::new(NAME, resource.clone(), Identity::new("vol-1"));
+        let found = ObservedResource::new(NAME, resource.clone(), Identity::new("vol-1"));
         let (desired, observed) =
             (Desired(BTreeMap::from([(id.clone(), resource)])), Observed(BTreeMap::from([(id, found)])));
         let plan = Plan::update(&desired, &observed).unwrap();

@@ -16,7 +16,7 @@ pub use self::check::{Violation, check};
 pub use self::lost::Lost;
 pub use self::lost_address::LostAddress;
 use crate::aws::tags;
-use crate::cloud::{Change, Effect, Found, Kind, Observed, Resource, ResourceId, Unwanted};
+use crate::cloud::{Change, Effect, Kind, Observed, ObservedResource, Resource, ResourceId, Unwanted};
 use crate::model::Desired;
 
 /// What has to be done.
@@ -284,7 +284,7 @@ fn remarks(desired: &Desired, observed: &Observed) -> Vec<String> {
 }
 
 fn refuse_duplicates(observed: &Observed) -> Result<(), PlanError> {
-    let duplicates: Vec<(&ResourceId, &Found)> =
+    let duplicates: Vec<(&ResourceId, &ObservedResource)> =
         observed.0.iter().filter(|(_, found)| found.duplicate).collect();
     let Some((id, first)) = duplicates.first() else {
         return Ok(());
@@ -296,7 +296,12 @@ fn refuse_duplicates(observed: &Observed) -> Result<(), PlanError> {
     })
 }
 
-fn change(id: &ResourceId, wanted: &Resource, found: &Found, refusals: &mut Vec<Refusal>) -> Option<Action> {
+fn change(
+    id: &ResourceId,
+    wanted: &Resource,
+    found: &ObservedResource,
+    refusals: &mut Vec<Refusal>,
+) -> Option<Action> {
     let changes = wanted.changes_from(&found.resource);
     let mut replace = false;
     for change in &changes {

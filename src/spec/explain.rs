@@ -8,7 +8,7 @@ use schemars::transform::RecursiveTransform;
 use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::path::{PathError, Step, steps};
+use super::path::{PathError, Segment, steps};
 use super::shape::{self, Field, Shape, nearest};
 use super::support;
 use super::v1alpha2::row::{self, Support};
@@ -70,7 +70,7 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
         shape: shape::of_kind(kind).unwrap_or(&Shape::Any),
     };
     for step in steps(rest)? {
-        if let Step::Key(name) = step {
+        if let Segment::Key(name) = step {
             here = here.into_field(&name)?;
         }
     }

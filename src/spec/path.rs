@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// A step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum Segment {
     /// A field, or a key of a map.
     Key(String),
     /// An item of a list, from 0.
@@ -33,7 +33,7 @@ pub enum PathError {
 }
 
 /// Takes a path apart.
-pub fn steps(path: &str) -> Result<Vec<Step>, PathError> {
+pub fn steps(path: &str) -> Result<Vec<Segment>, PathError> {
     let mut steps = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
@@ -52,19 +52,19 @@ pub fn steps(path: &str) -> Result<Vec<Step>, PathError> {
         if end == 0 {
             return Err(PathError::Empty(path.to_owned()));
         }
-        steps.push(Step::Key(name[..end].to_owned()));
+        steps.push(Segment::Key(name[..end].to_owned()));
         rest = &name[end..];
     }
     Ok(steps)
 }
 
-fn bracketed<'a>(bracket: &'a str, path: &str) -> Result<(Step, &'a str), PathError> {
+fn bracketed<'a>(bracket: &'a str, path: &str) -> Result<(Segment, &'a str), PathError> {
     if bracket.starts_with('"') {
         let mut values = serde_json::Deserializer::from_str(bracket).into_iter::<String>();
         let key = values.next().and_then(Result::ok);
         let after = bracket.get(values.byte_offset()..).and_then(|after| after.strip_prefix(']'));
         return match (key, after) {
-            (Some(key), Some(after)) => Ok((Step::Key(key), after)),
+            (Some(key), Some(after)) => Ok((Segment::Key(key), after)),
             _ => Err(PathError::Unclosed(path.to_owned())),
         };
     }
@@ -72,8 +72,8 @@ fn bracketed<'a>(bracket: &'a str, path: &str) -> Result<(Step, &'a str), PathEr
         return Err(PathError::Unclosed(path.to_owned()));
     };
     let step = match index {
-        "*" => Step::All,
-        index => Step::Index(
+        "*" => Segment::All,
+        index => Segment::Index(
             index.parse().map_err(|_| PathError::Index { path: path.to_owned(), index: index.to_owned() })?,
         ),
     };

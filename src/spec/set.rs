@@ -9,7 +9,7 @@
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::path::{PathError, Step, steps};
+use super::path::{PathError, Segment, steps};
 use super::quantity;
 use super::shape::{self, Fields, Shape, nearest};
 use super::v1alpha2::Object;
@@ -90,12 +90,12 @@ impl SetError {
 /// list adds one.
 pub fn set<T: Object>(document: &mut T, assignment: &str) -> Result<(), SetError> {
     let (path, text) = assignment.split_once('=').ok_or_else(|| SetError::Form(assignment.to_owned()))?;
-    change(document, path, &Change::Set(text))
+    change(document, path, &Edit::Set(text))
 }
 
 /// Removes a field, an item of a list, or an entry of a map. What is not there already is no error.
 pub fn unset<T: Object>(document: &mut T, path: &str) -> Result<(), SetError> {
-    change(document, path, &Change::Unset)
+    change(document, path, &Edit::Unset)
 }
 
 /// The assignments in the value of one `--set`: `a=1,b=2` are two. What follows a comma and doesn't begin with a
@@ -168,12 +168,12 @@ fn plain_part(text: &str) -> (String, bool, usize) {
     (text[..end].to_owned(), false, end)
 }
 
-enum Change<'a> {
+enum Edit<'a> {
     Set(&'a str),
     Unset,
 }
 
-fn change<T: Object>(document: &mut T, path: &str, change: &Change<'_>) -> Result<(), SetError> {
+fn change<T: Object>(document: &mut T, path: &str, change: &Edit<'_>) -> Result<(), SetError> {
     let path = path.trim();
     let within = path.strip_prefix("cluster.").filter(|rest| rest.starts_with("spec.")).unwrap_or(path);
     let steps = steps(within)?;
@@ -189,22 +189,24 @@ fn change<T: Object>(document: &mut T, path: &str, change: &Change<'_>) -> Resul
 /// What every step of the walk needs to know.
 struct At<'a> {
     path: &'a str,
-    change: &'a Change<'a>,
+    change: &'a Edit<'a>,
 }
 
-fn walk(value: &mut Value, shape: &Shape, steps: &[Step], at: &At<'_>) -> Result<(), SetError> {
+fn walk(value: &mut Value, shape: &Shape, steps: &[Segment], at: &At<'_>) -> Result<(), SetError> {
     let Some((step, rest)) = steps.split_first() else { return assign(value, shape, at) };
     let beyond = || SetError::Beyond { path: at.path.to_owned(), noun: shape.noun() };
     match (shape, step) {
-        (Shape::Object(fields), Step::Key(name)) => {
+        (Shape::Object(fields), Segment::Key(name)) => {
             let field = field(fields, name, at)?;
             entry(object(value).ok_or_else(beyond)?, name, &field.shape, rest, at)
         }
-        (Shape::Map(item), Step::Key(name)) => entry(object(value).ok_or_else(beyond)?, name, item, rest, at),
-        (Shape::List(item), Step::Index(index)) => {
+        (Shape::Map(item), Segment::Key(name)) => {
+            entry(object(value).ok_or_else(beyond)?, name, item, rest, at)
+        }
+        (Shape::List(item), Segment::Index(index)) => {
             at_index(list(value).ok_or_else(beyond)?, *index, item, rest, at)
         }
-        (Shape::List(item), Step::All) => each(list(value).ok_or_else(beyond)?, item, rest, at),
+        (Shape::List(item), Segment::All) => each(list(value).ok_or_else(beyond)?, item, rest, at),
         _ => Err(beyond()),
     }
 }
@@ -237,10 +239,10 @@ fn entry(
     fields: &mut Map<String, Value>,
     name: &str,
     shape: &Shape,
-    rest: &[Step],
+    rest: &[Segment],
     at: &At<'_>,
 ) -> Result<(), SetError> {
-    if let Change::Unset = at.change {
+    if let Edit::Unset = at.change {
         if rest.is_empty() {
             fields.remove(name);
             return Ok(());
@@ -255,19 +257,19 @@ fn at_index(
     items: &mut Vec<Value>,
     index: usize,
     shape: &Shape,
-    rest: &[Step],
+    rest: &[Segment],
     at: &At<'_>,
 ) -> Result<(), SetError> {
     let length = items.len();
     let missing = SetError::Index { path: at.path.to_owned(), length, index };
     match at.change {
-        Change::Unset if index >= length => Err(missing),
-        Change::Unset if rest.is_empty() => {
+        Edit::Unset if index >= length => Err(missing),
+        Edit::Unset if rest.is_empty() => {
             items.remove(index);
             Ok(())
         }
-        Change::Set(_) if index > length => Err(missing),
-        Change::Set(_) | Change::Unset => {
+        Edit::Set(_) if index > length => Err(missing),
+        Edit::Set(_) | Edit::Unset => {
             if index == length {
                 items.push(Value::Null);
             }
@@ -276,8 +278,8 @@ fn at_index(
     }
 }
 
-fn each(items: &mut Vec<Value>, shape: &Shape, rest: &[Step], at: &At<'_>) -> Result<(), SetError> {
-    if matches!(at.change, Change::Unset) && rest.is_empty() {
+fn each(items: &mut Vec<Value>, shape: &Shape, rest: &[Segment], at: &At<'_>) -> Result<(), SetError> {
+    if matches!(at.change, Edit::Unset) && rest.is_empty() {
         items.clear();
         return Ok(());
     }
@@ -285,7 +287,7 @@ fn each(items: &mut Vec<Value>, shape: &Shape, rest: &[Step], at: &At<'_>) -> Re
 }
 
 fn assign(value: &mut Value, shape: &Shape, at: &At<'_>) -> Result<(), SetError> {
-    let Change::Set(text) = at.change else { return Ok(()) };
+    let Edit::Set(text) = at.change else { return Ok(()) };
     let scalar = |text: &str, shape: &Shape| {
         yaml::scalar(text, shape).map_err(|message| SetError::Value { path: at.path.to_owned(), message })
     };

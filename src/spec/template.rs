@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use tera::{ErrorKind, Kwargs, State, Tera};
 use thiserror::Error;
 
-use super::path::{self, PathError, Step};
+use super::path::{self, PathError, Segment};
 use super::yaml::{self, Source};
 
 /// How many values that nobody gave are filled in with nothing before giving up.
@@ -160,20 +160,20 @@ fn merge(old: &mut Value, new: Value) {
 }
 
 /// Puts a value where a path says; what is in the way gives way.
-fn put(target: &mut Value, steps: &[Step], value: Value, path: &str) -> Result<(), TemplateError> {
+fn put(target: &mut Value, steps: &[Segment], value: Value, path: &str) -> Result<(), TemplateError> {
     let Some((step, rest)) = steps.split_first() else {
         *target = value;
         return Ok(());
     };
     match step {
-        Step::Key(key) => {
+        Segment::Key(key) => {
             if !target.is_object() {
                 *target = Value::Object(Map::new());
             }
             let Value::Object(fields) = target else { return Ok(()) };
             put(fields.entry(key).or_insert(Value::Null), rest, value, path)
         }
-        Step::Index(index) => {
+        Segment::Index(index) => {
             if !target.is_array() {
                 *target = Value::Array(Vec::new());
             }
@@ -189,7 +189,7 @@ fn put(target: &mut Value, steps: &[Step], value: Value, path: &str) -> Result<(
             })?;
             put(item, rest, value, path)
         }
-        Step::All => {
+        Segment::All => {
             let Value::Array(items) = target else { return Ok(()) };
             items.iter_mut().try_for_each(|item| put(item, rest, value.clone(), path))
         }

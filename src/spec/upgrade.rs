@@ -22,7 +22,7 @@ pub struct Upgrade {
     /// The version that it shall have.
     pub to: Version,
     /// Each change, in the order in which it is shown.
-    pub changes: Vec<Change>,
+    pub changes: Vec<PropertyChange>,
     /// The documents that change, as they shall be.
     pub written: Documents<Option<Cluster>>,
     /// Groups whose image is named by its id, which doesn't say what is in it.
@@ -31,7 +31,7 @@ pub struct Upgrade {
 
 /// One property that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct PropertyChange {
     /// `Cluster`, or `InstanceGroup/<name>`.
     pub item: String,
     /// `KubernetesVersion` or `Image`.
@@ -104,7 +104,7 @@ impl Upgrade {
         let mut new = cluster.clone();
         new.spec.kubernetes_version = Some(self.to.to_string());
         self.written.cluster = Some(new);
-        self.changes.push(Change {
+        self.changes.push(PropertyChange {
             item: Cluster::KIND.to_owned(),
             property: "KubernetesVersion",
             old: self.from.to_string(),
@@ -122,7 +122,7 @@ impl Upgrade {
         // The default follows the version by itself, the next time as well.
         new.spec.image = (image != default::image(&self.to.to_string())).then(|| image.clone());
         self.written.instance_groups.push(new);
-        self.changes.push(Change {
+        self.changes.push(PropertyChange {
             item: format!("{}/{}", InstanceGroup::KIND, group.name()),
             property: "Image",
             old: old.to_owned(),

@@ -140,8 +140,8 @@ fn find(root: &Node, path: &str) -> std::ops::Range<usize> {
     let mut span = root.span.start..root.span.start;
     for step in super::path::steps(path).unwrap_or_default() {
         let next = match (&node.content, &step) {
-            (Content::Sequence(items), super::path::Step::Index(index)) => items.get(*index),
-            (_, super::path::Step::Key(key)) => node.entry(key).map(|entry| {
+            (Content::Sequence(items), super::path::Segment::Index(index)) => items.get(*index),
+            (_, super::path::Segment::Key(key)) => node.entry(key).map(|entry| {
                 span = entry.key_span.clone();
                 &entry.value
             }),
@@ -153,7 +153,7 @@ fn find(root: &Node, path: &str) -> std::ops::Range<usize> {
             if !node.span.is_empty() {
                 span = node.span.clone();
             }
-        } else if let super::path::Step::Index(_) = step {
+        } else if let super::path::Segment::Index(_) = step {
             span = node.span.start..node.span.start;
         }
     }

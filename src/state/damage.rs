@@ -37,12 +37,12 @@ pub struct Damage {
     /// What is wrong with it, without anything of its content.
     pub fault: String,
     /// What can be done about it.
-    pub remedy: Remedy,
+    pub recovery: Recovery,
 }
 
 /// What can be done about damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Remedy {
+pub enum Recovery {
     /// This version is sound, and the newest that is.
     Version(ObjectVersion),
     /// The bucket has so many versions of it, and none that was looked at is sound.
@@ -55,17 +55,17 @@ pub enum Remedy {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, store, fault, remedy } = self;
+        let Self { key, store, fault, recovery } = self;
         write!(f, "`{store}/{key}`: {fault}")?;
-        match remedy {
-            Remedy::Version(version) => {
+        match recovery {
+            Recovery::Version(version) => {
                 write!(f, "; its version {} of {} is sound", version.id, version.written())
             }
-            Remedy::NoneSound(0) => f.write_str("; the bucket has no version of it"),
-            Remedy::NoneSound(1) => f.write_str("; its only version isn't sound either"),
-            Remedy::NoneSound(count) => write!(f, "; none of its {count} versions is sound"),
-            Remedy::NoVersions => f.write_str("; this store keeps no versions"),
-            Remedy::Unseen(why) => write!(f, "; its versions can't be seen: {why}"),
+            Recovery::NoneSound(0) => f.write_str("; the bucket has no version of it"),
+            Recovery::NoneSound(1) => f.write_str("; its only version isn't sound either"),
+            Recovery::NoneSound(count) => write!(f, "; none of its {count} versions is sound"),
+            Recovery::NoVersions => f.write_str("; this store keeps no versions"),
+            Recovery::Unseen(why) => write!(f, "; its versions can't be seen: {why}"),
         }
     }
 }
@@ -73,24 +73,24 @@ impl fmt::Display for Damage {
 impl Damage {
     /// What to type next.
     pub fn hint(&self) -> String {
-        let Self { key, store, fault, remedy } = self;
+        let Self { key, store, fault, recovery } = self;
         if format::is_newer(fault) {
             return format!(
                 "use the windlass that wrote {key}, or a newer one: an older version of it lacks what that one wrote"
             );
         }
-        match remedy {
-            Remedy::Version(version) => format!(
+        match recovery {
+            Recovery::Version(version) => format!(
                 "bring it back: windlass toolbox restore-object {key} --version-id {} --state {store} --yes",
                 version.id
             ),
-            Remedy::NoneSound(0) | Remedy::NoVersions => self.last_resort(),
-            Remedy::NoneSound(_) if is_journal(key) => self.last_resort(),
-            Remedy::NoneSound(_) => format!(
+            Recovery::NoneSound(0) | Recovery::NoVersions => self.last_resort(),
+            Recovery::NoneSound(_) if is_journal(key) => self.last_resort(),
+            Recovery::NoneSound(_) => format!(
                 "look at its versions: windlass toolbox restore-object {key} --state {store}; if it is somebody else's, \
                  delete it"
             ),
-            Remedy::Unseen(_) => format!(
+            Recovery::Unseen(_) => format!(
                 "with the permissions s3:ListBucketVersions and s3:GetObjectVersion: windlass toolbox restore-object \
                  {key} --state {store}"
             ),
@@ -133,25 +133,25 @@ impl ClusterState {
     /// What is wrong with an object, and which version of it to bring back. Never fails: what can't be found out is
     /// part of the answer.
     pub async fn damage(&self, key: &str, fault: impl Into<String>) -> Damage {
-        let remedy = match Box::pin(self.sound_version(key)).await {
-            Ok(remedy) => remedy,
-            Err(error) => Remedy::Unseen(plain(&error)),
+        let recovery = match Box::pin(self.sound_version(key)).await {
+            Ok(recovery) => recovery,
+            Err(error) => Recovery::Unseen(plain(&error)),
         };
-        Damage { key: key.to_owned(), store: self.store().url(), fault: fault.into(), remedy }
+        Damage { key: key.to_owned(), store: self.store().url(), fault: fault.into(), recovery }
     }
 
     /// The newest version of an object that is sound.
-    async fn sound_version(&self, key: &str) -> Result<Remedy, StoreError> {
-        let Some(versions) = self.store().versions(key).await? else { return Ok(Remedy::NoVersions) };
+    async fn sound_version(&self, key: &str) -> Result<Recovery, StoreError> {
+        let Some(versions) = self.store().versions(key).await? else { return Ok(Recovery::NoVersions) };
         let written = || ways_back(key, &versions);
         for version in written().take(LOOKS) {
             if let Some(object) = self.store().get_version(key, &version.id).await?
                 && self.fault(key, &object.bytes).await?.is_none()
             {
-                return Ok(Remedy::Version(version.clone()));
+                return Ok(Recovery::Version(version.clone()));
             }
         }
-        Ok(Remedy::NoneSound(written().count()))
+        Ok(Recovery::NoneSound(written().count()))
     }
 
     /// What is wrong with the bytes of an object, among the others of its cluster.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use windlass_bootstrap::keys;
 
 use super::cluster_state::ClusterState;
-use super::damage::Remedy;
+use super::damage::Recovery;
 use super::format::newer;
 use super::layout;
 use super::object::{Condition, Version};
@@ -81,7 +81,7 @@ impl ClusterState {
             Err(fault) => fault,
         };
         let damage = Box::pin(self.damage(&key, fault)).await;
-        if let Remedy::NoneSound(_) = damage.remedy {
+        if let Recovery::NoneSound(_) = damage.recovery {
             // Nothing can bring the record back; every key that ever came first is more than it said.
             let writers = self.writers_of_versions().await.map_err(failed)?;
             return Ok(Writers { read: Some(found.version), ..writers });

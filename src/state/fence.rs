@@ -31,38 +31,38 @@ pub type StopAsked = Arc<dyn Fn() -> bool + Send + Sync>;
 /// The leases under which an operator works, by the prefix of their clusters.
 #[derive(Clone, Default)]
 pub(super) struct Fence {
-    tenures: Arc<Mutex<BTreeMap<String, Arc<Tenure>>>>,
+    leases: Arc<Mutex<BTreeMap<String, Arc<HeldLease>>>>,
     stop_asked: Arc<OnceLock<StopAsked>>,
 }
 
 impl fmt::Debug for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fence").field("tenures", &self.tenures).finish_non_exhaustive()
+        f.debug_struct("Fence").field("leases", &self.leases).finish_non_exhaustive()
     }
 }
 
 impl Fence {
-    fn tenures(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Tenure>>> {
-        self.tenures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn leases(&self) -> MutexGuard<'_, BTreeMap<String, Arc<HeldLease>>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on, what is written below a prefix is written under a lease.
-    pub(super) fn put_up(&self, prefix: String, tenure: Arc<Tenure>) {
-        self.tenures().insert(prefix, tenure);
+    pub(super) fn put_up(&self, prefix: String, held: Arc<HeldLease>) {
+        self.leases().insert(prefix, held);
     }
 
     /// Not any more, unless it is another lease by now.
-    pub(super) fn take_down(&self, prefix: &str, tenure: &Arc<Tenure>) {
-        let mut tenures = self.tenures();
-        if tenures.get(prefix).is_some_and(|known| Arc::ptr_eq(known, tenure)) {
-            tenures.remove(prefix);
+    pub(super) fn take_down(&self, prefix: &str, held: &Arc<HeldLease>) {
+        let mut leases = self.leases();
+        if leases.get(prefix).is_some_and(|known| Arc::ptr_eq(known, held)) {
+            leases.remove(prefix);
         }
     }
 
     /// The lease under which a key, or a prefix, is written.
-    pub(super) fn tenure_of(&self, key: &str) -> Option<Arc<Tenure>> {
-        let tenures = self.tenures();
-        tenures.iter().find(|(prefix, _)| key.starts_with(prefix.as_str())).map(|(_, tenure)| tenure.clone())
+    pub(super) fn lease_on(&self, key: &str) -> Option<Arc<HeldLease>> {
+        let leases = self.leases();
+        leases.iter().find(|(prefix, _)| key.starts_with(prefix.as_str())).map(|(_, held)| held.clone())
     }
 
     /// From now on, nothing passes once this says so. Only the first one counts: there is one user.
@@ -102,9 +102,9 @@ impl Permit for Pass {
     fn check(&self) -> Result<(), Withheld> {
         let withheld = |error: StoreError| Withheld(error.to_string());
         self.fence.check_stop(&self.prefix).map_err(withheld)?;
-        let tenures = self.fence.tenures();
-        let mut concerned = tenures.iter().filter(|(prefix, _)| prefix.starts_with(&self.prefix));
-        concerned.try_for_each(|(_, tenure)| tenure.check_time()).map_err(withheld)
+        let leases = self.fence.leases();
+        let mut concerned = leases.iter().filter(|(prefix, _)| prefix.starts_with(&self.prefix));
+        concerned.try_for_each(|(_, held)| held.check_time()).map_err(withheld)
     }
 }
 
@@ -115,7 +115,7 @@ pub(super) struct LockPass(pub(super) Fence);
 
 impl Permit for LockPass {
     fn check(&self) -> Result<(), Withheld> {
-        if !self.0.tenures().is_empty() {
+        if !self.0.leases().is_empty() {
             return Ok(());
         }
         self.0.check_stop("lock").map_err(|error| Withheld(error.to_string()))
@@ -131,7 +131,7 @@ pub(super) struct Until {
 
 /// A lease as its holder knows it.
 #[derive(Debug)]
-pub(super) struct Tenure {
+pub(super) struct HeldLease {
     /// The key of the lease.
     pub(super) lock: String,
     /// What the lease must say.
@@ -151,7 +151,7 @@ struct Owner {
     id: String,
 }
 
-impl Tenure {
+impl HeldLease {
     pub(super) fn new(lock: String, id: String, clock: Arc<dyn Clock>, until: Until) -> Self {
         let confirmed = Mutex::new(clock.elapsed());
         let (until, last_look) = (Mutex::new(until), tokio::sync::Mutex::default());

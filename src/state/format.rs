@@ -138,7 +138,7 @@ fn is_older(one: &str, other: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::{Remedy, Store};
+    use crate::state::{Recovery, Store};
 
     async fn written_by(version: &str) -> ClusterState {
         let state = ClusterState::new(Store::memory(), "demo.example.com");
@@ -190,7 +190,7 @@ mod tests {
             }
             let error = state.check_writer(true).await.unwrap_err();
             let StateError::Damaged(damage) = &error else { panic!("{bytes:?}: {error}") };
-            let Remedy::Version(version) = &damage.remedy else { panic!("{bytes:?}: {damage}") };
+            let Recovery::Version(version) = &damage.recovery else { panic!("{bytes:?}: {damage}") };
             assert_eq!(damage.key, key);
             state.restore(&key, version).await.unwrap();
             assert_eq!(state.store().get(&key).await.unwrap().unwrap().bytes, sound.bytes);

@@ -35,7 +35,7 @@ pub struct Place {
 /// Who a cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Identity {
+pub struct ClusterIdentity {
     version: u32,
     /// Where it is.
     #[serde(flatten)]
@@ -51,7 +51,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whereabouts {
     /// It says all.
-    Recorded(Identity),
+    Recorded(ClusterIdentity),
     /// Something of the cluster was made before there was a record, in the place that its plans name.
     Unrecorded(Option<Place>),
     /// Nothing of the cluster was ever made.
@@ -120,7 +120,7 @@ impl ClusterState {
 
     /// Records who the cluster is, where that isn't recorded yet, and returns what is. Fails where it is recorded as
     /// being elsewhere.
-    pub async fn settle(&self, here: &Place) -> Result<Identity, StateError> {
+    pub async fn settle(&self, here: &Place) -> Result<ClusterIdentity, StateError> {
         loop {
             let whereabouts = self.whereabouts().await?;
             whereabouts.check(self.name(), here)?;
@@ -130,7 +130,7 @@ impl ClusterState {
                 Whereabouts::Nowhere => false,
             };
             let identity =
-                Identity { version: FORMAT, place: here.clone(), uid: self.new_uid()?, owns_unmarked };
+                ClusterIdentity { version: FORMAT, place: here.clone(), uid: self.new_uid()?, owns_unmarked };
             let key = layout::identity(self.name());
             let bytes =
                 serde_json::to_vec_pretty(&identity).map_err(|error| self.malformed(&error.to_string()))?;
@@ -145,7 +145,7 @@ impl ClusterState {
 
     /// The record. Fails with the version to bring back where it can't be read or was deleted: without it, all that is
     /// in AWS of the cluster would look like another's. (A deletion of the cluster leaves no version of it.)
-    async fn identity(&self) -> Result<Option<Identity>, StateError> {
+    async fn identity(&self) -> Result<Option<ClusterIdentity>, StateError> {
         let key = layout::identity(self.name());
         match self.store().get(&key).await.map_err(self.failed())? {
             Some(found) => self.explained(self.parse_identity(&found)).await.map(Some),
@@ -154,7 +154,7 @@ impl ClusterState {
         }
     }
 
-    fn parse_identity(&self, object: &Object) -> Result<Identity, StateError> {
+    fn parse_identity(&self, object: &Object) -> Result<ClusterIdentity, StateError> {
         parse(&object.bytes).map_err(|reason| self.malformed(&reason))
     }
 
@@ -193,8 +193,8 @@ struct Traces {
     has_uid: bool,
 }
 
-fn parse(bytes: &[u8]) -> Result<Identity, String> {
-    let identity: Identity = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+fn parse(bytes: &[u8]) -> Result<ClusterIdentity, String> {
+    let identity: ClusterIdentity = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if identity.version <= FORMAT { Ok(identity) } else { Err(newer(identity.version)) }
 }
 

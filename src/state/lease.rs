@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 pub use self::error::LeaseError;
 use super::clock::{Clock, SystemClock};
 use super::cluster_state::ClusterState;
-use super::fence::{TAKEN_AWAY, Tenure, Until};
+use super::fence::{HeldLease, TAKEN_AWAY, Until};
 use super::format::newer;
 use super::holder::Holder;
 use super::layout;
@@ -100,7 +100,7 @@ fn seconds(time: Timestamp) -> String {
 #[derive(Debug)]
 pub struct Lease {
     state: ClusterState,
-    tenure: Arc<Tenure>,
+    held: Arc<HeldLease>,
     lost: watch::Receiver<Option<String>>,
     renewer: Option<JoinHandle<()>>,
 }
@@ -133,17 +133,17 @@ impl Lease {
             Err(error) if error.is_changed() => take_over(state, &record, now).await?,
             Err(error) => written_after_all(state, &record, error).await?,
         };
-        let tenure = Arc::new(Tenure::new(key, record.id.clone(), clock, until));
-        state.store().fence().put_up(layout::cluster_prefix(state.name()), tenure.clone());
-        let renewal = renew(state.clone(), tenure.clone(), record, version, terms);
-        let lost = tenure.listen();
-        Ok((Self { state: state.clone(), tenure, lost, renewer: None }, Box::pin(renewal)))
+        let held = Arc::new(HeldLease::new(key, record.id.clone(), clock, until));
+        state.store().fence().put_up(layout::cluster_prefix(state.name()), held.clone());
+        let renewal = renew(state.clone(), held.clone(), record, version, terms);
+        let lost = held.listen();
+        Ok((Self { state: state.clone(), held, lost, renewer: None }, Box::pin(renewal)))
     }
 
     /// Different for every lease.
     #[cfg(test)]
     pub(super) fn id(&self) -> &str {
-        &self.tenure.id
+        &self.held.id
     }
 
     /// Ends when the lease is lost, with how. Whoever holds it must stop then.
@@ -158,7 +158,7 @@ impl Lease {
 
     /// How the lease was lost, if it was. It may have lapsed without anybody having noticed yet.
     pub fn loss(&self) -> Option<LeaseError> {
-        let reason = self.tenure.reason()?;
+        let reason = self.held.reason()?;
         Some(LeaseError::Lost { cluster: self.state.name().to_owned(), reason })
     }
 
@@ -172,8 +172,8 @@ impl Lease {
         let failed = |source| LeaseError::Store { cluster: self.state.name().to_owned(), source };
         loop {
             match read(&self.state).await? {
-                Some((record, version)) if record.id == self.tenure.id => {
-                    match self.state.store().delete(&self.tenure.lock, &version).await {
+                Some((record, version)) if record.id == self.held.id => {
+                    match self.state.store().delete(&self.held.lock, &version).await {
                         Err(error) if error.is_changed() => {}
                         other => return other.map_err(failed),
                     }
@@ -190,7 +190,7 @@ impl Drop for Lease {
             renewer.abort();
         }
         let prefix = layout::cluster_prefix(self.state.name());
-        self.state.store().fence().take_down(&prefix, &self.tenure);
+        self.state.store().fence().take_down(&prefix, &self.held);
     }
 }
 
@@ -280,20 +280,20 @@ pub async fn clear_away(state: &ClusterState) -> Result<(), LeaseError> {
 /// Renews until the lease is lost. A renewal that fails on the way is tried again until the lease has lapsed.
 async fn renew(
     state: ClusterState,
-    tenure: Arc<Tenure>,
+    held: Arc<HeldLease>,
     mut record: LeaseRecord,
     mut version: Version,
     terms: Terms,
 ) {
-    let clock = tenure.clock.clone();
+    let clock = held.clock.clone();
     let mut failure = None;
     loop {
-        clock.sleep(terms.renewal.min(tenure.remaining())).await;
+        clock.sleep(terms.renewal.min(held.remaining())).await;
         let (until, sent) = (good_until(&*clock, terms), clock.elapsed());
         record.expires = until.time;
         let renewal = {
             let renewal = pin!(renew_once(&state, &record, &version));
-            match select(renewal, clock.sleep(tenure.remaining())).await {
+            match select(renewal, clock.sleep(held.remaining())).await {
                 Either::Left((renewal, _)) => Some(renewal),
                 Either::Right(_) => None,
             }
@@ -301,18 +301,18 @@ async fn renew(
         match renewal {
             Some(Ok(Renewal::Done(renewed))) => {
                 version = renewed;
-                tenure.extend(until, sent);
+                held.extend(until, sent);
             }
-            Some(Ok(Renewal::TakenAway)) => return tenure.lose(TAKEN_AWAY),
+            Some(Ok(Renewal::TakenAway)) => return held.lose(TAKEN_AWAY),
             Some(Err(error)) => {
                 tracing::warn!("could not renew the lock, trying again: {error}");
                 failure = Some(error);
             }
             None => {}
         }
-        if tenure.remaining().is_zero() {
+        if held.remaining().is_zero() {
             let why = failure.map_or("there was no answer in time".to_owned(), |error| error.to_string());
-            return tenure.lose(&format!("it could not be renewed: {why}"));
+            return held.lose(&format!("it could not be renewed: {why}"));
         }
     }
 }

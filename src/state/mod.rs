@@ -52,7 +52,7 @@ pub mod stored_secrets;
 pub mod versions;
 
 pub use cluster_state::ClusterState;
-pub use damage::{Damage, Remedy};
+pub use damage::{Damage, Recovery};
 pub use error::StateError;
 pub use fence::StopAsked;
 pub use holder::Holder;

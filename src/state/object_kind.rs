@@ -44,7 +44,7 @@ impl Known<'_> {
 const OTHER_CONTENT: &str = "its content is not the one that its name says";
 
 /// A kind of object.
-struct Kind {
+struct ObjectKind {
     /// Whether a key of a cluster is one of this kind.
     covers: fn(&Known<'_>) -> bool,
     /// Reads it as its readers do. Nothing of its content is in the answer, which may be secret.
@@ -53,39 +53,39 @@ struct Kind {
 
 /// Every kind. What is written below a cluster's prefix has a row here; a test over all that an applied cluster consists
 /// of sees to that.
-const KINDS: [Kind; 19] = [
-    Kind { covers: |it| it.key == layout::format(it.cluster), check: |it| format::check(it.bytes) },
-    Kind { covers: |it| it.key == layout::identity(it.cluster), check: |it| identity::check(it.bytes) },
-    Kind {
+const KINDS: [ObjectKind; 19] = [
+    ObjectKind { covers: |it| it.key == layout::format(it.cluster), check: |it| format::check(it.bytes) },
+    ObjectKind { covers: |it| it.key == layout::identity(it.cluster), check: |it| identity::check(it.bytes) },
+    ObjectKind {
         covers: |it| it.rest() == layout::CLUSTER_FILE || layout::is_specification(it.rest()),
         check: |it| cluster_state::check_document(it.cluster, it.key, it.bytes),
     },
-    Kind { covers: |it| it.key == layout::lock(it.cluster), check: |it| lease::check(it.bytes) },
-    Kind { covers: |it| it.key == layout::journal(it.cluster), check: |it| journal::check(it.bytes) },
-    Kind {
+    ObjectKind { covers: |it| it.key == layout::lock(it.cluster), check: |it| lease::check(it.bytes) },
+    ObjectKind { covers: |it| it.key == layout::journal(it.cluster), check: |it| journal::check(it.bytes) },
+    ObjectKind {
         covers: |it| it.key == layout::applied(it.cluster),
         check: |it| revision::check_applied(it.bytes),
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.key == layout::encryption_writers(it.cluster),
         check: |it| encryption_writers::check(it.bytes),
     },
-    Kind {
+    ObjectKind {
         covers: |it| layout::revision_number(it.cluster, it.key).is_some(),
         check: |it| revision::check(it.cluster, it.key, it.bytes),
     },
-    Kind {
+    ObjectKind {
         covers: |it| secrets::keyset_of(it.cluster, it.key).is_some(),
         check: |it| {
             secrets::check_keyset(secrets::keyset_of(it.cluster, it.key).unwrap_or_default(), it.bytes)
         },
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.key == keys::encryption_configuration(it.cluster),
         check: |it| it.text().and_then(secrets::check_encryption),
     },
-    Kind { covers: |it| it.key == keys::docker_config(it.cluster), check: check_docker_config },
-    Kind {
+    ObjectKind { covers: |it| it.key == keys::docker_config(it.cluster), check: check_docker_config },
+    ObjectKind {
         covers: |it| it.key == keys::bootstrap_token(it.cluster),
         check: |it| {
             // serde_json's own words may quote what it found.
@@ -93,15 +93,15 @@ const KINDS: [Kind; 19] = [
             token.map(drop).map_err(|_| "it is not a bootstrap token".to_owned())
         },
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.rest().starts_with("public/instance-groups/"),
         check: |it| it.is_what_its_name_says(),
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.rest().starts_with("control-plane/addons/"),
         check: |it| it.is_what_its_name_says(),
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.key == keys::additional_objects(it.cluster),
         check: |it| {
             let mut read = serde_json::Deserializer::from_slice(it.bytes).into_iter::<AdditionalObject>();
@@ -109,7 +109,7 @@ const KINDS: [Kind; 19] = [
             if all_good { Ok(()) } else { Err("it does not hold objects, one after the other".to_owned()) }
         },
     },
-    Kind {
+    ObjectKind {
         covers: |it| it.key == keys::node_groups(it.cluster),
         check: |it| {
             let read = NodeGroups::read(it.bytes);
@@ -117,11 +117,11 @@ const KINDS: [Kind; 19] = [
         },
     },
     // That it is there is what it says.
-    Kind { covers: |it| it.rest().starts_with("control-plane/etcd/"), check: |_| Ok(()) },
+    ObjectKind { covers: |it| it.rest().starts_with("control-plane/etcd/"), check: |_| Ok(()) },
     // What instances say of themselves is looked at by whoever shows it.
-    Kind { covers: |it| it.rest().starts_with("status/"), check: |_| Ok(()) },
+    ObjectKind { covers: |it| it.rest().starts_with("status/"), check: |_| Ok(()) },
     // Snapshots carry a digest of their own, which etcd checks.
-    Kind { covers: |it| it.rest().starts_with("backups/"), check: |_| Ok(()) },
+    ObjectKind { covers: |it| it.rest().starts_with("backups/"), check: |_| Ok(()) },
 ];
 
 fn check_docker_config(it: &Known<'_>) -> Result<(), String> {

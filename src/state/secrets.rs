@@ -110,7 +110,7 @@ impl SecretsError {
 
 /// The keys as they were found.
 #[derive(Default)]
-struct Found {
+struct StoredKeys {
     keysets: Vec<Keyset>,
     encryption_configuration: Option<Secret>,
     /// What isn't there: its name and its key.
@@ -119,7 +119,7 @@ struct Found {
     faulty: Vec<(String, String)>,
 }
 
-impl Found {
+impl StoredKeys {
     fn complete(self) -> Option<Secrets> {
         let [kubernetes_ca, etcd_ca, front_proxy_ca, service_account] = self.keysets.try_into().ok()?;
         let encryption_configuration = self.encryption_configuration?;
@@ -167,12 +167,12 @@ impl ClusterState {
         }
     }
 
-    async fn find_keys(&self) -> Result<Found, SecretsError> {
+    async fn find_keys(&self) -> Result<StoredKeys, SecretsError> {
         let cluster = self.name();
         let mut wanted: Vec<String> = KEYSETS.iter().map(|name| keys::keyset(cluster, name)).collect();
         wanted.push(keys::encryption_configuration(cluster));
         let objects = self.store().get_all(&wanted).await.map_err(|source| self.unusable(source))?;
-        let mut found = Found::default();
+        let mut found = StoredKeys::default();
         let names = KEYSETS.into_iter().map(Some).chain([None]);
         for ((name, key), object) in names.zip(wanted).zip(objects) {
             let Some(object) = object else {
@@ -191,7 +191,7 @@ impl ClusterState {
         Ok(found)
     }
 
-    async fn damages(&self, found: &Found) -> Result<Vec<Damage>, SecretsError> {
+    async fn damages(&self, found: &StoredKeys) -> Result<Vec<Damage>, SecretsError> {
         let mut faults = found.faulty.clone();
         if !found.missing.is_empty() && self.has_been_applied().await.map_err(|error| self.unusable(error))? {
             faults.extend(found.missing.iter().map(|(_, key)| (key.clone(), MISSING.to_owned())));
@@ -280,7 +280,7 @@ fn parse(name: &str, bytes: &[u8]) -> Result<Keyset, String> {
 mod tests {
     use super::*;
     use crate::pki::keyset::{ETCD_CA, KUBERNETES_CA, SERVICE_ACCOUNT};
-    use crate::state::{Remedy, Store};
+    use crate::state::{Recovery, Store};
 
     const CLUSTER: &str = "demo.example.com";
 
@@ -370,7 +370,7 @@ mod tests {
         let SecretsError::Damaged { damages, .. } = state.secrets().await.unwrap_err() else { panic!() };
         assert_eq!(damages.len(), 5);
         for damage in damages {
-            let Remedy::Version(version) = &damage.remedy else { panic!("{damage}") };
+            let Recovery::Version(version) = &damage.recovery else { panic!("{damage}") };
             state.restore(&damage.key, version).await.unwrap();
         }
         assert_eq!(state.secrets().await.unwrap(), secrets);
@@ -447,7 +447,7 @@ mod tests {
         state.store().put(&key, b"{}".to_vec(), Condition::Absent).await.unwrap();
         let damages = state.damaged_secrets().await.unwrap();
         assert_eq!(damages.len(), 1);
-        assert_eq!((damages[0].key.as_str(), &damages[0].remedy), (key.as_str(), &Remedy::NoneSound(1)));
+        assert_eq!((damages[0].key.as_str(), &damages[0].recovery), (key.as_str(), &Recovery::NoneSound(1)));
         assert!(damages[0].hint().contains("look at its versions"), "{}", damages[0].hint());
     }
 

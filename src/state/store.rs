@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use jiff::SignedDuration;
 
 use super::address::Address;
-use super::fence::{Fence, Pass, StopAsked, Tenure};
+use super::fence::{Fence, HeldLease, Pass, StopAsked};
 use super::file::FileStore;
 use super::layout;
 use super::listing::Listing;
@@ -30,13 +30,13 @@ const READS: usize = 32;
 /// The SDK's futures are large, so they are boxed here, once, and not in everything that waits for one.
 #[derive(Clone, Debug)]
 pub struct Store {
-    kind: Arc<Kind>,
+    backend: Arc<Backend>,
     fence: Fence,
     snapshot: Snapshot,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum Backend {
     S3(S3Store),
     File(FileStore),
     Memory(MemoryStore),
@@ -48,17 +48,17 @@ impl Store {
     /// Opens the store at an address. A bucket must be there, and must keep versions.
     pub async fn open(url: &str, clients: &Clients) -> Result<Self, StoreError> {
         let fence = Fence::default();
-        let kind = match Address::parse(url)? {
+        let backend = match Address::parse(url)? {
             Address::S3 { bucket, prefix } => {
-                Kind::S3(Box::pin(S3Store::open(clients, bucket, prefix, &fence)).await?)
+                Backend::S3(Box::pin(S3Store::open(clients, bucket, prefix, &fence)).await?)
             }
-            Address::File(folder) => Kind::File(FileStore::new(folder)),
+            Address::File(folder) => Backend::File(FileStore::new(folder)),
         };
-        Ok(Self { kind: Arc::new(kind), fence, snapshot: Snapshot::default() })
+        Ok(Self { backend: Arc::new(backend), fence, snapshot: Snapshot::default() })
     }
 
-    fn of(kind: Kind) -> Self {
-        Self { kind: Arc::new(kind), fence: Fence::default(), snapshot: Snapshot::default() }
+    fn of(backend: Backend) -> Self {
+        Self { backend: Arc::new(backend), fence: Fence::default(), snapshot: Snapshot::default() }
     }
 
     /// Another operator's door to the same objects, who knows nothing yet.
@@ -70,7 +70,7 @@ impl Store {
     /// A bucket behind a network, where everything goes wrong that can.
     #[cfg(test)]
     pub(super) fn simulated(network: Network) -> Self {
-        Self::of(Kind::Simulated(network))
+        Self::of(Backend::Simulated(network))
     }
 
     /// What keeps a holder who has lost its lease from writing.
@@ -80,32 +80,32 @@ impl Store {
 
     /// A store in a folder.
     pub fn file(folder: impl Into<std::path::PathBuf>) -> Self {
-        Self::of(Kind::File(FileStore::new(folder.into())))
+        Self::of(Backend::File(FileStore::new(folder.into())))
     }
 
     /// A store that is gone when it is dropped.
     pub fn memory() -> Self {
-        Self::of(Kind::Memory(MemoryStore::default()))
+        Self::of(Backend::Memory(MemoryStore::default()))
     }
 
     /// The address, without a trailing slash.
     pub fn url(&self) -> String {
-        match &*self.kind {
-            Kind::S3(store) => store.url(),
-            Kind::File(store) => store.url(),
-            Kind::Memory(_) => "memory://".to_owned(),
+        match &*self.backend {
+            Backend::S3(store) => store.url(),
+            Backend::File(store) => store.url(),
+            Backend::Memory(_) => "memory://".to_owned(),
             #[cfg(test)]
-            Kind::Simulated(_) => "simulated://".to_owned(),
+            Backend::Simulated(_) => "simulated://".to_owned(),
         }
     }
 
     /// The bucket's region and name, and the prefix in it, when it is a bucket. Only that can be read by instances.
     pub fn bucket(&self) -> Option<&S3Store> {
-        match &*self.kind {
-            Kind::S3(store) => Some(store),
-            Kind::File(_) | Kind::Memory(_) => None,
+        match &*self.backend {
+            Backend::S3(store) => Some(store),
+            Backend::File(_) | Backend::Memory(_) => None,
             #[cfg(test)]
-            Kind::Simulated(_) => None,
+            Backend::Simulated(_) => None,
         }
     }
 
@@ -114,12 +114,12 @@ impl Store {
     /// whoever polls see [`Store::forget`]. A store in a folder is always asked: that costs nothing.
     pub async fn look(&self, prefix: &str, volatile: &[String]) -> Result<(), StoreError> {
         let asked = self.snapshot.asking();
-        let found = match &*self.kind {
-            Kind::S3(store) => Box::pin(store.listing(prefix)).await?,
-            Kind::Memory(store) => store.listing(prefix),
-            Kind::File(_) => return Ok(()),
+        let found = match &*self.backend {
+            Backend::S3(store) => Box::pin(store.listing(prefix)).await?,
+            Backend::Memory(store) => store.listing(prefix),
+            Backend::File(_) => return Ok(()),
             #[cfg(test)]
-            Kind::Simulated(_) => return Ok(()),
+            Backend::Simulated(_) => return Ok(()),
         };
         self.snapshot.list(asked, prefix, volatile, found);
         Ok(())
@@ -148,12 +148,12 @@ impl Store {
     }
 
     async fn ask(&self, key: &str) -> Result<Option<Object>, StoreError> {
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.get(key)).await,
-            Kind::File(store) => store.get(key).await,
-            Kind::Memory(store) => Ok(store.get(key)),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.get(key)).await,
+            Backend::File(store) => store.get(key).await,
+            Backend::Memory(store) => Ok(store.get(key)),
             #[cfg(test)]
-            Kind::Simulated(store) => store.get(key).await,
+            Backend::Simulated(store) => store.get(key).await,
         }
     }
 
@@ -167,13 +167,13 @@ impl Store {
     /// When an object was last written; `None` when there is none.
     pub async fn written(&self, key: &str) -> Result<Option<jiff::Timestamp>, StoreError> {
         check(key)?;
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.written_at(key)).await,
-            Kind::File(store) => store.written_at(key).await,
-            Kind::Memory(store) => Ok(store.written_at(key)),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.written_at(key)).await,
+            Backend::File(store) => store.written_at(key).await,
+            Backend::Memory(store) => Ok(store.written_at(key)),
             // No simulation asks for the time.
             #[cfg(test)]
-            Kind::Simulated(store) => Ok(store.get(key).await?.map(|_| jiff::Timestamp::UNIX_EPOCH)),
+            Backend::Simulated(store) => Ok(store.get(key).await?.map(|_| jiff::Timestamp::UNIX_EPOCH)),
         }
     }
 
@@ -185,12 +185,12 @@ impl Store {
             return Ok(Some(known));
         }
         let asked = self.snapshot.asking();
-        let versions = match &*self.kind {
-            Kind::S3(store) => Box::pin(store.versions_of(key)).await?,
-            Kind::Memory(store) => store.versions(key),
-            Kind::File(_) => return Ok(None),
+        let versions = match &*self.backend {
+            Backend::S3(store) => Box::pin(store.versions_of(key)).await?,
+            Backend::Memory(store) => store.versions(key),
+            Backend::File(_) => return Ok(None),
             #[cfg(test)]
-            Kind::Simulated(_) => return Ok(None),
+            Backend::Simulated(_) => return Ok(None),
         };
         self.snapshot.keeps(asked, key, &versions);
         Ok(Some(versions))
@@ -199,12 +199,12 @@ impl Store {
     /// Reads one version of an object; `None` where there is none, or it says that the object was deleted.
     pub async fn get_version(&self, key: &str, id: &str) -> Result<Option<Object>, StoreError> {
         check(key)?;
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.get_version(key, id)).await,
-            Kind::File(_) => Ok(None),
-            Kind::Memory(store) => Ok(store.get_version(key, id)),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.get_version(key, id)).await,
+            Backend::File(_) => Ok(None),
+            Backend::Memory(store) => Ok(store.get_version(key, id)),
             #[cfg(test)]
-            Kind::Simulated(_) => Ok(None),
+            Backend::Simulated(_) => Ok(None),
         }
     }
 
@@ -216,12 +216,12 @@ impl Store {
         check(key)?;
         self.admit(key).await?;
         let kept = Bytes::from(bytes.clone());
-        let written = match &*self.kind {
-            Kind::S3(store) => Box::pin(requests::put(store, key, bytes, &condition)).await,
-            Kind::File(store) => store.put(key, bytes, condition).await,
-            Kind::Memory(store) => store.put(key, bytes, &condition),
+        let written = match &*self.backend {
+            Backend::S3(store) => Box::pin(requests::put(store, key, bytes, &condition)).await,
+            Backend::File(store) => store.put(key, bytes, condition).await,
+            Backend::Memory(store) => store.put(key, bytes, &condition),
             #[cfg(test)]
-            Kind::Simulated(store) => requests::put(store, key, bytes, &condition).await,
+            Backend::Simulated(store) => requests::put(store, key, bytes, &condition).await,
         };
         match &written {
             Ok(version) => self.snapshot.wrote(key, Some(&Object { bytes: kept, version: version.clone() })),
@@ -233,26 +233,26 @@ impl Store {
     /// Lets a writer pass who holds no lease, or still holds it, unless the user has asked to stop. The lock itself is
     /// always given back.
     async fn admit(&self, key: &str) -> Result<(), StoreError> {
-        let tenure = self.fence.tenure_of(key);
-        if tenure.as_ref().is_some_and(|tenure| tenure.lock == key) {
+        let held = self.fence.lease_on(key);
+        if held.as_ref().is_some_and(|held| held.lock == key) {
             return Ok(());
         }
         self.fence.check_stop(key)?;
-        let Some(tenure) = tenure else { return Ok(()) };
-        self.look_at_lease(&tenure).await
+        let Some(held) = held else { return Ok(()) };
+        self.look_at_lease(&held).await
     }
 
     /// Looks at the lease. Those who ask side by side share a look that was sent after each of them asked.
-    async fn look_at_lease(&self, tenure: &Tenure) -> Result<(), StoreError> {
-        tenure.check_time()?;
-        let asked = tenure.clock.elapsed();
-        let mut last_look = tenure.last_look.lock().await;
+    async fn look_at_lease(&self, held: &HeldLease) -> Result<(), StoreError> {
+        held.check_time()?;
+        let asked = held.clock.elapsed();
+        let mut last_look = held.last_look.lock().await;
         if last_look.is_some_and(|sent| sent > asked) {
-            return tenure.check_time();
+            return held.check_time();
         }
-        let sent = tenure.clock.elapsed();
-        let found = self.ask(&tenure.lock).await?;
-        tenure.check_owner(found.as_ref(), sent)?;
+        let sent = held.clock.elapsed();
+        let found = self.ask(&held.lock).await?;
+        held.check_owner(found.as_ref(), sent)?;
         *last_look = Some(sent);
         Ok(())
     }
@@ -263,9 +263,9 @@ impl Store {
     pub async fn confirm(&self, cluster: &str) -> Result<(), StoreError> {
         let prefix = layout::cluster_prefix(cluster);
         self.fence.check_stop(&prefix)?;
-        match self.fence.tenure_of(&prefix) {
-            Some(tenure) if tenure.is_to_be_confirmed() => self.look_at_lease(&tenure).await,
-            Some(tenure) => tenure.check_time(),
+        match self.fence.lease_on(&prefix) {
+            Some(held) if held.is_to_be_confirmed() => self.look_at_lease(&held).await,
+            Some(held) => held.check_time(),
             None => Ok(()),
         }
     }
@@ -286,12 +286,12 @@ impl Store {
     pub async fn delete(&self, key: &str, version: &Version) -> Result<(), StoreError> {
         check(key)?;
         self.admit(key).await?;
-        let deleted = match &*self.kind {
-            Kind::S3(store) => Box::pin(requests::delete(store, key, version)).await,
-            Kind::File(store) => store.delete(key, version.clone()).await,
-            Kind::Memory(store) => store.delete(key, version),
+        let deleted = match &*self.backend {
+            Backend::S3(store) => Box::pin(requests::delete(store, key, version)).await,
+            Backend::File(store) => store.delete(key, version.clone()).await,
+            Backend::Memory(store) => store.delete(key, version),
             #[cfg(test)]
-            Kind::Simulated(store) => requests::delete(store, key, version).await,
+            Backend::Simulated(store) => requests::delete(store, key, version).await,
         };
         match &deleted {
             Ok(()) => self.snapshot.wrote(key, None),
@@ -305,12 +305,12 @@ impl Store {
         if let Some(known) = self.snapshot.listing(prefix) {
             return Ok(known.into_iter().map(|listing| listing.key).collect());
         }
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.list(prefix)).await,
-            Kind::File(store) => store.list(prefix).await,
-            Kind::Memory(store) => Ok(store.list(prefix)),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.list(prefix)).await,
+            Backend::File(store) => store.list(prefix).await,
+            Backend::Memory(store) => Ok(store.list(prefix)),
             #[cfg(test)]
-            Kind::Simulated(store) => store.list(prefix).await,
+            Backend::Simulated(store) => store.list(prefix).await,
         }
     }
 
@@ -319,7 +319,7 @@ impl Store {
         if let Some(known) = self.snapshot.listing(prefix) {
             return Ok(known);
         }
-        if let Kind::S3(store) = &*self.kind {
+        if let Backend::S3(store) = &*self.backend {
             return Box::pin(store.listing(prefix)).await;
         }
         let keys = self.list(prefix).await?;
@@ -333,23 +333,23 @@ impl Store {
             let keys: Vec<String> = known.into_iter().map(|listing| listing.key).collect();
             return Ok(children_of(&keys, prefix));
         }
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.children(prefix)).await,
-            Kind::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
-            Kind::Memory(store) => Ok(children_of(&store.list(prefix), prefix)),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.children(prefix)).await,
+            Backend::File(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
+            Backend::Memory(store) => Ok(children_of(&store.list(prefix), prefix)),
             #[cfg(test)]
-            Kind::Simulated(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
+            Backend::Simulated(store) => Ok(children_of(&store.list(prefix).await?, prefix)),
         }
     }
 
     /// Deletes earlier versions, older than an age, of some objects, or of all below some prefixes: bounded work, and
     /// none where a rule of the bucket does it, or the store keeps no versions. Returns how many.
     pub async fn prune(&self, prefixes: &[String], age: SignedDuration) -> Result<usize, StoreError> {
-        match &*self.kind {
-            Kind::S3(store) => Box::pin(store.prune(prefixes, age)).await,
-            Kind::File(_) | Kind::Memory(_) => Ok(0),
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.prune(prefixes, age)).await,
+            Backend::File(_) | Backend::Memory(_) => Ok(0),
             #[cfg(test)]
-            Kind::Simulated(_) => Ok(0),
+            Backend::Simulated(_) => Ok(0),
         }
     }
 
@@ -358,21 +358,21 @@ impl Store {
     pub async fn purge(&self, prefix: &str, last: &[String]) -> Result<(), StoreError> {
         self.admit(prefix).await?;
         self.snapshot.forget();
-        match &*self.kind {
-            Kind::S3(store) => {
+        match &*self.backend {
+            Backend::S3(store) => {
                 for batch in Box::pin(store.doomed(prefix, last)).await? {
                     self.admit(prefix).await?;
                     Box::pin(store.delete_batch(prefix, &batch)).await?;
                 }
                 Ok(())
             }
-            Kind::File(store) => store.purge(prefix, last).await,
-            Kind::Memory(store) => {
+            Backend::File(store) => store.purge(prefix, last).await,
+            Backend::Memory(store) => {
                 store.purge(prefix);
                 Ok(())
             }
             #[cfg(test)]
-            Kind::Simulated(_) => Err(StoreError::Key { key: prefix.to_owned() }),
+            Backend::Simulated(_) => Err(StoreError::Key { key: prefix.to_owned() }),
         }
     }
 }

@@ -14,7 +14,7 @@ use windlass::cloud::by_controllers::{
     ReclaimMarks, TargetGroup,
 };
 use windlass::cloud::state_object::{Content, StateObject};
-use windlass::cloud::{Found, Identity, Kind, Observed, Resource, ResourceId};
+use windlass::cloud::{Identity, Kind, Observed, ObservedResource, Resource, ResourceId};
 use windlass::model::{self, Desired, Inputs, Keys};
 use windlass::plan::Plan;
 use windlass::spec::{self, Source, cluster::Cluster};
@@ -57,7 +57,7 @@ fn as_made(desired: &Desired) -> Observed {
     let mut observed = Observed::default();
     let found = |resource: &Resource| {
         let id = resource.id();
-        Found::new(&id.name, resource.clone(), Identity::new(format!("id of {id}")))
+        ObservedResource::new(&id.name, resource.clone(), Identity::new(format!("id of {id}")))
     };
     for resource in desired.0.values() {
         observed.extend(resource.kind(), vec![found(resource)]);

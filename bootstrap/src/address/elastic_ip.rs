@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::{Ec2, ElasticIp};
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::tags;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
@@ -67,7 +67,7 @@ pub async fn run(agent: &Agent, stable: Ipv4Addr) -> Result<Option<Ipv4Addr>, St
 /// primary private address, stays: no connection is cut.
 pub async fn ensure(
     ec2: &Ec2,
-    identity: &Identity,
+    identity: &InstanceIdentity,
     instance_group: &str,
     address: Ipv4Addr,
 ) -> Result<(Ipv4Addr, bool), ElasticIpError> {
@@ -97,7 +97,7 @@ async fn find_elastic_ip(ec2: &Ec2, instance_group: &str) -> Result<ElasticIp, E
     }
 }
 
-fn is_ours(elastic: &ElasticIp, identity: &Identity, address: Ipv4Addr) -> bool {
+fn is_ours(elastic: &ElasticIp, identity: &InstanceIdentity, address: Ipv4Addr) -> bool {
     elastic.network_interface.as_deref() == Some(identity.network_interface.as_str())
         && elastic.private_address.as_deref() == Some(address.to_string().as_str())
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::Ec2;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::{EtcdConfig, NoMember};
 use crate::host::Host;
 use crate::host::command::{Command, CommandError};
@@ -74,7 +74,7 @@ pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<Ipv4Addr, StepError
 pub async fn ensure(
     host: &Host,
     ec2: &Ec2,
-    identity: &Identity,
+    identity: &InstanceIdentity,
     address: Ipv4Addr,
 ) -> Result<bool, AddressError> {
     let me = ec2.instance(&identity.id).await.map_err(AddressError::Aws)?.ok_or(AddressError::NoInstance)?;
@@ -91,7 +91,7 @@ pub async fn ensure(
 /// those that its files don't name when it is restarted.
 async fn ensure_on_machine(
     host: &Host,
-    identity: &Identity,
+    identity: &InstanceIdentity,
     address: Ipv4Addr,
 ) -> Result<bool, AddressError> {
     let show = Command::new("/usr/sbin/ip").arguments(["-json", "address", "show"]);

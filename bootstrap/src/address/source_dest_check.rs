@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::Ec2;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
 
@@ -42,7 +42,7 @@ pub async fn run(agent: &Agent) -> Result<(), StepError> {
 }
 
 /// Turns off EC2's source/destination check.
-async fn ensure(ec2: &Ec2, identity: &Identity) -> Result<bool, SourceDestCheckError> {
+async fn ensure(ec2: &Ec2, identity: &InstanceIdentity) -> Result<bool, SourceDestCheckError> {
     let me = ec2
         .instance(&identity.id)
         .await

@@ -59,7 +59,7 @@ impl Classed for IdentityError {
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// Who it is.
-    pub identity: Identity,
+    pub identity: InstanceIdentity,
     /// Its user data.
     pub boot: BootConfig,
     /// The state store.
@@ -82,7 +82,7 @@ pub async fn run(reporter: &Reporter) -> Result<Origin, StepError> {
 
 /// What EC2 says about this instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct InstanceIdentity {
     /// `i-…`; also the Node's name.
     pub id: String,
     /// The region.
@@ -99,7 +99,7 @@ pub struct Identity {
     pub network_interface: String,
 }
 
-impl Identity {
+impl InstanceIdentity {
     /// The id by which Kubernetes' cloud integrations know the instance.
     pub fn provider_id(&self) -> String {
         format!("aws:///{}/{}", self.zone, self.id)
@@ -117,11 +117,11 @@ pub fn metadata_client() -> Client {
 }
 
 /// Asks who this instance is.
-pub async fn identify(metadata: &Client) -> Result<Identity, IdentityError> {
+pub async fn identify(metadata: &Client) -> Result<InstanceIdentity, IdentityError> {
     let mac = get(metadata, "mac").await?;
     let address = get(metadata, "local-ipv4").await?;
     let interface = format!("network/interfaces/macs/{mac}/interface-id");
-    Ok(Identity {
+    Ok(InstanceIdentity {
         id: get(metadata, "instance-id").await?,
         region: get(metadata, "placement/region").await?,
         zone: get(metadata, "placement/availability-zone").await?,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_provider_id_holds_zone_and_instance() {
-        let identity = Identity {
+        let identity = InstanceIdentity {
             id: "i-1".into(),
             region: "us-east-1".into(),
             zone: "us-east-1a".into(),

@@ -160,7 +160,7 @@ impl Approver {
                 return Ok(());
             }
         };
-        let found = Found {
+        let found = LookedUp {
             instances: instances.iter().map(|instance| (instance.id.as_str(), instance)).collect(),
             ready: self.ready_nodes(&due, &work.queue).await?,
             grants: &work.memory.grants,
@@ -292,7 +292,7 @@ impl Work {
 }
 
 /// What was looked up for some requests.
-struct Found<'a> {
+struct LookedUp<'a> {
     /// The instances by id.
     instances: BTreeMap<&'a str, &'a Instance>,
     /// The Nodes that are Ready.
@@ -309,7 +309,7 @@ struct Found<'a> {
 /// what was granted before it.
 fn judge<'a>(
     requests: impl IntoIterator<Item = (&'a String, &'a Pending)>,
-    found: &Found<'_>,
+    found: &LookedUp<'_>,
     granted: &mut BTreeMap<String, Option<Grant>>,
     now: Instant,
 ) -> Vec<(String, Verdict)> {

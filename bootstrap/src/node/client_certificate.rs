@@ -60,7 +60,7 @@ impl Classed for CertificateFileError {
 
 /// What the file of the present certificate holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum CertificateFile {
     /// A certificate of this node with its key, until then.
     Valid(Timestamp),
     /// One that has expired then.
@@ -72,17 +72,17 @@ pub enum Found {
 }
 
 /// Looks at the certificate of the node of this name.
-pub fn look(host: &Host, node: &str, now: Timestamp) -> Result<Found, CertificateFileError> {
+pub fn look(host: &Host, node: &str, now: Timestamp) -> Result<CertificateFile, CertificateFileError> {
     let path = host.path(kubelet::CLIENT_CERTIFICATE);
     let Some(pem) = file::read(&path).map_err(CertificateFileError::File)?.map(Zeroizing::new) else {
-        return Ok(Found::Missing);
+        return Ok(CertificateFile::Missing);
     };
     Ok(examine(&pem, node, now))
 }
 
 /// Examines a file that holds a certificate and its key.
-fn examine(pem: &[u8], node: &str, now: Timestamp) -> Found {
-    let useless = |why: &str| Found::Useless(why.to_owned());
+fn examine(pem: &[u8], node: &str, now: Timestamp) -> CertificateFile {
+    let useless = |why: &str| CertificateFile::Useless(why.to_owned());
     let Ok(text) = std::str::from_utf8(pem) else { return useless("it is not text") };
     let Some(der) = certificates::der(pem) else { return useless("it holds no certificate") };
     let Ok((_, certificate)) = X509Certificate::from_der(&der) else {
@@ -98,7 +98,7 @@ fn examine(pem: &[u8], node: &str, now: Timestamp) -> Found {
     }
     let until = certificate.validity().not_after.timestamp();
     let until = Timestamp::from_second(until).unwrap_or(Timestamp::MAX);
-    if until <= now { Found::Expired(until) } else { Found::Valid(until) }
+    if until <= now { CertificateFile::Expired(until) } else { CertificateFile::Valid(until) }
 }
 
 /// The key of a file that may hold other blocks before it; the kubelet's own are in SEC 1's form, the agent's in PKCS #8.
@@ -197,12 +197,12 @@ impl Request {
         }
         pair.extend_from_slice(self.key_pem.as_bytes());
         match examine(&pair, node, now) {
-            Found::Valid(_) => {}
-            Found::Expired(at) => {
+            CertificateFile::Valid(_) => {}
+            CertificateFile::Expired(at) => {
                 return Err(CertificateFileError::Useless(format!("it has expired already, at {at}")));
             }
-            Found::Missing => return Err(CertificateFileError::Useless("it is empty".to_owned())),
-            Found::Useless(why) => return Err(CertificateFileError::Useless(why)),
+            CertificateFile::Missing => return Err(CertificateFileError::Useless("it is empty".to_owned())),
+            CertificateFile::Useless(why) => return Err(CertificateFileError::Useless(why)),
         }
         let folder = host.path(kubelet::CERTIFICATES);
         let name = format!("kubelet-client-{}.pem", now.strftime("%Y-%m-%d-%H-%M-%S"));
@@ -269,18 +269,18 @@ pub(crate) mod tests {
     fn a_certificate_is_looked_at_for_its_end_and_not_for_its_file() {
         let (_folder, host) = machine();
         let now: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
-        assert_eq!(look(&host, NODE, now).unwrap(), Found::Missing);
+        assert_eq!(look(&host, NODE, now).unwrap(), CertificateFile::Missing);
         let request = Request::begin(&host, NODE).unwrap();
         let issued = sign(&request.pem, now, Duration::from_hours(1));
         request.keep(&host, NODE, issued.as_bytes(), now).unwrap();
         let end: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
-        assert_eq!(look(&host, NODE, now).unwrap(), Found::Valid(end));
-        assert_eq!(look(&host, NODE, end).unwrap(), Found::Expired(end));
-        assert!(matches!(look(&host, "i-other", now).unwrap(), Found::Useless(_)));
+        assert_eq!(look(&host, NODE, now).unwrap(), CertificateFile::Valid(end));
+        assert_eq!(look(&host, NODE, end).unwrap(), CertificateFile::Expired(end));
+        assert!(matches!(look(&host, "i-other", now).unwrap(), CertificateFile::Useless(_)));
         std::fs::write(host.path(kubelet::CLIENT_CERTIFICATE), issued).unwrap();
-        assert_eq!(look(&host, NODE, now).unwrap(), Found::Useless("it holds no key".to_owned()));
+        assert_eq!(look(&host, NODE, now).unwrap(), CertificateFile::Useless("it holds no key".to_owned()));
         std::fs::write(host.path(kubelet::CLIENT_CERTIFICATE), "").unwrap();
-        assert!(matches!(look(&host, NODE, now).unwrap(), Found::Useless(_)));
+        assert!(matches!(look(&host, NODE, now).unwrap(), CertificateFile::Useless(_)));
     }
 
     #[test]
@@ -335,7 +335,7 @@ pub(crate) mod tests {
         let issued = sign(&other.pem, later, Duration::from_hours(1));
         other.keep(&host, NODE, issued.as_bytes(), later).unwrap();
         let until = later + jiff::SignedDuration::from_hours(1);
-        assert_eq!(look(&host, NODE, later).unwrap(), Found::Valid(until));
+        assert_eq!(look(&host, NODE, later).unwrap(), CertificateFile::Valid(until));
     }
 
     #[test]
@@ -347,7 +347,7 @@ pub(crate) mod tests {
         forget(&host).unwrap();
         let other = Request::begin(&host, NODE).unwrap();
         assert!(other.keep(&host, NODE, issued.as_bytes(), now).is_err());
-        assert_eq!(look(&host, NODE, now).unwrap(), Found::Missing);
+        assert_eq!(look(&host, NODE, now).unwrap(), CertificateFile::Missing);
     }
 
     #[test]

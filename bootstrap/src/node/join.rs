@@ -24,7 +24,7 @@ use crate::contract::endpoint::Endpoint;
 use crate::contract::keys;
 use crate::host::Host;
 use crate::kubernetes::api::{self, ApiError};
-use crate::node::client_certificate::{self, CertificateFileError, Found, Request};
+use crate::node::client_certificate::{self, CertificateFile, CertificateFileError, Request};
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
 
@@ -183,10 +183,12 @@ impl Joining {
     /// Gets a certificate unless there is one that holds. Returns whether there is a new one.
     pub async fn ensure(&mut self) -> Result<bool, JoinError> {
         match client_certificate::look(&self.host, &self.node, Timestamp::now())? {
-            Found::Valid(_) => return Ok(false),
-            Found::Missing => {}
-            Found::Expired(at) => tracing::info!(%at, "the kubelet's certificate has expired: joining anew"),
-            Found::Useless(why) => {
+            CertificateFile::Valid(_) => return Ok(false),
+            CertificateFile::Missing => {}
+            CertificateFile::Expired(at) => {
+                tracing::info!(%at, "the kubelet's certificate has expired: joining anew")
+            }
+            CertificateFile::Useless(why) => {
                 tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
             }
         }

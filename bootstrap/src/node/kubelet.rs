@@ -8,7 +8,7 @@ use rustix::fs::Advice;
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::{NodeConfig, Role};
 use crate::contract::node_labels;
 use crate::host::Host;
@@ -91,7 +91,11 @@ pub async fn run(agent: &Agent) -> Result<(), StepError> {
 }
 
 /// Writes the configuration and starts the kubelet, or restarts it if it runs with another one.
-pub async fn ensure(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, KubeletError> {
+pub async fn ensure(
+    host: &Host,
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+) -> Result<bool, KubeletError> {
     let mut changed = ensure_files(host, config, identity)?;
     let active = is_active(host).await?;
     if !active || changed {
@@ -157,7 +161,7 @@ fn systemctl<const N: usize>(arguments: [&str; N]) -> Command {
     Command::new("/usr/bin/systemctl").arguments(arguments).limit(Duration::from_mins(2))
 }
 
-fn ensure_files(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, KubeletError> {
+fn ensure_files(host: &Host, config: &NodeConfig, identity: &InstanceIdentity) -> Result<bool, KubeletError> {
     for (folder, mode) in [(root::MANIFESTS, 0o700), (root::KUBELET_DROP_INS, 0o755), (root::KUBELET, 0o700)]
     {
         file::ensure_folder(&host.path(folder), mode).map_err(KubeletError::File)?;
@@ -196,7 +200,11 @@ fn role(config: &NodeConfig) -> Role {
     if config.control_plane.is_some() { Role::ControlPlane } else { Role::Node }
 }
 
-fn configuration(config: &NodeConfig, identity: &Identity, resolv_conf: &str) -> Result<Value, KubeletError> {
+fn configuration(
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+    resolv_conf: &str,
+) -> Result<Value, KubeletError> {
     let mut configuration = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -257,7 +265,7 @@ fn parse_taint(taint: &str) -> Option<Value> {
 }
 
 /// The flags for which the configuration file has no field.
-fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
+fn arguments(config: &NodeConfig, identity: &InstanceIdentity) -> Vec<String> {
     let mut arguments = vec![
         format!("--hostname-override={}", identity.id),
         format!("--node-ip={}", identity.private_address),
@@ -277,7 +285,7 @@ fn arguments(config: &NodeConfig, identity: &Identity) -> Vec<String> {
 /// The labels with which the Node is registered: what the specification names, and where and what the machine is, so
 /// that pods which ask for a zone find it from the first moment. A kubelet may set these itself (KEP-279); what it may
 /// not set, the master's agent does.
-fn labels(config: &NodeConfig, identity: &Identity) -> BTreeMap<String, String> {
+fn labels(config: &NodeConfig, identity: &InstanceIdentity) -> BTreeMap<String, String> {
     let known = [
         (node_labels::ZONE, &identity.zone),
         (node_labels::REGION, &identity.region),
@@ -333,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_node_is_registered_with_its_place_unless_the_specification_names_another() {
-        let identity = Identity {
+        let identity = InstanceIdentity {
             id: "i-00000000000000001".into(),
             region: "us-east-1".into(),
             zone: "us-east-1a".into(),

@@ -22,7 +22,7 @@ use crate::background::every::{Every, every};
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::kubernetes::api;
-use crate::node::client_certificate::{self, CertificateFileError, Found};
+use crate::node::client_certificate::{self, CertificateFile, CertificateFileError};
 use crate::node::join::{JoinError, Joining};
 use crate::node::kubelet::{self, KubeletError};
 use crate::progress::retry::{Backoff, Class, Classed, chain};
@@ -155,13 +155,13 @@ impl Membership {
     async fn due(&mut self) -> Result<Due, MembershipError> {
         let now = jiff::Timestamp::now();
         match client_certificate::look(&self.host, &self.node, now).map_err(MembershipError::Look)? {
-            Found::Valid(_) if self.is_refused_for_long().await => return Ok(Due::Replacing),
-            Found::Valid(_) => return Ok(Due::Nothing),
-            Found::Expired(at) => {
+            CertificateFile::Valid(_) if self.is_refused_for_long().await => return Ok(Due::Replacing),
+            CertificateFile::Valid(_) => return Ok(Due::Nothing),
+            CertificateFile::Expired(at) => {
                 tracing::warn!(%at, "the kubelet's certificate has expired: joining anew");
             }
-            Found::Missing => tracing::warn!("the kubelet's certificate is gone: joining anew"),
-            Found::Useless(why) => {
+            CertificateFile::Missing => tracing::warn!("the kubelet's certificate is gone: joining anew"),
+            CertificateFile::Useless(why) => {
                 tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::agent::Agent;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
@@ -54,7 +54,11 @@ pub async fn run(agent: &Agent) -> Result<(), StepError> {
 }
 
 /// On a master kube-proxy has a certificate of its own, on tmpfs, and talks to the API on this machine.
-fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+fn ensure_on_master(
+    host: &Host,
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+) -> Result<bool, ProxyError> {
     let credentials = Folder { name: "credentials", path: "/srv/kubernetes/kube-proxy" };
     let kubeconfig = format!("{}/kubeconfig", credentials.path);
     let mut changed = ensure_configuration(host, config, identity, &kubeconfig)?;
@@ -63,7 +67,7 @@ fn ensure_on_master(host: &Host, config: &NodeConfig, identity: &Identity) -> Re
 }
 
 /// On a node it uses the kubelet's own certificate, which the kubelet rotates.
-fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &Identity) -> Result<bool, ProxyError> {
+fn ensure_on_node(host: &Host, config: &NodeConfig, identity: &InstanceIdentity) -> Result<bool, ProxyError> {
     let server = config.api_endpoint().url_with_port();
     // The pod sees this folder, and not the one in which the kubelet's copy of it is.
     let authority = format!("{FOLDER}/ca.crt");
@@ -96,7 +100,7 @@ fn ensure_static_pod(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Re
 fn ensure_configuration(
     host: &Host,
     config: &NodeConfig,
-    identity: &Identity,
+    identity: &InstanceIdentity,
     kubeconfig: &str,
 ) -> Result<bool, ProxyError> {
     let configuration = json!({

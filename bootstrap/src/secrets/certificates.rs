@@ -16,7 +16,7 @@ use rcgen::{
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 use crate::agent::Agent;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::{ControlPlaneConfig, NodeConfig};
 use crate::contract::endpoint::{self, ServerName};
 use crate::contract::keyset::{Key, Keyset};
@@ -162,7 +162,7 @@ pub struct Addresses {
 pub fn master_leaves(
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
-    identity: &Identity,
+    identity: &InstanceIdentity,
     addresses: Addresses,
 ) -> Result<Vec<Leaf>, CertificateError> {
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::{Ec2, Volume};
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::EtcdConfig;
 use crate::contract::tags;
 use crate::host::Host;
@@ -181,7 +181,7 @@ impl VolumeAttachment {
         &mut self,
         host: &Host,
         ec2: &Ec2,
-        identity: &Identity,
+        identity: &InstanceIdentity,
         etcd: &EtcdConfig,
     ) -> Result<(AttachedVolume, bool), VolumeError> {
         let volume = find(ec2, identity, etcd).await?;
@@ -222,7 +222,7 @@ impl VolumeAttachment {
     async fn attach(
         &mut self,
         ec2: &Ec2,
-        identity: &Identity,
+        identity: &InstanceIdentity,
         volume: &Volume,
     ) -> Result<String, VolumeError> {
         let me = ec2.instance(&identity.id).await.map_err(VolumeError::Aws)?;
@@ -237,7 +237,7 @@ impl VolumeAttachment {
         &mut self,
         host: &Host,
         ec2: &Ec2,
-        identity: &Identity,
+        identity: &InstanceIdentity,
         volume: Volume,
         since: Duration,
     ) -> Result<(AttachedVolume, bool), VolumeError> {
@@ -271,7 +271,7 @@ impl VolumeAttachment {
     }
 }
 
-async fn find(ec2: &Ec2, identity: &Identity, etcd: &EtcdConfig) -> Result<Volume, VolumeError> {
+async fn find(ec2: &Ec2, identity: &InstanceIdentity, etcd: &EtcdConfig) -> Result<Volume, VolumeError> {
     let key = tags::etcd_volume(&etcd.name);
     let mut volumes = ec2.volumes((&key, &etcd.member), &identity.zone).await.map_err(VolumeError::Aws)?;
     volumes.retain(|volume| !matches!(volume.state.as_str(), "deleting" | "deleted"));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::agent::Agent;
 use crate::aws::ec2::Ec2;
-use crate::aws::identity::Identity;
+use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
 use crate::contract::config::{
     ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
@@ -50,8 +50,8 @@ pub(crate) async fn agent(folder: &Path, config: NodeConfig) -> Agent {
 }
 
 /// An instance of the cluster `demo`.
-pub(crate) fn identity() -> Identity {
-    Identity {
+pub(crate) fn identity() -> InstanceIdentity {
+    InstanceIdentity {
         id: "i-0123456789abcdef0".into(),
         region: "us-east-1".into(),
         zone: "us-east-1a".into(),

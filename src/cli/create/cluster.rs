@@ -83,10 +83,13 @@ async fn check_zones(context: &Context, cluster: &Cluster) -> anyhow::Result<()>
 }
 
 /// Looks up the VPC and the subnets that the flags name; AWS is not asked where they name none.
-async fn existing_network(context: &Context, flags: &Flags) -> anyhow::Result<existing_network::Found> {
+async fn existing_network(
+    context: &Context,
+    flags: &Flags,
+) -> anyhow::Result<existing_network::ExistingParts> {
     let (vpc, subnets) = (flags.existing_vpc(), flags.existing_subnets());
     if vpc.is_none() && subnets.is_empty() {
-        return Ok(existing_network::Found::default());
+        return Ok(existing_network::ExistingParts::default());
     }
     let clients = context.clients(flags.region().as_deref()).await?;
     existing_network::look_up(&clients, vpc, subnets).await

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
-use super::existing_network::Found;
+use super::existing_network::ExistingParts;
 use crate::cli::diagnostic::Refusal;
 use crate::spec::CreateOptions;
 
@@ -211,7 +211,11 @@ impl Flags {
     }
 
     /// What a specification is made from. `known` is what was looked up; a file is read for the SSH key.
-    pub(in crate::cli) fn options(self, name: String, known: &Found) -> anyhow::Result<CreateOptions> {
+    pub(in crate::cli) fn options(
+        self,
+        name: String,
+        known: &ExistingParts,
+    ) -> anyhow::Result<CreateOptions> {
         let Self { network, access, instances, etcd, cloud: _, .. } = self;
         let subnets = |ids: &[String]| ids.iter().filter_map(|id| known.subnets.get(id).cloned()).collect();
         Ok(CreateOptions {

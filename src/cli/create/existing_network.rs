@@ -10,7 +10,7 @@ use crate::spec::create::{ExistingNetwork, ExistingSubnet};
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Found {
+pub(in crate::cli) struct ExistingParts {
     /// The subnets, by their ids.
     pub(in crate::cli) subnets: BTreeMap<String, ExistingSubnet>,
     /// The VPC that was named, or else that of the first subnet.
@@ -22,14 +22,14 @@ pub(in crate::cli) async fn look_up(
     clients: &Clients,
     vpc: Option<String>,
     subnets: Vec<String>,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<ExistingParts> {
     let subnets = find_subnets(clients, subnets).await?;
     let first = || subnets.values().next().map(|subnet| subnet.vpc.clone());
     let network = match vpc.or_else(first) {
         Some(vpc) => Some(find_network(clients, vpc).await?),
         None => None,
     };
-    Ok(Found { subnets, network })
+    Ok(ExistingParts { subnets, network })
 }
 
 async fn find_subnets(

@@ -8,7 +8,7 @@ use crate::cli::output::{self, Table};
 use crate::ops::OperationError;
 use crate::state::damage::Restored;
 use crate::state::versions::ObjectVersion;
-use crate::state::{ClusterState, Remedy, layout};
+use crate::state::{ClusterState, Recovery, layout};
 
 /// What others are told that is being done.
 const COMMAND: &str = "toolbox restore-object";
@@ -110,7 +110,7 @@ async fn choose(
             .into());
     }
     let damage = state.damage(key, "it can't be used").await;
-    if let Remedy::Version(version) = damage.remedy {
+    if let Recovery::Version(version) = damage.recovery {
         return Ok(version);
     }
     show(versions, &versions[0])?;

@@ -80,7 +80,7 @@ fn refusal(problem: Problem) -> Refusal {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    changes: &'a [upgrade::Change],
+    changes: &'a [upgrade::PropertyChange],
 }
 
 fn print(upgrade: &Upgrade, format: Format) -> anyhow::Result<()> {
@@ -89,7 +89,7 @@ fn print(upgrade: &Upgrade, format: Format) -> anyhow::Result<()> {
         Format::Text if upgrade.changes.is_empty() => Ok(()),
         Format::Text => {
             let mut table = Table::new(["ITEM", "PROPERTY", "OLD", "NEW"]).in_order();
-            for upgrade::Change { item, property, old, new } in &upgrade.changes {
+            for upgrade::PropertyChange { item, property, old, new } in &upgrade.changes {
                 table.row([item.clone(), (*property).to_owned(), old.clone(), new.clone()]);
             }
             output::print(&table.render())

@@ -12,7 +12,7 @@ use windlass_bootstrap::config::Role;
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::output::{self, Format, Table};
-use crate::health::{Check, Kind, NodeLine, Observer, Outcome, Report, Unanswered, evaluate};
+use crate::health::{Check, CheckKind, NodeLine, Observer, Outcome, Report, Unanswered, evaluate};
 use crate::kube::Kubernetes;
 use crate::ops::RunningCluster;
 use crate::spec::cluster::Cluster;
@@ -195,7 +195,7 @@ impl Said {
         let why = why(check).to_owned();
         let on_its_way = matches!(
             (check.kind, &check.outcome),
-            (Kind::Api | Kind::Node | Kind::Pod, Outcome::Wait { .. })
+            (CheckKind::Api | CheckKind::Node | CheckKind::Pod, Outcome::Wait { .. })
         );
         Self { news: if on_its_way { String::new() } else { why.clone() }, why }
     }
@@ -383,7 +383,7 @@ mod tests {
 
     #[test]
     fn a_pod_on_its_way_is_told_once_and_again_when_it_fails() {
-        let pod = |outcome| Check { kind: Kind::Pod, outcome, ..waiting() };
+        let pod = |outcome| Check { kind: CheckKind::Pod, outcome, ..waiting() };
         let wait = |why: &str| Outcome::Wait { why: why.to_owned() };
         let fail = |why: &str| Outcome::Fail { why: why.to_owned(), hint: None };
         let seen = |check: Check| Problems::from([(("Pod", "dns".to_owned()), Said::of(&check))]);
@@ -413,7 +413,7 @@ mod tests {
 
     fn waiting() -> Check {
         Check {
-            kind: Kind::Machine,
+            kind: CheckKind::Machine,
             name: "i-0b".to_owned(),
             instance_group: Some("nodes-us-east-1a".to_owned()),
             outcome: Outcome::Wait { why: "it boots".to_owned() },
@@ -423,7 +423,7 @@ mod tests {
     fn failing() -> Check {
         let hint = Some("look at it".to_owned());
         Check {
-            kind: Kind::Pod,
+            kind: CheckKind::Pod,
             name: "dns".to_owned(),
             instance_group: None,
             outcome: Outcome::Fail { why: "it crashes".to_owned(), hint },

@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types::{Filter, NetworkInterface as Answer, NetworkInterfaceAttachment};
 
-use super::super::context::{Context, Found, Identity, Names};
+use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
 use super::super::look::Look;
@@ -35,7 +35,7 @@ impl MadeKind for Interface {
     }
 
     /// Those that go with their instance, and those of AWS's own services, are nobody's to delete.
-    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Vec<Found> {
+    fn observed(answer: Vec<Answer>, context: &Context<'_>, names: &Names) -> Vec<ObservedResource> {
         let made = answer.iter().filter(|interface| stays(interface)).filter_map(|interface| {
             let interface_id = interface.network_interface_id()?;
             let groups = interface.groups().iter().filter_map(|group| group.group_id());

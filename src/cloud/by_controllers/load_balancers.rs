@@ -10,7 +10,7 @@ use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer as Answer, TargetGroup 
 use futures::future::try_join_all;
 use futures::try_join;
 
-use super::super::context::{Context, Found, Identity, Names};
+use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
 use super::super::look::Look;
@@ -73,7 +73,7 @@ impl MadeKind for Balancer {
         Ok(Balancers { here, tags, groups })
     }
 
-    fn observed(answer: Balancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
+    fn observed(answer: Balancers, context: &Context<'_>, names: &Names) -> Vec<ObservedResource> {
         let Balancers { here, tags, groups } = answer;
         let made = here.iter().filter_map(|balancer| {
             let (arn, name) = (balancer.load_balancer_arn()?, balancer.load_balancer_name()?);
@@ -115,7 +115,7 @@ impl MadeKind for ClassicBalancer {
         Ok(ClassicBalancers { here, tags })
     }
 
-    fn observed(answer: ClassicBalancers, context: &Context<'_>, names: &Names) -> Vec<Found> {
+    fn observed(answer: ClassicBalancers, context: &Context<'_>, names: &Names) -> Vec<ObservedResource> {
         let ClassicBalancers { here, tags } = answer;
         let made = here.iter().filter_map(|balancer| {
             let name = balancer.load_balancer_name()?;
@@ -149,7 +149,7 @@ impl MadeKind for Targets {
         Ok(TargetGroups { groups: here, tags })
     }
 
-    fn observed(answer: TargetGroups, context: &Context<'_>, names: &Names) -> Vec<Found> {
+    fn observed(answer: TargetGroups, context: &Context<'_>, names: &Names) -> Vec<ObservedResource> {
         let TargetGroups { groups, tags } = answer;
         let made = groups.iter().filter_map(|group| {
             let (arn, name) = (group.target_group_arn()?, group.target_group_name()?);

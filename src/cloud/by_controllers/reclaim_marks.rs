@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Tag, Volume};
 
-use super::super::context::{Context, Found, Identity, Names};
+use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::CloudError;
 use super::super::fields::Fields;
 use super::super::kinds::{Kind, Resource};
@@ -101,7 +101,7 @@ impl ResourceKind for ReclaimMarks {
         answer: Arc<[Volume]>,
         context: &Context<'_>,
         _names: &Names,
-    ) -> Result<Vec<Found>, CloudError> {
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let marked = answer.iter().filter(|volume| volumes::is_marked(volume)).filter_map(|volume| {
             let volume_id = volume.volume_id()?;
             Some((volume_id.to_owned(), volumes::name(volume, volume_id)))
@@ -110,8 +110,11 @@ impl ResourceKind for ReclaimMarks {
         if marks.volumes.is_empty() {
             return Ok(Vec::new());
         }
-        let found =
-            Found::new(context.cluster, Resource::ReclaimMarks(marks), Identity::new(context.cluster));
+        let found = ObservedResource::new(
+            context.cluster,
+            Resource::ReclaimMarks(marks),
+            Identity::new(context.cluster),
+        );
         Ok(vec![found])
     }
 }

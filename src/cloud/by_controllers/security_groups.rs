@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{Filter, IpPermission, SecurityGroup, UserIdGroupPair};
 
 use super::super::blockers::{Blocker, Looker};
-use super::super::context::{Context, Found, Identity, Names};
+use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
 use super::super::look::Look;
@@ -39,7 +39,7 @@ impl MadeKind for Group {
         Ok(call.items().send().try_collect().await.during("ec2", "DescribeSecurityGroups", &id)?)
     }
 
-    fn observed(answer: Vec<SecurityGroup>, context: &Context<'_>, names: &Names) -> Vec<Found> {
+    fn observed(answer: Vec<SecurityGroup>, context: &Context<'_>, names: &Names) -> Vec<ObservedResource> {
         let made = answer.iter().filter_map(|group| {
             let all = tags::all_from_ec2(group.tags());
             let (group_id, name) = (group.group_id()?, group.group_name().unwrap_or_default());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_sdk_ec2::types::{Volume as Answer, VolumeAttachment, VolumeState};
 use windlass_bootstrap::tags as shared;
 
-use super::super::context::{Context, Found, Identity, Names};
+use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
 use super::super::look::Look;
@@ -36,13 +36,13 @@ impl MadeKind for Claimed {
         list(look).await
     }
 
-    fn observed(answer: Arc<[Answer]>, _context: &Context<'_>, _names: &Names) -> Vec<Found> {
+    fn observed(answer: Arc<[Answer]>, _context: &Context<'_>, _names: &Names) -> Vec<ObservedResource> {
         let found = answer.iter().filter_map(|volume| {
             let volume_id = volume.volume_id()?;
             let name = name(volume, volume_id);
             let mut made = PersistentVolume::new(&name, Vec::new());
             made.goes_with_cluster = is_marked(volume);
-            Some(Found::new(name, made.into(), Identity::new(volume_id)))
+            Some(ObservedResource::new(name, made.into(), Identity::new(volume_id)))
         });
         found.collect()
     }

@@ -22,7 +22,7 @@ use aws_sdk_ec2::types::{
 
 pub use self::root_volume::RootVolume;
 pub use self::ssh_key::SshKeyName;
-use super::context::{Context, Found, Identity, Names, Sought};
+use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Fields};
 use super::instance_profile::InstanceProfile;
@@ -187,7 +187,11 @@ impl ResourceKind for LaunchTemplate {
         Ok(Described { templates, versions })
     }
 
-    fn observed(answer: Described, context: &Context<'_>, names: &Names) -> Result<Vec<Found>, CloudError> {
+    fn observed(
+        answer: Described,
+        context: &Context<'_>,
+        names: &Names,
+    ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::LaunchTemplate, context.cluster);
         let Described { templates, versions } = answer;
         let mut found = Vec::new();
@@ -207,7 +211,7 @@ impl ResourceKind for LaunchTemplate {
             let version_data = field(latest.launch_template_data(), &id, "the template's data")?;
             let observed = Self::read(name.clone(), tags, version_data, names);
             let identity = observed.identity(template_id, latest.version_number());
-            found.push(Found::new(name, Resource::LaunchTemplate(observed), identity));
+            found.push(ObservedResource::new(name, Resource::LaunchTemplate(observed), identity));
         }
         Ok(found)
     }

@@ -3,7 +3,7 @@
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::report::BootState;
 
-use super::{Check, Kind, Outcome, role, staying};
+use super::{Check, CheckKind, Outcome, role, staying};
 use crate::health::snapshot::{Instance, Snapshot, Unanswered};
 use crate::spec::cluster::Cluster;
 
@@ -17,7 +17,7 @@ pub(super) fn check(cluster: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
         Ok(_) => Outcome::Pass,
         Err(unanswered) => api_down(cluster, snapshot, unanswered),
     };
-    vec![Check { kind: Kind::Api, name, instance_group: None, outcome }]
+    vec![Check { kind: CheckKind::Api, name, instance_group: None, outcome }]
 }
 
 /// While a master boots, its API is not expected to answer.

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::{Check, Kind, Outcome};
+use super::{Check, CheckKind, Outcome};
 use crate::health::snapshot::{Authority, Snapshot};
 use crate::spec::cluster::Cluster;
 use crate::spec::quantity;
@@ -19,7 +19,7 @@ const HINT: &str = "this windlass can't replace authorities: make another cluste
 /// A check of each authority.
 pub(super) fn check(_: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
     let of = |authority: &Authority| Check {
-        kind: Kind::Authority,
+        kind: CheckKind::Authority,
         name: authority.name.clone(),
         instance_group: None,
         outcome: outcome(authority, snapshot.now),

@@ -1,6 +1,6 @@
 //! Whether each instance group is there, as large as it shall be, and replaces what dies.
 
-use super::{Check, Kind, Outcome, group_of, staying};
+use super::{Check, CheckKind, Outcome, group_of, staying};
 use crate::health::snapshot::{Group, Snapshot};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 
@@ -34,7 +34,7 @@ fn size(wanted: &InstanceGroup, group: Option<&Group>, snapshot: &Snapshot) -> C
     };
     // Who waits for an instance that never comes must know why.
     let outcome = group.and_then(|group| suspended(name, group)).unwrap_or(outcome);
-    Check { kind: Kind::InstanceGroup, name: name.clone(), instance_group: Some(name.clone()), outcome }
+    Check { kind: CheckKind::InstanceGroup, name: name.clone(), instance_group: Some(name.clone()), outcome }
 }
 
 /// What keeps a group as large and as alive as it shall be; the other processes of Auto Scaling may rest.

@@ -2,7 +2,7 @@
 
 use windlass_bootstrap::report::{self, BootState, FailingTask, Status};
 
-use super::{Check, Kind, Outcome, group_of, node, staying};
+use super::{Check, CheckKind, Outcome, group_of, node, staying};
 use crate::health::snapshot::{Instance, Snapshot};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 use crate::spec::quantity;
@@ -49,7 +49,7 @@ fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> 
         None => silent(instance, snapshot),
     };
     Check {
-        kind: Kind::Machine,
+        kind: CheckKind::Machine,
         name: instance.id.clone(),
         instance_group: Some(wanted.name.clone()),
         outcome,

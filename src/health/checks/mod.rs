@@ -11,18 +11,18 @@ use windlass_bootstrap::config::Role;
 use super::snapshot::{Group, Instance, Snapshot, harmless};
 use crate::spec::cluster::{Cluster, InstanceGroup};
 
-/// Writes the modules of the checks, and [`Kind`] with its dispatch, for a list of `module::Kind`.
+/// Writes the modules of the checks, and [`CheckKind`] with its dispatch, for a list of `module::CheckKind`.
 macro_rules! checks {
     ($($module:ident::$kind:ident,)*) => {
         $(mod $module;)*
 
         /// What a check is about.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Kind {
+        pub enum CheckKind {
             $(#[doc = concat!("See the file `", stringify!($module), ".rs`.")] $kind,)*
         }
 
-        impl Kind {
+        impl CheckKind {
             /// Every kind, in the order of reports.
             const ALL: &'static [Self] = &[$(Self::$kind),*];
 
@@ -55,7 +55,7 @@ checks! {
 
 pub use machine::silent_for;
 
-impl Serialize for Kind {
+impl Serialize for CheckKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }
@@ -84,7 +84,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// What it is about.
-    pub kind: Kind,
+    pub kind: CheckKind,
     /// The name of what it is about.
     pub name: String,
     /// The instance group that it belongs to, if any.
@@ -108,7 +108,7 @@ pub struct NodeLine {
     pub status: &'static str,
 }
 
-/// All checks, by what they are about, in the order of [`Kind`].
+/// All checks, by what they are about, in the order of [`CheckKind`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// The checks.
@@ -132,7 +132,7 @@ impl Report {
     #[must_use]
     pub fn tolerating(mut self, limit: usize, cluster: &Cluster) -> Self {
         let is_node = |check: &Check| {
-            matches!(check.kind, Kind::Node | Kind::Machine)
+            matches!(check.kind, CheckKind::Node | CheckKind::Machine)
                 && check.outcome != Outcome::Pass
                 && check.instance_group.as_deref().is_some_and(|name| role(cluster, name) == Some(Role::Node))
         };
@@ -147,7 +147,8 @@ impl Report {
 
 /// Checks a snapshot against what the specification wants.
 pub fn evaluate(cluster: &Cluster, snapshot: &Snapshot) -> Report {
-    let mut checks: Vec<Check> = Kind::ALL.iter().flat_map(|kind| kind.check(cluster, snapshot)).collect();
+    let mut checks: Vec<Check> =
+        CheckKind::ALL.iter().flat_map(|kind| kind.check(cluster, snapshot)).collect();
     checks.iter_mut().for_each(make_harmless);
     checks.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
     Report { checks, nodes: node::lines(cluster, snapshot) }

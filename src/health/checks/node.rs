@@ -2,7 +2,7 @@
 
 use windlass_bootstrap::config::Role;
 
-use super::{Check, Kind, NodeLine, Outcome, role};
+use super::{Check, CheckKind, NodeLine, Outcome, role};
 use crate::health::snapshot::{KubernetesView, Snapshot};
 use crate::kube::{Node, Ready};
 use crate::spec::cluster::Cluster;
@@ -32,7 +32,7 @@ fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, no
     let group = instance.and_then(|instance| instance.instance_group.clone());
     let master = is_master(cluster, snapshot, node);
     let check =
-        |outcome| Check { kind: Kind::Node, name: node.name.clone(), instance_group: group.clone(), outcome };
+        |outcome| Check { kind: CheckKind::Node, name: node.name.clone(), instance_group: group.clone(), outcome };
     if node.instance.is_some() && instance.is_none() {
         let why = format!("node \"{}\" has lost its instance, and has not been removed yet", node.name);
         return vec![check(Outcome::Wait { why })];

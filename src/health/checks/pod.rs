@@ -1,6 +1,6 @@
 //! Whether each pod that the cluster needs runs.
 
-use super::{Check, Kind, Outcome};
+use super::{Check, CheckKind, Outcome};
 use crate::health::snapshot::{KubernetesView, Snapshot};
 use crate::kube::Pod;
 use crate::spec::cluster::Cluster;
@@ -39,7 +39,7 @@ fn pod(view: &KubernetesView, pod: &Pod) -> Option<Check> {
         pod_outcome(pod)
     };
     Some(Check {
-        kind: Kind::Pod,
+        kind: CheckKind::Pod,
         name: format!("{}/{}", pod.namespace, pod.name),
         instance_group: None,
         outcome,

@@ -1,6 +1,6 @@
 //! Whether the keys, and other secrets, that the state holds can be used.
 
-use super::{Check, Kind, Outcome};
+use super::{Check, CheckKind, Outcome};
 use crate::health::snapshot::Snapshot;
 use crate::spec::cluster::Cluster;
 use crate::state::Damage;
@@ -17,5 +17,5 @@ pub(super) fn check(_: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
 fn secret(damage: &Damage) -> Check {
     let outcome = Outcome::Fail { why: damage.to_string(), hint: Some(damage.hint()) };
     let name = damage.key.rsplit('/').next().unwrap_or_default().trim_end_matches(".json").to_owned();
-    Check { kind: Kind::Secret, name, instance_group: None, outcome }
+    Check { kind: CheckKind::Secret, name, instance_group: None, outcome }
 }

@@ -14,9 +14,9 @@ use crate::kube::view::Waiting;
 use crate::kube::{Node, Pod, Ready};
 
 /// What is broken, how, and the kind, class and words of the check that has to say so.
-type Defect = (&'static str, Change, Kind, &'static str, &'static str);
+type Defect = (&'static str, Disturbance, CheckKind, &'static str, &'static str);
 
-type Change = fn(&mut Snapshot);
+type Disturbance = fn(&mut Snapshot);
 
 const MASTER: &str = "i-0a";
 const NODES: [&str; 2] = ["i-0b", "i-0c"];
@@ -28,7 +28,7 @@ fn an_authority_is_told_of_ninety_days_before_its_end_and_after_it() {
         let expires = snapshot.now + SignedDuration::from_hours(24 * days) + SignedDuration::from_mins(1);
         snapshot.state.authorities = vec![Authority { name: "etcd-ca".to_owned(), expires }];
         let report = evaluate(&sample::cluster(), &snapshot);
-        let check = report.checks.iter().find(|check| check.kind == Kind::Authority).unwrap().clone();
+        let check = report.checks.iter().find(|check| check.kind == CheckKind::Authority).unwrap().clone();
         assert_eq!((check.name.as_str(), check.kind.name()), ("etcd-ca", "Authority"));
         match check.outcome {
             Outcome::Pass => String::new(),
@@ -61,48 +61,54 @@ fn a_report_without_checks_is_not_healthy() {
 #[test]
 fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
     let defects: [Defect; 11] = [
-        ("no group", |s| drop(s.cloud.groups.pop()), Kind::InstanceGroup, "fail", "is missing from AWS"),
+        ("no group", |s| drop(s.cloud.groups.pop()), CheckKind::InstanceGroup, "fail", "is missing from AWS"),
         (
             "suspended",
             |s| s.cloud.groups[1].suspended = vec!["AZRebalance".into(), "Launch".into()],
-            Kind::InstanceGroup,
+            CheckKind::InstanceGroup,
             "fail",
             "doesn't replace what dies: Launch is suspended",
         ),
-        ("short", |s| s.cloud.groups[1].desired = 3, Kind::InstanceGroup, "wait", "2 of 3"),
+        ("short", |s| s.cloud.groups[1].desired = 3, CheckKind::InstanceGroup, "wait", "2 of 3"),
         (
             "leaving",
             |s| s.cloud.groups[1].members[0].lifecycle = "Terminating:Wait".into(),
-            Kind::InstanceGroup,
+            CheckKind::InstanceGroup,
             "wait",
             "1 of 2",
         ),
-        ("stopped", |s| instance(s, "i-0b").state = "stopped".into(), Kind::InstanceGroup, "wait", "1 of 2"),
+        (
+            "stopped",
+            |s| instance(s, "i-0b").state = "stopped".into(),
+            CheckKind::InstanceGroup,
+            "wait",
+            "1 of 2",
+        ),
         (
             "not joined",
             |s| view(s).nodes.retain(|n| n.name != "i-0c"),
-            Kind::Machine,
+            CheckKind::Machine,
             "wait",
             "its boot is done, its node is not there",
         ),
         (
             "booting",
             |s| boot(s, "i-0c", BootState::Running, "ensure_kubelet", None),
-            Kind::Machine,
+            CheckKind::Machine,
             "wait",
             "it is at ensure_kubelet",
         ),
         (
             "waiting",
             |s| boot(s, MASTER, BootState::Waiting, "ensure_volume", Some("vol-1 is attached to i-9")),
-            Kind::Machine,
+            CheckKind::Machine,
             "wait",
             "ensure_volume waits: vol-1 is attached to i-9",
         ),
         (
             "failed",
             |s| boot(s, "i-0b", BootState::Failed, "ensure_image", Some("wrong version")),
-            Kind::Machine,
+            CheckKind::Machine,
             "fail",
             "ensure_image failed: wrong version",
         ),
@@ -112,11 +118,17 @@ fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
                 forget(s, "i-0b");
                 instance(s, "i-0b").launched = Some(now() - SignedDuration::from_secs(20));
             },
-            Kind::Machine,
+            CheckKind::Machine,
             "wait",
             "no boot report so far",
         ),
-        ("silent, old", |s| forget(s, "i-0b"), Kind::Machine, "fail", "in the 60 minutes since its launch"),
+        (
+            "silent, old",
+            |s| forget(s, "i-0b"),
+            CheckKind::Machine,
+            "fail",
+            "in the 60 minutes since its launch",
+        ),
     ];
     expect_each_to_be_said(&defects);
 }
@@ -127,25 +139,31 @@ fn what_fails_after_the_boot_and_who_has_gone_silent_is_told_of_masters_and_node
         (
             "failing master",
             |s| failing(s, MASTER, 120),
-            Kind::Machine,
+            CheckKind::Machine,
             "fail",
             "on machine \"i-0a\" renew_certificates has failed since 2026-09-21T14:11:20Z: no space",
         ),
-        ("failing node", |s| failing(s, "i-0b", 120), Kind::Machine, "fail", "on machine \"i-0b\" renew_"),
-        ("silent", |s| seen_ago(s, "i-0c", 8), Kind::Machine, "fail", "has not reported for 8 minutes"),
+        (
+            "failing node",
+            |s| failing(s, "i-0b", 120),
+            CheckKind::Machine,
+            "fail",
+            "on machine \"i-0b\" renew_",
+        ),
+        ("silent", |s| seen_ago(s, "i-0c", 8), CheckKind::Machine, "fail", "has not reported for 8 minutes"),
         (
             "silent while it waits",
             |s| {
                 boot(s, MASTER, BootState::Waiting, "ensure_volume", Some("held"));
                 seen_ago(s, MASTER, 30);
             },
-            Kind::Machine,
+            CheckKind::Machine,
             "wait",
             "ensure_volume waits: held; it last reported 30 minutes ago",
         ),
     ];
     expect_each_to_be_said(&defects);
-    let harmless: [(&str, Change); 3] = [
+    let harmless: [(&str, Disturbance); 3] = [
         ("what failed a moment ago", |s| failing(s, MASTER, 20)),
         ("a report between two heartbeats", |s| seen_ago(s, "i-0b", 3)),
         ("an agent that never said when it wrote", |s| s.boot.get_mut("i-0b").unwrap().last_seen = None),
@@ -177,33 +195,33 @@ fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
         (
             "not ready",
             |s| view(s).nodes[1].ready = Ready::No("KubeletNotReady: no disk".into()),
-            Kind::Node,
+            CheckKind::Node,
             "wait",
             "of role \"node\" is not ready: no disk",
         ),
         (
             "unheard of",
             |s| view(s).nodes[0].ready = Ready::Unknown("NodeStatusUnknown: stopped posting".into()),
-            Kind::Node,
+            CheckKind::Node,
             "fail",
             "of role \"control-plane\" is not ready: NodeStatusUnknown",
         ),
-        ("lost", |s| view(s).nodes.push(node("i-0z")), Kind::Node, "wait", "has lost its instance"),
+        ("lost", |s| view(s).nodes.push(node("i-0z")), CheckKind::Node, "wait", "has lost its instance"),
         (
             "no mirror",
             |s| view(s).pods.retain(|p| p.name != "etcd-main-i-0a"),
-            Kind::Node,
+            CheckKind::Node,
             "wait",
             "is missing its etcd-main pod",
         ),
         (
             "crash",
             |s| broken(s, "CrashLoopBackOff"),
-            Kind::Pod,
+            CheckKind::Pod,
             "fail",
             "(coredns: CrashLoopBackOff: because)",
         ),
-        ("creating", |s| broken(s, "ContainerCreating"), Kind::Pod, "wait", "is not ready (coredns)"),
+        ("creating", |s| broken(s, "ContainerCreating"), CheckKind::Pod, "wait", "is not ready (coredns)"),
         (
             "pending",
             |s| {
@@ -211,12 +229,12 @@ fn every_defect_of_a_node_or_a_pod_is_named_and_classed() {
                 pod.phase = "Pending".into();
                 pod.unschedulable = Some("Unschedulable: 0/3".into());
             },
-            Kind::Pod,
+            CheckKind::Pod,
             "wait",
             "is pending: Unschedulable: 0/3",
         ),
-        ("failed pod", |s| dns(s).phase = "Failed".into(), Kind::Pod, "fail", "is in the phase Failed"),
-        ("orphan", |s| dns(s).node = Some("i-gone".into()), Kind::Pod, "wait", "on a node that is gone"),
+        ("failed pod", |s| dns(s).phase = "Failed".into(), CheckKind::Pod, "fail", "is in the phase Failed"),
+        ("orphan", |s| dns(s).node = Some("i-gone".into()), CheckKind::Pod, "wait", "on a node that is gone"),
     ];
     expect_each_to_be_said(&defects);
 }
@@ -260,7 +278,7 @@ fn what_a_kubelet_says_does_nothing_to_a_terminal() {
 
 #[test]
 fn what_has_done_its_work_or_is_on_its_way_out_does_not_count() {
-    let harmless: [(&str, Change); 3] = [
+    let harmless: [(&str, Disturbance); 3] = [
         ("succeeded", |s| dns(s).phase = "Succeeded".into()),
         ("terminating", |s| {
             dns(s).terminating = true;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::spec::{CreateOptions, create};
-use crate::state::Remedy;
+use crate::state::Recovery;
 
 fn documents() -> Documents {
     let options = CreateOptions {
@@ -114,7 +114,7 @@ async fn a_lost_cluster_file_is_named_with_the_version_to_bring_back_and_still_l
     state.store().delete(&key, of_cluster).await.unwrap();
     let error = state.read().await.unwrap_err();
     let StateError::Damaged(damage) = &error else { panic!("{error}") };
-    let Remedy::Version(version) = &damage.remedy else { panic!("{damage}") };
+    let Recovery::Version(version) = &damage.recovery else { panic!("{damage}") };
     assert_eq!((&damage.key, &version.id), (&key, &of_cluster.0));
     assert_eq!(clusters(state.store()).await.unwrap(), ["demo.example.com"]);
     state.restore(&key, version).await.unwrap();

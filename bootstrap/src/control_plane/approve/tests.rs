@@ -279,7 +279,11 @@ fn queued(requests: &[Request], since: Instant) -> Queue {
     queue
 }
 
-fn judged(queue: &Queue, found: &Found<'_>, now: Instant) -> (Vec<Verdict>, BTreeMap<String, Option<Grant>>) {
+fn judged(
+    queue: &Queue,
+    found: &LookedUp<'_>,
+    now: Instant,
+) -> (Vec<Verdict>, BTreeMap<String, Option<Grant>>) {
     let names = queue.due(now + Duration::from_secs(1), 10);
     let mut granted = BTreeMap::new();
     let pending = names.iter().map(|name| (name, queue.get(name).unwrap()));
@@ -291,7 +295,8 @@ fn judged(queue: &Queue, found: &Found<'_>, now: Instant) -> (Vec<Verdict>, BTre
 fn of_two_requests_that_come_together_only_the_first_is_granted() {
     let (instance, answered) = just_now();
     let instances = BTreeMap::from([(NODE, &instance)]);
-    let found = Found { instances, ready: [].into(), grants: &[].into(), answered: &answered, longest: WEEK };
+    let found =
+        LookedUp { instances, ready: [].into(), grants: &[].into(), answered: &answered, longest: WEEK };
     let now = Instant::now();
     let queue = queued(&[first(), Request { key: "two".into(), ..first() }], now);
     let (verdicts, granted) = judged(&queue, &found, now);
@@ -302,7 +307,7 @@ fn of_two_requests_that_come_together_only_the_first_is_granted() {
 #[test]
 fn what_can_not_be_granted_is_denied_only_after_minutes_with_its_reason() {
     let (_, answered) = just_now();
-    let found = Found {
+    let found = LookedUp {
         instances: [].into(),
         ready: [].into(),
         grants: &[].into(),

@@ -8,7 +8,7 @@ mod with_root {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::aws::identity::Identity;
+    use crate::aws::identity::InstanceIdentity;
     use crate::contract::config::NodeConfig;
     use crate::contract::report::FailingTask;
     use crate::host::Host;
@@ -38,7 +38,7 @@ mod with_root {
             let agent = Agent {
                 host: Host::folder_with_programs(folder.path().join("machine")),
                 // The hardware address of the loopback.
-                identity: Identity { mac: "00:00:00:00:00:00".into(), ..identity() },
+                identity: InstanceIdentity { mac: "00:00:00:00:00:00".into(), ..identity() },
                 ec2: ec2.client().await,
                 ..agent(folder.path(), config).await
             };

@@ -47,7 +47,7 @@ impl Cluster {
         reporter
     }
 
-    fn found(&self) -> Found {
+    fn found(&self) -> CertificateFile {
         client_certificate::look(&self.host(), NODE, Timestamp::now()).unwrap()
     }
 }
@@ -93,11 +93,11 @@ async fn a_node_waits_until_its_token_is_known_and_its_request_is_answered() {
         cluster.api.know(TOKEN);
         let (name, request) = cluster.api.unanswered().await;
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert_eq!(cluster.found(), Found::Missing);
+        assert_eq!(cluster.found(), CertificateFile::Missing);
         cluster.api.issue(&name, &sign(&request, Timestamp::now(), Duration::from_hours(1)));
     };
     let (reporter, ()) = tokio::join!(cluster.join(), masters);
-    assert!(matches!(cluster.found(), Found::Valid(_)), "{:?}", cluster.found());
+    assert!(matches!(cluster.found(), CertificateFile::Valid(_)), "{:?}", cluster.found());
     assert!(reporter.status().steps[0].changed);
     assert_eq!(cluster.api.created(), 1);
     let seconds = reporter.status().steps[0].seconds.unwrap();
@@ -116,7 +116,7 @@ async fn an_agent_that_was_killed_finds_its_request_again() {
     cluster.api.issue(&name, &sign(&request, Timestamp::now(), Duration::from_hours(1)));
     cluster.join().await;
     assert_eq!(cluster.api.created(), 1, "masters grant a first certificate once");
-    assert!(matches!(cluster.found(), Found::Valid(_)));
+    assert!(matches!(cluster.found(), CertificateFile::Valid(_)));
 }
 
 #[tokio::test]
@@ -127,13 +127,13 @@ async fn an_expired_certificate_is_replaced_with_the_token_of_the_day() {
     let request = Request::begin(&cluster.host(), NODE).unwrap();
     let issued = sign(&request.pem, before, Duration::from_hours(1));
     request.keep(&cluster.host(), NODE, issued.as_bytes(), before).unwrap();
-    assert!(matches!(cluster.found(), Found::Expired(_)));
+    assert!(matches!(cluster.found(), CertificateFile::Expired(_)));
     let masters = async {
         let (name, request) = cluster.api.unanswered().await;
         cluster.api.issue(&name, &sign(&request, Timestamp::now(), Duration::from_hours(1)));
     };
     tokio::join!(cluster.join(), masters);
-    assert!(matches!(cluster.found(), Found::Valid(_)), "{:?}", cluster.found());
+    assert!(matches!(cluster.found(), CertificateFile::Valid(_)), "{:?}", cluster.found());
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ fn show(host: &Host, api: &FakeApi, token: &str) {
     file::ensure(&host.path(api::NODE_KUBECONFIG), api.kubeconfig(token), file::PRIVATE).unwrap();
 }
 
-fn found(host: &Host) -> Found {
+fn found(host: &Host) -> CertificateFile {
     client_certificate::look(host, NODE, Timestamp::now()).unwrap()
 }
 
@@ -116,7 +116,9 @@ async fn a_certificate_that_the_api_has_refused_for_minutes_is_replaced_by_one_f
     };
     let (replaced, ()) = tokio::join!(membership.ensure(|_| ()), masters);
     assert!(replaced.unwrap());
-    assert!(matches!((before, found(&host)), (Found::Valid(old), Found::Valid(new)) if new > old));
+    assert!(
+        matches!((before, found(&host)), (CertificateFile::Valid(old), CertificateFile::Valid(new)) if new > old)
+    );
     let commands = std::fs::read_to_string(host.path("/run/windlass/commands")).unwrap();
     assert!(commands.contains("restart kubelet.service"), "{commands}");
     assert!(membership.refused.is_none());
