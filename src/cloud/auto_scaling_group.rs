@@ -7,7 +7,7 @@ use aws_sdk_autoscaling::types::builders::TagBuilder;
 use aws_sdk_autoscaling::types::{
     AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
 };
-use windlass_bootstrap::tags as shared;
+use windlass_bootstrap::{keys, tags as shared};
 
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::ebs::{to_i32, to_u32};
@@ -50,6 +50,9 @@ pub struct AutoScalingGroup {
     /// Processes that somebody suspended, as observed; empty for what is wanted. Not compared: whoever suspends one has a
     /// reason, and wants to be told, not overruled.
     pub suspended: BTreeSet<String>,
+    /// As observed: whether it launches, or one of its instances was launched from, another version of the template than
+    /// the latest. Not compared.
+    pub is_behind: bool,
     /// Its tags, which its instances get too.
     pub tags: Tags,
 }
@@ -98,6 +101,7 @@ impl ResourceKind for AutoScalingGroup {
             health_check_grace,
             maintenance,
             suspended: _,
+            is_behind: _,
             tags,
         } = self;
         let version = match version {
@@ -120,6 +124,15 @@ impl ResourceKind for AutoScalingGroup {
         let mut references = vec![self.template.id()];
         references.extend(self.subnets.iter().map(Reference::id));
         references
+    }
+
+    /// What its instances were launched with they may read again, when they are installed anew.
+    fn may_need(&self, other: &ResourceId) -> bool {
+        let is_of_its_group = || {
+            let group = self.tags.get(shared::INSTANCE_GROUP);
+            keys::of_node_config(&other.name).is_some_and(|(of, _)| group.is_none_or(|group| group == of))
+        };
+        self.is_behind && other.kind == Kind::StateObject && is_of_its_group()
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {
@@ -152,8 +165,12 @@ impl ResourceKind for AutoScalingGroup {
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
         let autoscaling = &context.clients.autoscaling;
-        let tagged_alike =
-            Self { tags: self.tags.clone(), suspended: self.suspended.clone(), ..from.clone() };
+        let tagged_alike = Self {
+            tags: self.tags.clone(),
+            suspended: self.suspended.clone(),
+            is_behind: self.is_behind,
+            ..from.clone()
+        };
         if *self != tagged_alike {
             let call = autoscaling
                 .update_auto_scaling_group()
@@ -354,6 +371,16 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         let min_healthy = to_u32(policy.min_healthy_percentage())?;
         Some(Maintenance { min_healthy, max_healthy: to_u32(policy.max_healthy_percentage())? })
     });
+    let latest = names.output(&template, LaunchTemplate::LATEST_VERSION);
+    let instances = group.instances().iter().map(|instance| instance.launch_template());
+    let is_latest = |used: Option<&LaunchTemplateSpecification>| {
+        used.is_some_and(|used| {
+            used.launch_template_id() == Some(template_id)
+                && used.version().is_some()
+                && used.version() == latest
+        })
+    };
+    let is_behind = latest != Some(number) || !instances.into_iter().all(is_latest);
     let subnets =
         group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
     let observed = AutoScalingGroup {
@@ -365,6 +392,7 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
         health_check_grace: to_u32(group.health_check_grace_period()).unwrap_or_default(),
         maintenance: bounds,
+        is_behind,
         suspended: group
             .suspended_processes()
             .iter()

@@ -10,7 +10,7 @@ use super::fields::{Change, Effect, Fields};
 use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::ResourceId;
-use super::resource_kind::{Declaration, ResourceKind};
+use super::resource_kind::{Declaration, ResourceKind, Unwanted};
 use crate::aws::AwsError;
 use crate::aws::tags::{Owner, Tags};
 
@@ -180,6 +180,20 @@ macro_rules! kinds {
             pub fn remark(&self) -> Option<String> {
                 match self {
                     $(Self::$kind(it) => it.remark(),)*
+                }
+            }
+
+            /// What an update does with it when it isn't wanted any more ([`ResourceKind::unwanted`]).
+            pub fn unwanted(&self) -> Unwanted {
+                match self {
+                    $(Self::$kind(it) => it.unwanted(),)*
+                }
+            }
+
+            /// Whether it may still need another resource ([`ResourceKind::may_need`]).
+            pub fn may_need(&self, other: &ResourceId) -> bool {
+                match self {
+                    $(Self::$kind(it) => it.may_need(other),)*
                 }
             }
 

@@ -59,6 +59,17 @@ pub trait ResourceKind: Into<super::Resource> {
         None
     }
 
+    /// Of what is observed: what an update does with it when it isn't wanted any more.
+    fn unwanted(&self) -> Unwanted {
+        Self::DECLARATION.unwanted
+    }
+
+    /// Of what is observed: whether it, or something that was made of it, may still need another resource, which isn't
+    /// wanted any more and which it doesn't refer to.
+    fn may_need(&self, _other: &ResourceId) -> bool {
+        false
+    }
+
     /// Of what is observed: whether the end of the cluster is its end too. What doesn't go is listed as kept.
     fn goes_with_cluster(&self) -> bool {
         true
@@ -189,6 +200,9 @@ pub enum ObservedFor {
 pub enum Unwanted {
     /// Deletes it.
     Deleted,
+    /// Deletes it together with other changes, once nothing that is observed refers to it or may need it ([`ResourceKind::may_need`]). By
+    /// itself it makes nobody run an update.
+    Pruned,
     /// Keeps it and says so, because of this. A plan of an update that deletes one is a defect.
     Kept(&'static str),
     /// Leaves it alone and says nothing.

@@ -2,12 +2,15 @@
 //! for image registries.
 //!
 //! A node configuration and an add-on are named by the digest of their bytes: another content is another object, and
-//! what a running instance was made from stays. Nothing here is therefore ever pruned by an update, or changed, but for
-//! what somebody has overwritten: instances refuse it, and its right bytes are written again.
+//! what a running instance was made from stays. Nothing here is therefore ever changed, but for what somebody has
+//! overwritten: instances refuse it, and its right bytes are written again. A node configuration goes with the next
+//! update that changes something once no launch template names it and every instance of its group was launched from its
+//! template's latest version; the bucket keeps it as an earlier version.
 
 use std::collections::BTreeSet;
 
 use futures::future::try_join_all;
+use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::Secret;
 
 use super::context::{Context, Identity, Names, Observed, ObservedResource};
@@ -87,6 +90,13 @@ impl ResourceKind for StateObject {
                 to: Some("what its name is the digest of".to_owned()),
             }],
             _ => Vec::new(),
+        }
+    }
+
+    fn unwanted(&self) -> Unwanted {
+        match keys::of_node_config(&self.name) {
+            Some(_) => Unwanted::Pruned,
+            None => Self::DECLARATION.unwanted,
         }
     }
 

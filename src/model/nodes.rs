@@ -51,6 +51,7 @@ pub(super) fn add_group(
         health_check_grace: HEALTH_CHECK_GRACE,
         maintenance,
         suspended: BTreeSet::new(),
+        is_behind: false,
         tags: group_tags(cluster, group, &name)?,
         name,
     })?;

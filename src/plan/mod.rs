@@ -217,12 +217,15 @@ impl Plan {
             return Err(PlanError::Refused { refusals });
         }
         let mut kept = Vec::new();
-        for id in observed.0.keys().filter(|id| !desired.0.contains_key(*id)) {
-            match id.kind.declaration().unwanted {
-                Unwanted::LeftAlone => {}
+        for (id, found) in observed.0.iter().filter(|(id, _)| !desired.0.contains_key(*id)) {
+            match found.resource.unwanted() {
+                Unwanted::LeftAlone | Unwanted::Pruned => {}
                 Unwanted::Kept(_) => kept.push(id.clone()),
                 Unwanted::Deleted => drop(actions.insert(id.clone(), Action::Delete)),
             }
+        }
+        if !actions.is_empty() {
+            actions.extend(unused(desired, observed).map(|id| (id.clone(), Action::Delete)));
         }
         let remarks = remarks(desired, observed);
         let steps = order::steps(actions, desired, observed);
@@ -276,6 +279,17 @@ impl Action {
             Self::Delete => "delete",
         }
     }
+}
+
+/// What isn't wanted any more and goes when nothing may need it, and nothing does.
+fn unused<'a>(desired: &'a Desired, observed: &'a Observed) -> impl Iterator<Item = &'a ResourceId> {
+    let prunable = observed.0.iter().filter(|(id, found)| {
+        !desired.0.contains_key(id) && !found.duplicate && found.resource.unwanted() == Unwanted::Pruned
+    });
+    let referred: BTreeSet<ResourceId> =
+        observed.0.values().flat_map(|found| found.resource.references()).collect();
+    let may_be_needed = |id: &ResourceId| observed.0.values().any(|other| other.resource.may_need(id));
+    prunable.map(|(id, _)| id).filter(move |id| !referred.contains(id) && !may_be_needed(id))
 }
 
 fn remarks(desired: &Desired, observed: &Observed) -> Vec<String> {

@@ -5,6 +5,7 @@ mod calls;
 mod controllers;
 mod drift;
 mod gateway_endpoint;
+mod pruning;
 mod removed_subnets;
 mod volumes;
 

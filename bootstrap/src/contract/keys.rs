@@ -22,6 +22,17 @@ pub fn node_config(cluster: &str, instance_group: &str, sha256: &str) -> String 
     format!("{cluster}/public/instance-groups/{instance_group}/{sha256}.json")
 }
 
+/// The instance group and the digest that a node configuration's key names ([`node_config`]); nothing for any other key.
+pub fn of_node_config(key: &str) -> Option<(&str, &str)> {
+    let mut parts = key.split('/');
+    let folders = [parts.next(), parts.next(), parts.next()];
+    let (group, file, end) = (parts.next()?, parts.next()?, parts.next());
+    let sha256 = file.strip_suffix(".json")?;
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_one = folders[1..] == [Some("public"), Some("instance-groups")] && is_digest && end.is_none();
+    is_one.then_some((group, sha256))
+}
+
 /// An add-on's manifests, YAML documents.
 pub fn addon(cluster: &str, name: &str, sha256: &str) -> String {
     format!("{cluster}/control-plane/addons/{name}/{sha256}.yaml")
@@ -87,6 +98,21 @@ pub fn reporter<'a>(cluster: &str, key: &'a str) -> Option<(&'a str, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_configuration_s_key_names_its_instance_group_and_its_digest() {
+        let digest = "0f".repeat(32);
+        assert_eq!(of_node_config(&node_config("demo", "nodes", &digest)), Some(("nodes", digest.as_str())));
+        for other in [
+            node_config("demo", "nodes", "mine"),
+            format!("{}.old", node_config("demo", "nodes", &digest)),
+            format!("demo/public/instance-groups/nodes/more/{digest}.json"),
+            format!("demo/nodes/instance-groups/nodes/{digest}.json"),
+            addon("demo", "coredns", &digest),
+        ] {
+            assert_eq!(of_node_config(&other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_report_s_key_names_its_instance() {

@@ -19,6 +19,7 @@ use aws_sdk_ec2::types::{
     LaunchTemplate as Answer, LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateVersion,
     RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
 };
+use windlass_bootstrap::{keys, tags as shared};
 
 pub use self::root_volume::RootVolume;
 pub use self::ssh_key::SshKeyName;
@@ -104,6 +105,14 @@ impl ResourceKind for LaunchTemplate {
         }
         references.extend(self.node_config.iter().map(Reference::id));
         references
+    }
+
+    /// The node configuration whose digest stands in its user data: instances that it launches read that.
+    fn may_need(&self, other: &ResourceId) -> bool {
+        let own = self.tags.get(shared::INSTANCE_GROUP);
+        let named = keys::of_node_config(&other.name).filter(|_| other.kind == Kind::StateObject);
+        let named = named.filter(|(group, _)| own.is_none_or(|own| own == group));
+        named.is_some_and(|(_, sha256)| self.user_data.contains(sha256))
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {
