@@ -62,11 +62,6 @@ impl ResourceKind for AdditionalObjects {
         changes
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, objects: _ } = self;
-        Vec::new()
-    }
-
     async fn create(&self, context: &Context<'_>, _id: &ResourceId) -> Result<Identity, CloudError> {
         let version = context.store.put(&self.name, self.bytes(), Condition::Absent).await?;
         Ok(Identity::new(version.0))

@@ -45,12 +45,7 @@ impl ResourceKind for AddressReservation {
 
     fn fields(&self) -> Fields {
         let Self { name: _, subnet, address, tags } = self;
-        Fields::default().one("subnet", subnet).one("address", address).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, subnet, address: _, tags: _ } = self;
-        vec![subnet.id()]
+        Fields::default().reference("subnet", subnet).one("address", address).map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

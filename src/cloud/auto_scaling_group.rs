@@ -109,21 +109,15 @@ impl ResourceKind for AutoScalingGroup {
             TemplateVersion::Older(number) => format!("number {number}"),
         };
         Fields::default()
-            .one("template", template)
+            .reference("template", template)
             .one("version", version)
             .one("minSize", min_size)
             .one("maxSize", max_size)
-            .set("subnets", subnets)
+            .references("subnets", subnets)
             .one("healthCheckGraceSeconds", health_check_grace)
             .maybe("maintenance.minHealthyPercent", maintenance.map(|maintenance| maintenance.min_healthy))
             .maybe("maintenance.maxHealthyPercent", maintenance.map(|maintenance| maintenance.max_healthy))
             .map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let mut references = vec![self.template.id()];
-        references.extend(self.subnets.iter().map(Reference::id));
-        references
     }
 
     /// What its instances were launched with they may read again, when they are installed anew.

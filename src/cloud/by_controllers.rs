@@ -113,12 +113,8 @@ where
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, uses: _, goes_with_cluster: _, kind: _ } = self;
-        Fields::default()
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        self.uses.clone()
+        let Self { name: _, uses, goes_with_cluster: _, kind: _ } = self;
+        Fields::default().needs(uses.iter().cloned())
     }
 
     fn effect(&self, _change: &Change, _observed: &Self) -> Effect {

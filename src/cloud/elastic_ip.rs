@@ -49,11 +49,6 @@ impl ResourceKind for ElasticIp {
         Fields::default().map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, tags: _ } = self;
-        Vec::new()
-    }
-
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }

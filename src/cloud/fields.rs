@@ -9,9 +9,15 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
+use super::reference::{Reference, ResourceId};
+use super::resource_kind::ResourceKind;
+
 /// The fields of a resource, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<Field>);
+pub struct Fields {
+    shown: Vec<Field>,
+    needed: Vec<ResourceId>,
+}
 
 /// One field, or one member of a field that holds a set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +25,7 @@ struct Field {
     path: String,
     value: String,
     member: bool,
+    refers_to: Option<ResourceId>,
 }
 
 /// What a change does to the resource.
@@ -48,9 +55,8 @@ pub struct Change {
 impl Fields {
     /// A field with one value.
     #[must_use]
-    pub fn one(mut self, path: &str, value: impl Display) -> Self {
-        self.0.push(Field { path: path.to_owned(), value: value.to_string(), member: false });
-        self
+    pub fn one(self, path: &str, value: impl Display) -> Self {
+        self.with(path, value, false, None)
     }
 
     /// A field that may be absent.
@@ -64,27 +70,77 @@ impl Fields {
 
     /// A map: one field for each key, `path.key`.
     #[must_use]
-    pub fn map<V: Display>(mut self, path: &str, values: &BTreeMap<String, V>) -> Self {
-        for (key, value) in values {
-            self.0.push(Field { path: format!("{path}.{key}"), value: value.to_string(), member: false });
-        }
-        self
+    pub fn map<V: Display>(self, path: &str, values: &BTreeMap<String, V>) -> Self {
+        values.iter().fold(self, |fields, (key, value)| fields.one(&format!("{path}.{key}"), value))
     }
 
     /// A set: its members are compared one by one.
     #[must_use]
-    pub fn set<V: Display>(mut self, path: &str, members: &BTreeSet<V>) -> Self {
-        for member in members {
-            self.0.push(Field { path: path.to_owned(), value: member.to_string(), member: true });
+    pub fn set<V: Display>(self, path: &str, members: &BTreeSet<V>) -> Self {
+        self.members(path, members.iter().map(|member| (member, None)))
+    }
+
+    /// A set of which each member may refer to a resource.
+    #[must_use]
+    pub fn members<V: Display>(
+        self,
+        path: &str,
+        members: impl IntoIterator<Item = (V, Option<ResourceId>)>,
+    ) -> Self {
+        let members = members.into_iter();
+        members.fold(self, |fields, (member, refers_to)| fields.with(path, member, true, refers_to))
+    }
+
+    /// A field that refers to a resource.
+    #[must_use]
+    pub fn reference<T: ResourceKind>(self, path: &str, to: &Reference<T>) -> Self {
+        self.with(path, to, false, Some(to.id()))
+    }
+
+    /// A field that may refer to a resource.
+    #[must_use]
+    pub fn maybe_reference<T: ResourceKind>(self, path: &str, to: Option<&Reference<T>>) -> Self {
+        match to {
+            Some(to) => self.reference(path, to),
+            None => self,
         }
+    }
+
+    /// A set of references.
+    #[must_use]
+    pub fn references<T: ResourceKind>(self, path: &str, to: &BTreeSet<Reference<T>>) -> Self {
+        self.members(path, to.iter().map(|to| (to, Some(to.id()))))
+    }
+
+    /// A map whose values are references: one field for each key, `path.key`.
+    #[must_use]
+    pub fn reference_map<T: ResourceKind>(self, path: &str, to: &BTreeMap<String, Reference<T>>) -> Self {
+        to.iter().fold(self, |fields, (key, to)| fields.reference(&format!("{path}.{key}"), to))
+    }
+
+    /// Resources that must exist before it and that no field shows.
+    #[must_use]
+    pub fn needs(mut self, resources: impl IntoIterator<Item = ResourceId>) -> Self {
+        self.needed.extend(resources);
         self
+    }
+
+    fn with(mut self, path: &str, value: impl Display, member: bool, refers_to: Option<ResourceId>) -> Self {
+        self.shown.push(Field { path: path.to_owned(), value: value.to_string(), member, refers_to });
+        self
+    }
+
+    /// What must exist before the resource: each once.
+    pub fn into_references(self) -> Vec<ResourceId> {
+        let all = self.shown.into_iter().filter_map(|field| field.refers_to).chain(self.needed);
+        all.collect::<BTreeSet<ResourceId>>().into_iter().collect()
     }
 
     /// What has to change for `observed` to become this.
     pub fn changes_from(&self, observed: &Self) -> Vec<Change> {
         let mut changes: Vec<Change> =
-            self.0.iter().filter_map(|field| field.change_from(observed)).collect();
-        changes.extend(observed.0.iter().filter(|field| !self.has(field)).map(|field| Change {
+            self.shown.iter().filter_map(|field| field.change_from(observed)).collect();
+        changes.extend(observed.shown.iter().filter(|field| !self.has(field)).map(|field| Change {
             field: field.path.clone(),
             from: Some(field.value.clone()),
             to: None,
@@ -94,7 +150,7 @@ impl Fields {
 
     /// The value of a field that isn't a set.
     pub fn value(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|field| field.path == path && !field.member).map(|field| field.value.as_str())
+        self.shown.iter().find(|field| field.path == path && !field.member).map(|field| field.value.as_str())
     }
 
     /// Every field as an addition.
@@ -104,7 +160,9 @@ impl Fields {
 
     /// Whether there is a field at the same place (of a set: the same member).
     fn has(&self, other: &Field) -> bool {
-        self.0.iter().any(|field| field.path == other.path && (!other.member || field.value == other.value))
+        self.shown
+            .iter()
+            .any(|field| field.path == other.path && (!other.member || field.value == other.value))
     }
 }
 
@@ -117,7 +175,7 @@ impl Field {
             None
         } else {
             let before =
-                observed.0.iter().find(|field| field.path == self.path).map(|field| field.value.clone());
+                observed.shown.iter().find(|field| field.path == self.path).map(|field| field.value.clone());
             if before.as_ref() == Some(&self.value) {
                 return None;
             }

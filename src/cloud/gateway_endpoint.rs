@@ -61,15 +61,10 @@ impl ResourceKind for GatewayEndpoint {
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, service, route_tables, tags } = self;
         Fields::default()
-            .one("vpc", vpc)
+            .reference("vpc", vpc)
             .one("service", service)
-            .set("routeTables", route_tables)
+            .references("routeTables", route_tables)
             .map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, vpc, service: _, route_tables, tags: _ } = self;
-        std::iter::once(vpc.id()).chain(route_tables.iter().map(Reference::id)).collect()
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

@@ -42,12 +42,7 @@ impl ResourceKind for InstanceProfile {
 
     fn fields(&self) -> Fields {
         let Self { name: _, role, tags } = self;
-        Fields::default().maybe("role", role.as_ref()).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, role, tags: _ } = self;
-        role.iter().map(Reference::id).collect()
+        Fields::default().maybe_reference("role", role.as_ref()).map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

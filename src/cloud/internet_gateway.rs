@@ -42,12 +42,7 @@ impl ResourceKind for InternetGateway {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, tags } = self;
-        Fields::default().maybe("vpc", vpc.as_ref()).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, vpc, tags: _ } = self;
-        vpc.iter().map(Reference::id).collect()
+        Fields::default().maybe_reference("vpc", vpc.as_ref()).map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

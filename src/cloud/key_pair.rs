@@ -38,11 +38,6 @@ impl ResourceKind for KeyPair {
         Fields::default().one("publicKey", public_key).map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, public_key: _, tags: _ } = self;
-        Vec::new()
-    }
-
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }

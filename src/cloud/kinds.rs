@@ -32,6 +32,11 @@ impl Resource {
     pub fn id(&self) -> ResourceId {
         ResourceId::new(self.kind(), self.name())
     }
+
+    /// What must exist before it.
+    pub fn references(&self) -> Vec<ResourceId> {
+        self.fields().into_references()
+    }
 }
 
 /// Writes [`Kind`] and [`Resource`] and their dispatch for a list of `module::Type`, in the order in which plans list
@@ -143,13 +148,6 @@ macro_rules! kinds {
             pub fn fields(&self) -> Fields {
                 match self {
                     $(Self::$kind(it) => it.fields(),)*
-                }
-            }
-
-            /// What must exist before it ([`ResourceKind::references`]).
-            pub fn references(&self) -> Vec<ResourceId> {
-                match self {
-                    $(Self::$kind(it) => it.references(),)*
                 }
             }
 

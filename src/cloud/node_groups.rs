@@ -43,11 +43,6 @@ impl ResourceKind for NodeGroups {
         Fields::default().one("version", version).map("nodes", &sizes.collect())
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, document: _ } = self;
-        Vec::new()
-    }
-
     async fn create(&self, context: &Context<'_>, _id: &ResourceId) -> Result<Identity, CloudError> {
         let version = context.store.put(&self.name, self.bytes()?, Condition::Absent).await?;
         Ok(Identity::new(version.0))

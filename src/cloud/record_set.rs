@@ -54,12 +54,7 @@ impl ResourceKind for RecordSet {
     fn fields(&self) -> Fields {
         let Self { name: _, zone, domain, address, ttl, owner } = self;
         let fields = Fields::default().one("hostedZone", zone).one("name", domain);
-        fields.maybe("elasticIp", address.as_ref()).maybe("ttl", *ttl).one("owner", owner)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, zone: _, domain: _, address, ttl: _, owner: _ } = self;
-        address.iter().map(Reference::id).collect()
+        fields.maybe_reference("elasticIp", address.as_ref()).maybe("ttl", *ttl).one("owner", owner)
     }
 
     /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.

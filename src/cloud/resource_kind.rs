@@ -31,13 +31,10 @@ pub trait ResourceKind: Into<super::Resource> {
     /// Its name, unique within the kind.
     fn name(&self) -> &str;
 
-    /// Every field as text, by destructuring the struct: what is shown and compared.
+    /// Every field as text, by destructuring the struct: what is shown and compared. Which of them refer to other
+    /// resources, it says too: those must exist before it, and where one of them is replaced, this one is turned to the
+    /// new one.
     fn fields(&self) -> Fields;
-
-    /// What must exist before it.
-    fn references(&self) -> Vec<ResourceId> {
-        Vec::new()
-    }
 
     /// Its tags, where AWS lets it have any of its own.
     fn tags_mut(&mut self) -> Option<&mut Tags> {

@@ -58,11 +58,6 @@ impl ResourceKind for Role {
             .map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, trust: _, policy: _, attached: _, other_policies: _, tags: _ } = self;
-        Vec::new()
-    }
-
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }

@@ -49,15 +49,11 @@ impl ResourceKind for RouteTable {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, routes, subnets, tags } = self;
-        Fields::default().one("vpc", vpc).map("routes", routes).set("subnets", subnets).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, vpc, routes, subnets, tags: _ } = self;
-        let mut references = vec![vpc.id()];
-        references.extend(routes.values().map(Reference::id));
-        references.extend(subnets.iter().map(Reference::id));
-        references
+        Fields::default()
+            .reference("vpc", vpc)
+            .reference_map("routes", routes)
+            .references("subnets", subnets)
+            .map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

@@ -47,12 +47,7 @@ impl ResourceKind for SecurityGroup {
 
     fn fields(&self) -> Fields {
         let Self { name: _, description, vpc, tags } = self;
-        Fields::default().one("description", description).one("vpc", vpc).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, description: _, vpc, tags: _ } = self;
-        vec![vpc.id()]
+        Fields::default().one("description", description).reference("vpc", vpc).map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

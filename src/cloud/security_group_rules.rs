@@ -83,6 +83,16 @@ pub enum Peer {
     PrefixList(String),
 }
 
+impl Peer {
+    /// The security group that it is.
+    fn group(&self) -> Option<ResourceId> {
+        match self {
+            Self::Group(group) => Some(group.id()),
+            Self::Range(_) | Self::PrefixList(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports = |from, to| if from == to { format!("{from}") } else { format!("{from}-{to}") };
@@ -122,20 +132,13 @@ impl ResourceKind for SecurityGroupRules {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, group: _, ingress, egress, others: _, marked } = self;
+        let Self { name: _, group, ingress, egress, others: _, marked } = self;
         let unmarked = (!marked).then_some("rules don't say that they are windlass's");
-        Fields::default().set("ingress", ingress).set("egress", egress).maybe("marks", unmarked)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, group, ingress, egress, others: _, marked: _ } = self;
-        let peers = ingress.iter().chain(egress).filter_map(|rule| match &rule.peer {
-            Peer::Group(group) => Some(group.id()),
-            Peer::Range(_) | Peer::PrefixList(_) => None,
-        });
-        let mut references: BTreeSet<ResourceId> = peers.collect();
-        references.insert(group.id());
-        references.into_iter().collect()
+        Fields::default()
+            .needs([group.id()])
+            .members("ingress", ingress.iter().map(|rule| (rule, rule.peer.group())))
+            .members("egress", egress.iter().map(|rule| (rule, rule.peer.group())))
+            .maybe("marks", unmarked)
     }
 
     fn changes_from(&self, observed: &Self) -> Vec<Change> {

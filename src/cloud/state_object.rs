@@ -68,17 +68,12 @@ impl ResourceKind for StateObject {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, describes, names: _, content } = self;
+        let Self { name: _, describes, names, content } = self;
         let keys = match content {
             Some(Content::Secret { keys, text: _ }) if !keys.is_empty() => Some(keys.join(", ")),
             _ => None,
         };
-        Fields::default().one("holds", describes).maybe("keys", keys)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, describes: _, names, content: _ } = self;
-        names.iter().map(Reference::id).collect()
+        Fields::default().one("holds", describes).maybe("keys", keys).needs(names.iter().map(Reference::id))
     }
 
     /// Its name says what is in it, unless somebody was seen to have overwritten it.

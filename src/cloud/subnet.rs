@@ -46,12 +46,7 @@ impl ResourceKind for Subnet {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, zone, cidr, tags } = self;
-        Fields::default().one("vpc", vpc).one("zone", zone).one("cidr", cidr).map("tags", tags)
-    }
-
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, vpc, zone: _, cidr: _, tags: _ } = self;
-        vec![vpc.id()]
+        Fields::default().reference("vpc", vpc).one("zone", zone).one("cidr", cidr).map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {

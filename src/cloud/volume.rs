@@ -58,11 +58,6 @@ impl ResourceKind for Volume {
         ebs::add_fields(Fields::default().one("zone", zone), "", volume).map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, zone: _, ebs: _, tags: _ } = self;
-        Vec::new()
-    }
-
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }

@@ -50,11 +50,6 @@ impl ResourceKind for Vpc {
             .map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, cidr: _, dns_hostnames: _, dns_support: _, tags: _ } = self;
-        Vec::new()
-    }
-
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }

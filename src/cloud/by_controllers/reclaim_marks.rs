@@ -52,11 +52,6 @@ impl ResourceKind for ReclaimMarks {
         Fields::default().set("deletedWithCluster", &names)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let Self { name: _, volumes: _ } = self;
-        Vec::new()
-    }
-
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let identity = Identity::new(context.cluster);
         let none = Self { volumes: BTreeMap::new(), ..self.clone() };

@@ -97,16 +97,6 @@ impl ResourceKind for LaunchTemplate {
         self.version_fields().map("tags", tags)
     }
 
-    fn references(&self) -> Vec<ResourceId> {
-        let mut references = vec![self.profile.id()];
-        references.extend(self.security_groups.iter().map(Reference::id));
-        if let Some(SshKeyName::Ours(key)) = &self.key {
-            references.push(key.id());
-        }
-        references.extend(self.node_config.iter().map(Reference::id));
-        references
-    }
-
     /// The node configuration whose digest stands in its user data: instances that it launches read that.
     fn may_need(&self, other: &ResourceId) -> bool {
         let own = self.tags.get(shared::INSTANCE_GROUP);
@@ -259,7 +249,7 @@ impl LaunchTemplate {
             key,
             public_ip,
             user_data,
-            node_config: _,
+            node_config,
             root,
             metadata_hop_limit,
             detailed_monitoring,
@@ -271,9 +261,11 @@ impl LaunchTemplate {
         let fields = Fields::default()
             .one("image", image)
             .one("machineType", machine_type)
-            .one("profile", profile)
-            .set("securityGroups", security_groups)
+            .reference("profile", profile)
+            .references("securityGroups", security_groups)
             .maybe("key", key.as_ref().map(SshKeyName::name))
+            .needs(key.as_ref().and_then(SshKeyName::ours).map(Reference::id))
+            .needs(node_config.iter().map(Reference::id))
             .one("publicIp", public_ip)
             .one("userData", user_data)
             .one("rootVolume.device", &root.device);

@@ -24,6 +24,14 @@ impl SshKeyName {
             Self::Existing(name) => name,
         }
     }
+
+    /// The one that windlass imports.
+    pub fn ours(&self) -> Option<&Reference<KeyPair>> {
+        match self {
+            Self::Ours(key) => Some(key),
+            Self::Existing(_) => None,
+        }
+    }
 }
 
 pub(super) fn request(key: Option<&SshKeyName>) -> Option<String> {
