@@ -98,12 +98,29 @@ impl Failing {
 /// again, because a call that failed may have been carried out.
 async fn try_once(run: Run<'_>, step: &Step, attempt: u32) -> Result<(), CloudError> {
     let id = &step.resource;
-    let found = if attempt == 1 { run.observed.0.get(id).cloned() } else { look(run, step).await? };
+    let found = if attempt == 1 && !is_outdated(run, id) {
+        run.observed.0.get(id).cloned()
+    } else {
+        look(run, step).await?
+    };
     match &step.action {
         Action::Delete => match found {
             Some(found) => remove(run, id, &found).await,
             None => Ok(()),
         },
+        Action::CreateBeforeDelete(_) => {
+            let wanted = run.desired.0.get(id).ok_or_else(|| CloudError::Missing(id.clone()))?;
+            match found {
+                Some(old)
+                    if run.observed.0.get(id).is_some_and(|seen| seen.identity.id == old.identity.id) =>
+                {
+                    set_aside(run, id, &old).await?;
+                    make(run, id, wanted).await
+                }
+                Some(new) => change(run, id, wanted, &new).await,
+                None => make(run, id, wanted).await,
+            }
+        }
         Action::Create(_) | Action::Update(_) | Action::Replace(_) => {
             let wanted = run.desired.0.get(id).ok_or_else(|| CloudError::Missing(id.clone()))?;
             let replaced = matches!(step.action, Action::Replace(_));
@@ -136,6 +153,26 @@ async fn change(
     Ok(())
 }
 
+/// Whether what was observed of a resource when the plan was made isn't so any more, because of what this run did: it has its
+/// name since this run, or refers to something in whose place this run has made another one.
+fn is_outdated(run: Run<'_>, id: &ResourceId) -> bool {
+    let ids = run.context.ids;
+    match run.observed.0.get(id) {
+        None => ids.known(id).is_some(),
+        Some(found) => found.resource.references().iter().any(|referred| {
+            run.observed.0.get(referred).is_some_and(|old| ids.has_another(referred, &old.identity))
+        }),
+    }
+}
+
+async fn set_aside(run: Run<'_>, id: &ResourceId, old: &ObservedResource) -> Result<(), CloudError> {
+    let former = id.set_aside(&old.identity.id);
+    cloud::set_aside(old, &former, &run.context).await?;
+    run.context.ids.remove(id);
+    run.context.ids.insert(former, old.identity.clone());
+    Ok(())
+}
+
 async fn remove(run: Run<'_>, id: &ResourceId, found: &ObservedResource) -> Result<(), CloudError> {
     cloud::delete(found, &run.context).await?;
     run.context.ids.remove(id);
@@ -150,11 +187,13 @@ async fn look(run: Run<'_>, step: &Step) -> Result<Option<ObservedResource>, Clo
     let asked_for = run.context.ids.known(&asked_for(id));
     let sought = asked_for.as_ref().map_or(Sought::All, |identity| Sought::Id(&identity.id));
     let context = Context { sought, ..run.context };
-    let seen = match cloud::observe_kind(id.kind, &context, &names).await {
+    let mut seen = match cloud::observe_kind(id.kind, &context, &names).await {
         Ok(seen) => seen,
         Err(error) if error.is_not_found() && asked_for.is_some() => Vec::new(),
         Err(error) => return Err(error),
     };
+    // A look may still see what this run has set aside by the name that it had.
+    seen.retain(|one| names.known(id.kind, &one.identity.id).is_none_or(|known| known == *id));
     let found = if let Some(identity) = &asked_for {
         seen.into_iter().find(|found| found.identity.id == identity.id)
     } else {
@@ -175,7 +214,7 @@ fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<Observ
     let is_old = run.observed.0.get(id).is_some_and(|old| old.identity == identity);
     match step.action {
         Action::Delete => Ok(None),
-        Action::Replace(_) if is_old => {
+        Action::Replace(_) | Action::CreateBeforeDelete(_) if is_old => {
             run.context.ids.remove(id);
             Ok(None)
         }
@@ -188,7 +227,8 @@ fn absent(run: Run<'_>, step: &Step, identity: Identity) -> Result<Option<Observ
 /// second time.
 fn may_be_unseen(run: Run<'_>, step: &Step, error: &CloudError) -> bool {
     let makes_another = step.resource.kind.declaration().creation == Creation::MakesAnother;
-    let is_making = matches!(step.action, Action::Create(_) | Action::Replace(_));
+    let is_making =
+        matches!(step.action, Action::Create(_) | Action::Replace(_) | Action::CreateBeforeDelete(_));
     let is_unanswered =
         matches!(error, CloudError::Aws(error) if matches!(error.class, Class::Network | Class::Unavailable));
     makes_another && is_making && is_unanswered && run.context.ids.known(&step.resource).is_none()

@@ -175,6 +175,11 @@ impl Identities {
         self.locked().get(id).cloned()
     }
 
+    /// Whether the resource of this name is another one by now than the one that was observed.
+    pub fn has_another(&self, id: &ResourceId, observed: &Identity) -> bool {
+        self.locked().get(id).is_some_and(|now| now.id != observed.id)
+    }
+
     /// AWS's id of what is referred to.
     ///
     /// # Errors
@@ -302,9 +307,13 @@ impl Names {
         names
     }
 
-    /// The names of what was observed, and of what was made since.
+    /// The names of what was observed, and of what was made since. What was replaced since has its name no more: what
+    /// still refers to it doesn't refer to what is wanted.
     pub fn of_known(observed: &Observed, ids: &Identities) -> Self {
-        let mut names = Self::new(observed);
+        let mut names = Self::default();
+        for (id, found) in observed.0.iter().filter(|(id, found)| !ids.has_another(id, &found.identity)) {
+            names.add(id, &found.identity);
+        }
         for (id, identity) in ids.locked().iter() {
             names.add(id, identity);
         }

@@ -34,8 +34,12 @@ struct Field {
 pub enum Effect {
     /// The resource is changed where it stands.
     InPlace,
-    /// The resource is deleted and made again.
+    /// The resource is deleted and made again. Nothing that goes by AWS's id of it may refer to it: it could not be
+    /// deleted, or would be left with an id that leads nowhere.
     Replace,
+    /// Another resource is made in its place, what refers to it is turned to that one, and then it is deleted. Until then
+    /// it goes by another name ([`ResourceId::set_aside`]), so that it must have tags, and AWS must bear two alike.
+    CreateBeforeDelete,
     /// The change is not made; the text says why and what to do instead.
     Refused(&'static str),
 }
@@ -50,6 +54,12 @@ pub struct Change {
     pub from: Option<String>,
     /// What shall be; absent where it is removed.
     pub to: Option<String>,
+}
+
+impl Change {
+    fn turned(field: String, former: &ResourceId, to: String) -> Self {
+        Self { field, from: Some(former.name.clone()), to: Some(to) }
+    }
 }
 
 impl Fields {
@@ -146,6 +156,26 @@ impl Fields {
             to: None,
         }));
         changes
+    }
+
+    /// What has to change besides for `observed` to become this where resources that both refer to are replaced: it has to
+    /// be turned to the new ones. `set_aside` says what each of the old ones is called from then on.
+    pub fn changes_from_replaced(
+        &self,
+        observed: &Self,
+        set_aside: &BTreeMap<ResourceId, ResourceId>,
+    ) -> Vec<Change> {
+        let shown = self.shown.iter().filter_map(|field| {
+            let former = set_aside.get(field.refers_to.as_ref()?)?;
+            let stays = observed.shown.iter().any(|other| other == field);
+            stays.then(|| Change::turned(field.path.clone(), former, field.value.clone()))
+        });
+        let needed = self.needed.iter().filter(|needed| observed.needed.contains(needed));
+        let needed = needed.filter_map(|needed| {
+            let former = set_aside.get(needed)?;
+            Some(Change::turned(needed.kind.to_string(), former, needed.name.clone()))
+        });
+        shown.chain(needed).collect()
     }
 
     /// The value of a field that isn't a set.

@@ -82,6 +82,24 @@ pub async fn update(
     wanted.update(&found.resource, &found.identity, context, &wanted.id()).await
 }
 
+/// Gives what was found another name, under which it stays until nothing refers to it any more: its own is another one's
+/// from now on. A run that ends after this leaves something that isn't wanted and something that is missing, of which every
+/// later plan makes the same.
+///
+/// # Errors
+///
+/// Fails with what AWS said, and for what has no tags and so no other name.
+pub async fn set_aside(
+    found: &ObservedResource,
+    former: &ResourceId,
+    context: &Context<'_>,
+) -> Result<(), CloudError> {
+    let mut renamed = found.resource.clone();
+    let Some(tags) = renamed.tags_mut() else { return Err(CloudError::Missing(former.clone())) };
+    tags.insert(crate::aws::tags::NAME.to_owned(), former.name.clone());
+    renamed.update(&found.resource, &found.identity, context, former).await.map(drop)
+}
+
 /// Deletes what was found. That it is gone already is what was wanted.
 ///
 /// # Errors

@@ -24,6 +24,12 @@ impl ResourceId {
     pub fn new(kind: Kind, name: impl Into<String>) -> Self {
         Self { kind, name: name.into() }
     }
+
+    /// What the resource that AWS calls by this id is called once another one is made in its place.
+    #[must_use]
+    pub fn set_aside(&self, aws_id: &str) -> Self {
+        Self::new(self.kind, format!("{} (replaced {aws_id})", self.name))
+    }
 }
 
 impl From<&ResourceId> for String {

@@ -44,6 +44,9 @@ pub enum Violation {
     /// Something would be lost that an update keeps, such as a volume or an address.
     #[error("`{0}` would be deleted by an update")]
     Lost(ResourceId),
+    /// Something that has no tags would be set aside, and so has no other name.
+    #[error("`{0}` would be set aside, and can't have another name")]
+    Nameless(ResourceId),
     /// A secret would be seen.
     #[error("the plan shows what `{0}` keeps secret")]
     SecretShown(ResourceId),
@@ -60,6 +63,7 @@ pub fn check(plan: &Plan, desired: &Desired) -> Vec<Violation> {
     let mut violations = Vec::new();
     violations.extend(references(plan, desired));
     violations.extend(order(plan));
+    violations.extend(set_aside(plan, desired));
     violations.extend(secrets(plan, desired));
     violations.extend(contents(desired));
     violations
@@ -83,6 +87,14 @@ fn references(plan: &Plan, desired: &Desired) -> Vec<Violation> {
         }
     }
     violations
+}
+
+fn set_aside(plan: &Plan, desired: &Desired) -> Vec<Violation> {
+    let replaced = plan.steps.iter().filter(|step| matches!(step.action, Action::CreateBeforeDelete(_)));
+    let has_tags =
+        |id: &ResourceId| desired.0.get(id).is_some_and(|wanted| wanted.clone().tags_mut().is_some());
+    let nameless = replaced.filter(|step| !has_tags(&step.resource));
+    nameless.map(|step| Violation::Nameless(step.resource.clone())).collect()
 }
 
 fn order(plan: &Plan) -> Vec<Violation> {
@@ -250,6 +262,15 @@ mod tests {
 
     fn deletion(resource: ResourceId) -> Step {
         Step { resource, action: Action::Delete, after: BTreeSet::new() }
+    }
+
+    #[test]
+    fn what_has_no_other_name_is_not_set_aside() {
+        let desired = desired(vec![secret()]);
+        let violations = of_a_changed_plan(&desired, |plan| {
+            plan.steps[0].action = Action::CreateBeforeDelete(Vec::new());
+        });
+        assert_eq!(violations, [Violation::Nameless(secret().id())]);
     }
 
     #[test]

@@ -27,10 +27,13 @@ impl Display for Plan {
         let is_create = |step: &&Step| matches!(step.action, Action::Create(_));
         let is_change = |step: &&Step| matches!(step.action, Action::Update(_));
         let is_replace = |step: &&Step| matches!(step.action, Action::Replace(_));
+        let is_renewed = |step: &&Step| matches!(step.action, Action::CreateBeforeDelete(_));
         let is_delete = |step: &&Step| matches!(step.action, Action::Delete);
         section(formatter, "create", self.steps.iter().filter(is_create).collect())?;
         section(formatter, "change", self.steps.iter().filter(is_change).collect())?;
         section(formatter, "delete and create again", self.steps.iter().filter(is_replace).collect())?;
+        let again = "replace, making the new one first,";
+        section(formatter, again, self.steps.iter().filter(is_renewed).collect())?;
         section(formatter, "delete", self.steps.iter().filter(is_delete).collect())?;
         kept(formatter, &self.kept)?;
         if !self.occupied.is_empty() {
@@ -85,7 +88,7 @@ fn section(formatter: &mut Formatter<'_>, verb: &str, steps: Vec<&Step>) -> fmt:
                     addition(formatter, change)?;
                 }
             }
-            Action::Update(changes) | Action::Replace(changes) => {
+            Action::Update(changes) | Action::Replace(changes) | Action::CreateBeforeDelete(changes) => {
                 for change in changes {
                     difference(formatter, change)?;
                 }
@@ -100,7 +103,7 @@ fn sign(action: &Action) -> &'static str {
     match action {
         Action::Create(_) => "+",
         Action::Update(_) => "~",
-        Action::Replace(_) => "±",
+        Action::Replace(_) | Action::CreateBeforeDelete(_) => "±",
         Action::Delete => "-",
     }
 }

@@ -6,6 +6,7 @@ mod display;
 mod lost;
 mod lost_address;
 mod order;
+mod replacement;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,9 @@ use thiserror::Error;
 pub use self::check::{Violation, check};
 pub use self::lost::Lost;
 pub use self::lost_address::LostAddress;
+pub use self::replacement::EffectOf;
 use crate::aws::tags;
-use crate::cloud::{Change, Effect, Kind, Observed, ObservedResource, Resource, ResourceId, Unwanted};
+use crate::cloud::{Change, Kind, Observed, ObservedResource, Resource, ResourceId, Unwanted};
 use crate::model::Desired;
 
 /// What has to be done.
@@ -69,6 +71,9 @@ pub enum Action {
     Update(Vec<Change>),
     /// Delete it and make it again, because of these changes.
     Replace(Vec<Change>),
+    /// Make another one in its place because of these changes. What refers to it has a step that turns it to the new one,
+    /// and the old one, which is called [`ResourceId::set_aside`] from then on, a step that deletes it.
+    CreateBeforeDelete(Vec<Change>),
     /// Delete it.
     Delete,
 }
@@ -201,21 +206,17 @@ impl Plan {
     /// is deleted, but for volumes, for addresses, which nobody gets back, and for objects that running instances were
     /// made from.
     pub fn update(desired: &Desired, observed: &Observed) -> Result<Self, PlanError> {
+        Self::update_by(&Resource::effect, desired, observed)
+    }
+
+    /// The same by other rules of what changes do than the kinds' own.
+    pub fn update_by(
+        effect: &EffectOf<'_>,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<Self, PlanError> {
         refuse_duplicates(observed)?;
-        let mut actions = BTreeMap::new();
-        let mut refusals = Vec::new();
-        for (id, wanted) in &desired.0 {
-            let action = match observed.0.get(id) {
-                None => Some(Action::Create(wanted.fields().additions())),
-                Some(found) => change(id, wanted, found, &mut refusals),
-            };
-            if let Some(action) = action {
-                actions.insert(id.clone(), action);
-            }
-        }
-        if !refusals.is_empty() {
-            return Err(PlanError::Refused { refusals });
-        }
+        let (mut actions, set_aside) = replacement::actions(effect, desired, observed)?;
         let mut kept = Vec::new();
         for (id, found) in observed.0.iter().filter(|(id, _)| !desired.0.contains_key(*id)) {
             match found.resource.unwanted() {
@@ -228,7 +229,7 @@ impl Plan {
             actions.extend(unused(desired, observed).map(|id| (id.clone(), Action::Delete)));
         }
         let remarks = remarks(desired, observed);
-        let steps = order::steps(actions, desired, observed);
+        let steps = order::steps(actions, desired, observed, &set_aside);
         let plan = Self { steps, kept, occupied: Vec::new(), remarks };
         let violations = check(&plan, desired);
         if violations.is_empty() { Ok(plan) } else { Err(PlanError::Unsound { violations }) }
@@ -260,7 +261,8 @@ impl Plan {
                 actions.insert(id.clone(), Action::Update(changes));
             }
         }
-        Self { steps: order::steps(actions, reclaim_marks, observed), kept, ..Self::default() }
+        let steps = order::steps(actions, reclaim_marks, observed, &BTreeMap::new());
+        Self { steps, kept, ..Self::default() }
     }
 
     /// Whether there is nothing to do.
@@ -275,7 +277,7 @@ impl Action {
         match self {
             Self::Create(_) => "create",
             Self::Update(_) => "update",
-            Self::Replace(_) => "replace",
+            Self::Replace(_) | Self::CreateBeforeDelete(_) => "replace",
             Self::Delete => "delete",
         }
     }
@@ -308,28 +310,4 @@ fn refuse_duplicates(observed: &Observed) -> Result<(), PlanError> {
         resource: ResourceId::new(id.kind, &first.name),
         alike: alike.map(|(_, found)| found.described()).collect(),
     })
-}
-
-fn change(
-    id: &ResourceId,
-    wanted: &Resource,
-    found: &ObservedResource,
-    refusals: &mut Vec<Refusal>,
-) -> Option<Action> {
-    let changes = wanted.changes_from(&found.resource);
-    let mut replace = false;
-    for change in &changes {
-        match wanted.effect(change, &found.resource) {
-            Effect::InPlace => {}
-            Effect::Replace => replace = true,
-            Effect::Refused(why) => {
-                refusals.push(Refusal { resource: id.clone(), change: change.clone(), why, on_aws: false });
-            }
-        }
-    }
-    match (changes.is_empty(), replace) {
-        (true, _) => None,
-        (false, true) => Some(Action::Replace(changes)),
-        (false, false) => Some(Action::Update(changes)),
-    }
 }

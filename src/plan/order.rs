@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::replacement::SetAside;
 use super::{Action, Step};
 use crate::cloud::{Kind, Observed, ResourceId};
 use crate::model::Desired;
@@ -14,8 +15,10 @@ pub(super) fn steps(
     actions: BTreeMap<ResourceId, Action>,
     desired: &Desired,
     observed: &Observed,
+    set_aside: &SetAside,
 ) -> Vec<Step> {
     let mut after = edges(&actions, desired, observed);
+    add_set_aside(&actions, observed, set_aside, &mut after);
     let mut waiting: BTreeMap<ResourceId, Action> = actions;
     let mut done: BTreeSet<ResourceId> = BTreeSet::new();
     let mut steps = Vec::with_capacity(waiting.len());
@@ -66,6 +69,26 @@ fn add_declared(
     }
 }
 
+/// What is set aside goes when there is another one in its place, and nothing refers to it any more: neither what is turned
+/// to the new one nor what is set aside itself.
+fn add_set_aside(
+    actions: &BTreeMap<ResourceId, Action>,
+    observed: &Observed,
+    set_aside: &SetAside,
+    after: &mut BTreeMap<ResourceId, BTreeSet<ResourceId>>,
+) {
+    for (id, former) in set_aside {
+        after.entry(former.clone()).or_default().insert(id.clone());
+    }
+    for (id, found) in observed.0.iter().filter(|_| !set_aside.is_empty()) {
+        let formers = found.resource.references().into_iter().filter_map(|referred| set_aside.get(&referred));
+        for former in formers {
+            let steps = set_aside.get(id).into_iter().chain(actions.contains_key(id).then_some(id));
+            after.entry(former.clone()).or_default().extend(steps.cloned());
+        }
+    }
+}
+
 /// What each step comes after: making or changing a resource comes after the steps of all it refers to; deleting one
 /// comes after the steps of all that referred to it. Kinds declare what is to be known besides.
 fn edges(
@@ -102,7 +125,7 @@ mod tests {
     fn ordered(actions: &[(Kind, &str, Action)]) -> Vec<String> {
         let actions =
             actions.iter().map(|(kind, name, action)| (ResourceId::new(*kind, *name), action.clone()));
-        let steps = steps(actions.collect(), &Desired::default(), &Observed::default());
+        let steps = steps(actions.collect(), &Desired::default(), &Observed::default(), &SetAside::new());
         steps.iter().map(|step| format!("{} {}", step.action.verb(), step.resource)).collect()
     }
 

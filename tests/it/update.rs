@@ -7,6 +7,7 @@ mod drift;
 mod gateway_endpoint;
 mod pruning;
 mod removed_subnets;
+mod replacement;
 mod volumes;
 
 use std::collections::BTreeMap;
