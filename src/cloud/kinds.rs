@@ -266,6 +266,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    existing::Existing,
     vpc::Vpc,
     internet_gateway::InternetGateway,
     subnet::Subnet,

@@ -19,6 +19,7 @@ pub mod departures;
 mod ebs;
 pub mod elastic_ip;
 pub mod error;
+pub mod existing;
 pub mod fields;
 pub mod gateway_endpoint;
 pub mod instance_profile;

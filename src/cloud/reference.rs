@@ -52,17 +52,23 @@ impl Serialize for ResourceId {
 
 /// A reference from one resource to another of a known kind, by name. References are what a plan's order is made of.
 ///
-/// What is observed may refer to something that isn't the cluster's; the reference then holds AWS's id, which no name
+/// What is referred to is the cluster's, or exists already without it ([`super::existing`]); then the name is AWS's id. What is observed may refer to something that isn't the cluster's; the reference then holds AWS's id, which no name
 /// of ours equals, so that the difference shows.
 pub struct Reference<T> {
     name: String,
+    exists_without_cluster: bool,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T: ResourceKind> Reference<T> {
     /// Refers to the resource of this name.
     pub fn to(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: PhantomData }
+        Self { name: name.into(), exists_without_cluster: false, kind: PhantomData }
+    }
+
+    /// Refers to what AWS calls by this id and isn't the cluster's.
+    pub fn existing(aws_id: impl Into<String>) -> Self {
+        Self { name: aws_id.into(), exists_without_cluster: true, kind: PhantomData }
     }
 
     /// The name.
@@ -72,13 +78,15 @@ impl<T: ResourceKind> Reference<T> {
 
     /// The identity of what is referred to.
     pub fn id(&self) -> ResourceId {
-        ResourceId::new(T::KIND, &self.name)
+        let kind = if self.exists_without_cluster { Kind::Existing } else { T::KIND };
+        ResourceId::new(kind, &self.name)
     }
 }
 
 impl<T> Clone for Reference<T> {
     fn clone(&self) -> Self {
-        Self { name: self.name.clone(), kind: PhantomData }
+        let Self { name, exists_without_cluster, kind } = self;
+        Self { name: name.clone(), exists_without_cluster: *exists_without_cluster, kind: *kind }
     }
 }
 

@@ -134,6 +134,9 @@ impl PlanningInput {
         let looked = cloud::state_object::look_into(desired.0.values(), state.store(), &mut self.observed);
         let what = || format!("the objects of `{}`", state.name());
         looked.await.map_err(|source| OperationError::Read { what: what(), source })?;
+        let clients = &self.located.clients;
+        let looked = cloud::existing::look_into(desired.0.values(), clients, &mut self.observed);
+        looked.await.map_err(OperationError::look("what the cluster uses and isn't its own"))?;
         self.plan(desired, &keys)
     }
 

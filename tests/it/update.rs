@@ -4,6 +4,7 @@ mod api_name;
 mod calls;
 mod controllers;
 mod drift;
+mod existing;
 mod gateway_endpoint;
 mod pruning;
 mod removed_subnets;
