@@ -9,8 +9,7 @@ use std::fmt::Display;
 
 use serde::Serialize;
 
-use super::reference::{Reference, ResourceId};
-use super::resource_kind::ResourceKind;
+use super::reference::ResourceId;
 
 /// The fields of a resource, in the order in which they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,13 +102,19 @@ impl Fields {
 
     /// A field that refers to a resource.
     #[must_use]
-    pub fn reference<T: ResourceKind>(self, path: &str, to: &Reference<T>) -> Self {
-        self.with(path, to, false, Some(to.id()))
+    pub fn reference<R: Display>(self, path: &str, to: &R) -> Self
+    where
+        for<'r> &'r R: Into<ResourceId>,
+    {
+        self.with(path, to, false, Some(to.into()))
     }
 
     /// A field that may refer to a resource.
     #[must_use]
-    pub fn maybe_reference<T: ResourceKind>(self, path: &str, to: Option<&Reference<T>>) -> Self {
+    pub fn maybe_reference<R: Display>(self, path: &str, to: Option<&R>) -> Self
+    where
+        for<'r> &'r R: Into<ResourceId>,
+    {
         match to {
             Some(to) => self.reference(path, to),
             None => self,
@@ -118,13 +123,19 @@ impl Fields {
 
     /// A set of references.
     #[must_use]
-    pub fn references<T: ResourceKind>(self, path: &str, to: &BTreeSet<Reference<T>>) -> Self {
-        self.members(path, to.iter().map(|to| (to, Some(to.id()))))
+    pub fn references<R: Display>(self, path: &str, to: &BTreeSet<R>) -> Self
+    where
+        for<'r> &'r R: Into<ResourceId>,
+    {
+        self.members(path, to.iter().map(|to| (to, Some(to.into()))))
     }
 
     /// A map whose values are references: one field for each key, `path.key`.
     #[must_use]
-    pub fn reference_map<T: ResourceKind>(self, path: &str, to: &BTreeMap<String, Reference<T>>) -> Self {
+    pub fn reference_map<R: Display>(self, path: &str, to: &BTreeMap<String, R>) -> Self
+    where
+        for<'r> &'r R: Into<ResourceId>,
+    {
         to.iter().fold(self, |fields, (key, to)| fields.reference(&format!("{path}.{key}"), to))
     }
 

@@ -83,6 +83,12 @@ impl<T: ResourceKind> Reference<T> {
     }
 }
 
+impl<T: ResourceKind> From<&Reference<T>> for ResourceId {
+    fn from(reference: &Reference<T>) -> Self {
+        reference.id()
+    }
+}
+
 impl<T> Clone for Reference<T> {
     fn clone(&self) -> Self {
         let Self { name, exists_without_cluster, kind } = self;

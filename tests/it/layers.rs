@@ -44,6 +44,7 @@ const WRONG_WAY: &[(&str, &str)] = &[
     ("cloud/context.rs", "cloud/reference.rs"),
     ("cloud/context.rs", "cloud/resource_kind.rs"),
     ("cloud/error.rs", "cloud/reference.rs"),
+    ("cloud/fields.rs", "cloud/reference.rs"),
     ("cloud/kinds.rs", "cloud/namesakes.rs"),
     ("cloud/kinds.rs", "cloud/reference.rs"),
     ("cloud/kinds.rs", "cloud/resource_kind.rs"),

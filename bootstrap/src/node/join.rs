@@ -186,7 +186,7 @@ impl Joining {
             CertificateFile::Valid(_) => return Ok(false),
             CertificateFile::Missing => {}
             CertificateFile::Expired(at) => {
-                tracing::info!(%at, "the kubelet's certificate has expired: joining anew")
+                tracing::info!(%at, "the kubelet's certificate has expired: joining anew");
             }
             CertificateFile::Useless(why) => {
                 tracing::warn!(why, "the kubelet's certificate is of no use: joining anew");
