@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
 
-use super::{Desired, Inputs, ModelError, named, role_prefix};
+use super::{Desired, ModelError, named, role_prefix};
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
@@ -26,40 +26,36 @@ const VXLAN: u16 = 8472;
 
 const SSH: u16 = 22;
 
-pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
-    let cluster = inputs.cluster;
-    for (role, description) in
-        [(Role::ControlPlane, "Security group for masters"), (Role::Node, "Security group for nodes")]
-    {
-        let name = group_name(cluster, role);
-        desired.insert(SecurityGroup {
-            name: name.clone(),
-            description: description.to_owned(),
-            vpc: Reference::to(&cluster.name),
-            tags: named(cluster, &name)?,
-        })?;
-        let ingress = match role {
-            Role::ControlPlane => into_masters(cluster),
-            Role::Node => into_nodes(cluster),
-        };
-        desired.insert(SecurityGroupRules {
-            group: Reference::to(&name),
-            name,
-            ingress,
-            egress: BTreeSet::from([Rule::anywhere_v4()]),
-            others: Others::default(),
-            marked: true,
-        })?;
-    }
-    if let SshKey::Import(key) = &cluster.ssh_key {
-        let name = imported_key_name(cluster, key);
-        desired.insert(KeyPair {
-            public_key: KeyPair::without_comment(key),
-            tags: named(cluster, &name)?,
-            name,
-        })?;
-    }
-    Ok(())
+/// Adds the security group of a role's instances, with what may reach them.
+pub(super) fn add_security_group(
+    cluster: &Cluster,
+    role: Role,
+    description: &str,
+    ingress: BTreeSet<Rule>,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let name = group_name(cluster, role);
+    desired.insert(SecurityGroup {
+        name: name.clone(),
+        description: description.to_owned(),
+        vpc: Reference::to(&cluster.name),
+        tags: named(cluster, &name)?,
+    })?;
+    desired.insert(SecurityGroupRules {
+        group: Reference::to(&name),
+        name,
+        ingress,
+        egress: BTreeSet::from([Rule::anywhere_v4()]),
+        others: Others::default(),
+        marked: true,
+    })
+}
+
+/// Adds the SSH key, where one is imported.
+pub(super) fn add_ssh_key(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
+    let SshKey::Import(key) = &cluster.ssh_key else { return Ok(()) };
+    let name = imported_key_name(cluster, key);
+    desired.insert(KeyPair { public_key: KeyPair::without_comment(key), tags: named(cluster, &name)?, name })
 }
 
 /// The name of a role's security group.
@@ -81,7 +77,7 @@ fn imported_key_name(cluster: &Cluster, key: &str) -> String {
     format!("kubernetes.{}-{}", cluster.name, &digest[..16])
 }
 
-fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
+pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
     let [masters, nodes] = both_groups(cluster);
     let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
     let mut rules = BTreeSet::new();
@@ -99,7 +95,7 @@ fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
     rules
 }
 
-fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
+pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
     let [masters, nodes] = both_groups(cluster);
     let mut rules = BTreeSet::from([
         Rule { traffic: Traffic::All, peer: nodes },

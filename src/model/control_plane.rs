@@ -1,10 +1,10 @@
-//! A master: an Auto Scaling group of exactly one in one zone, and what moves with it.
+//! A master: what moves with the one instance of its group.
 
 use std::collections::BTreeSet;
 
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, group_name, named, nodes, subnet_name};
+use super::{Desired, Inputs, ModelError, group_name, named, subnet_name};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
@@ -23,13 +23,13 @@ const TERMINATE_FIRST: Maintenance = Maintenance { min_healthy: 0, max_healthy: 
 const GP3_IOPS: u32 = 3000;
 const GP3_THROUGHPUT: u32 = 125;
 
+/// Adds what a master has besides its group; returns how the group may replace it.
 pub(super) fn add(
     inputs: &Inputs<'_>,
     group: &InstanceGroup,
     master: &Master,
-    node_config_sha256: &str,
     desired: &mut Desired,
-) -> Result<(), ModelError> {
+) -> Result<Maintenance, ModelError> {
     let cluster = inputs.cluster;
     let Master { subnet, members } = master;
     let mut addresses = BTreeSet::new();
@@ -56,7 +56,7 @@ pub(super) fn add(
         }
         desired.insert(ElasticIp { name, tags })?;
     }
-    nodes::add_group(inputs, group, node_config_sha256, Some(TERMINATE_FIRST), desired)
+    Ok(TERMINATE_FIRST)
 }
 
 /// The API's name in a hosted zone, if it has one.

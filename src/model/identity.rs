@@ -1,4 +1,4 @@
-//! What instances may do on AWS: one role for masters, one for nodes.
+//! What instances may do on AWS: an IAM role for each of theirs.
 //!
 //! The state is cut by prefix, as `windlass_bootstrap::keys` lists it: a node reads what is public and what lets it
 //! ask for a certificate, and no signing key. What changes EC2 is allowed only to masters, and only on what carries
@@ -14,41 +14,37 @@ use super::{Desired, Inputs, ModelError, named, role_prefix};
 use crate::cloud::Reference;
 use crate::cloud::instance_profile::InstanceProfile;
 use crate::cloud::role::{self, Role as IamRole};
-use crate::spec::cluster::Cluster;
+use crate::spec::cluster::{Cluster, Permissions};
 
-pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
-    let state = State::new(inputs)?;
-    for role in [Role::ControlPlane, Role::Node] {
-        let name = name(inputs.cluster, role);
-        let mut statements = match role {
-            Role::ControlPlane => masters(inputs, &state),
-            Role::Node => nodes(&state),
-        };
-        if inputs.cluster.container_registry {
-            statements.extend(read_registries(inputs));
-        }
-        statements.extend(use_key(inputs));
-        let may = match role {
-            Role::ControlPlane => &inputs.cluster.masters_may,
-            Role::Node => &inputs.cluster.nodes_may,
-        };
-        statements.extend(for_addons(inputs, role));
-        statements.extend(may.statements.iter().cloned());
-        desired.insert(IamRole {
-            name: name.clone(),
-            trust: trust(&inputs.facts.partition),
-            policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
-            attached: may.attached.clone(),
-            other_policies: BTreeSet::new(),
-            tags: named(inputs.cluster, &name)?,
-        })?;
-        desired.insert(InstanceProfile {
-            role: Some(Reference::to(&name)),
-            tags: named(inputs.cluster, &name)?,
-            name,
-        })?;
+/// Adds the IAM role and the instance profile of a role's instances. `statements` are what they have to do, `may` is what the
+/// user lets them do besides.
+pub(super) fn add(
+    inputs: &Inputs<'_>,
+    role: Role,
+    mut statements: Vec<Value>,
+    may: &Permissions,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let name = name(inputs.cluster, role);
+    if inputs.cluster.container_registry {
+        statements.extend(read_registries(inputs));
     }
-    Ok(())
+    statements.extend(use_key(inputs));
+    statements.extend(for_addons(inputs, role));
+    statements.extend(may.statements.iter().cloned());
+    desired.insert(IamRole {
+        name: name.clone(),
+        trust: trust(&inputs.facts.partition),
+        policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
+        attached: may.attached.clone(),
+        other_policies: BTreeSet::new(),
+        tags: named(inputs.cluster, &name)?,
+    })?;
+    desired.insert(InstanceProfile {
+        role: Some(Reference::to(&name)),
+        tags: named(inputs.cluster, &name)?,
+        name,
+    })
 }
 
 /// What instances of a role may do for the cluster's add-ons, with what their statements leave open filled in.
@@ -92,14 +88,14 @@ fn trust(partition: &str) -> Value {
 }
 
 /// The cluster's part of the bucket, as ARNs.
-struct State {
+pub(super) struct State {
     bucket: String,
     /// Of the keys, up to and including the cluster's name.
     prefix: String,
 }
 
 impl State {
-    fn new(inputs: &Inputs<'_>) -> Result<Self, ModelError> {
+    pub(super) fn new(inputs: &Inputs<'_>) -> Result<Self, ModelError> {
         let location = inputs.state;
         let (bucket, prefix) =
             location.bucket_and_prefix().ok_or_else(|| ModelError::StateStore(location.url.clone()))?;
@@ -160,11 +156,11 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
     }))
 }
 
-fn nodes(state: &State) -> Vec<Value> {
+pub(super) fn nodes(_inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     vec![state.read(&["public", "nodes"]), state.write(&[])]
 }
 
-fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     let ec2 = Ec2::new(inputs);
     let mut statements = vec![
         state.read(&["public", "nodes", "control-plane"]),
@@ -403,7 +399,7 @@ mod tests {
             additional_objects,
         };
         let mut desired = Desired::default();
-        add(&inputs, &mut desired).unwrap();
+        super::super::roles::add(&inputs, &mut desired).unwrap();
         let policies = desired.0.values().filter_map(|resource| match resource {
             Resource::Role(role) => Some((role.name.clone(), role.policy.clone()?)),
             _ => None,

@@ -6,16 +6,18 @@
 //! | `access` | security groups and their rules, the SSH key |
 //! | `identity` | roles and what they may do, instance profiles |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
-//! | `control_plane` | each master's volume, private address, Elastic IP with its name, and group of one |
-//! | `nodes` | the groups of nodes |
+//! | `groups` | each group's launch template and Auto Scaling group |
+//! | `control_plane` | of a master besides: its volume, private address, and Elastic IP with its name |
+//! | `roles` | of each role of instances what all of them share: `access` and `identity` make it |
 //! | `tag_limits` | nothing: it checks that AWS takes the tags |
 
 mod access;
 mod control_plane;
+mod groups;
 mod identity;
 mod network;
-mod nodes;
 mod objects;
+mod roles;
 mod tag_limits;
 
 use std::collections::btree_map::Entry;
@@ -35,7 +37,7 @@ use crate::aws::tags::{self, Tags};
 use crate::cloud::state_object::StateObject;
 use crate::cloud::{self, Observed, ObservedResource, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
-use crate::spec::cluster::{Cluster, InstanceGroup, Instances, Taint};
+use crate::spec::cluster::{Cluster, InstanceGroup, Taint};
 
 /// Everything that the desired resources are made of.
 #[derive(Clone, Copy, Debug)]
@@ -202,15 +204,10 @@ impl ModelError {
 pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     let mut desired = Desired::default();
     network::add(inputs, &mut desired)?;
-    access::add(inputs, &mut desired)?;
-    identity::add(inputs, &mut desired)?;
+    access::add_ssh_key(inputs.cluster, &mut desired)?;
+    roles::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {
-        match &group.instances {
-            Instances::ControlPlane(master) => {
-                control_plane::add(inputs, group, master, &configuration, &mut desired)?;
-            }
-            Instances::Node(_) => nodes::add(inputs, group, &configuration, &mut desired)?,
-        }
+        groups::add(inputs, group, &configuration, &mut desired)?;
     }
     identify(&mut desired, inputs.uid);
     tag_limits::check(&desired)?;
@@ -234,10 +231,7 @@ pub fn group_name(cluster: &Cluster, group: &InstanceGroup) -> String {
 
 /// The prefix of what all instances of a role share: `masters`, `nodes`.
 fn role_prefix(role: Role) -> &'static str {
-    match role {
-        Role::ControlPlane => "masters",
-        Role::Node => "nodes",
-    }
+    roles::of(role).prefix
 }
 
 /// The tags of everything, without `Name`. Fails where the labels' keys don't fit.
@@ -259,11 +253,7 @@ fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Ta
     let mut tags = labelled(&labels, &cluster.name, || format!("instance group `{}`", group.name))?;
     tags.insert("Name".to_owned(), name.to_owned());
     tags.insert(shared::INSTANCE_GROUP.to_owned(), group.name.clone());
-    let role = match group.role() {
-        Role::ControlPlane => "k8s.io/role/control-plane",
-        Role::Node => "k8s.io/role/node",
-    };
-    tags.insert(role.to_owned(), "1".to_owned());
+    tags.insert(roles::of(group.role()).tag.to_owned(), "1".to_owned());
     tags.insert(node_labels::GROUP.to_owned(), group.name.clone());
     tags.extend(autoscaler_tags(group));
     Ok(tags)

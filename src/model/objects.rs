@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use windlass_bootstrap::config::{AddonRef, NodeConfig, Role};
+use windlass_bootstrap::config::{AddonRef, NodeConfig};
 use windlass_bootstrap::keyset::Secret;
 use windlass_bootstrap::node_groups::Size;
 use windlass_bootstrap::{docker_config, keys};
 
-use super::{Desired, Inputs, ModelError};
+use super::{Desired, Inputs, ModelError, roles};
 use crate::assets::node_config;
 use crate::cloud::additional_objects::AdditionalObjects;
 use crate::cloud::node_groups::NodeGroups;
@@ -45,11 +45,9 @@ pub(super) fn add<'a>(
         let text = bytes(&config);
         let sha256 = digest(text.as_bytes());
         let secrets = inputs.keys.objects.iter().map(|object| Reference::to(&object.name));
-        let names = match group.role() {
-            Role::ControlPlane => addon_objects.iter().cloned().chain(secrets).collect(),
-            // What a node trusts is signed with a key that must have been kept first.
-            Role::Node => secrets.collect(),
-        };
+        let addons = addon_objects.iter().filter(|_| roles::of(group.role()).installs_addons);
+        // What a node trusts is signed with a key that must have been kept first.
+        let names = addons.cloned().chain(secrets).collect();
         desired.insert(StateObject {
             name: keys::node_config(&cluster.name, &group.name, &sha256),
             describes: format!("the node configuration of {}", group.name),

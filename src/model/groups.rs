@@ -1,39 +1,34 @@
-//! Groups of instances: what masters' and nodes' have in common, and the nodes' own.
+//! Groups of instances.
 
 use std::collections::BTreeSet;
 
 use windlass_bootstrap::keys;
 
 use super::{
-    Desired, Inputs, ModelError, access, group_name, group_tags, identity, instance_tags, subnet_name,
+    Desired, Inputs, ModelError, access, control_plane, group_name, group_tags, identity, instance_tags,
+    subnet_name,
 };
 use crate::assets::user_data::user_data;
 use crate::cloud::Reference;
-use crate::cloud::auto_scaling_group::{AutoScalingGroup, Maintenance, TemplateVersion};
+use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion};
 use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
-use crate::spec::cluster::InstanceGroup;
+use crate::spec::cluster::{InstanceGroup, Instances};
 
 /// Seconds after its launch during which an instance isn't replaced for failing EC2's status checks: they take some
 /// minutes to pass.
 const HEALTH_CHECK_GRACE: u32 = 300;
 
+/// Adds a group: its launch template and Auto Scaling group, and what its instances have besides.
 pub(super) fn add(
     inputs: &Inputs<'_>,
     group: &InstanceGroup,
     node_config_sha256: &str,
     desired: &mut Desired,
 ) -> Result<(), ModelError> {
-    add_group(inputs, group, node_config_sha256, None, desired)
-}
-
-/// Adds a group's launch template and Auto Scaling group.
-pub(super) fn add_group(
-    inputs: &Inputs<'_>,
-    group: &InstanceGroup,
-    node_config_sha256: &str,
-    maintenance: Option<Maintenance>,
-    desired: &mut Desired,
-) -> Result<(), ModelError> {
+    let maintenance = match &group.instances {
+        Instances::ControlPlane(master) => Some(control_plane::add(inputs, group, master, desired)?),
+        Instances::Node(_) => None,
+    };
     let cluster = inputs.cluster;
     let name = group_name(cluster, group);
     let template = template(inputs, group, node_config_sha256)?;

@@ -1,0 +1,75 @@
+//! What is special about each role of instances, as data: a role more is a row more.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use windlass_bootstrap::config::Role;
+
+use super::identity::{self, State};
+use super::{Desired, Inputs, ModelError, access};
+use crate::cloud::security_group_rules::Rule;
+use crate::spec::cluster::{Cluster, Permissions};
+
+/// What is special about a role.
+pub(super) struct RoleModel {
+    /// Which one.
+    pub(super) role: Role,
+    /// What the names of that begin with which all of its instances share.
+    pub(super) prefix: &'static str,
+    /// The tag that its groups carry.
+    pub(super) tag: &'static str,
+    /// The description of its security group, which EC2 never changes.
+    pub(super) security_group: &'static str,
+    /// What may reach its instances.
+    pub(super) ingress: fn(&Cluster) -> BTreeSet<Rule>,
+    /// What its instances have to do on AWS, as statements of a policy.
+    pub(super) statements: fn(&Inputs<'_>, &State) -> Vec<Value>,
+    /// What the user lets them do besides.
+    pub(super) may: fn(&Cluster) -> &Permissions,
+    /// Whether its instances install the add-ons.
+    pub(super) installs_addons: bool,
+}
+
+/// Adds what all instances of a role share: their security group, and what they may do on AWS.
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    let (cluster, state) = (inputs.cluster, State::new(inputs)?);
+    for model in ALL {
+        let RoleModel { role, security_group, ingress, statements, may, .. } = model;
+        access::add_security_group(cluster, *role, security_group, ingress(cluster), desired)?;
+        identity::add(inputs, *role, statements(inputs, &state), may(cluster), desired)?;
+    }
+    Ok(())
+}
+
+/// Every role.
+const ALL: [&RoleModel; 2] = [&MASTERS, &NODES];
+
+/// What is special about this role.
+pub(super) fn of(role: Role) -> &'static RoleModel {
+    match role {
+        Role::ControlPlane => &MASTERS,
+        Role::Node => &NODES,
+    }
+}
+
+const MASTERS: RoleModel = RoleModel {
+    role: Role::ControlPlane,
+    prefix: "masters",
+    tag: "k8s.io/role/control-plane",
+    security_group: "Security group for masters",
+    ingress: access::into_masters,
+    statements: identity::masters,
+    may: |cluster| &cluster.masters_may,
+    installs_addons: true,
+};
+
+const NODES: RoleModel = RoleModel {
+    role: Role::Node,
+    prefix: "nodes",
+    tag: "k8s.io/role/node",
+    security_group: "Security group for nodes",
+    ingress: access::into_nodes,
+    statements: identity::nodes,
+    may: |cluster| &cluster.nodes_may,
+    installs_addons: false,
+};
