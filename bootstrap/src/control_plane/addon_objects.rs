@@ -6,18 +6,20 @@
 //! what is in the record and in none of its add-ons, and strikes that off. What was never recorded, or doesn't carry the
 //! mark of an add-on any more because somebody else has taken it over, is left alone.
 //!
-//! This is done once in a boot: of several masters, the one that has booted last has the newest configuration.
+//! This is done once in a boot: of several masters, the one that has booted last has the newest configuration. Masters that
+//! boot at the same time don't lose each other's records: the API server refuses to write over another version of the
+//! ConfigMap than the one that was read (409), and whoever is refused reads it again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, discovery};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::agent::Agent;
 use crate::background::every::{Every, every};
@@ -30,6 +32,8 @@ const NAMESPACE: &str = "kube-system";
 const NAME: &str = "windlass-addons";
 /// The record's key in the ConfigMap.
 const KEY: &str = "objects";
+/// Whose the fields are that are written.
+const FIELD_MANAGER: &str = "windlass";
 /// Every object of an add-on has these two labels; the second one's value is the add-on's name.
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "windlass");
 const ADDON: &str = "windlass.dev/addon";
@@ -86,15 +90,24 @@ pub fn of_manifest(manifest: &[u8]) -> Result<Vec<AddonObject>, serde_yaml::Erro
     objects.collect()
 }
 
-/// Adds the objects of the add-ons to the record.
+/// The record as it was read.
+#[derive(Debug, Default)]
+struct Record {
+    objects: Vec<AddonObject>,
+    /// The version of the ConfigMap (`metadata.resourceVersion`); `None` where there is none.
+    version: Option<String>,
+}
+
+/// Adds the objects of the add-ons to the record. Fails where another master has written it meanwhile: it is tried again.
 pub async fn record(client: &Client, objects: &[AddonObject]) -> Result<(), ApiError> {
-    let recorded = recorded(client).await?;
+    let record = Record::read(client).await?;
+    let recorded = &record.objects;
     let new = objects.iter().filter(|object| !recorded.contains(object));
     // One that is recorded in another version of its API is recorded in this one instead.
     let others =
         recorded.iter().filter(|other| !objects.iter().any(|object| object.is(other) && object != *other));
     let all: Vec<AddonObject> = others.chain(new).cloned().collect();
-    if all == recorded { Ok(()) } else { write(client, &all).await }
+    if all == *recorded { Ok(()) } else { record.replace(client, &all).await }
 }
 
 /// The task: deletes what is in the record and not among the objects of the add-ons, which are applied.
@@ -110,13 +123,13 @@ pub async fn delete_former(agent: Arc<Agent>, client: Client, objects: Vec<Addon
 
 /// Deletes what is in the record and not among these objects, the last one first, and strikes it off.
 async fn delete(client: &Client, objects: &[AddonObject]) -> Result<(), ApiError> {
-    let recorded = recorded(client).await?;
-    let (kept, former): (Vec<_>, Vec<_>) =
-        recorded.into_iter().partition(|other| objects.iter().any(|object| object.is(other)));
+    let record = Record::read(client).await?;
+    let is_kept = |other: &AddonObject| objects.iter().any(|object| object.is(other));
+    let (kept, former): (Vec<_>, Vec<_>) = record.objects.iter().cloned().partition(is_kept);
     for object in former.iter().rev() {
         delete_one(client, object).await?;
     }
-    if former.is_empty() { Ok(()) } else { write(client, &kept).await }
+    if former.is_empty() { Ok(()) } else { record.replace(client, &kept).await }
 }
 
 async fn delete_one(client: &Client, object: &AddonObject) -> Result<(), ApiError> {
@@ -158,33 +171,61 @@ fn carries_mark(labels: Option<&BTreeMap<String, String>>) -> bool {
     })
 }
 
-/// The recorded objects. One that can't be read counts as none: nothing is deleted by it, and it is written anew.
-async fn recorded(client: &Client) -> Result<Vec<AddonObject>, ApiError> {
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    let found = maps.get_opt(NAME).await;
-    let found = found.map_err(|error| ApiError::request("show which objects add-ons have", error))?;
-    let Some(text) = found.and_then(|map| map.data?.remove(KEY)) else { return Ok(Vec::new()) };
-    Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the record of the add-ons' objects can't be read, and is written anew");
-        Vec::new()
-    }))
+impl Record {
+    /// Reads it. One that can't be read counts as empty: nothing is deleted by it, and it is written anew.
+    async fn read(client: &Client) -> Result<Self, ApiError> {
+        let found = config_maps(client).get_opt(NAME).await;
+        let found = found.map_err(|error| ApiError::request("show which objects add-ons have", error))?;
+        let Some(map) = found else { return Ok(Self::default()) };
+        let version = map.metadata.resource_version;
+        let Some(text) = map.data.and_then(|mut data| data.remove(KEY)) else {
+            return Ok(Self { objects: Vec::new(), version });
+        };
+        let objects = serde_json::from_str(&text).unwrap_or_else(|error| {
+            tracing::warn!(%error, "the record of the add-ons' objects can't be read, and is written anew");
+            Vec::new()
+        });
+        Ok(Self { objects, version })
+    }
+
+    /// Writes these objects in its place. Fails where the ConfigMap isn't any more what was read.
+    async fn replace(&self, client: &Client, objects: &[AddonObject]) -> Result<(), ApiError> {
+        let (maps, mut map) = (config_maps(client), config_map(objects));
+        let written = if self.version.is_some() {
+            // The API server applies nothing where the object has another version (Kubernetes API conventions,
+            // "Concurrency Control and Consistency").
+            map.metadata.resource_version.clone_from(&self.version);
+            let parameters = PatchParams::apply(FIELD_MANAGER).force();
+            maps.patch(NAME, &parameters, &Patch::Apply(map)).await
+        } else {
+            let parameters =
+                PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+            maps.create(&parameters, &map).await
+        };
+        written.map(drop).map_err(|error| ApiError::request("record which objects add-ons have", error))
+    }
 }
 
-async fn write(client: &Client, objects: &[AddonObject]) -> Result<(), ApiError> {
+fn config_maps(client: &Client) -> Api<ConfigMap> {
+    Api::namespaced(client.clone(), NAMESPACE)
+}
+
+/// The ConfigMap that records these objects.
+fn config_map(objects: &[AddonObject]) -> ConfigMap {
     let text = serde_json::to_string_pretty(objects).unwrap_or_default();
-    let map = json!({
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": {MANAGED_BY.0: MANAGED_BY.1}},
-        "data": {KEY: text},
-    });
-    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
-    let applied = maps.patch(NAME, &PatchParams::apply("windlass").force(), &Patch::Apply(map)).await;
-    applied.map(drop).map_err(|error| ApiError::request("record which objects add-ons have", error))
+    let metadata = ObjectMeta {
+        name: Some(NAME.to_owned()),
+        namespace: Some(NAMESPACE.to_owned()),
+        labels: Some([(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into()),
+        ..ObjectMeta::default()
+    };
+    ConfigMap { metadata, data: Some([(KEY.to_owned(), text)].into()), ..ConfigMap::default() }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::host::{Host, file};
     use crate::kubernetes::api::{ADMIN_KUBECONFIG, connect_as_admin};
@@ -244,7 +285,7 @@ mod tests {
         }
 
         async fn recorded(&self) -> Vec<String> {
-            let recorded = recorded(&self.client).await.unwrap();
+            let recorded = Record::read(&self.client).await.unwrap().objects;
             recorded.into_iter().map(|object| format!("{} {}", object.api_version, object.name)).collect()
         }
     }
@@ -270,6 +311,29 @@ mod tests {
         delete(&world.client, &[]).await.unwrap();
         assert!(!world.holds(ROLE));
         assert!(world.recorded().await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_two_masters_that_write_the_record_at_once_the_second_is_refused_and_adds_to_what_the_first_wrote()
+     {
+        let world = World::new().await;
+        let of = |name: &str| {
+            of_manifest(format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n").as_bytes())
+        };
+        let (one, other) = (of("one").unwrap(), of("other").unwrap());
+        for there_is_none in [false, true] {
+            if there_is_none {
+                world.api.take_away(MAP);
+            }
+            let read = Record::read(&world.client).await.unwrap();
+            record(&world.client, &one).await.unwrap();
+            let refused = read.replace(&world.client, &other).await.unwrap_err();
+            let ApiError::Request(_, source) = &refused else { panic!("{refused}") };
+            assert!(matches!(&**source, kube::Error::Api(status) if status.code == 409), "{source:?}");
+            record(&world.client, &other).await.unwrap();
+            let recorded = world.recorded().await;
+            assert!(recorded.ends_with(&["v1 one".to_owned(), "v1 other".to_owned()]), "{recorded:?}");
+        }
     }
 
     #[tokio::test]
@@ -329,7 +393,10 @@ mod tests {
         let world = World::new().await;
         world.api.hold(
             MAP,
-            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME}, "data": {KEY: "x"}}),
+            json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NAME, "resourceVersion": "7"},
+                "data": {KEY: "x"},
+            }),
         );
         delete(&world.client, &[]).await.unwrap();
         assert!(world.holds(DEPLOYMENT) && world.holds(ROLE));

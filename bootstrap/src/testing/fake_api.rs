@@ -87,6 +87,11 @@ impl FakeApi {
         self.state.lock().unwrap().objects.insert(path.to_owned(), object);
     }
 
+    /// There is no object at this path any more.
+    pub(crate) fn take_away(&self, path: &str) {
+        self.state.lock().unwrap().objects.remove(path);
+    }
+
     /// The paths of the objects, certificate requests aside.
     pub(crate) fn held(&self) -> Vec<String> {
         self.state.lock().unwrap().objects.keys().cloned().collect()
@@ -167,7 +172,8 @@ async fn readyz(State(api): State<FakeApi>) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, lines.collect::<String>()).into_response()
 }
 
-/// Objects that are kept as they come.
+/// Objects that are kept as they come, with a version that every write changes. What names another version than there is,
+/// or creates what is there, is refused.
 async fn any_object(State(api): State<FakeApi>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let body = axum::body::to_bytes(request.into_body(), usize::MAX).await.unwrap();
@@ -189,13 +195,23 @@ async fn any_object(State(api): State<FakeApi>, request: Request) -> Response {
             None => refuse(StatusCode::NOT_FOUND, "NotFound"),
         };
     }
-    let Ok(object) = serde_json::from_slice::<Value>(&body) else {
+    let Ok(mut object) = serde_json::from_slice::<Value>(&body) else {
         return refuse(StatusCode::BAD_REQUEST, "BadRequest");
     };
     let path = match object["metadata"]["name"].as_str() {
         Some(name) if method == axum::http::Method::POST => format!("{path}/{name}"),
         _ => path,
     };
+    let there = held.objects.get(&path).map(|there| there["metadata"]["resourceVersion"].clone());
+    if there.is_some() && method == axum::http::Method::POST {
+        return refuse(StatusCode::CONFLICT, "AlreadyExists");
+    }
+    let named = &object["metadata"]["resourceVersion"];
+    if !named.is_null() && there.as_ref() != Some(named) {
+        return refuse(StatusCode::CONFLICT, "Conflict");
+    }
+    held.version += 1;
+    object["metadata"]["resourceVersion"] = held.version.to_string().into();
     held.objects.insert(path, object.clone());
     Json(object).into_response()
 }

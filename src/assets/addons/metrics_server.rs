@@ -29,7 +29,8 @@ mod tests {
             manifest("metrics-server", &Cluster { metrics_server, ..cluster() })
         };
         let own = "registry.example.com/metrics:v1";
+        let windlass_s = "registry.k8s.io/metrics-server/metrics-server:v0.9.0";
         assert!(manifest(Some(own)).contains(&format!("image: \"{own}\"\n")));
-        assert_eq!(manifest(Some(own)).replace(own, "registry.k8s.io/metrics-server/metrics-server:v0.9.0"), manifest(None));
+        assert_eq!(manifest(Some(own)).replace(own, windlass_s), manifest(None));
     }
 }

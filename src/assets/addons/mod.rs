@@ -223,8 +223,7 @@ pub(super) mod tests {
     use super::*;
     use crate::assets::sample::cluster;
     use crate::assets::versions::Versions;
-    use crate::spec::cluster::Instances;
-    use crate::spec::cluster::MetricsServer;
+    use crate::spec::cluster::{Instances, MetricsServer};
 
     /// The manifests of an add-on that a cluster has.
     pub(super) fn manifest(name: &str, cluster: &Cluster) -> String {
