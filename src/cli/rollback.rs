@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
                 output::say(&format!("The specification is that of revision {} already.", args.revision));
             } else {
                 // What can't be made must not become the specification.
-                Box::pin(plan(&state, change.of(&read.documents))).await?;
+                Box::pin(plan(&state, &change.of(&read.documents))).await?;
                 change.write_under_lease(&state, COMMAND, &read).await?;
                 output::say(&format!("The specification is that of revision {} again.", args.revision));
             }
@@ -71,7 +71,7 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
         let header = format!("revision {number}");
         output::print(&diff.unified_diff().header("present specification", &header).to_string())?;
     }
-    let prepared = plan(state, then).await?;
+    let prepared = plan(state, &then).await?;
     update::cluster::print(&prepared.plan, update::cluster::Format::Text)?;
     output::say(&format!(
         "Nothing was changed. To make these changes: windlass rollback {number} --name {}{} --yes",
@@ -82,7 +82,7 @@ async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::R
 }
 
 /// What would have to be done for a specification. Fails where it can't be made.
-async fn plan(state: &ClusterState, documents: Documents) -> anyhow::Result<PreparedUpdate> {
+async fn plan(state: &ClusterState, documents: &Documents) -> anyhow::Result<PreparedUpdate> {
     let mut input = Box::pin(PlanningInput::gather(state, documents)).await?;
     Ok(input.decide(state, planning::stored(state).await?.as_ref()).await?)
 }

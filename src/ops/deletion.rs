@@ -110,7 +110,7 @@ impl PreparedDeletion {
 }
 
 /// An old cluster whose plans don't say where it is may be elsewhere when nothing of it is found: its keys stay.
-pub fn check_known_place(located: &Located, state: &ClusterState) -> Result<(), OperationError> {
+fn check_known_place(located: &Located, state: &ClusterState) -> Result<(), OperationError> {
     if located.whereabouts().place().is_some() {
         return Ok(());
     }
@@ -123,7 +123,7 @@ pub fn check_known_place(located: &Located, state: &ClusterState) -> Result<(), 
 
 /// Looks again before the keys go: what was deleted may be seen for a moment longer, and anything else is a reason to
 /// keep them.
-pub async fn see_that_all_is_gone(
+async fn see_that_all_is_gone(
     located: &Located,
     state: &ClusterState,
     deleted: &Observed,
@@ -147,8 +147,42 @@ pub async fn see_that_all_is_gone(
     }
 }
 
-/// Deletes what is in AWS. Needs the lease.
-pub async fn apply(
+/// Deletes what was prepared, looks that it is gone, and then deletes the state: as long as anything is left, the state says
+/// that there is a cluster, and that `command` has begun to delete it. Needs the lease
+/// ([`LeaseGuard::holding_unfinished`](super::LeaseGuard::holding_unfinished)).
+///
+/// A summary that [isn't complete](Summary::is_complete) leaves the state: the next deletion goes on.
+///
+/// # Errors
+///
+/// Fails where it isn't known where an old cluster is, where something is left, and where the state can't be written; what
+/// AWS refused is in the summary.
+pub async fn carry_out(
+    state: &ClusterState,
+    located: Option<&Located>,
+    prepared: &PreparedDeletion,
+    command: &str,
+    stop: &Stop,
+    listen: &dyn Fn(Event<'_>),
+) -> Result<Summary, OperationError> {
+    let mut summary = Summary::default();
+    if let (Some(located), true) = (located, prepared.plan.is_empty()) {
+        check_known_place(located, state)?;
+    }
+    state.begin_deletion(command).await?;
+    if let (Some(located), false) = (located, prepared.plan.is_empty()) {
+        summary = apply(state, located, prepared, stop, listen).await;
+        if !summary.is_complete() {
+            return Ok(summary);
+        }
+        see_that_all_is_gone(located, state, &prepared.observed).await?;
+    }
+    state.purge().await?;
+    Ok(summary)
+}
+
+/// Deletes what is in AWS.
+async fn apply(
     state: &ClusterState,
     located: &Located,
     prepared: &PreparedDeletion,
@@ -166,9 +200,7 @@ pub async fn apply(
     };
     let run = Run { plan, desired, observed, context: cloud };
     let applying = stop.applying();
-    let summary = apply::run(run, applying.stop_requested(), listen).await;
-    drop(applying);
-    summary
+    apply::run(run, applying.stop_requested(), listen).await
 }
 
 /// The volumes of PersistentVolumes, with AWS's ids.

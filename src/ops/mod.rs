@@ -9,7 +9,7 @@
 //! | [`located`] | AWS as one cluster sees it, once account and region are known to be the cluster's |
 //! | [`planning`] | from the state and AWS to a [`planning::PreparedUpdate`] |
 //! | [`losses`] | what the cluster had, and what may be it where it isn't found any more |
-//! | [`update`] | applies a prepared update, and records it |
+//! | [`update`] | prepares an update so that it can be applied, applies it, and records it |
 //! | [`deletion`] | what there is of a cluster, and its end |
 //! | [`specification_change`] | writes a changed specification |
 //! | [`lease_guard`] | works while holding the cluster's lease |
@@ -34,3 +34,4 @@ pub use self::located::Located;
 pub use self::running_cluster::RunningCluster;
 pub use self::specification_change::{Running, SpecificationChange};
 pub use self::stop::Stop;
+pub use self::update::SettledUpdate;

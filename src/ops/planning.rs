@@ -22,8 +22,8 @@ const NO_UID_YET: &str = "made when the cluster is first updated";
 
 /// Everything that a plan is made from, gathered.
 pub struct PlanningInput {
-    /// What the user wants, as it is written.
-    pub documents: Documents,
+    /// What the user wants, as it is written. Boxed: it is large, and this is handed on again and again.
+    pub documents: Box<Documents>,
     /// The same, complete.
     pub cluster: Cluster,
     /// The cluster's region and account.
@@ -69,15 +69,15 @@ impl PlanningInput {
     /// # Errors
     ///
     /// Fails where the specification isn't good or can't be made on AWS, and with what the state or AWS said.
-    pub async fn gather(state: &ClusterState, documents: Documents) -> Result<Self, OperationError> {
-        let cluster = specification::resolve(&documents)?;
+    pub async fn gather(state: &ClusterState, documents: &Documents) -> Result<Self, OperationError> {
+        let cluster = specification::resolve(documents)?;
         let Some(bucket) = state.store().bucket() else {
-            check_reachable(state, &documents).await?;
+            check_reachable(state, documents).await?;
             return Err(OperationError::NotInS3 { url: state.store().url() });
         };
         // Side by side; of several that fail, always the same one is told.
         let (applied, kms_key, located) = futures::join!(
-            check_reachable(state, &documents),
+            check_reachable(state, documents),
             bucket.kms_key(),
             Located::find(state, &cluster.region),
         );
@@ -88,8 +88,9 @@ impl PlanningInput {
             (state.store().url(), bucket.region().to_owned(), bucket.owner().to_owned());
         let location = StateLocation { url, region, owner, kms_key };
         let (facts, mut observed) = {
-            let facts =
-                async { facts::gather(&cluster, &located.clients).await.map_err(OperationError::NotOnAws) };
+            let facts = async {
+                Box::pin(facts::gather(&cluster, &located.clients)).await.map_err(OperationError::NotOnAws)
+            };
             let observed = async { observe(&located, state, Strangers::Refuse).await };
             futures::try_join!(facts, observed)?
         };
@@ -98,6 +99,7 @@ impl PlanningInput {
         addons::check_additional(&cluster, &documents.additional_objects)?;
         let was = applied.as_ref().map(|applied| &applied.cluster);
         let losses = Losses::look(&located, state, &cluster, was, &observed).await?;
+        let documents = Box::new(documents.clone());
         Ok(Self { documents, cluster, located, observed, applied, facts, state: location, addons, losses })
     }
 
@@ -108,7 +110,7 @@ impl PlanningInput {
     /// As [`Self::gather`] and [`stored`].
     pub async fn gather_with_keys(
         state: &ClusterState,
-        documents: Documents,
+        documents: &Documents,
     ) -> Result<(Self, Option<Secrets>), OperationError> {
         // Side by side; of two that fail, always the same one is told.
         let (input, secrets) =

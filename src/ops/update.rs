@@ -1,51 +1,84 @@
-//! Applies a prepared update: records the revision, carries out the plan, and marks the revision as applied.
+//! An update: prepared so that it can be applied, applied, and recorded.
 
-use super::planning::{PlanningInput, PreparedUpdate, run_id};
+use super::planning::{PlanningInput, PreparedUpdate, ensured, run_id};
 use super::{OperationError, Stop};
 use crate::apply::{self, Event, Run, Summary};
 use crate::cloud::{self, Departures, Identities};
-use crate::state::ClusterState;
+use crate::spec::Documents;
+use crate::state::{ClusterState, Secrets};
 
-/// Applies what was prepared; where there is nothing to do, a revision that was begun counts as applied. Needs the lease.
-///
-/// A summary that [isn't complete](Summary::is_complete) leaves the revision unmarked: the next update goes on.
-///
-/// # Errors
-///
-/// Fails where the revision can't be recorded or marked; what AWS refused is in the summary.
-pub async fn apply(
-    state: &ClusterState,
-    input: &PlanningInput,
-    prepared: &PreparedUpdate,
-    stop: &Stop,
-    listen: &dyn Fn(Event<'_>),
-) -> Result<Summary, OperationError> {
-    if prepared.plan.is_empty() {
-        if let Some(revision) = state.unfinished(&input.documents).await? {
-            state.mark_applied(revision).await?;
+/// An update that can be applied: the state says where and who the cluster is, and has its keys. One whose plan was only
+/// to be shown may have neither.
+pub struct SettledUpdate {
+    /// What it was made from.
+    pub input: PlanningInput,
+    /// The cluster's keys.
+    pub secrets: Secrets,
+    /// What shall be, and the steps.
+    pub prepared: PreparedUpdate,
+}
+
+impl SettledUpdate {
+    /// Looks, decides, and writes into the state what a plan must know before it is applied and a new cluster doesn't have
+    /// yet: its identity and its keys. What can't be planned leaves neither behind. Needs the lease.
+    ///
+    /// # Errors
+    ///
+    /// As [`PlanningInput::gather_with_keys`] and [`PlanningInput::decide`]; and where the state can't be written.
+    pub async fn prepare(state: &ClusterState, documents: &Documents) -> Result<Self, OperationError> {
+        let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
+        input.decide(state, secrets.as_ref()).await?;
+        input.located.settle(state).await?;
+        let secrets = ensured(state).await?;
+        let prepared = input.decide(state, Some(&secrets)).await?;
+        Ok(Self { input, secrets, prepared })
+    }
+
+    /// Records the revision, carries out the plan, and marks the revision as applied; where there is nothing to do, a
+    /// revision that was begun counts as applied. Needs the lease.
+    ///
+    /// A summary that [isn't complete](Summary::is_complete) leaves the revision unmarked: the next update goes on.
+    ///
+    /// # Errors
+    ///
+    /// Fails where the revision can't be recorded or marked; what AWS refused is in the summary.
+    pub async fn apply(
+        &self,
+        state: &ClusterState,
+        stop: &Stop,
+        listen: &dyn Fn(Event<'_>),
+    ) -> Result<Summary, OperationError> {
+        let Self { input, prepared, .. } = self;
+        if prepared.plan.is_empty() {
+            if let Some(revision) = state.unfinished(&input.documents).await? {
+                state.mark_applied(revision).await?;
+            }
+            return Ok(Summary::default());
         }
-        return Ok(Summary::default());
+        let revision = state.record(&input.documents, prepared.intent(input)?).await?;
+        let summary = self.carry_out(state, stop, listen).await;
+        if !summary.is_complete() {
+            return Ok(summary);
+        }
+        state.mark_applied(revision).await?;
+        // Only tidying up: the next run does it as well.
+        if let Err(error) = state.prune().await {
+            tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
+        }
+        Ok(summary)
     }
-    let revision = state.record(&input.documents, prepared.intent(input)?).await?;
-    let clients = input.located.clients.without_retries();
-    let (ids, owner) = (Identities::new(&input.observed), input.located.owner(state));
-    let (departures, run_id) = (Departures::default(), run_id());
-    let cloud = cloud::Context {
-        run: &run_id,
-        ..cloud::Context::new(&clients, state.store(), &owner, &ids, &departures)
-    };
-    let PreparedUpdate { plan, desired } = prepared;
-    let run = Run { plan, desired, observed: &input.observed, context: cloud };
-    let applying = stop.applying();
-    let summary = apply::run(run, applying.stop_requested(), listen).await;
-    drop(applying);
-    if !summary.is_complete() {
-        return Ok(summary);
+
+    async fn carry_out(&self, state: &ClusterState, stop: &Stop, listen: &dyn Fn(Event<'_>)) -> Summary {
+        let Self { input, prepared: PreparedUpdate { plan, desired }, .. } = self;
+        let clients = input.located.clients.without_retries();
+        let (ids, owner) = (Identities::new(&input.observed), input.located.owner(state));
+        let (departures, run_id) = (Departures::default(), run_id());
+        let cloud = cloud::Context {
+            run: &run_id,
+            ..cloud::Context::new(&clients, state.store(), &owner, &ids, &departures)
+        };
+        let run = Run { plan, desired, observed: &input.observed, context: cloud };
+        let applying = stop.applying();
+        apply::run(run, applying.stop_requested(), listen).await
     }
-    state.mark_applied(revision).await?;
-    // Only tidying up: the next run does it as well.
-    if let Err(error) = state.prune().await {
-        tracing::info!("earlier versions of what is written again and again were not deleted: {error}");
-    }
-    Ok(summary)
 }

@@ -65,21 +65,15 @@ async fn delete(context: &Context, args: &Args, state: &ClusterState) -> anyhow:
     let located = deletion::locate(state).await?;
     let prepared = PreparedDeletion::look(state, located.as_ref(), args.delete_volumes).await?;
     list(&prepared)?;
-    if let (Some(located), true) = (&located, prepared.plan.is_empty()) {
-        deletion::check_known_place(located, state)?;
+    let progress = Progress::new(&prepared.plan);
+    let listen = |event: Event<'_>| progress.show(&event);
+    let deleting = deletion::carry_out(state, located.as_ref(), &prepared, COMMAND, context.stop(), &listen);
+    let deleted = Box::pin(deleting).await;
+    progress.finish();
+    let summary = deleted?;
+    if !summary.is_complete() {
+        return Err(update::cluster::incomplete(context, state, COMMAND, &summary));
     }
-    state.begin_deletion(COMMAND).await?;
-    if let (Some(located), false) = (&located, prepared.plan.is_empty()) {
-        let progress = Progress::new(&prepared.plan);
-        let listen = |event: Event<'_>| progress.show(&event);
-        let summary = deletion::apply(state, located, &prepared, context.stop(), &listen).await;
-        progress.finish();
-        if !summary.is_complete() {
-            return Err(update::cluster::incomplete(context, state, COMMAND, &summary));
-        }
-        deletion::see_that_all_is_gone(located, state, &prepared.observed).await?;
-    }
-    state.purge().await?;
     output::say(&format!("Deleted the state {}/{}.", state.store().url(), state.name()));
     if let Ok(path) = kubeconfig::default_path()
         && kubeconfig::remove(&path, state.name())?

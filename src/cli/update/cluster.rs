@@ -10,8 +10,8 @@ use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::progress::{Progress, shortfall};
 use crate::cli::{export, output};
 use crate::kube::endpoint;
+use crate::ops::SettledUpdate;
 use crate::ops::planning::{self, PlanningInput};
-use crate::ops::update;
 use crate::plan::Plan;
 use crate::spec::cluster::Cluster;
 use crate::spec::quantity;
@@ -92,7 +92,7 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
     let was_applied = state.applied().await?.is_some();
     if was_applied && let Some(secrets) = planning::stored(&state).await? {
         let is_whole = read.unfinished.is_none();
-        let mut input = Box::pin(PlanningInput::gather(&state, read.documents)).await?;
+        let mut input = Box::pin(PlanningInput::gather(&state, &read.documents)).await?;
         let prepared = Box::pin(input.decide(&state, Some(&secrets))).await?;
         if is_whole && prepared.plan.is_empty() && state.unfinished(&input.documents).await?.is_none() {
             lease::clear_away(&state).await?;
@@ -107,7 +107,7 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
     let documents = context.read(state).await?.documents;
-    let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
+    let (mut input, secrets) = PlanningInput::gather_with_keys(state, &documents).await?;
     let plan = input.decide(state, secrets.as_ref()).await?.plan;
     print(&plan, args.output)?;
     if plan.is_empty() {
@@ -130,17 +130,13 @@ pub(in crate::cli) async fn apply_under_lease(
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
     let documents = context.read(state).await?.documents;
-    let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
-    // What can't be planned must not leave keys behind.
-    input.decide(state, secrets.as_ref()).await?;
-    input.located.settle(state).await?;
-    let secrets = planning::ensured(state).await?;
-    let prepared = input.decide(state, Some(&secrets)).await?;
-    print(&prepared.plan, args.output)?;
-    let nothing_done = prepared.plan.is_empty();
-    let progress = Progress::new(&prepared.plan);
+    let update = Box::pin(SettledUpdate::prepare(state, &documents)).await?;
+    let plan = &update.prepared.plan;
+    print(plan, args.output)?;
+    let nothing_done = plan.is_empty();
+    let progress = Progress::new(plan);
     let listen = |event: Event<'_>| progress.show(&event);
-    let applied = Box::pin(update::apply(state, &input, &prepared, context.stop(), &listen)).await;
+    let applied = Box::pin(update.apply(state, context.stop(), &listen)).await;
     progress.finish();
     let summary = applied?;
     if !summary.is_complete() {
@@ -150,7 +146,7 @@ pub(in crate::cli) async fn apply_under_lease(
         let (steps, took) = (quantity(summary.done, "step"), summary.took.as_secs_f64());
         output::say(&format!("Done: {steps} in {took:.0} s."));
     }
-    finish(context, args, &input, &secrets, nothing_done).await
+    finish(context, args, &update.input, &update.secrets, nothing_done).await
 }
 
 /// What is left to do when AWS is as it should be.
