@@ -322,13 +322,11 @@ async fn candidates(
     }
 }
 
-/// Images of that name that other accounts share with this one. They are only named: anybody can share an image of any
-/// name, so that one is used only where its owner is written.
+/// Images of a name that is looked for in the own account, which other accounts share with this one. They are only named:
+/// anybody can share an image of any name, so that one is used only where its owner is written.
 async fn shared_with_us(clients: &Clients, image: &str) -> Result<Vec<Ami>, FactsError> {
-    if image.is_empty() || image.contains('/') || image.starts_with("ami-") {
-        return Ok(Vec::new());
-    }
-    let call = clients.ec2.describe_images().executable_users("self").filters(filter("name", image));
+    let Some(name) = image.strip_prefix("self/") else { return Ok(Vec::new()) };
+    let call = clients.ec2.describe_images().executable_users("self").filters(filter("name", name));
     let images = call.into_paginator().items().send().try_collect().await;
     Ok(images.during("ec2", "DescribeImages", image)?)
 }
