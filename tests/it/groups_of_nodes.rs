@@ -11,7 +11,7 @@ use windlass::spec::{CreateOptions, create};
 use windlass_bootstrap::config::{NodeConfig, Role};
 use windlass_bootstrap::node_groups::Size;
 
-use crate::scenarios::desired_of;
+use crate::support::desired::desired_of;
 
 fn demo() -> Cluster {
     let options = CreateOptions {

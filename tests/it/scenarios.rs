@@ -5,22 +5,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use snapbox::{Assert, Data};
-use windlass::assets::addons;
-use windlass::assets::user_data::StateLocation;
-use windlass::aws::facts::{Facts, Image};
-use windlass::aws::hosted_zone::HostedZone;
 use windlass::cloud::by_controllers::{
     ClassicLoadBalancer, ControllersSecurityGroup, LoadBalancer, NetworkInterface, PersistentVolume,
     ReclaimMarks, TargetGroup,
 };
-use windlass::cloud::state_object::{Content, StateObject};
+use windlass::cloud::state_object::Content;
 use windlass::cloud::{Identity, Kind, Observed, ObservedResource, Resource, ResourceId};
-use windlass::model::{self, Desired, Inputs, Keys};
+use windlass::model::Desired;
 use windlass::plan::Plan;
-use windlass::spec::{self, Source, cluster::Cluster};
-use windlass_bootstrap::keyset::Secret;
+use windlass::spec::{self, Source};
 
-const SECRET: &str = "-----BEGIN PRIVATE KEY-----\nthis is a secret\n-----END PRIVATE KEY-----";
+use crate::support::desired::desired_of;
 
 #[test]
 fn a_specification_decides_everything_that_is_made() {
@@ -127,55 +122,6 @@ fn desired(scenario: &Path) -> Desired {
     let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
     let kms_key = std::fs::read_to_string(scenario.join("kms-key")).ok().map(|key| key.trim().to_owned());
     desired_of(&documents.resolve().unwrap(), kms_key)
-}
-
-/// What is made of a specification.
-pub(crate) fn desired_of(cluster: &Cluster, kms_key: Option<String>) -> Desired {
-    let facts = facts(cluster);
-    let (url, region) = ("s3://clusters/teams/a".to_owned(), "eu-central-1".to_owned());
-    let state = StateLocation { url, region, owner: "123456789012".to_owned(), kms_key };
-    let addons = addons::render(cluster).unwrap();
-    let keys = keys(cluster);
-    model::build(&Inputs {
-        cluster,
-        uid: "0123456789abcdef0123456789abcdef",
-        facts: &facts,
-        state: &state,
-        keys: &keys,
-        addons: &addons,
-        additional_objects: &[],
-    })
-    .unwrap()
-}
-
-fn facts(cluster: &Cluster) -> Facts {
-    let image = Image {
-        id: "ami-0123456789abcdef0".to_owned(),
-        name: "windlass".to_owned(),
-        root_device: "/dev/xvda".to_owned(),
-    };
-    Facts {
-        account: "123456789012".to_owned(),
-        partition: "aws".to_owned(),
-        region: cluster.region.clone(),
-        kms_keys: BTreeMap::new(),
-        images: cluster.instance_groups.iter().map(|group| (group.name.clone(), image.clone())).collect(),
-        hosted_zone: cluster
-            .api
-            .dns
-            .as_ref()
-            .map(|_| HostedZone { id: "Z0123456789ABCDEFGHIJ".to_owned(), name: "example.com".to_owned() }),
-    }
-}
-
-fn keys(cluster: &Cluster) -> Keys {
-    let object = StateObject {
-        name: windlass_bootstrap::keys::keyset(&cluster.name, "kubernetes-ca"),
-        describes: "the keyset kubernetes-ca".to_owned(),
-        names: [].into(),
-        content: Some(Content::Secret { keys: vec!["1".to_owned()], text: Secret::new(SECRET) }),
-    };
-    Keys { kubernetes_ca: "-----BEGIN CERTIFICATE-----\n…\n".to_owned(), objects: vec![object] }
 }
 
 /// What is too long for the plan, by file.

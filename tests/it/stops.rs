@@ -6,9 +6,7 @@
 //! instead of a sample; a failure says the point.
 
 mod with_region {
-    use std::collections::hash_map::RandomState;
     use std::fs::File;
-    use std::hash::{BuildHasher, Hasher};
     use std::process::{Child, Command, Output, Stdio};
     use std::thread::sleep;
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +15,7 @@ mod with_region {
     use windlass::state::bucket::create_bucket;
 
     use crate::support::region::Region;
+    use crate::support::sample::sample;
 
     const NAME: &str = "demo.example.com";
     const STATE: &str = "s3://clusters/team";
@@ -179,28 +178,16 @@ mod with_region {
         }
     }
 
-    /// Every so-manieth of them, from one on that the seed says; all where that is asked for.
-    fn sample(points: &[Point], seed: usize) -> Vec<Point> {
-        if std::env::var_os("WINDLASS_TEST_ALL").is_some() {
-            return points.to_vec();
-        }
-        let step = (points.len() / SAMPLE).max(1);
-        points.iter().copied().skip(seed % step).step_by(step).collect()
-    }
-
     #[test]
     #[ignore = "needs the emulated region"]
-    #[expect(clippy::print_stdout, reason = "the seed belongs to the report of a test that fails")]
     fn after_ctrl_c_at_any_held_call_no_changing_call_begins() {
-        let seed = usize::try_from(RandomState::new().build_hasher().finish() % 10_007).unwrap();
         let world = World::new();
         let whole = [CREATE, UPDATE, DELETE].map(|line| {
             if line == UPDATE {
                 world.succeeds("edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=4");
             }
-            sample(&world.points(line), seed)
+            sample(&world.points(line), SAMPLE)
         });
-        println!("seed {seed}");
         let [create, update, delete] = whole;
         let (mut stops, mut reached) = (0, 0);
         for round in 0..create.len().max(update.len()).max(delete.len()) {
@@ -217,7 +204,7 @@ mod with_region {
                 }
             }
         }
-        assert!(stops >= 3 * SAMPLE, "only {stops} points (seed {seed})");
+        assert!(stops >= 3 * SAMPLE, "only {stops} points");
         // Calls that are under way at once come in another order now and then, and their number varies with it.
         assert!(reached * 100 >= stops * 90, "{reached} of {stops} were reached");
     }

@@ -4,9 +4,9 @@ use aws_sdk_route53::types::{
     AliasTarget, Change, ChangeAction, ChangeBatch, HostedZoneConfig, ResourceRecord, ResourceRecordSet,
     RrType, Vpc, VpcRegion,
 };
-use windlass::aws::facts::FactsError;
 use windlass::aws::hosted_zone;
-use windlass::spec::cluster::{ApiName, DnsZone};
+use windlass::plan::PlanError;
+use windlass::spec::v1alpha2::{AccessSpec, DnsAccessSpec, DnsType};
 
 use super::*;
 
@@ -16,12 +16,20 @@ const API: &str = "api.demo.example.com";
 async fn named_world() -> (World, String) {
     let mut world = World::new().await;
     let zone = zone(&world, "example.com", "one").await;
-    world.cluster.api.dns = Some(named(DnsZone::Name("example.com".to_owned())));
+    world.documents.cluster = named(Some("example.com"), None);
     (world, zone)
 }
 
-fn named(zone: DnsZone) -> ApiName {
-    ApiName { name: API.to_owned(), zone }
+/// The specification with a name of the API in a hosted zone: in the nearest one where none is written, the usual name where
+/// no other is.
+fn named(zone: Option<&str>, name: Option<&str>) -> v1alpha2::Cluster {
+    let mut cluster = specification().cluster;
+    let spec = &mut cluster.spec;
+    spec.api = Some(AccessSpec { dns: Some(DnsAccessSpec {}), ..AccessSpec::default() });
+    spec.topology.get_or_insert_default().dns.get_or_insert_default().r#type = Some(DnsType::Public);
+    spec.dns_zone = zone.map(str::to_owned);
+    spec.master_public_name = name.map(str::to_owned);
+    cluster
 }
 
 /// Makes a public hosted zone; returns its id.
@@ -68,10 +76,6 @@ async fn change(world: &World, zone: &str, action: ChangeAction, set: ResourceRe
     call.send().await.unwrap();
 }
 
-async fn refusal(world: &World) -> FactsError {
-    facts::gather(&world.cluster, &world.clients).await.unwrap_err()
-}
-
 /// The steps of a plan as `verb kind`.
 fn steps(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(|step| format!("{} {}", step.action.verb(), step.resource.kind)).collect()
@@ -105,16 +109,16 @@ mod with_region {
         assert!(!outcome.events.is_empty(), "nothing was unseen");
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
         assert_eq!(records(&world, &zone).await, ours(&world).await);
-        let again = world.update().await;
-        assert!(again.plan.is_empty(), "{}", again.plan);
+        let again = world.plan().await;
+        assert!(again.is_empty(), "{again}");
     }
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn without_a_written_zone_the_name_is_in_the_public_zone_that_is_nearest_to_it() {
         let mut world = World::new().await;
-        world.cluster.api.dns = Some(named(DnsZone::Nearest));
-        let FactsError::HostedZone(error) = refusal(&world).await else { panic!("another refusal") };
+        world.documents.cluster = named(None, None);
+        let FactsError::HostedZone(error) = world.refusal().await else { panic!("another refusal") };
         assert_eq!(
             error.to_string(),
             format!("no public hosted zone of the account holds the API's name `{API}`")
@@ -126,7 +130,7 @@ mod with_region {
         assert_eq!(records(&world, &near).await, ours(&world).await);
         assert_eq!(records(&world, &far).await, Vec::<String>::new());
         let twin = zone(&world, "demo.example.com", "four").await;
-        let FactsError::HostedZone(error) = refusal(&world).await else { panic!("another refusal") };
+        let FactsError::HostedZone(error) = world.refusal().await else { panic!("another refusal") };
         let told = error.to_string();
         assert!(told.contains(&near) && told.contains(&twin), "{told}");
     }
@@ -174,7 +178,7 @@ mod with_region {
             change(&world, &zone, ChangeAction::Create, set.clone()).await;
             let before = records(&world, &zone).await;
             world.forget_journal().await;
-            let error = refusal(&world).await;
+            let error = world.refusal().await;
             assert_eq!(
                 error.to_string(),
                 format!(
@@ -186,18 +190,16 @@ mod with_region {
             assert_eq!(records(&world, &zone).await, before);
             change(&world, &zone, ChangeAction::Delete, set).await;
         }
-        assert!(facts::gather(&world.cluster, &world.clients).await.is_ok());
+        assert!(!world.plan().await.is_empty());
     }
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn a_name_that_somebody_takes_after_the_plan_was_made_is_left_to_them() {
         let (world, zone) = named_world().await;
-        let desired = world.desired().await;
-        let observed = world.observe().await;
-        let plan = Plan::update(&desired, &observed).unwrap();
+        let update = world.prepare().await.unwrap();
         change(&world, &zone, ChangeAction::Create, set(RrType::A, "192.0.2.1")).await;
-        let outcome = world.apply(plan, &desired, &observed).await;
+        let outcome = world.apply(update).await.unwrap();
         let [failure] = outcome.summary.failed.as_slice() else { panic!("{:#?}", outcome.summary) };
         assert!(
             failure.error.to_string().ends_with("isn't this cluster's: A 192.0.2.1"),
@@ -221,7 +223,7 @@ mod with_region {
         assert_eq!(records(&world, &zone).await, ours(&world).await);
 
         change(&world, &zone, ChangeAction::Upsert, set(RrType::Txt, "\"mine\"")).await;
-        assert!(matches!(refusal(&world).await, FactsError::HostedZone(_)));
+        assert!(matches!(world.refusal().await, FactsError::HostedZone(_)));
     }
 
     #[tokio::test]
@@ -229,12 +231,18 @@ mod with_region {
     async fn the_name_follows_an_elastic_ip_that_was_made_anew() {
         let (world, zone) = named_world().await;
         world.update().await.succeeded();
+        let desired = world.prepare().await.unwrap().prepared.desired;
         let before = records(&world, &zone).await;
         let answer = world.clients.ec2.describe_addresses().send().await.unwrap();
         let lost = answer.addresses()[0].allocation_id().unwrap();
         world.clients.ec2.release_address().allocation_id(lost).send().await.unwrap();
-        let outcome = world.update().await.succeeded();
-        assert_eq!(steps(&outcome.plan), ["create elastic-ip", "create record-set"], "{}", outcome.plan);
+        // An update refuses to make it anew.
+        let refused = world.try_plan().await.unwrap_err();
+        assert!(matches!(refused, OperationError::Plan(PlanError::AddressLost(_))), "{refused}");
+        let observed = world.observe().await;
+        let plan = Plan::update(&desired, &observed).unwrap();
+        assert_eq!(steps(&plan), ["create elastic-ip", "create record-set"], "{plan}");
+        world.carry_out(plan, &desired, &observed).await.succeeded();
         let after = records(&world, &zone).await;
         assert_eq!(after, ours(&world).await);
         assert_ne!(after, before);
@@ -245,26 +253,34 @@ mod with_region {
     async fn killed_at_any_call_of_a_change_of_the_name_nothing_of_the_old_one_stays() {
         let (mut world, one) = named_world().await;
         let two = zone(&world, "example.com", "two").await;
-        world.cluster.api.dns = None;
+        world.documents = specification();
         world.update().await.succeeded();
-        let in_one = Some(named(DnsZone::Id(one.clone())));
-        let in_two = Some(named(DnsZone::Id(two.clone())));
-        let renamed = in_two.clone().map(|api| ApiName { name: format!("k8s.{API}"), ..api });
-        let transitions =
-            [(&None, &in_one), (&in_one, &in_two), (&in_two, &renamed), (&renamed, &None), (&in_one, &None)];
+        let unnamed = specification().cluster;
+        let other_name = format!("k8s.{API}");
+        let (in_one, in_two) = (named(Some(&one), None), named(Some(&two), None));
+        let renamed = named(Some(&two), Some(&other_name));
+        let transitions = [
+            (&unnamed, &in_one),
+            (&in_one, &in_two),
+            (&in_two, &renamed),
+            (&renamed, &unnamed),
+            (&in_one, &unnamed),
+        ];
         for (from, to) in transitions {
             for kill_after in 0..4 {
-                world.cluster.api.dns.clone_from(from);
+                world.documents.cluster.clone_from(from);
                 world.update().await.succeeded();
-                world.cluster.api.dns.clone_from(to);
+                world.documents.cluster.clone_from(to);
                 world.update_killed_after(kill_after).await;
                 world.update().await.succeeded();
-                let again = world.update().await;
-                assert!(again.plan.is_empty(), "killed after {kill_after} calls:\n{}", again.plan);
-                let expected = if to.is_some() { 2 } else { 0 };
+                let again = world.plan().await;
+                assert!(again.is_empty(), "killed after {kill_after} calls:\n{again}");
+                let expected = if to.spec.dns_zone.is_some() { 2 } else { 0 };
                 let left = [records(&world, &one).await, records(&world, &two).await].concat();
-                assert_eq!(left.len(), expected, "{from:?} to {to:?}, killed after {kill_after}: {left:?}");
-                let name = to.as_ref().map_or(API, |api| &api.name);
+                let (from, to) = (&from.spec, &to.spec);
+                let way = format!("{:?} to {:?}, killed after {kill_after}", from.dns_zone, to.dns_zone);
+                assert_eq!(left.len(), expected, "{way}: {left:?}");
+                let name = to.master_public_name.as_deref().unwrap_or(API);
                 assert!(left.iter().all(|record| record.starts_with(&format!("{name}. "))), "{left:?}");
             }
         }
@@ -274,19 +290,20 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn a_lost_reply_of_route_53_ends_in_one_record() {
         let (mut world, zone) = named_world().await;
-        let with_name = world.cluster.api.dns.clone();
+        let (with_name, without) = (world.documents.cluster.clone(), specification().cluster);
         for after in [false, true] {
             let fault = json!({
                 "service": "route53", "action": "^ChangeResourceRecordSets$", "code": "ServiceUnavailable",
                 "status": 503, "times": 1, "rate": 1.0, "latencyMs": 0, "after": after,
             });
-            for name in [&with_name, &None] {
-                world.cluster.api.dns.clone_from(name);
+            for cluster in [&with_name, &without] {
+                world.documents.cluster.clone_from(cluster);
                 inject(&world, &fault).await;
                 let outcome = world.update().await.succeeded();
                 assert!(!outcome.events.is_empty(), "the call was not hit: {}", outcome.plan);
-                assert!(world.update().await.plan.is_empty());
-                let expected = if name.is_some() { ours(&world).await } else { Vec::new() };
+                assert!(world.plan().await.is_empty());
+                let is_named = cluster.spec.dns_zone.is_some();
+                let expected = if is_named { ours(&world).await } else { Vec::new() };
                 assert_eq!(records(&world, &zone).await, expected);
             }
         }
@@ -296,13 +313,9 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn a_zone_that_can_t_be_used_is_a_clear_error() {
         let (mut world, zone_id) = named_world().await;
-        let by_id = |id: &str| Some(named(DnsZone::Id(id.to_owned())));
-        let by_name = |name: &str| Some(named(DnsZone::Name(name.to_owned())));
-        world.cluster.api.dns = by_id(&zone_id);
-        assert_eq!(
-            facts::gather(&world.cluster, &world.clients).await.unwrap().hosted_zone.unwrap().name,
-            "example.com"
-        );
+        world.documents.cluster = named(Some(&zone_id), None);
+        let plan = world.plan().await;
+        assert!(steps(&plan).contains(&"create record-set".to_owned()), "{plan}");
 
         let second = zone(&world, "example.com", "two").await;
         let elsewhere = zone(&world, "example.org", "three").await;
@@ -311,34 +324,30 @@ mod with_region {
         let call =
             world.clients.route53.create_hosted_zone().name("demo.example.com").caller_reference("four");
         let private = call.hosted_zone_config(private).vpc(vpc).send().await.unwrap().hosted_zone.unwrap();
+        let private = private.id().trim_start_matches("/hostedzone/");
+        let is_private = |zone: &str| {
+            format!("the hosted zone `{zone}` is private, and private zones are not supported yet")
+        };
+        let is_none = |zone: &str| format!("the account has no public hosted zone `{zone}`");
         let cases = [
-            (by_name("com"), "the account has no public hosted zone `com`".to_owned()),
-            (by_id("Z0"), "the account has no public hosted zone `Z0`".to_owned()),
+            ("example.net", Some("k8s.example.net"), is_none("example.net")),
+            ("Z0", None, is_none("Z0")),
+            ("demo.example.com", None, is_private("demo.example.com")),
+            (private, None, is_private(private)),
             (
-                by_name("demo.example.com"),
-                "the hosted zone `demo.example.com` is private, and private zones are not supported yet"
-                    .to_owned(),
-            ),
-            (
-                by_id(private.id().trim_start_matches("/hostedzone/")),
-                format!(
-                    "the hosted zone `{}` is private, and private zones are not supported yet",
-                    private.id().trim_start_matches("/hostedzone/")
-                ),
-            ),
-            (
-                by_id(&elsewhere),
+                &elsewhere,
+                None,
                 format!("the API's name `{API}` is not in the hosted zone `example.org` ({elsewhere})"),
             ),
         ];
-        for (dns, expected) in cases {
-            world.cluster.api.dns = dns;
-            let error = refusal(&world).await;
+        for (zone, name, expected) in cases {
+            world.documents.cluster = named(Some(zone), name);
+            let error = world.refusal().await;
             assert_eq!(error.to_string(), expected);
             assert!(error.hint().is_some());
         }
-        world.cluster.api.dns = by_name("example.com");
-        let error = refusal(&world).await;
+        world.documents.cluster = named(Some("example.com"), None);
+        let error = world.refusal().await;
         assert!(error.to_string().starts_with("there are 2 public hosted zones `example.com`: "), "{error}");
         assert!(error.to_string().contains(&zone_id) && error.to_string().contains(&second), "{error}");
         assert!(error.hint().unwrap().contains("`dnsZone: "), "{:?}", error.hint());

@@ -170,13 +170,9 @@ mod with_region {
     #[ignore = "starts the emulated region"]
     async fn all_auto_scaling_groups_are_asked_to_go_at_once_and_waited_for_together() {
         let mut world = World::new().await;
-        let template = world.cluster.instance_groups.last().unwrap().clone();
-        for number in 0..12 {
-            let name = format!("more-{number}");
-            world.cluster.instance_groups.push(InstanceGroup { name, ..template.clone() });
-        }
+        world.add_groups(12);
         world.update().await.succeeded();
-        let groups = world.cluster.instance_groups.len();
+        let groups = world.documents.instance_groups.len();
         world.forget_journal().await;
         // More groups than calls are made at once; and a look at their instances takes long beside a call.
         let slow = json!({"service": "ec2", "action": "DescribeInstances", "latencyMs": 3000, "times": null});
@@ -197,9 +193,12 @@ mod with_region {
     async fn one_thing_that_is_gone_already_does_not_make_the_rest_of_a_deletion_done() {
         let world = World::new().await;
         world.update().await.succeeded();
-        let observed = world.observe().await;
+        let located = world.located().await;
+        let looking = PreparedDeletion::look(&world.state, Some(&located), false);
+        let prepared = Box::pin(looking).await.unwrap();
         // While it was being looked at, somebody else took one of many rules away.
-        let masters = observed
+        let masters = prepared
+            .observed
             .0
             .iter()
             .find(|(id, _)| id.name.starts_with("masters") && id.kind == Kind::SecurityGroup);
@@ -207,8 +206,7 @@ mod with_region {
         let rule = IpPermission::builder().ip_protocol("-1").ip_ranges(anywhere).build();
         let call = world.clients.ec2.revoke_security_group_egress().group_id(&masters.unwrap().1.identity.id);
         call.ip_permissions(rule).send().await.unwrap();
-        let plan = Plan::deletion(&Desired::default(), &observed);
-        world.apply(plan, &Desired::default(), &observed).await.succeeded();
+        world.delete_prepared(Some(&located), prepared).await.unwrap().succeeded();
         assert_eq!(leftovers(&world).await, Vec::<String>::new());
     }
 }

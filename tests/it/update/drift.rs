@@ -6,6 +6,7 @@ use aws_sdk_ec2::types::{
 };
 use windlass::cloud::CloudError;
 use windlass::plan::PlanError;
+use windlass::spec::v1alpha2::EtcdMemberSpec;
 
 use super::*;
 
@@ -59,13 +60,10 @@ async fn monitor_by_hand(world: &World, template: &str, enabled: bool) {
     call.source_version("$Latest").launch_template_data(data).send().await.unwrap();
 }
 
-/// The volume that the master's etcd is wanted to have.
-fn etcd_volume(world: &mut World) -> &mut cluster::EbsVolume {
-    let masters = world.cluster.instance_groups.iter_mut().filter_map(|group| match &mut group.instances {
-        Instances::ControlPlane(master) => Some(master),
-        Instances::Node(_) => None,
-    });
-    &mut masters.last().unwrap().members.first_mut().volume
+/// The only member of etcd, which says what its volume is like.
+fn etcd_member(world: &mut World) -> &mut EtcdMemberSpec {
+    let clusters = world.documents.cluster.spec.etcd_clusters.as_mut().unwrap();
+    &mut clusters[0].etcd_members.as_mut().unwrap()[0]
 }
 
 mod with_region {
@@ -86,7 +84,7 @@ mod with_region {
         let update = world.update().await.succeeded();
         assert!(update.plan.is_empty(), "{}", update.plan);
 
-        world.cluster.ssh_access.clear();
+        world.documents.cluster.spec.ssh_access = Some(Vec::new());
         let update = world.update().await.succeeded();
         assert!(update.plan.to_string().contains("tcp 22, 203.0.113.0/24"), "{}", update.plan);
         let left = ingress(&world, &nodes).await;
@@ -98,7 +96,7 @@ mod with_region {
             assert!(left.contains(&unmarked.to_owned()), "{left:#?}");
         }
         assert!(!left.iter().any(|rule| rule.starts_with("22 ")), "{left:#?}");
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
@@ -127,7 +125,8 @@ mod with_region {
         allow(&world, &nodes, rule).await;
 
         // What was taken out of the specification while the old windlass was replaced goes, too.
-        world.cluster.ssh_access.retain(|source| source.to_string().starts_with("pl-"));
+        let access = world.documents.cluster.spec.ssh_access.as_mut().unwrap();
+        access.retain(|source| source.starts_with("pl-"));
         world.forget_journal().await;
         let update = world.update().await.succeeded();
         assert!(
@@ -142,7 +141,7 @@ mod with_region {
             left.iter().filter(|rule| !rule.ends_with("windlass: demo.example.com")).collect();
         assert_eq!(unmarked, [&format!("0 {balancers} -")], "{left:#?}");
         assert!(!left.iter().any(|rule| rule.contains("203.0.113.0/24")), "{left:#?}");
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 
     fn without_descriptions(rule: &IpPermission) -> IpPermission {
@@ -177,9 +176,10 @@ mod with_region {
             (made.policy().unwrap().arn().unwrap().to_owned(), document)
         };
         let (asked_for, _) = make("asked-for").await;
-        world.cluster.nodes_may.attached.insert(asked_for.clone());
+        let attached = BTreeMap::from([("node".to_owned(), vec![asked_for.clone()])]);
+        world.documents.cluster.spec.external_policies = Some(attached);
         world.update().await.succeeded();
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         let (foreign, document) = make("foreign").await;
         let role = format!("nodes.{NAME}");
@@ -195,7 +195,7 @@ mod with_region {
         assert_eq!(left, [asked_for.as_str()]);
         let left = iam.list_role_policies().role_name(&role).send().await.unwrap();
         assert_eq!(left.policy_names(), ["windlass"]);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
@@ -210,14 +210,14 @@ mod with_region {
         let update = world.update().await.succeeded();
         assert_eq!(steps(&update.plan), [format!("update internet-gateway/{NAME}")]);
         assert!(update.plan.to_string().contains("edge → demo.example.com"), "{}", update.plan);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         let answer = ec2.describe_internet_gateways().internet_gateway_ids(&gateway).send().await.unwrap();
         let all = answer.internet_gateways()[0].tags().to_vec();
         ec2.delete_tags().resources(&gateway).set_tags(Some(all)).send().await.unwrap();
         let update = world.update().await.succeeded();
         assert_eq!(steps(&update.plan), [format!("update internet-gateway/{NAME}")]);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
         let all = ec2.describe_internet_gateways().send().await.unwrap();
         assert_eq!(all.internet_gateways().len(), 1);
     }
@@ -247,7 +247,7 @@ mod with_region {
         let back = tag().key("windlass.dev/cluster").value(NAME).propagate_at_launch(true).build();
         autoscaling.create_or_update_tags().tags(back).send().await.unwrap();
         world.update().await.succeeded();
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
@@ -269,16 +269,16 @@ mod with_region {
     async fn what_somebody_changed_on_aws_is_not_called_a_wish_of_the_specification() {
         let world = World::new().await;
         world.update().await.succeeded();
+        let desired = world.prepare().await.unwrap().prepared.desired;
         let volume = world.id(Kind::Volume, "").await;
         let call = world.clients.ec2.modify_volume().volume_id(&volume).size(100);
         call.send().await.unwrap();
-        let desired = world.desired().await;
         let error = Plan::update(&desired, &world.observe().await).unwrap_err();
         assert!(
             error.to_string().starts_with("the specification asks for"),
             "without what was applied: {error}"
         );
-        let error = error.told_apart(&desired);
+        let Err(OperationError::Plan(error)) = world.try_plan().await else { panic!("it is planned") };
         assert!(matches!(error, PlanError::Refused { .. }));
         assert!(error.to_string().starts_with("somebody changed on AWS"), "{error}");
         assert!(error.hint().unwrap().starts_with("put it back there, or write"), "{:?}", error.hint());
@@ -290,13 +290,13 @@ mod with_region {
         let mut world = World::new().await;
         world.update().await.succeeded();
         world.region.post("modifications", &json!({"slow": true})).await.unwrap();
-        etcd_volume(&mut world).size += 10;
+        etcd_member(&mut world).volume_size = Some(30);
         let update = world.update().await.succeeded();
         assert_eq!(update.plan.steps.len(), 1, "{}", update.plan);
         let update = world.update().await.succeeded();
         assert!(update.plan.is_empty(), "{}", update.plan);
         world.region.post("modifications", &json!({"slow": false})).await.unwrap();
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
@@ -306,15 +306,15 @@ mod with_region {
         let kms = &world.clients.kms;
         let key = kms.create_key().send().await.unwrap().key_metadata().unwrap().clone();
         kms.create_alias().alias_name("alias/etcd").target_key_id(key.key_id()).send().await.unwrap();
-        etcd_volume(&mut world).kms_key = Some("alias/etcd".to_owned());
-        world.update().await.succeeded();
-        let update = world.update().await;
-        assert!(update.plan.is_empty(), "{}", update.plan);
-
-        etcd_volume(&mut world).kms_key = Some("alias/none".to_owned());
-        let error = facts::gather(&world.cluster, &world.clients).await.unwrap_err();
+        etcd_member(&mut world).kms_key_id = Some("alias/none".to_owned());
+        let error = world.refusal().await;
         assert!(error.to_string().contains("there is no KMS key `alias/none` in us-east-1"), "{error}");
         assert!(error.hint().unwrap().contains("list-aliases"), "{:?}", error.hint());
+
+        etcd_member(&mut world).kms_key_id = Some("alias/etcd".to_owned());
+        world.update().await.succeeded();
+        let again = world.plan().await;
+        assert!(again.is_empty(), "{again}");
     }
 
     #[tokio::test]
@@ -324,11 +324,15 @@ mod with_region {
         let (owner, name) = ("210987654321", "windlass-1.36.3-debian-13-amd64-etcd-3.6.16-7");
         let image = json!({"name": name, "architecture": "x86_64", "owner": owner});
         world.region.post("images", &image).await.unwrap();
-        world.cluster.instance_groups.iter_mut().for_each(|group| group.image = format!("{owner}/{name}"));
-        facts::gather(&world.cluster, &world.clients).await.unwrap();
+        let images = |world: &mut World, image: &str| {
+            let groups = world.documents.instance_groups.iter_mut();
+            groups.for_each(|group| group.spec.image = Some(image.to_owned()));
+        };
+        images(&mut world, &format!("{owner}/{name}"));
+        assert!(!world.plan().await.is_empty());
 
-        world.cluster.instance_groups.iter_mut().for_each(|group| group.image = name.to_owned());
-        let error = facts::gather(&world.cluster, &world.clients).await.unwrap_err();
+        images(&mut world, &format!("self/{name}"));
+        let error = world.refusal().await;
         let hint = error.hint().unwrap();
         assert!(hint.contains(&format!("if you trust it, write `image: {owner}/{name}`")), "{hint}");
     }
@@ -359,18 +363,17 @@ mod with_region {
         assert!(update.plan.to_string().contains("monitoring"), "{}", update.plan);
         assert_eq!(monitoring(&world, &template).await, None);
 
-        let nodes = |group: &&mut InstanceGroup| group.role() == Role::Node;
-        world.cluster.instance_groups.iter_mut().find(nodes).unwrap().detailed_monitoring = true;
+        world.nodes().spec.detailed_instance_monitoring = Some(true);
         let update = world.update().await.succeeded();
         let changed: Vec<_> = update.plan.steps.iter().map(|step| step.resource.kind).collect();
         assert_eq!(changed, [Kind::LaunchTemplate, Kind::AutoScalingGroup], "{}", update.plan);
         assert_eq!(monitoring(&world, &template).await, Some(true));
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         monitor_by_hand(&world, &template, false).await;
         let update = world.update().await.succeeded();
         assert!(update.plan.to_string().contains("monitoring"), "{}", update.plan);
         assert_eq!(monitoring(&world, &template).await, Some(true));
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 }

@@ -8,8 +8,8 @@ use super::*;
 
 const SHARED: &str = "kubernetes.io/cluster/demo.example.com";
 
-fn wanted(vpc: &str) -> Desired {
-    let own = [(tags::MANAGED, NAME), (tags::UID, UID), (tags::NAME, "subnet")];
+fn wanted(vpc: &str, uid: &str) -> Desired {
+    let own = [(tags::MANAGED, NAME), (tags::UID, uid), (tags::NAME, "subnet")];
     let shared = [(SHARED, "shared"), ("team", "a")];
     let tags = |all: &[(&str, &str)]| {
         all.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -63,10 +63,10 @@ mod with_region {
     async fn what_exists_without_the_cluster_is_used_gets_the_tags_that_it_lacks_and_stays() {
         let world = World::new().await;
         let vpc = their_vpc(&world).await;
-        let desired = wanted(&vpc);
+        let desired = wanted(&vpc, &world.uid().await);
         let observed = observe(&world, &desired).await;
         let plan = Plan::update(&desired, &observed).unwrap();
-        world.apply(plan, &desired, &observed).await.succeeded();
+        world.carry_out(plan, &desired, &observed).await.succeeded();
 
         let subnets =
             world.clients.ec2.describe_subnets().filters(tags::of_cluster(NAME)).send().await.unwrap();

@@ -30,12 +30,20 @@ mod with_region {
         let id = endpoint.vpc_endpoint_id().unwrap();
         assert_eq!(endpoint.service_name(), Some(SERVICE));
         assert!(is_routed(&world, id).await);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         let call = world.clients.ec2.modify_vpc_endpoint().vpc_endpoint_id(id);
         call.remove_route_table_ids(&endpoint.route_table_ids()[0]).send().await.unwrap();
         world.clients.ec2.delete_tags().resources(id).send().await.unwrap();
-        world.clients.ec2.create_tags().resources(id).set_tags(Some(mark())).send().await.unwrap();
+        world
+            .clients
+            .ec2
+            .create_tags()
+            .resources(id)
+            .set_tags(Some(mark(&world).await))
+            .send()
+            .await
+            .unwrap();
         let mended = world.update().await.succeeded();
         assert!(
             mended.plan.to_string().contains("~ gateway-endpoint/s3.demo.example.com"),
@@ -43,15 +51,16 @@ mod with_region {
             mended.plan
         );
         assert!(is_routed(&world, id).await);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         world.delete().await.succeeded();
         assert_eq!(endpoints(&world).await, []);
     }
 
     /// The tags by which the cluster's own are known, and no others.
-    fn mark() -> Vec<aws_sdk_ec2::types::Tag> {
-        let mark = [(tags::MANAGED, NAME), (tags::UID, UID)];
+    async fn mark(world: &World) -> Vec<aws_sdk_ec2::types::Tag> {
+        let located = world.located().await;
+        let mark = [(tags::MANAGED, NAME), (tags::UID, located.uid().unwrap())];
         tags::to_ec2(&mark.map(|(key, value)| (key.to_owned(), value.to_owned())).into())
     }
 
@@ -77,8 +86,9 @@ mod with_region {
         let now = endpoints(&world).await;
         assert_eq!(now.len(), 1);
         assert_eq!(now[0].vpc_endpoint_id(), theirs[0].vpc_endpoint_id());
-        assert!(world.owner.owns(&tags::from_ec2(now[0].tags())), "{now:#?}");
-        assert!(world.update().await.plan.is_empty());
+        let owner = world.located().await.owner(&world.state);
+        assert!(owner.owns(&tags::from_ec2(now[0].tags())), "{now:#?}");
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
@@ -90,7 +100,7 @@ mod with_region {
         let call = ec2.create_vpc_endpoint().vpc_endpoint_type(VpcEndpointType::Gateway).vpc_id(&vpc);
         let theirs = call.service_name(SERVICE).send().await.unwrap();
         let theirs = theirs.vpc_endpoint().and_then(VpcEndpoint::vpc_endpoint_id).unwrap();
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
 
         let outcome = world.delete().await;
         let said = format!("{:#?}\n{:#?}", outcome.summary, outcome.events);

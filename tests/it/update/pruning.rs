@@ -7,20 +7,20 @@ async fn configurations(world: &World) -> Vec<String> {
     let of_nodes = |key: &str| {
         windlass_bootstrap::keys::of_node_config(key).is_some_and(|(group, _)| group == "nodes-us-east-1a")
     };
-    let keys = world.store.list(NAME).await.unwrap();
+    world.state.look().await.unwrap();
+    let keys = world.state.store().list(NAME).await.unwrap();
     keys.into_iter().filter(|key| of_nodes(key)).collect()
 }
 
 /// The group of nodes in the first zone.
-fn nodes(world: &mut World) -> &mut InstanceGroup {
-    let mut groups = world.cluster.instance_groups.iter_mut();
-    groups.find(|group| group.name == "nodes-us-east-1a").unwrap()
+fn nodes(world: &mut World) -> &mut v1alpha2::InstanceGroup {
+    let mut groups = world.documents.instance_groups.iter_mut();
+    groups.find(|group| group.name() == "nodes-us-east-1a").unwrap()
 }
 
 /// Another size, which is a change that no instance needs to know of.
 fn resize(world: &mut World) {
-    let Instances::Node(nodes) = &mut nodes(world).instances else { panic!("no nodes") };
-    nodes.max_size += 1;
+    *nodes(world).spec.max_size.as_mut().unwrap() += 1;
 }
 
 /// Terminates the group's instances, as a rolling update does, and waits until others are there in their place.
@@ -65,7 +65,8 @@ mod with_region {
         world.update().await.succeeded();
         let first = configurations(&world).await;
         assert_eq!(first.len(), 1, "{first:?}");
-        nodes(&mut world).node_labels.insert("team".to_owned(), "a".to_owned());
+        let labels = nodes(&mut world).spec.node_labels.get_or_insert_default();
+        labels.insert("team".to_owned(), "a".to_owned());
         let outcome = world.update().await.succeeded();
         assert_eq!(pruned(&outcome.plan), [""; 0], "the old template names it: {}", outcome.plan);
 
@@ -83,6 +84,6 @@ mod with_region {
         assert_eq!(pruned(&outcome.plan), first, "{}", outcome.plan);
         let left = configurations(&world).await;
         assert!(left.len() == 1 && left != first, "{left:?}");
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 }

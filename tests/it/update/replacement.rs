@@ -8,9 +8,9 @@ use windlass::cloud::{Change, Effect, Reference, Resource};
 
 use super::*;
 
-fn wanted(team: &str) -> Desired {
+fn wanted(team: &str, uid: &str) -> Desired {
     let tags = |name: &str| {
-        let marks = [(tags::MANAGED, NAME), (tags::UID, UID), (tags::NAME, name)];
+        let marks = [(tags::MANAGED, NAME), (tags::UID, uid), (tags::NAME, name)];
         marks.map(|(key, value)| (key.to_owned(), value.to_owned())).into_iter().collect::<tags::Tags>()
     };
     let mut table = RouteTable {
@@ -46,9 +46,10 @@ fn effect(wanted: &Resource, change: &Change, found: &Resource) -> Effect {
 }
 
 async fn make(world: &World, team: &str) -> Outcome {
-    let (desired, observed) = (wanted(team), world.observe().await);
+    let desired = wanted(team, &world.uid().await);
+    let observed = world.observe().await;
     let plan = Plan::update_by(&effect, &desired, &observed).unwrap();
-    world.apply(plan, &desired, &observed).await
+    world.carry_out(plan, &desired, &observed).await
 }
 
 /// The route tables that carry the cluster's mark, and those that the endpoint leads to.

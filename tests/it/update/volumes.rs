@@ -1,5 +1,7 @@
 //! Volumes that somebody deleted, whose client tokens EC2 remembers.
 
+use windlass::plan::PlanError;
+
 use super::*;
 
 mod with_region {
@@ -20,20 +22,25 @@ mod with_region {
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn a_volume_that_was_deleted_by_hand_is_made_again_with_the_next_token_each_time() {
-        let mut world = World::new().await;
+        let world = World::new().await;
         world.update().await.succeeded();
-        for (run, expected) in [("second", 2), ("third", 3)] {
+        let desired = world.prepare().await.unwrap().prepared.desired;
+        for expected in [2, 3] {
             let gone = delete_by_hand(&world).await;
-            world.run = run;
+            // An update refuses to make it anew, with a hint of what to do where it is really gone.
+            let refused = world.try_plan().await.unwrap_err();
+            assert!(matches!(refused, OperationError::Plan(PlanError::VolumesLost { .. })), "{refused}");
+            let observed = world.observe().await;
+            let plan = Plan::update(&desired, &observed).unwrap();
             world.forget_journal().await;
-            let outcome = world.update().await.succeeded();
+            let outcome = world.carry_out(plan, &desired, &observed).await.succeeded();
             let made: Vec<_> =
                 outcome.plan.steps.iter().map(|step| (step.resource.kind, step.action.verb())).collect();
             assert_eq!(made, [(Kind::Volume, "create")], "{}", outcome.plan);
             // EC2 answers each spent token with the volume that it made, which isn't there any more.
             assert_eq!(calls(&world).await, expected);
             assert_ne!(world.id(Kind::Volume, "").await, gone);
-            assert!(world.update().await.plan.is_empty());
+            assert!(world.plan().await.is_empty());
         }
         let volumes =
             world.clients.ec2.describe_volumes().filters(tags::of_cluster(NAME)).send().await.unwrap();
@@ -50,6 +57,6 @@ mod with_region {
         let outcome = world.update().await.succeeded();
         assert_eq!(outcome.events, Vec::<String>::new(), "it was waited for");
         assert_eq!(calls(&world).await, 2);
-        assert!(world.update().await.plan.is_empty());
+        assert!(world.plan().await.is_empty());
     }
 }
