@@ -39,6 +39,20 @@ mod with_region {
             Calls(self.region.journal())
         }
 
+        /// Writes so many groups of nodes that begin no instance.
+        fn create_groups(&self, count: usize) {
+            let group = |number| {
+                format!(
+                    "---\napiVersion: kops.k8s.io/v1alpha2\nkind: InstanceGroup\n\
+                     metadata: {{name: more-{number}, labels: {{kops.k8s.io/cluster: demo.example.com}}}}\n\
+                     spec: {{role: Node, minSize: 0, maxSize: 1}}\n"
+                )
+            };
+            let file = self.home.path().join("groups.yaml");
+            std::fs::write(&file, (0..count).map(group).collect::<String>()).unwrap();
+            self.calls(&format!("create -f {}", file.display()));
+        }
+
         fn every_answer_is_late(&self) {
             self.region.inject(&json!([{"latencyMs": LATENCY_MILLISECONDS, "times": null}]));
         }
@@ -55,6 +69,11 @@ mod with_region {
 
         fn changing(&self) -> usize {
             self.count(|call| call["mutating"] == true)
+        }
+
+        /// Those that change nothing, but for the state's bucket.
+        fn reads_of_aws(&self) -> usize {
+            self.count(|call| call["service"] != "s3" && call["mutating"] != true)
         }
 
         fn listed(&self) -> String {
@@ -106,5 +125,30 @@ mod with_region {
         assert_eq!(after.of_s3() - before.of_s3(), 3, "{}", after.listed());
         let of_aws = |calls: &Calls| calls.0.len() - calls.of_s3();
         assert_eq!(of_aws(&after), of_aws(&before), "{}", after.listed());
+    }
+
+    /// What a first update of a cluster with so many groups more does, and then one that has nothing to do.
+    fn updates_of(groups: usize) -> (Calls, Calls) {
+        let world = World::new();
+        world.calls(CREATE);
+        world.create_groups(groups);
+        (world.calls(APPLY), world.calls(SHOW))
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn a_group_more_adds_always_the_same_writes_to_a_first_update_and_no_read_of_awss() {
+        const GROUPS: [usize; 3] = [2, 12, 30];
+        /// Its launch template, its Auto Scaling group, and the configuration of its nodes.
+        const WRITES: usize = 3;
+        let updates = GROUPS.map(updates_of);
+        let (fewest, nothing) = &updates[0];
+        for ((first, second), groups) in updates.iter().zip(GROUPS) {
+            let more = groups - GROUPS[0];
+            assert_eq!(first.changing(), fewest.changing() + more * WRITES, "{}", first.listed());
+            assert_eq!(first.reads_of_aws(), fewest.reads_of_aws(), "{}", first.listed());
+            assert_eq!(second.changing(), 0, "{}", second.listed());
+            assert_eq!(second.reads_of_aws(), nothing.reads_of_aws(), "{}", second.listed());
+        }
     }
 }
