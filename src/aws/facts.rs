@@ -25,7 +25,7 @@ pub struct Facts {
     pub account: String,
     /// `aws`, `aws-cn`, `aws-us-gov`.
     pub partition: String,
-    /// The region.
+    /// Such as `eu-west-1`.
     pub region: String,
     /// The image of each instance group, by the group's name.
     pub images: BTreeMap<String, Image>,
@@ -53,7 +53,7 @@ impl Facts {
 pub struct Image {
     /// The AMI's id.
     pub id: String,
-    /// Its name.
+    /// As its owner calls it; several images may have one.
     pub name: String,
     /// The device name of its root volume.
     pub root_device: String,

@@ -61,7 +61,7 @@ pub enum HostedZoneError {
     Elsewhere {
         /// The API's name.
         name: String,
-        /// The zone.
+        /// The one that would have to hold it.
         zone: HostedZone,
     },
     /// Somebody else has made records of that name.
@@ -72,7 +72,7 @@ pub enum HostedZoneError {
     Taken {
         /// The API's name.
         name: String,
-        /// The zone.
+        /// The one that holds the records.
         zone: HostedZone,
         /// The record sets, as `A 192.0.2.1`.
         found: Vec<String>,

@@ -27,7 +27,7 @@ pub struct AddressReservation {
     pub name: String,
     /// The subnet that the address is part of.
     pub subnet: Reference<Subnet>,
-    /// The address.
+    /// The one address that EC2 gives to nobody of itself.
     pub address: Ipv4Addr,
     /// Its tags; none in what is observed where EC2 doesn't show them.
     pub tags: Tags,

@@ -218,7 +218,7 @@ impl Identities {
 /// A resource as it was found in AWS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedResource {
-    /// Its name.
+    /// By which the desired resource of its kind is compared with it.
     pub name: String,
     /// What it is like, with references by name where what it refers to is ours.
     pub resource: Resource,

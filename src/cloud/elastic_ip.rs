@@ -188,7 +188,7 @@ fn holder(address: &Address) -> Option<&str> {
 pub struct Stray {
     /// AWS's id.
     pub id: String,
-    /// The address.
+    /// The public address.
     pub ip: String,
     /// Its `Name`.
     pub name: Option<String>,

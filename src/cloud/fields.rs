@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_gone_from_the_wish_is_a_removal() {
+    fn a_setting_that_is_not_wanted_any_more_is_a_removal() {
         let wanted = Fields::default().map("tags", &tags(&[("Name", "a")]));
         let observed =
             Fields::default().one("kmsKey", "k").map("tags", &tags(&[("Name", "b"), ("team", "x")]));

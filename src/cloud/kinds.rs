@@ -130,7 +130,7 @@ macro_rules! kinds {
         }
 
         impl Resource {
-            /// Its kind.
+            /// Which of the list it is of.
             pub fn kind(&self) -> Kind {
                 match self {
                     $(Self::$kind(_) => Kind::$kind,)*

@@ -71,7 +71,7 @@ impl<T: ResourceKind> Reference<T> {
         Self { name: aws_id.into(), exists_without_cluster: true, kind: PhantomData }
     }
 
-    /// The name.
+    /// The resource's name, or AWS's id of what isn't the cluster's.
     pub fn name(&self) -> &str {
         &self.name
     }

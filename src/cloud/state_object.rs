@@ -42,7 +42,7 @@ pub enum Content {
     Open(String),
     /// Nobody may; the plan shows the ids of the keys in it.
     Secret {
-        /// The ids.
+        /// The ids of the keys in it.
         keys: Vec<String>,
         /// The bytes.
         text: Secret,

@@ -39,7 +39,7 @@ pub enum Error {
     /// AWS.
     #[error("cannot see the groups and instances of \"{cluster}\"")]
     Cloud {
-        /// The cluster.
+        /// Whose groups and instances they are.
         cluster: String,
         /// What it said.
         #[source]
@@ -48,7 +48,7 @@ pub enum Error {
     /// The state.
     #[error("cannot read the boot reports of \"{cluster}\"")]
     Reports {
-        /// The cluster.
+        /// Whose machines report.
         cluster: String,
         /// What it said.
         #[source]

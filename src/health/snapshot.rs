@@ -103,7 +103,7 @@ impl Member {
 /// An EC2 instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// Its id.
+    /// `i-…`.
     pub id: String,
     /// `pending`, `running`, `shutting-down`, `stopping`, `stopped`.
     pub state: String,

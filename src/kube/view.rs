@@ -47,7 +47,7 @@ impl PersistentVolume {
 /// A Kubernetes node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Its name.
+    /// The instance's id.
     pub name: String,
     /// The EC2 instance it says it runs on.
     pub instance: Option<String>,
@@ -123,7 +123,7 @@ pub struct Waiting {
 pub struct Pod {
     /// Its namespace.
     pub namespace: String,
-    /// Its name.
+    /// Unique within the namespace.
     pub name: String,
     /// The node it is bound to.
     pub node: Option<String>,

@@ -50,7 +50,7 @@ pub enum KubeconfigError {
     File {
         /// Such as `write`.
         act: &'static str,
-        /// Its path.
+        /// The file that `KUBECONFIG` or the default names.
         path: String,
         /// What the system says.
         #[source]
@@ -59,7 +59,7 @@ pub enum KubeconfigError {
     /// What is there isn't a file, and is left alone.
     #[error("`{path}` is {what}, and no kubeconfig can be kept there")]
     NoFile {
-        /// Its path.
+        /// The file that `KUBECONFIG` or the default names.
         path: String,
         /// Such as `a device`.
         what: &'static str,
@@ -67,7 +67,7 @@ pub enum KubeconfigError {
     /// What is there is not a kubeconfig, and is left alone.
     #[error("`{path}` is not a kubeconfig: {reason}")]
     Malformed {
-        /// Its path.
+        /// The file that `KUBECONFIG` or the default names.
         path: String,
         /// What is wrong with it.
         reason: String,

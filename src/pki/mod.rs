@@ -38,7 +38,7 @@ pub enum PkiError {
     /// A keyset from the state that can't sign.
     #[error("the keyset `{name}` can't sign: {reason}")]
     Keyset {
-        /// Its name.
+        /// Such as `kubernetes-ca`.
         name: String,
         /// What is wrong with it.
         reason: String,

@@ -25,11 +25,11 @@ pub struct AdditionalObject {
 pub struct ObjectKey {
     /// The API group; empty for Kubernetes's core.
     pub group: String,
-    /// The kind.
+    /// Such as `ConfigMap`.
     pub kind: String,
     /// The namespace, if it is not `default`.
     pub namespace: Option<String>,
-    /// The name.
+    /// As its metadata says it.
     pub name: String,
 }
 

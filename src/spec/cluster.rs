@@ -297,7 +297,7 @@ pub struct Nodes {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceGroup<I = Instances> {
-    /// Its name.
+    /// Unique within the cluster; without the cluster's name.
     pub name: String,
     /// What its instances are for, how many there are, and where.
     #[serde(flatten)]

@@ -150,11 +150,11 @@ pub struct CreateOptions {
 /// A subnet that exists already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExistingSubnet {
-    /// Its id.
+    /// `subnet-…`.
     pub id: String,
     /// The id of its VPC.
     pub vpc: String,
-    /// Its zone.
+    /// The availability zone, such as `eu-west-1a`.
     pub zone: String,
     /// Its range.
     pub cidr: String,
@@ -163,7 +163,7 @@ pub struct ExistingSubnet {
 /// A VPC that exists already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExistingNetwork {
-    /// Its id.
+    /// `vpc-…`.
     pub id: String,
     /// Its ranges, its first one first.
     pub ranges: Vec<String>,

@@ -18,7 +18,7 @@ use super::yaml::write as yaml;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Documents<C = Cluster> {
-    /// The cluster.
+    /// The `Cluster`, or as many of them as `C` says.
     pub cluster: C,
     /// Its instance groups.
     pub instance_groups: Vec<InstanceGroup>,

@@ -28,7 +28,7 @@ pub enum ExplainError {
     Field {
         /// What has no such field.
         parent: String,
-        /// The name.
+        /// What was asked for.
         name: String,
         /// The nearest name.
         near: Option<String>,

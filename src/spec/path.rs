@@ -25,7 +25,7 @@ pub enum PathError {
     /// What stands in brackets is neither a number nor a text nor `*`.
     #[error("`[{index}]` in `{path}` is neither a number, nor `*`, nor a text in quotes")]
     Index {
-        /// The path.
+        /// The text that was to be a path.
         path: String,
         /// What stands in the brackets.
         index: String,

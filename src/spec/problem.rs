@@ -29,7 +29,7 @@ pub struct Problem {
 pub struct ObjectId {
     /// `Cluster`, `InstanceGroup` or `SSHCredential`.
     pub kind: String,
-    /// Its name.
+    /// As its metadata says it.
     pub name: String,
 }
 

@@ -27,9 +27,9 @@ pub enum SetError {
     /// There is no such field.
     #[error("there is no field `{name}` in `{path}`")]
     Unknown {
-        /// The name.
+        /// The part of the path that no field is called.
         name: String,
-        /// The path.
+        /// The whole path, as it was given.
         path: String,
         /// The nearest name.
         near: Option<String>,
@@ -37,7 +37,7 @@ pub enum SetError {
     /// The path goes on behind something that has no fields or items.
     #[error("`{path}` goes on behind {noun}")]
     Beyond {
-        /// The path.
+        /// The whole path, as it was given.
         path: String,
         /// What has no fields.
         noun: &'static str,
@@ -45,7 +45,7 @@ pub enum SetError {
     /// An index is beyond the end of a list.
     #[error("`{path}` has {}, and there is no item {index}", quantity(*length, "item"))]
     Index {
-        /// The path.
+        /// The path of the list.
         path: String,
         /// How many items there are.
         length: usize,
@@ -55,7 +55,7 @@ pub enum SetError {
     /// The value does not fit.
     #[error("`{path}`: {message}")]
     Value {
-        /// The path.
+        /// The whole path, as it was given.
         path: String,
         /// Why.
         message: String,
@@ -63,7 +63,7 @@ pub enum SetError {
     /// The path stops at something that has fields or items of its own.
     #[error("`{path}` is {noun}, and can't be set as a whole")]
     Whole {
-        /// The path.
+        /// The whole path, as it was given.
         path: String,
         /// What it is.
         noun: &'static str,

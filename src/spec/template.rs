@@ -37,7 +37,7 @@ pub enum TemplateError {
     /// An index is beyond the end of a list.
     #[error("`{path}`: there is no item {index} in a list of {length}")]
     Index {
-        /// The path.
+        /// The path of the list.
         path: String,
         /// The index.
         index: usize,

@@ -51,19 +51,19 @@ pub enum BucketError {
     /// There is none.
     #[error("there is no bucket `{bucket}`")]
     Missing {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
     },
     /// It would forget what is written over.
     #[error("the bucket `{bucket}` does not keep versions of its objects")]
     Unversioned {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
     },
     /// Its name is taken by another account.
     #[error("the bucket `{bucket}` belongs to somebody else")]
     Foreign {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
     },
     /// It belongs to another account, or the credentials may not use it: S3 answers the same.
@@ -71,7 +71,7 @@ pub enum BucketError {
         "the bucket `{bucket}` can't be used: it isn't the account {account}'s, or it is closed to these credentials"
     )]
     Refused {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
         /// Whose it should be.
         account: String,
@@ -82,7 +82,7 @@ pub enum BucketError {
     /// Anybody may read it, or write to it.
     #[error("the bucket `{bucket}` is open to the public: its {how} lets everybody in")]
     Public {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
         /// By what.
         how: &'static str,
@@ -90,7 +90,7 @@ pub enum BucketError {
     /// It is there, and encrypts with another key than is asked for.
     #[error("the bucket `{bucket}` is there already and does not encrypt with {key}; it is not changed")]
     OtherKey {
-        /// Its name.
+        /// As the state store's address names it.
         bucket: String,
         /// The key that was asked for.
         key: String,

@@ -15,7 +15,7 @@ pub enum StateError {
     /// There is no such cluster.
     #[error("there is no cluster `{cluster}` in {store}")]
     Missing {
-        /// Its name.
+        /// What was asked for.
         cluster: String,
         /// The store's address.
         store: String,
@@ -23,7 +23,7 @@ pub enum StateError {
     /// There is one already.
     #[error("there is a cluster `{cluster}` in {store} already")]
     Exists {
-        /// Its name.
+        /// What was to be created.
         cluster: String,
         /// The store's address.
         store: String,
@@ -69,7 +69,7 @@ pub enum StateError {
     /// Something in the state can't be read.
     #[error("`{key}` in the state can't be read: {reason}")]
     Malformed {
-        /// Its key.
+        /// The object, as a key of the store.
         key: String,
         /// Why.
         reason: String,

@@ -30,7 +30,7 @@ pub struct Process {
     boot: String,
     /// The namespace that the id is of: containers count for themselves.
     namespace: String,
-    /// Its id.
+    /// The process's number in that namespace.
     id: u32,
     /// When it started, in ticks since the boot: ids are used again.
     started: u64,

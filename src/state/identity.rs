@@ -28,7 +28,7 @@ const FORMAT: u32 = 1;
 pub struct Place {
     /// The account's number.
     pub account: String,
-    /// The region.
+    /// Such as `eu-west-1`.
     pub region: String,
 }
 

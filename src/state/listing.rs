@@ -7,7 +7,7 @@ use md5::{Digest, Md5};
 /// An object as a listing tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
-    /// Its key.
+    /// The object's path below the store's address.
     pub key: String,
     /// What tells its bytes from others; absent where the store lists only names.
     pub fingerprint: Option<Fingerprint>,

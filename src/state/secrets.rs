@@ -73,7 +73,7 @@ pub enum SecretsError {
     /// A new one could not be written as JSON.
     #[error("could not write `{key}` as JSON")]
     Unwritable {
-        /// Its key.
+        /// Where it was to be written, below the store's address.
         key: String,
     },
     /// The store said no.

@@ -55,7 +55,7 @@ pub enum StoreError {
     /// A key that can't be a path.
     #[error("`{key}` can't be the name of an object")]
     Key {
-        /// The key.
+        /// The path that was asked for.
         key: String,
     },
     /// The address isn't one of a store.

@@ -25,7 +25,7 @@ pub enum SecretKind {
 /// A secret that is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StoredSecret {
-    /// Its name.
+    /// As `get secrets` and `create secret` call it.
     pub name: &'static str,
     /// What it is.
     pub kind: &'static str,

@@ -20,7 +20,7 @@ pub enum ElasticIpError {
     /// EC2 doesn't show it yet.
     #[error("EC2 does not show {address} on {interface} yet")]
     NotYet {
-        /// The address.
+        /// The private address that the Elastic IP was put onto.
         address: Ipv4Addr,
         /// The network interface.
         interface: String,

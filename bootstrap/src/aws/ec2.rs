@@ -66,7 +66,7 @@ pub struct Instance {
 pub struct ElasticIp {
     /// `eipalloc-…`.
     pub allocation: String,
-    /// The address.
+    /// The public address that everybody outside knows.
     pub address: Ipv4Addr,
     /// The network interface it is associated with.
     pub network_interface: Option<String>,

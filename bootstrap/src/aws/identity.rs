@@ -85,7 +85,7 @@ pub async fn run(reporter: &Reporter) -> Result<Origin, StepError> {
 pub struct InstanceIdentity {
     /// `i-…`; also the Node's name.
     pub id: String,
-    /// The region.
+    /// Such as `eu-west-1`.
     pub region: String,
     /// The availability zone.
     pub zone: String,

@@ -14,7 +14,7 @@ const MASTERS: &str = ".masters";
 /// The instance group that launched an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// Its name.
+    /// As the specification calls it: `nodes`, without the cluster's name.
     pub name: String,
     /// What its instances are for.
     pub role: Role,

@@ -34,7 +34,7 @@ pub enum ApiError {
     /// The kubeconfig.
     #[error("the kubeconfig {path} can't be used")]
     Kubeconfig {
-        /// Its path.
+        /// Where it should be on this machine.
         path: &'static str,
         /// Why.
         #[source]
@@ -43,7 +43,7 @@ pub enum ApiError {
     /// Making a client of it.
     #[error("no client can be made of the kubeconfig {path}")]
     Client {
-        /// Its path.
+        /// Where it is on this machine.
         path: &'static str,
         /// Why.
         #[source]

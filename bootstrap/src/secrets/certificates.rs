@@ -52,7 +52,7 @@ pub enum CertificateError {
     Name {
         /// The certificate.
         leaf: String,
-        /// The name.
+        /// The host name that rcgen doesn't take.
         name: String,
         /// Why.
         #[source]

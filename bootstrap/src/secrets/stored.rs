@@ -48,7 +48,7 @@ pub enum SecretsError {
     /// What the state holds is of another major version.
     #[error("the state's {key} is of version `{found}`, which takes an image with a newer agent")]
     Version {
-        /// Its key.
+        /// The object, as a key of the state store.
         key: String,
         /// Its version.
         found: String,

@@ -25,7 +25,7 @@ pub enum MarkerError {
     /// The marker is not one.
     #[error("the state's {key} is not a marker of etcd's initialisation")]
     Format {
-        /// Its key.
+        /// The object, as a key of the state store.
         key: String,
         /// Where and why.
         #[source]

@@ -25,7 +25,7 @@ pub enum FactsError {
     /// The account doesn't use the region.
     #[error("the account has not turned the region `{region}` on")]
     RegionOff {
-        /// The region.
+        /// Such as `eu-west-1`.
         region: String,
     },
     /// What is written as a KMS key isn't one.
@@ -33,7 +33,7 @@ pub enum FactsError {
     KmsKey {
         /// As written.
         key: String,
-        /// The region.
+        /// Where it was looked for.
         region: String,
         /// What KMS said, where it said more.
         #[source]
@@ -44,7 +44,7 @@ pub enum FactsError {
     Zone {
         /// As written.
         zone: String,
-        /// The region.
+        /// Whose zones were looked through.
         region: String,
         /// The zones that can.
         usable: Vec<String>,
@@ -56,7 +56,7 @@ pub enum FactsError {
         group: String,
         /// As written.
         machine_type: String,
-        /// The region.
+        /// Which doesn't offer it.
         region: String,
     },
     /// The machine type isn't offered where it is wanted.
@@ -124,7 +124,7 @@ pub enum FactsError {
         group: String,
         /// The image's id.
         image: String,
-        /// Its name.
+        /// As its owner calls it.
         name: String,
         /// By what it is known.
         lacks: String,

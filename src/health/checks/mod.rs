@@ -96,7 +96,7 @@ pub struct Check {
 /// A node, as `validate` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct NodeLine {
-    /// Its name.
+    /// As the Kubernetes API calls it: the instance's id.
     pub name: String,
     /// Its availability zone.
     pub zone: String,

@@ -280,7 +280,7 @@ wire! {
     pub struct HttpProxySpec {
         /// Its host name or address.
         host: String,
-        /// Its port.
+        /// The TCP port that it listens on.
         port: u16,
     }
 
@@ -302,7 +302,7 @@ wire! {
 
     /// A unit for instances.
     pub struct HookSpec {
-        /// Its name.
+        /// What the unit is called.
         name: String,
         /// Switches it off.
         disabled: bool,

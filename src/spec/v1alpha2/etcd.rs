@@ -92,9 +92,9 @@ wire! {
 
     /// An environment variable.
     pub struct EnvVarSpec {
-        /// Its name.
+        /// Such as `ETCD_SNAPSHOT_COUNT`.
         name: String,
-        /// Its value.
+        /// What it is set to, as text.
         value: String,
         /// Where the value comes from instead.
         value_from: serde_json::Value,

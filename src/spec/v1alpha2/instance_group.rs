@@ -166,7 +166,7 @@ wire! {
 
     /// A part of the user data.
     pub struct UserDataSpec {
-        /// Its name.
+        /// The file name that cloud-init tells parts apart by.
         name: String,
         /// Its MIME type, such as `text/x-shellscript`.
         r#type: String,

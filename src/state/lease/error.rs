@@ -27,7 +27,7 @@ pub enum LeaseError {
     /// What is there can't be read.
     #[error("the lock `{key}` can't be read: {reason}")]
     Malformed {
-        /// Its key.
+        /// The lock, as a key of the store.
         key: String,
         /// Why.
         reason: String,

@@ -101,7 +101,7 @@ pub struct Options {
     pub directory: PathBuf,
     /// The images to register and boot.
     pub images: Vec<ImageSource>,
-    /// The region.
+    /// Whether it starts one, or uses one that runs.
     pub region: RegionSource,
     /// The region's name.
     pub region_name: String,

@@ -50,7 +50,7 @@ impl Namespace {
         Self { name: name.into() }
     }
 
-    /// Its name.
+    /// As `ip netns` lists it.
     pub fn name(&self) -> &str {
         &self.name
     }
