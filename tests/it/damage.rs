@@ -90,7 +90,7 @@ mod with_region {
     impl World {
         /// An applied cluster.
         async fn new() -> Self {
-            let (region, process) = Region::start("us-east-1").await.unwrap();
+            let (region, process) = Region::fork("us-east-1").await.unwrap();
             let home = tempfile::tempdir().unwrap();
             let version = windlass::spec::versions::default_kubernetes();
             region.post("images", &machine_image(version)).await.unwrap();

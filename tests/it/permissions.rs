@@ -26,7 +26,7 @@ mod with_region {
 
     impl Cloud {
         async fn with_cluster() -> Self {
-            let (region, process) = Region::start("us-east-1").await.unwrap();
+            let (region, process) = Region::fork("us-east-1").await.unwrap();
             region.post("images", &machine_image("1.36.3")).await.unwrap();
             let cloud = Self { region, _process: process };
             cloud.windlass(&[

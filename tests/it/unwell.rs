@@ -94,7 +94,7 @@ mod with_region {
     impl World {
         /// A region with an image and a hosted zone.
         async fn new() -> Self {
-            let (region, process) = Region::start("us-east-1").await.unwrap();
+            let (region, process) = Region::fork("us-east-1").await.unwrap();
             let version = windlass::spec::versions::default_kubernetes();
             region.post("images", &machine_image(version)).await.unwrap();
             let clients = Clients::for_endpoint("us-east-1", &format!("http://{}", region.address())).await;

@@ -87,7 +87,7 @@ impl Listen for Unheard {
 
 impl World {
     async fn new() -> Self {
-        let (region, process) = Region::start(REGION).await.unwrap();
+        let (region, process) = Region::fork(REGION).await.unwrap();
         let clients = Clients::for_endpoint(REGION, &format!("http://{}", region.address())).await;
         let documents = specification();
         let state = new_state(&region, &clients, &documents).await;

@@ -69,7 +69,7 @@ impl Region {
 
     /// Starts one of another name.
     pub(crate) fn start_as(name: &'static str) -> Self {
-        let (control, process) = wait(Control::start(name));
+        let (control, process) = wait(Control::fork(name));
         let url = format!("http://{}", control.address());
         Self { control, process, name, url }
     }

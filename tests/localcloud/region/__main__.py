@@ -5,6 +5,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 # moto reads these when it is imported.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -25,32 +26,51 @@ def die_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="region", description="An emulated AWS region on 127.0.0.1.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 picks a free one")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--reconcile-seconds", type=float, default=0.5, help="how often Auto Scaling looks")
     parser.add_argument("--keep-running", action="store_true", help="outlive the process that started it")
-    arguments = parser.parse_args()
-    if not arguments.keep_running:
-        die_with_parent()
+    parser.add_argument(
+        "--template", action="store_true", help="be no region, but what regions are forked from (see template.py)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
+    from .overlay import install
+
+    install()
+    if options.template:
+        from . import template
+
+        region, tell = template.wait_for_a_request(options.host)
+    else:
+        region, tell = options.region, lambda _: None
+    # A thread doesn't come along into a forked process.
+    if not options.keep_running:
+        die_with_parent()
+    serve(region, options, tell)
+
+
+def serve(name: str, options: argparse.Namespace, tell: Callable[[str], None]) -> None:
     from waitress.server import create_server
 
     from .front import Front
-    from .overlay import install
     from .reconcile import start
     from .state import Region
 
-    install()
-    region = Region(arguments.region)
-    start(region, arguments.reconcile_seconds)
+    region = Region(name)
+    start(region, options.reconcile_seconds)
     server = create_server(
         Front(region),
-        host=arguments.host,
-        port=arguments.port,
+        host=options.host,
+        port=options.port,
         threads=32,
         connection_limit=2000,
         asyncore_use_poll=True,
@@ -59,7 +79,8 @@ def main() -> None:
         max_request_body_size=1 << 32,
         channel_timeout=600,
     )
-    print(f"listening on http://{arguments.host}:{server.effective_port}", flush=True)
+    print(f"listening on http://{options.host}:{server.effective_port}", flush=True)
+    tell(f"{options.host}:{server.effective_port}")
     server.run()
 
 

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tokio::sync::watch;
 
@@ -57,6 +58,23 @@ impl Process {
             .unwrap_or_else(|_| Err(std::io::Error::other("its thread ended at once")))
             .map_err(failed)?;
         Ok((Self { pid, handle: Arc::new(handle), ended }, stdout))
+    }
+
+    /// Takes charge of a process that another child has forked. It ends with that one, and how isn't known.
+    pub fn adopt(name: &str, pid: u32) -> Result<Self, Error> {
+        let failed = |source| Error { name: name.to_owned(), source };
+        let handle = Arc::new(handle(pid).map_err(failed)?);
+        let (end, ended) = watch::channel(None);
+        let polled = handle.clone();
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let mut one = [PollFd::new(&*polled, PollFlags::IN)];
+                while let Err(rustix::io::Errno::INTR) = poll(&mut one, None) {}
+                drop(end);
+            })
+            .map_err(failed)?;
+        Ok(Self { pid, handle, ended })
     }
 
     /// The child's process id.
