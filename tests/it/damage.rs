@@ -68,7 +68,7 @@ fn a_damaged_lock_is_taken_away_by_force_and_a_lost_cluster_is_not_made_anew() {
 mod with_region {
     use std::process::{Command, Output};
 
-    use localcloud::process::Process;
+    use localcloud::process::Owned;
     use localcloud::region::Region;
     use serde_json::{Value, json};
     use windlass::aws::Clients;
@@ -82,7 +82,7 @@ mod with_region {
 
     struct World {
         region: Region,
-        _process: Process,
+        _process: Owned,
         home: tempfile::TempDir,
         store: Store,
     }

@@ -3,7 +3,7 @@
 mod with_region {
     use std::process::Output;
 
-    use localcloud::process::Process;
+    use localcloud::process::Owned;
     use localcloud::region::Region;
     use serde_json::{Value, json};
     use windlass::aws::Clients;
@@ -147,7 +147,7 @@ mod with_region {
 
     struct World {
         region: Region,
-        _process: Process,
+        _process: Owned,
         home: tempfile::TempDir,
     }
 

@@ -5,7 +5,7 @@ mod with_region {
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region as RegionName};
     use aws_sdk_s3::error::ProvideErrorMetadata as _;
-    use localcloud::process::Process;
+    use localcloud::process::Owned;
     use localcloud::region::Region;
     use serde_json::{Value, json};
     use windlass_bootstrap::aws::state::{StateError, StateStore};
@@ -21,7 +21,7 @@ mod with_region {
     /// A region with a cluster in it, whose instances exist but don't run.
     struct Cloud {
         region: Region,
-        _process: Process,
+        _process: Owned,
     }
 
     impl Cloud {

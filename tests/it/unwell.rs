@@ -5,7 +5,7 @@ mod with_region {
     use std::collections::BTreeSet;
     use std::process::Output;
 
-    use localcloud::process::Process;
+    use localcloud::process::Owned;
     use localcloud::region::Region;
     use serde_json::json;
     use windlass::aws::Clients;
@@ -85,7 +85,7 @@ mod with_region {
 
     struct World {
         region: Region,
-        _process: Process,
+        _process: Owned,
         home: tempfile::TempDir,
         /// How often a call is made, where that isn't left to windlass.
         attempts: Option<&'static str>,

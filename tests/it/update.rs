@@ -26,7 +26,7 @@ use std::future::pending;
 use std::sync::{LazyLock, Mutex};
 use std::time::SystemTime;
 
-use localcloud::process::Process;
+use localcloud::process::Owned;
 use localcloud::region::Region;
 use serde_json::{Value, json};
 use windlass::apply::{self, Event, Run, Summary};
@@ -59,7 +59,7 @@ const SAMPLE: usize = 16;
 /// A region with an image, and a cluster's state in it.
 struct World {
     region: Region,
-    _process: Process,
+    _process: Owned,
     clients: Clients,
     state: ClusterState,
     /// What the user wants, which needn't be written into the state to be applied.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{LazyLock, mpsc};
 
-use localcloud::process::Process;
+use localcloud::process::Owned;
 use localcloud::region::{Error, Region as Control};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -55,7 +55,7 @@ pub(crate) fn rounds(journal: &[Value]) -> usize {
 /// An emulated region.
 pub(crate) struct Region {
     control: Control,
-    process: Process,
+    _process: Owned,
     name: &'static str,
     /// `http://127.0.0.1:<port>`.
     pub(crate) url: String,
@@ -71,7 +71,7 @@ impl Region {
     pub(crate) fn start_as(name: &'static str) -> Self {
         let (control, process) = wait(Control::fork(name));
         let url = format!("http://{}", control.address());
-        Self { control, process, name, url }
+        Self { control, _process: process, name, url }
     }
 
     /// What a process needs in its environment to use this region instead of AWS.
@@ -151,11 +151,5 @@ impl Region {
     pub(crate) fn call(&self, service: &str, form: &str) -> String {
         let (control, service, form) = (self.control.clone(), service.to_owned(), form.to_owned());
         wait(async move { control.call(&service, form).await })
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        self.process.kill();
     }
 }

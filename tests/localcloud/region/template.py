@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 
 
 def wait_for_a_request(host: str) -> tuple[str, Callable[[str], None]]:
@@ -34,7 +35,7 @@ def wait_for_a_request(host: str) -> tuple[str, Callable[[str], None]]:
         random.seed()
         with connection.makefile("r") as lines:
             name = lines.readline().strip()
-        return name, lambda address: tell(connection, address)
+        return name, partial(tell, connection)
 
 
 def tell(connection: socket.socket, address: str) -> None:

@@ -97,6 +97,16 @@ impl Process {
     }
 }
 
+/// A child that is killed when it is dropped.
+#[derive(Debug)]
+pub struct Owned(pub Process);
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.kill();
+    }
+}
+
 fn spawn(command: &mut Command) -> std::io::Result<(std::process::Child, OwnedFd, ChildStdout)> {
     // One pipe for both, so that what a child says stays in order.
     let (reader, writer) = std::io::pipe()?;

@@ -15,7 +15,7 @@ use tokio::sync::{OnceCell, oneshot};
 
 use crate::command;
 use crate::image::Image;
-use crate::process::{self, Process};
+use crate::process::{self, Owned, Process};
 use crate::world::{AttachmentState, World};
 
 /// How long one request for the world waits for a change.
@@ -133,8 +133,8 @@ impl Region {
     }
 
     /// The same in a tenth of the time: it is forked from a process that has read all that regions need. That one is
-    /// started when the first region is asked for, and all of its regions end with this process.
-    pub async fn fork(name: &str) -> Result<(Self, Process), Error> {
+    /// started when the first region is asked for; a region ends when its process is dropped, and with this process.
+    pub async fn fork(name: &str) -> Result<(Self, Owned), Error> {
         static TEMPLATE: OnceCell<(SocketAddr, Process)> = OnceCell::const_new();
         let template = TEMPLATE.get_or_try_init(|| start(&["--template"], "forking for "));
         let (template, _) = template.await?;
@@ -147,7 +147,7 @@ impl Region {
         };
         let forked = tokio::time::timeout(START, forked).await.map_err(std::io::Error::from);
         let Forked { pid, address } = forked.flatten().map_err(Error::Fork)?;
-        Ok((Self::at(address), Process::adopt("region", pid)?))
+        Ok((Self::at(address), Owned(Process::adopt("region", pid)?)))
     }
 
     /// Where the region listens.
