@@ -28,6 +28,9 @@ use crate::aws::{AwsError, During};
 /// a quarter of an hour, after which Auto Scaling may take its time to see it.
 const DELETION: Duration = Duration::from_mins(30);
 
+/// How many groups an answer holds at most; half as many where nothing is said (API_DescribeAutoScalingGroups).
+const MOST_OF_A_PAGE: i32 = 100;
+
 /// An Auto Scaling group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AutoScalingGroup {
@@ -221,7 +224,7 @@ impl ResourceKind for AutoScalingGroup {
             Sought::All => call.filters(filter),
             Sought::Id(name) => call.auto_scaling_group_names(name),
         };
-        let pages = call.into_paginator().items().send();
+        let pages = call.max_records(MOST_OF_A_PAGE).into_paginator().items().send();
         Ok(pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?)
     }
 
