@@ -132,7 +132,7 @@ pub fn handle(pid: u32) -> std::io::Result<OwnedFd> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
+    use std::io::{BufRead as _, Read as _};
 
     use super::*;
 
@@ -152,5 +152,17 @@ mod tests {
         let (mut process, _stdout) = Process::start("sleeper", &line, &[]).unwrap();
         process.kill();
         assert_eq!(process.ended().await.and_then(|status| status.code()), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_child_has_forked_is_killed_when_it_is_dropped_and_its_end_is_noticed() {
+        let line = ["sh", "-c", "sleep 600 & echo $!; wait"].map(str::to_owned);
+        let (_parent, stdout) = Process::start("parent", &line, &[]).unwrap();
+        let mut pid = String::new();
+        std::io::BufReader::new(stdout).read_line(&mut pid).unwrap();
+        let forked = Process::adopt("sleeper", pid.trim().parse().unwrap()).unwrap();
+        let mut watched = forked.clone();
+        drop(Owned(forked));
+        assert_eq!(watched.ended().await, None);
     }
 }
