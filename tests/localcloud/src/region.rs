@@ -93,12 +93,12 @@ async fn start(arguments: &[&str], prefix: &'static str) -> Result<(SocketAddr, 
 fn listen(stdout: ChildStdout, prefix: &str, told: oneshot::Sender<Result<SocketAddr, String>>) {
     let mut lines = std::io::BufReader::new(stdout).lines().map_while(Result::ok);
     let mut said = String::new();
-    let address = lines.by_ref().find_map(|line| match line.strip_prefix(prefix) {
-        Some(address) => address.trim().parse().ok(),
-        None => {
+    let address = lines.by_ref().find_map(|line| {
+        let address = line.strip_prefix(prefix).and_then(|address| address.trim().parse().ok());
+        if address.is_none() {
             said.extend([&line, "\n"]);
-            None
         }
+        address
     });
     let _ = told.send(address.ok_or(said));
     for line in lines {
