@@ -3,7 +3,7 @@
 //! The calls are enumerated by the region's journal of a whole run of each command. For each that changes something the
 //! region holds it, once before it takes effect and once after, the process is killed, and the same command is run
 //! again. Of calls that only read, one after the other with nothing changed in between, the first stands for all: killed
-//! at any of them, everything is as it was.
+//! at any of them, everything is as it was. At a push a sample of them is tried, all with `WINDLASS_TEST_ALL=1`.
 
 mod with_region {
     use std::collections::BTreeMap;
@@ -15,6 +15,10 @@ mod with_region {
     use windlass::state::{ClusterState, Store};
 
     use crate::support::region::Region;
+    use crate::support::sample::sample;
+
+    /// How many of a command's points a push tries, or a few more.
+    const SAMPLE: usize = 6;
 
     const NAME: &str = "demo.example.com";
     const BUCKET: &str = "clusters";
@@ -272,11 +276,12 @@ metadata: {name: shop}
         (points, pictures)
     }
 
-    /// Rounds in which each command is killed at the next of its points, until there are none; of all rounds this does
-    /// those of one remainder.
+    /// Rounds in which each command is killed at the next of a sample of its points, until there are none; of all rounds
+    /// this does those of one remainder.
     fn rounds(number: usize, of: usize) -> (usize, usize) {
         let world = World::new();
         let (points, pictures) = rehearse(&world);
+        let points: Vec<_> = points.iter().map(|points| sample(points, SAMPLE)).collect();
         let most = points.iter().map(Vec::len).max().unwrap();
         let (mut kills, mut reached) = (0, 0);
         for round in (number..most).step_by(of) {
@@ -321,7 +326,7 @@ metadata: {name: shop}
         let back = world.path("back");
         std::fs::write(&back, &before).unwrap();
         let (mut old, mut new) = (0, 0);
-        for point in points {
+        for point in sample(&points, SAMPLE) {
             world.succeeds(&format!("replace -f {back}"));
             world.succeeds("update cluster demo.example.com --yes");
             world.kill_at("replace -f CHANGED", point);
@@ -335,7 +340,7 @@ metadata: {name: shop}
             new += usize::from(after == whole);
             world.check_documents("update");
         }
-        assert!(old > 0 && new > 3, "{old} old, {new} new");
+        assert!(old > 0 && new > 1, "{old} old, {new} new");
         // The tombstone of a deletion is honoured by every other command, until the deletion is given up or done.
         let fault = json!([{"service": "ec2", "action": "Delete.*", "hold": "after"}]);
         world.region.inject(&fault);
@@ -374,7 +379,8 @@ metadata: {name: shop}
             kills += counted.0;
             reached += counted.1;
         }
-        assert!(kills > 80, "only {kills} points");
+        let few = if std::env::var_os("WINDLASS_TEST_ALL").is_some() { 80 } else { 30 };
+        assert!(kills > few, "only {kills} points");
         // Calls that are under way at once come in another order now and then, and their number varies with it.
         assert!(reached * 100 >= kills * 95, "{reached} of {kills} were reached");
     }
