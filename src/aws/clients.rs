@@ -179,7 +179,7 @@ impl Clients {
     }
 
     /// The same, which ask before each changing call, and before it is sent again. One that isn't permitted fails with
-    /// [`super::Class::Withheld`].
+    /// [`super::Class::Interrupted`] or [`super::Class::LeaseLost`].
     #[must_use]
     pub fn gated(&self, permit: Arc<dyn Permit>) -> Self {
         Self::from_config(self.config.clone(), Some(Gate(permit)), Arc::clone(&self.caller))

@@ -36,8 +36,10 @@ pub enum Class {
     Network,
     /// There are no credentials, or they are not valid any more.
     Credentials,
-    /// It was not sent: its caller may not change anything any more ([`super::Permit`]).
-    Withheld,
+    /// It was not sent: the user has asked to stop ([`super::Permit`]).
+    Interrupted,
+    /// It was not sent: the lease was lost under which its caller changes things ([`super::Permit`]).
+    LeaseLost,
     /// Anything else.
     Other,
 }
@@ -247,8 +249,8 @@ where
     let mut words = Vec::new();
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {
-        if let Some(Withheld(reason)) = error.downcast_ref() {
-            return reason.clone();
+        if let Some(withheld) = error.downcast_ref::<Withheld>() {
+            return withheld.to_string();
         }
         words.push(error.to_string());
         cause = error.source();
@@ -270,8 +272,10 @@ where
         if error.is::<CredentialsError>() {
             return Class::Credentials;
         }
-        if error.is::<Withheld>() {
-            return Class::Withheld;
+        match error.downcast_ref() {
+            Some(Withheld::Interrupted) => return Class::Interrupted,
+            Some(Withheld::LeaseLost(_)) => return Class::LeaseLost,
+            None => {}
         }
         cause = error.source();
     }

@@ -22,11 +22,19 @@ pub trait Permit: Debug + Send + Sync {
 
 /// Why a call was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withheld(pub String);
+pub enum Withheld {
+    /// The user has asked to stop.
+    Interrupted,
+    /// The lease was lost, in this way.
+    LeaseLost(String),
+}
 
 impl fmt::Display for Withheld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Interrupted => f.write_str("interrupted: nothing more is changed"),
+            Self::LeaseLost(how) => f.write_str(how),
+        }
     }
 }
 
@@ -74,7 +82,7 @@ mod tests {
 
     impl Permit for Switch {
         fn check(&self) -> Result<(), Withheld> {
-            if self.0.load(Ordering::SeqCst) { Err(Withheld("interrupted".to_owned())) } else { Ok(()) }
+            if self.0.load(Ordering::SeqCst) { Err(Withheld::Interrupted) } else { Ok(()) }
         }
     }
 
@@ -104,12 +112,15 @@ mod tests {
         let clients = Clients::for_endpoint("us-east-1", &url).await.gated(switch);
         let failed = clients.ec2.delete_vpc().vpc_id("vpc-1").send().await.during("ec2", "DeleteVpc", "x");
         let error = failed.unwrap_err();
-        assert_eq!((error.class, error.message.as_str()), (Class::Withheld, "interrupted"));
+        assert_eq!(
+            (error.class, error.message.as_str()),
+            (Class::Interrupted, "interrupted: nothing more is changed")
+        );
         assert_eq!(seen.lock().unwrap().len(), 1, "the first attempt alone may have been sent");
         for clients in [clients.without_retries(), clients.in_region("us-west-2")] {
             let failed =
                 clients.iam.delete_role().role_name("x").send().await.during("iam", "DeleteRole", "x");
-            assert_eq!(failed.unwrap_err().class, Class::Withheld);
+            assert_eq!(failed.unwrap_err().class, Class::Interrupted);
         }
         assert_eq!(seen.lock().unwrap().len(), 1, "a withheld call was sent");
         let looked = clients.without_retries().ec2.describe_vpcs().send().await;

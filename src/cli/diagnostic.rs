@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use crate::aws::facts::FactsError;
 use crate::aws::retry::WaitError;
-use crate::aws::{AwsError, EndpointError};
+use crate::aws::{AwsError, Class, EndpointError};
 use crate::cloud::CloudError;
 use crate::model::ModelError;
 use crate::ops::OperationError;
@@ -120,7 +120,10 @@ const ADVISERS: [Adviser; 18] = [
         };
         Some(advice(error.hint(), exit))
     },
-    |error| error.downcast_ref().map(|error: &AwsError| advice(error.hint(), Some(Exit::Unreachable))),
+    |error| {
+        let error: &AwsError = error.downcast_ref()?;
+        Some(advice(error.hint(), Some(after(error))))
+    },
     |error| error.downcast_ref().map(|error: &EndpointError| advice(Some(error.hint()), None)),
     |error| error.downcast_ref().map(|_: &WaitError| advice(None, Some(Exit::Unreachable))),
     |error| {
@@ -156,11 +159,24 @@ const ADVISERS: [Adviser; 18] = [
     |error| error.downcast_ref().map(|error: &ModelError| advice(error.hint(), None)),
     |error| {
         let error: &CloudError = error.downcast_ref()?;
-        let unreachable = matches!(error, CloudError::Aws(_) | CloudError::Wait(_));
-        Some(advice(error.hint(), unreachable.then_some(Exit::Unreachable)))
+        let exit = match error {
+            CloudError::Aws(error) => Some(after(error)),
+            CloudError::Wait(_) => Some(Exit::Unreachable),
+            _ => None,
+        };
+        Some(advice(error.hint(), exit))
     },
     |error| error.downcast_ref().map(|error: &PlanError| advice(error.hint(), None)),
 ];
+
+/// How to exit after a call that failed, or was not made.
+fn after(error: &AwsError) -> Exit {
+    match error.class {
+        Class::Interrupted => Exit::Interrupted,
+        Class::LeaseLost => Exit::Locked,
+        _ => Exit::Unreachable,
+    }
+}
 
 fn advice(hint: Option<String>, exit: Option<Exit>) -> Advice {
     Advice { hint, exit }
@@ -211,7 +227,20 @@ mod tests {
     use anyhow::anyhow;
 
     use super::*;
-    use crate::aws::Class;
+
+    #[test]
+    fn a_call_that_was_not_made_ends_a_command_as_what_forbade_it() {
+        for (class, exit) in [
+            (Class::Interrupted, Exit::Interrupted),
+            (Class::LeaseLost, Exit::Locked),
+            (Class::Network, Exit::Unreachable),
+        ] {
+            let failed = || AwsError { class, ..AwsError::unexpected("s3", "PutObject", "a key", "said") };
+            let of_store = StoreError::Aws { act: "write", key: "a key".to_owned(), source: failed() };
+            assert_eq!(render(&anyhow::Error::new(of_store), false).1, exit);
+            assert_eq!(render(&anyhow::Error::new(CloudError::from(failed())), false).1, exit);
+        }
+    }
 
     #[test]
     fn exit_codes_are_those_of_the_documentation() {

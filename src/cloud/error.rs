@@ -158,9 +158,9 @@ impl CloudError {
     /// Whether nothing failed: the user has asked to stop, or the lease was lost, so the next call was not made.
     pub fn is_withheld(&self) -> bool {
         match self {
-            Self::Aws(error) => error.class == Class::Withheld,
+            Self::Aws(error) => matches!(error.class, Class::Interrupted | Class::LeaseLost),
             Self::Wait(WaitError::Look { source, .. }) | Self::Store(StoreError::Aws { source, .. }) => {
-                source.class == Class::Withheld
+                matches!(source.class, Class::Interrupted | Class::LeaseLost)
             }
             Self::Store(error) => {
                 matches!(error, StoreError::Stopped { .. } | StoreError::LeaseLost { .. })

@@ -98,9 +98,15 @@ impl Pass {
     }
 }
 
+fn withheld(error: StoreError) -> Withheld {
+    match error {
+        StoreError::Stopped { .. } => Withheld::Interrupted,
+        lost => Withheld::LeaseLost(lost.to_string()),
+    }
+}
+
 impl Permit for Pass {
     fn check(&self) -> Result<(), Withheld> {
-        let withheld = |error: StoreError| Withheld(error.to_string());
         self.fence.check_stop(&self.prefix).map_err(withheld)?;
         let leases = self.fence.leases();
         let mut concerned = leases.iter().filter(|(prefix, _)| prefix.starts_with(&self.prefix));
@@ -118,7 +124,7 @@ impl Permit for LockPass {
         if !self.0.leases().is_empty() {
             return Ok(());
         }
-        self.0.check_stop("lock").map_err(|error| Withheld(error.to_string()))
+        self.0.check_stop("lock").map_err(withheld)
     }
 }
 
