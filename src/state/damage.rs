@@ -11,7 +11,7 @@ use super::cluster_state::ClusterState;
 use super::error::StateError;
 use super::format;
 use super::layout;
-use super::object::Condition;
+use super::object::{Condition, Object};
 pub use super::object_kind::fault;
 use super::revision;
 use super::secrets::SecretsError;
@@ -138,6 +138,14 @@ impl ClusterState {
             Err(error) => Recovery::Unseen(plain(&error)),
         };
         Damage { key: key.to_owned(), store: self.store().url(), fault: fault.into(), recovery }
+    }
+
+    /// An object that isn't there, as its newest version was that is sound; nothing where there is none.
+    pub(super) async fn last_version(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        match self.sound_version(key).await? {
+            Recovery::Version(version) => self.store().get_version(key, &version.id).await,
+            Recovery::NoneSound(_) | Recovery::NoVersions | Recovery::Unseen(_) => Ok(None),
+        }
     }
 
     /// The newest version of an object that is sound.

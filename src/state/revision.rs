@@ -216,15 +216,21 @@ impl ClusterState {
         Box::pin(self.damage(&layout::applied(self.name()), fault)).await
     }
 
-    /// What the objects hold that a revision names, by key. Fails when one of them isn't there any more.
+    /// What the objects hold that a revision names, by key: an earlier version of one that was deleted since, as updates do
+    /// with node configurations that nothing was made from any more. Fails where there is none.
     pub async fn contents(&self, revision: &Revision) -> Result<BTreeMap<String, String>, StateError> {
         let found = self.store().get_all(&revision.objects).await.map_err(self.failed())?;
-        let text = |(key, object): (&String, Option<Object>)| {
+        let mut contents = BTreeMap::new();
+        for (key, object) in revision.objects.iter().zip(found) {
+            let object = match object {
+                Some(object) => Some(object),
+                None => Box::pin(self.last_version(key)).await.map_err(self.failed())?,
+            };
             let object = object.ok_or_else(|| malformed(key, &"it is not there any more"))?;
             let text = String::from_utf8(object.bytes.into_vec()).map_err(|error| malformed(key, &error))?;
-            Ok((key.clone(), text))
-        };
-        revision.objects.iter().zip(found).map(text).collect()
+            contents.insert(key.clone(), text);
+        }
+        Ok(contents)
     }
 
     /// All revisions, oldest first. Fails where one of them is damaged.
@@ -489,6 +495,10 @@ mod tests {
         state.store().put(key, b"configuration".to_vec(), Condition::Absent).await.unwrap();
         let contents = state.contents(&revision).await.unwrap();
         assert_eq!(contents, BTreeMap::from([(key.clone(), "configuration".to_owned())]));
+        // An update has deleted it since.
+        let found = state.store().get(key).await.unwrap().unwrap();
+        state.store().delete(key, &found.version).await.unwrap();
+        assert_eq!(state.contents(&revision).await.unwrap(), contents);
     }
 
     #[tokio::test]
