@@ -340,7 +340,8 @@ metadata: {name: shop}
             new += usize::from(after == whole);
             world.check_documents("update");
         }
-        assert!(old > 0 && new > 1, "{old} old, {new} new");
+        let few = if std::env::var_os("WINDLASS_TEST_ALL").is_some() { 3 } else { 1 };
+        assert!(old > 0 && new > few, "{old} old, {new} new");
         // The tombstone of a deletion is honoured by every other command, until the deletion is given up or done.
         let fault = json!([{"service": "ec2", "action": "Delete.*", "hold": "after"}]);
         world.region.inject(&fault);
