@@ -87,12 +87,12 @@ impl SpecificationChange {
         changed.map_err(|source| OperationError::Write { cluster: state.to_string(), source })
     }
 
-    /// What is to be written over what is there: what others refer to is written last, and what goes goes after that.
+    /// What is to be written over what is there.
     fn writes(&self, cluster: &str, now: &Specification) -> Vec<Write> {
         let there = now.documents.by_name();
         let version = |name: &DocumentName| now.versions.get(name).cloned();
         let written: Vec<Document<'_>> = self.written.iter().collect();
-        let changed = written.into_iter().rev().map(|document| (document.name(), document));
+        let changed = written.into_iter().map(|document| (document.name(), document));
         let changed = changed.filter(|(name, document)| there.get(name) != Some(document));
         let changed = changed.map(|(name, document)| Write {
             key: layout::document(cluster, &name),

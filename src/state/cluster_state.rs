@@ -26,7 +26,7 @@ use crate::spec::{Document, DocumentName, Documents};
 const READS: usize = 32;
 
 /// How many are written at once: as many steps as a plan carries out at once.
-const WRITES: usize = 16;
+pub(super) const WRITES: usize = 16;
 
 /// One cluster's part of a store.
 #[derive(Clone, Debug)]

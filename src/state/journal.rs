@@ -17,10 +17,11 @@
 //! Every write in the journal names the version of the object that it replaces, so that finishing writes over nothing
 //! that somebody else wrote meanwhile.
 
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::cluster_state::ClusterState;
+use super::cluster_state::{ClusterState, WRITES};
 use super::error::StateError;
 use super::format::newer;
 use super::holder::Holder;
@@ -196,22 +197,24 @@ impl ClusterState {
         }
     }
 
-    /// Makes what is left of the writes, and then ends the journal. Where nothing is left to write, the journal is one
+    /// Makes what is left of the writes, side by side, and then ends the journal. Where nothing is left to write, the journal is one
     /// that came too late: a copy of a request that was carried out long ago.
     async fn end(&self, journal: &Journal, version: &Version) -> Result<(), StateError> {
         let writes = journal.writes();
         let stands = self.stands(writes).await?;
-        let is_pending = stands.iter().any(|stand| matches!(stand, Stand::Pending(_)));
+        let (mut pending, mut elsewhere) = (Vec::new(), None);
         for (write, stand) in writes.iter().zip(stands) {
             match stand {
-                Stand::Pending(condition) => self.carry_out(write, condition).await?,
-                Stand::Elsewhere if is_pending => {
-                    let (cluster, began) = (self.name().to_owned(), journal.describe());
-                    return Err(StateError::Unfinishable { cluster, began, key: write.key.clone() });
-                }
-                Stand::Written | Stand::Elsewhere => {}
+                Stand::Pending(condition) => pending.push(Box::pin(self.carry_out(write, condition))),
+                Stand::Elsewhere => elsewhere = elsewhere.or(Some(write)),
+                Stand::Written => {}
             }
         }
+        if let (false, Some(write)) = (pending.is_empty(), elsewhere) {
+            let (cluster, began) = (self.name().to_owned(), journal.describe());
+            return Err(StateError::Unfinishable { cluster, began, key: write.key.clone() });
+        }
+        stream::iter(pending).buffer_unordered(WRITES).try_collect::<()>().await?;
         self.delete_journal(version).await
     }
 

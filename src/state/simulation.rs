@@ -87,10 +87,12 @@ struct Seat {
     slept: Duration,
     /// The lease that it holds, as far as it knows.
     lease: Option<String>,
-    /// Whose lease it was, by the last answer that the operator got since its last write.
-    looked: Option<String>,
-    /// What it wrote last.
-    wrote: Option<Request>,
+    /// When it asked to write what it has not sent yet, by key and in events.
+    asked: BTreeMap<String, u64>,
+    /// Whose lease it was, by the last answer that the operator got, and the event when that look was sent.
+    looked: Option<(u64, Option<String>)>,
+    /// What it wrote last, by key.
+    wrote: BTreeMap<String, Request>,
 }
 
 /// How often what happened: a schedule in which nothing goes wrong proves nothing.
@@ -116,7 +118,7 @@ struct World {
     objects: BTreeMap<String, Object>,
     on_the_way: Vec<Sent>,
     replies: BTreeMap<u64, Reply>,
-    last_id: u64,
+    last_event: u64,
     effects: Vec<Effect>,
     tally: Tally,
     stormy: bool,
@@ -125,13 +127,18 @@ struct World {
 impl World {
     fn send(&mut self, operator: usize, request: Request) -> u64 {
         self.check_start(operator, &request);
-        self.last_id += 1;
-        self.on_the_way.push(Sent { id: self.last_id, operator, request, given_up: false });
-        self.last_id
+        let id = self.next_event();
+        self.on_the_way.push(Sent { id, operator, request, given_up: false });
+        id
     }
 
-    /// Of two holders, one writes: whoever starts a write has just seen that the lease is its own, and in orderly times
-    /// it is, now.
+    fn next_event(&mut self) -> u64 {
+        self.last_event += 1;
+        self.last_event
+    }
+
+    /// Of two holders, one writes: whoever starts a write has seen that the lease is its own, by a look that was sent
+    /// after it asked to write, and in orderly times it is, now. Writes side by side may share a look.
     fn check_start(&mut self, operator: usize, request: &Request) {
         let (Request::Put(key, ..) | Request::Delete(key, _)) = request else { return };
         if *key == layout::lock(CLUSTER) {
@@ -141,14 +148,17 @@ impl World {
         let seat = &mut self.seats[operator];
         let Some(lease) = &seat.lease else { return };
         // The same request once more is no new write.
-        if seat.wrote.as_ref() != Some(request) {
-            assert_eq!(seat.looked.take().as_ref(), Some(lease), "{operator} wrote {key} without its lease");
-            assert!(
-                !self.orderly || owner.as_ref() == Some(lease),
-                "{operator} wrote {key} while {owner:?} held"
-            );
-            seat.wrote = Some(request.clone());
-        }
+        let Some(asked) = seat.asked.remove(key) else {
+            assert_eq!(seat.wrote.get(key), Some(request), "{operator} wrote {key} past the fence");
+            return;
+        };
+        let seen = seat.looked.as_ref().filter(|(sent, _)| *sent > asked).and_then(|(_, seen)| seen.as_ref());
+        assert_eq!(seen, Some(lease), "{operator} wrote {key} without its lease");
+        assert!(
+            !self.orderly || owner.as_ref() == Some(lease),
+            "{operator} wrote {key} while {owner:?} held"
+        );
+        seat.wrote.insert(key.clone(), request.clone());
     }
 
     /// Whose lease it is.
@@ -260,6 +270,13 @@ impl Network {
         self.world.lock().unwrap()
     }
 
+    /// Its operator asks to write an object.
+    pub(super) fn asks_to_write(&self, key: &str) {
+        let mut world = self.world();
+        let now = world.next_event();
+        world.seats[self.operator].asked.insert(key.to_owned(), now);
+    }
+
     /// Sends a request as the SDK does: again after a 503, a few times.
     async fn ask(&self, key: &str, request: Request) -> Result<Reply, StoreError> {
         for _ in 0..ATTEMPTS {
@@ -294,11 +311,12 @@ impl Network {
 
 impl Requests for Network {
     async fn get(&self, key: &str) -> Result<Option<Object>, StoreError> {
+        let sent = self.world().last_event + 1;
         match self.ask(key, Request::Get(key.to_owned())).await? {
             Reply::Object(found) => {
                 if key == layout::lock(CLUSTER) {
                     let owner = found.as_ref().map(|lock| id_of(&lock.bytes));
-                    self.world().seats[self.operator].looked = owner;
+                    self.world().seats[self.operator].looked = Some((sent, owner));
                 }
                 Ok(found)
             }

@@ -233,6 +233,10 @@ impl Store {
     /// Lets a writer pass who holds no lease, or still holds it, unless the user has asked to stop. The lock itself is
     /// always given back.
     async fn admit(&self, key: &str) -> Result<(), StoreError> {
+        #[cfg(test)]
+        if let Backend::Simulated(network) = &*self.backend {
+            network.asks_to_write(key);
+        }
         let held = self.fence.lease_on(key);
         if held.as_ref().is_some_and(|held| held.lock == key) {
             return Ok(());

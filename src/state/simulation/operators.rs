@@ -297,7 +297,7 @@ impl Schedule {
             objects: BTreeMap::new(),
             on_the_way: Vec::new(),
             replies: BTreeMap::new(),
-            last_id: 0,
+            last_event: 0,
             effects: Vec::new(),
             tally: Tally::default(),
             stormy: false,
