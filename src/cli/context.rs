@@ -134,6 +134,21 @@ impl Context {
         Ok(RunningCluster::open(state, &read).await?)
     }
 
+    /// The state of the cluster that a command plans for: as [`Self::cluster_state`], with all that a plan is made from
+    /// read in as few rounds of calls as it takes.
+    pub(crate) async fn cluster_state_to_plan(&self, argument: Option<&str>) -> anyhow::Result<ClusterState> {
+        let (name, url) = (self.cluster_name(argument)?, self.state_url()?);
+        let state = match Address::parse(&url)? {
+            Address::File(folder) => ClusterState::new(Store::file(folder), name),
+            Address::S3 { .. } => {
+                let opened = ClusterState::open(&url, &self.clients(None).await?, name).await;
+                opened.with_context(|| format!("could not open the state store {url}"))?
+            }
+        };
+        state.read_ahead().await?;
+        Ok(state)
+    }
+
     /// The state of the cluster that a command is about.
     pub(crate) async fn cluster_state(&self, argument: Option<&str>) -> anyhow::Result<ClusterState> {
         let name = self.cluster_name(argument)?;

@@ -140,28 +140,33 @@ async fn owner(clients: &Clients) -> Result<String, AwsError> {
     Ok(clients.caller().await?.account)
 }
 
-/// Opens a bucket: finds its region, and fails where it isn't there, isn't the expected account's, keeps no versions, or
-/// is open to the public.
-/// Returns the account, and clients in the bucket's region.
-pub(super) async fn open(clients: &Clients, bucket: &str) -> Result<(String, Clients), StoreError> {
-    let failed = |source| StoreError::Aws { act: "open", key: format!("s3://{bucket}"), source };
-    let account = owner(clients).await.map_err(failed)?;
+fn not_opened(bucket: &str) -> impl FnOnce(AwsError) -> StoreError {
+    move |source| StoreError::Aws { act: "open", key: format!("s3://{bucket}"), source }
+}
+
+/// Finds a bucket's region, and fails where it isn't there or isn't the expected account's. Returns the account, and
+/// clients in the bucket's region.
+pub(super) async fn find(clients: &Clients, bucket: &str) -> Result<(String, Clients), StoreError> {
+    let account = owner(clients).await.map_err(not_opened(bucket))?;
     let Some(region) = region_of(clients, &account, bucket).await? else {
         return Err(BucketError::Missing { bucket: bucket.to_owned() }.into());
     };
     let clients = clients.in_region(&region);
-    let client = owned_by(&account, &clients.s3);
-    let (versioned, public) =
-        futures::future::try_join(is_versioned(&client, bucket), public(&client, bucket))
-            .await
-            .map_err(failed)?;
+    Ok((account, clients))
+}
+
+/// Fails where a bucket keeps no versions, or is open to the public. The client says whose it must be.
+pub(super) async fn check(client: &Client, bucket: &str) -> Result<(), StoreError> {
+    let (versioned, public) = futures::future::try_join(is_versioned(client, bucket), public(client, bucket))
+        .await
+        .map_err(not_opened(bucket))?;
     if !versioned {
         return Err(BucketError::Unversioned { bucket: bucket.to_owned() }.into());
     }
     if let Some(how) = public {
         return Err(BucketError::Public { bucket: bucket.to_owned(), how }.into());
     }
-    Ok((account, clients))
+    Ok(())
 }
 
 async fn is_versioned(client: &Client, bucket: &str) -> Result<bool, AwsError> {

@@ -158,6 +158,11 @@ pub fn is_specification(rest: &str) -> bool {
         && matches!(parts.as_slice(), ["instancegroups" | "sshcredentials", _] | ["objects", _, _, _, _])
 }
 
+/// Whether a name directly below a cluster's prefix is that of an object that every plan is made from.
+pub fn is_of_every_plan(name: &str) -> bool {
+    matches!(name, "format.json" | CLUSTER_FILE | IDENTITY_FILE | "journal" | "applied")
+}
+
 /// Whether the names directly below a cluster's prefix are those that kops writes.
 pub fn is_of_kops<'a>(children: impl IntoIterator<Item = &'a str>) -> bool {
     children.into_iter().any(|name| {

@@ -16,6 +16,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{Delete, Object as ListedObject, ObjectIdentifier};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OnceCell;
 use windlass_bootstrap::bucket_owner::owned_by;
 use windlass_bootstrap::keys;
 use zeroize::Zeroizing;
@@ -50,16 +51,19 @@ pub struct S3Store {
     owner: String,
     /// Whether the credentials may tag what they write, as far as is known.
     tags: Arc<AtomicBool>,
+    /// What the bucket encrypts with, once somebody has asked.
+    kms_key: Arc<OnceCell<Option<KmsKey>>>,
 }
 
 impl S3Store {
-    pub(super) async fn open(
+    /// Finds a bucket. Before anything of it is used it has to be [checked](Self::check).
+    pub(super) async fn find(
         clients: &Clients,
         bucket: String,
         prefix: String,
         fence: &Fence,
     ) -> Result<Self, StoreError> {
-        let (account, clients) = bucket::open(clients, &bucket).await?;
+        let (account, clients) = bucket::find(clients, &bucket).await?;
         let client = owned_by(&account, &clients.gated(Arc::new(Pass::all(fence))).s3);
         let lock_client = owned_by(&account, &clients.gated(Arc::new(LockPass(fence.clone()))).s3);
         let tags = Arc::new(AtomicBool::new(true));
@@ -73,7 +77,13 @@ impl S3Store {
             region,
             owner: account,
             tags,
+            kms_key: Arc::default(),
         })
+    }
+
+    /// Fails where the bucket keeps no versions, or is open to the public.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        bucket::check(&self.client, &self.bucket).await
     }
 
     /// Clients of a region, with the credentials that the bucket was opened with.
@@ -137,9 +147,10 @@ impl S3Store {
         move |source| StoreError::Aws { act, key, source }
     }
 
-    /// The key that the bucket encrypts with, where instances need the permission to use it.
+    /// The key that the bucket encrypts with, where instances need the permission to use it. It is asked for once.
     pub async fn kms_key(&self) -> Result<Option<KmsKey>, StoreError> {
-        bucket_encryption::read(&self.client, &self.bucket).await.map_err(self.failed("look at", ""))
+        let asked = self.kms_key.get_or_try_init(|| bucket_encryption::read(&self.client, &self.bucket));
+        asked.await.cloned().map_err(self.failed("look at", ""))
     }
 
     pub(super) async fn written_at(&self, key: &str) -> Result<Option<Timestamp>, StoreError> {

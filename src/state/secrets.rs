@@ -127,6 +127,12 @@ impl StoredKeys {
     }
 }
 
+/// The keys in the state of all keysets, and then of the configuration that encrypts secrets.
+pub(super) fn objects_of_keys(cluster: &str) -> Vec<String> {
+    let keysets = KEYSETS.iter().map(|name| keys::keyset(cluster, name));
+    keysets.chain([keys::encryption_configuration(cluster)]).collect()
+}
+
 impl ClusterState {
     /// The keys of the cluster. Fails with the name of the first that is missing where the cluster was never applied;
     /// once it was, with every one that is missing or damaged and the version of it to bring back.
@@ -169,8 +175,7 @@ impl ClusterState {
 
     async fn find_keys(&self) -> Result<StoredKeys, SecretsError> {
         let cluster = self.name();
-        let mut wanted: Vec<String> = KEYSETS.iter().map(|name| keys::keyset(cluster, name)).collect();
-        wanted.push(keys::encryption_configuration(cluster));
+        let wanted = objects_of_keys(cluster);
         let objects = self.store().get_all(&wanted).await.map_err(|source| self.unusable(source))?;
         let mut found = StoredKeys::default();
         let names = KEYSETS.into_iter().map(Some).chain([None]);

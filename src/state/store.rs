@@ -45,12 +45,38 @@ enum Backend {
 }
 
 impl Store {
-    /// Opens the store at an address. A bucket must be there, and must keep versions.
+    /// Opens the store at an address. A bucket must be there, must keep versions, and may not be open to the public.
     pub async fn open(url: &str, clients: &Clients) -> Result<Self, StoreError> {
+        let store = Self::find(url, clients).await?;
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// The same, and [looks](Store::look) below a prefix meanwhile. Where only the look fails, nobody has looked.
+    pub async fn open_looking(
+        url: &str,
+        clients: &Clients,
+        prefix: &str,
+        volatile: &[String],
+    ) -> Result<Self, StoreError> {
+        let store = Self::find(url, clients).await?;
+        let (checked, _) = futures::join!(store.check(), store.look(prefix, volatile));
+        checked?;
+        Ok(store)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.check()).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn find(url: &str, clients: &Clients) -> Result<Self, StoreError> {
         let fence = Fence::default();
         let backend = match Address::parse(url)? {
             Address::S3 { bucket, prefix } => {
-                Backend::S3(Box::pin(S3Store::open(clients, bucket, prefix, &fence)).await?)
+                Backend::S3(Box::pin(S3Store::find(clients, bucket, prefix, &fence)).await?)
             }
             Address::File(folder) => Backend::File(FileStore::new(folder)),
         };

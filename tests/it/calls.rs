@@ -105,7 +105,7 @@ mod with_region {
         assert!(nothing.0.len() <= 52, "{} calls:\n{}", nothing.0.len(), nothing.listed());
         world.every_answer_is_late();
         let nothing = world.calls(SHOW);
-        assert!(rounds(&nothing.0) <= 10, "{} rounds:\n{}", rounds(&nothing.0), nothing.listed());
+        assert!(rounds(&nothing.0) <= 6, "{} rounds:\n{}", rounds(&nothing.0), nothing.listed());
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Args {
 
 /// Runs `windlass update cluster`.
 pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
-    let state = context.cluster_state(args.cluster.as_deref()).await?;
+    let state = context.cluster_state_to_plan(args.cluster.as_deref()).await?;
     if !args.yes {
         return show(context, &args, &state).await;
     }
