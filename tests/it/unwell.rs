@@ -25,10 +25,6 @@ mod with_region {
         Unreachable,
     }
 
-    /// In the order of the rows of a table.
-    const TROUBLES: [Trouble; 4] =
-        [Trouble::Denied, Trouble::Throttled, Trouble::Failing, Trouble::Unreachable];
-
     /// A service and those of its calls that fail; what must be named of them.
     type Stage = (&'static str, &'static str, &'static str);
 
@@ -209,9 +205,8 @@ mod with_region {
         assert!(hints[0].contains(&trouble.advice(service)), "{case}");
     }
 
-    #[tokio::test(flavor = "multi_thread")]
-    #[ignore = "starts the emulated region"]
-    async fn every_service_that_is_unwell_ends_a_command_with_5_the_call_and_a_hint() {
+    /// Each service in one trouble, and each command that asks it something.
+    async fn meet_everywhere(trouble: Trouble) {
         let world = World::with_cluster().await;
         let commands = [
             "create cluster another.example.com --zones us-east-1a".to_owned(),
@@ -231,20 +226,42 @@ mod with_region {
         }
         let services: BTreeSet<&String> = asked.iter().flatten().collect();
         for service in services {
-            for trouble in TROUBLES {
-                world.stage(service, trouble, ".*").await;
-                let unreachable = (trouble == Trouble::Unreachable).then_some(service.as_str());
-                let asking = commands.iter().zip(&asked).filter(|(_, asked)| asked.contains(service));
-                std::thread::scope(|scope| {
-                    for (line, _) in asking {
-                        let world = &world;
-                        scope.spawn(move || {
-                            is_told(&world.windlass(line, unreachable), line, service, trouble);
-                        });
-                    }
-                });
-            }
+            world.stage(service, trouble, ".*").await;
+            let unreachable = (trouble == Trouble::Unreachable).then_some(service.as_str());
+            let asking = commands.iter().zip(&asked).filter(|(_, asked)| asked.contains(service));
+            std::thread::scope(|scope| {
+                for (line, _) in asking {
+                    let world = &world;
+                    scope.spawn(move || {
+                        is_told(&world.windlass(line, unreachable), line, service, trouble);
+                    });
+                }
+            });
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn a_service_that_denies_ends_every_command_with_5_the_call_and_a_hint() {
+        meet_everywhere(Trouble::Denied).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn a_service_that_throttles_ends_every_command_with_5_the_call_and_a_hint() {
+        meet_everywhere(Trouble::Throttled).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn a_service_that_fails_ends_every_command_with_5_the_call_and_a_hint() {
+        meet_everywhere(Trouble::Failing).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn a_service_that_is_not_reached_ends_every_command_with_5_the_call_and_a_hint() {
+        meet_everywhere(Trouble::Unreachable).await;
     }
 
     /// A whole life under one trouble, each of whose commands ends at the calls of every service that change something.
