@@ -14,7 +14,6 @@ use super::error::StateError;
 use super::journal::{Journal, Write};
 use super::layout;
 use super::object::{Condition, Object, Version, is_key};
-use super::secrets::objects_of_keys;
 use super::specification::{self, Specification};
 use super::store::Store;
 use super::store_error::StoreError;
@@ -58,31 +57,6 @@ impl ClusterState {
     pub async fn open(url: &str, clients: &Clients, name: String) -> Result<Self, StoreError> {
         let (prefix, volatile) = (layout::cluster_prefix(&name), layout::short_lived(&name));
         Ok(Self::new(Store::open_looking(url, clients, &prefix, &volatile).await?, name))
-    }
-
-    /// Asks for all at once that a plan is made from: documents, keys, what was applied, who the cluster is, and
-    /// how the bucket encrypts. Whoever
-    /// reads them then finds them known. What can't be read is asked for again by whoever needs it, and says for what.
-    pub async fn read_ahead(&self) -> Result<(), StateError> {
-        self.look_once().await?;
-        let prefix = layout::cluster_prefix(&self.name);
-        let there = self.store.list(&prefix).await.map_err(self.failed())?;
-        let keys = objects_of_keys(&self.name);
-        let newest = there.iter().rfind(|key| layout::revision_number(&self.name, key).is_some());
-        let is_planned_from = |key: &&String| {
-            let rest = key.strip_prefix(&prefix);
-            rest.is_some_and(|rest| layout::is_specification(rest) || layout::is_of_every_plan(rest))
-                || keys.contains(key)
-                || Some(*key) == newest
-        };
-        let ahead: Vec<String> = there.iter().filter(is_planned_from).cloned().collect();
-        let kms_key = async {
-            if let Some(bucket) = self.store.bucket() {
-                let _ = bucket.kms_key().await;
-            }
-        };
-        let _ = futures::join!(self.store.get_all(&ahead), kms_key);
-        Ok(())
     }
 
     /// Lists all that there is of the cluster, once: until the next look, that answers what is asked for

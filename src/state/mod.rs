@@ -38,6 +38,7 @@ pub mod listing;
 pub mod memory;
 pub mod object;
 pub mod object_kind;
+mod read_ahead;
 mod requests;
 pub mod revision;
 pub mod s3;
