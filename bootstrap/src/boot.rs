@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::address::{elastic_ip, private_address, source_dest_check};
 use crate::agent::Agent;
-use crate::aws::ec2::{Ec2, Volume};
+use crate::aws::ec2::Ec2;
 use crate::aws::identity::{self, Origin};
 use crate::aws::node_config;
 use crate::background::tasks::Tasks;
@@ -27,7 +27,8 @@ use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
 use crate::secrets::certificates::{self, Addresses};
 use crate::secrets::{renewal, stored};
-use crate::storage::{etcd_marker, filesystem, volume};
+use crate::storage::volume::{self, AttachedVolumes};
+use crate::storage::{etcd_marker, filesystem};
 use crate::{control_plane, node};
 
 /// Finds out who the instance is, and where its state is: from then on it can report.
@@ -58,23 +59,20 @@ pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
 }
 
 async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> Result<Tasks, StepError> {
-    let etcd = &control_plane.etcd;
     let mut tasks = Tasks::default();
-    // The secrets are fetched while the volume is waited for.
-    let (secrets, volume, ()) =
-        futures::try_join!(bring_secrets(agent), bring_volume(agent, control_plane), prepare(agent))?;
-    // Only after the volume, which only one instance can have: what it has attached, its addresses follow.
-    let stable = private_address::run(agent, etcd).await?;
+    // The secrets are fetched while the volumes are waited for.
+    let (secrets, volumes, ()) =
+        futures::try_join!(bring_secrets(agent), bring_volumes(agent, control_plane), prepare(agent))?;
+    // Only after the volumes, which only one instance can have: what it has attached, its addresses follow.
+    let stable = private_address::run(agent, &control_plane.etcd).await?;
     let elastic = if control_plane.elastic_ip { elastic_ip::run(agent, stable).await? } else { None };
     let addresses = Addresses { primary: agent.identity.private_address, stable, elastic };
     certificates::run(agent, control_plane, &secrets, addresses).await?;
-    let etcd_state = etcd::run(agent, etcd).await?;
-    let quota = etcd::quota(volume.as_ref().map(|volume| volume.size));
-    static_pods::run(agent, control_plane, etcd_state, quota).await?;
+    let starts = etcd::run(agent, control_plane).await?;
+    static_pods::run(agent, control_plane, &starts, &volumes).await?;
     kubelet::run(agent).await?;
     if agent.host.is_machine() {
-        let volume = volume.as_ref().map(|volume| volume.id.as_str());
-        bring_up(agent, control_plane, volume, addresses, &mut tasks).await?;
+        bring_up(agent, control_plane, &volumes, addresses, &mut tasks).await?;
     }
     Ok(tasks)
 }
@@ -109,24 +107,24 @@ async fn bring_secrets(agent: &Agent) -> Result<stored::Secrets, StepError> {
     Ok(secrets)
 }
 
-async fn bring_volume(
+async fn bring_volumes(
     agent: &Agent,
     control_plane: &ControlPlaneConfig,
-) -> Result<Option<Volume>, StepError> {
-    let attached = volume::run(agent, &control_plane.etcd).await?;
-    filesystem::run(agent, &control_plane.etcd, attached.as_ref()).await?;
-    Ok(attached.map(|attached| attached.volume))
+) -> Result<AttachedVolumes, StepError> {
+    let attached = volume::run(agent, control_plane).await?;
+    filesystem::run(agent, control_plane, &attached).await?;
+    Ok(attached)
 }
 
 /// What a master does through the API, once it answers.
 async fn bring_up(
     agent: &Arc<Agent>,
     control_plane: &ControlPlaneConfig,
-    volume: Option<&str>,
+    volumes: &AttachedVolumes,
     addresses: Addresses,
     tasks: &mut Tasks,
 ) -> Result<(), StepError> {
-    let client = api_server::run(agent, &control_plane.etcd.name).await?;
+    let client = api_server::run(agent, control_plane).await?;
     // First what everything else takes longest for; then what nodes wait for.
     controllers::run(agent, control_plane).await?;
     proxy::run(agent).await?;
@@ -140,7 +138,7 @@ async fn bring_up(
     let ((), (), (), objects) = futures::try_join!(
         rbac::run(agent, &client),
         token,
-        etcd_marker::run(agent, &control_plane.etcd, volume),
+        etcd_marker::run(agent, control_plane, volumes),
         addons::run(agent, &client, &control_plane.addons)
     )?;
     tasks.start(addon_objects::TASK.name(), addon_objects::delete_former(agent.clone(), client, objects));

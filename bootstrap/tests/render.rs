@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use machine::{Machine, master_config, node_config};
+use windlass_bootstrap::config::{EtcdConfig, EtcdPorts, EtcdRequests, SEVERAL_ETCD_VERSION};
 
 #[tokio::test]
 async fn a_master_is_rendered_completely() {
@@ -14,6 +15,61 @@ async fn a_master_is_rendered_completely() {
     let output = machine.run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/master.txt"].raw());
+}
+
+#[tokio::test]
+async fn a_master_has_a_pod_for_each_etcd_cluster_and_the_api_server_keeps_in_each_what_it_holds() {
+    let mut config = master_config();
+    config.version = SEVERAL_ETCD_VERSION.to_owned();
+    let control_plane = config.control_plane.as_mut().unwrap();
+    let further = |name: &str, place, holds: &[&str]| EtcdConfig {
+        name: name.to_owned(),
+        ports: EtcdPorts::of(place),
+        holds: holds.iter().map(|&resource| resource.to_owned()).collect(),
+        requests: EtcdRequests { cpu: "250m".to_owned(), ..EtcdRequests::default() },
+        ..control_plane.etcd.clone()
+    };
+    control_plane.further_etcd = vec![
+        further("events", 1, &["/events"]),
+        further("own", 3, &[]),
+        further("leases", 2, &["coordination.k8s.io/leases"]),
+    ];
+    let machine = Machine::start(&config).await;
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let files = machine.everything();
+    let manifest = |name: &str| -> serde_json::Value {
+        let found = files.iter().find(|(path, _)| path.ends_with(&format!("manifests/{name}.yaml")));
+        serde_yaml::from_slice(found.unwrap_or_else(|| panic!("no {name}")).1).unwrap()
+    };
+    let flags = |name: &str| manifest(name)["spec"]["containers"][0]["command"].to_string();
+    let mut ports = BTreeSet::new();
+    for (name, first) in [("etcd", 2379), ("etcd-events", 2382), ("etcd-leases", 2385), ("etcd-own", 2388)] {
+        let (client, peer, metrics) = (first, first + 1, first + 2);
+        for flag in [
+            format!("--listen-client-urls=https://127.0.0.1:{client}"),
+            format!("--listen-peer-urls=https://172.20.32.10:{peer}"),
+            format!("--initial-cluster=a=https://172.20.32.10:{peer}"),
+            format!("--listen-metrics-urls=http://127.0.0.1:{metrics}"),
+        ] {
+            assert!(flags(name).contains(&flag), "{name}: {flag}: {}", flags(name));
+        }
+        ports.extend([client, peer, metrics]);
+        let container = &manifest(name)["spec"]["containers"][0];
+        assert_eq!(container["livenessProbe"]["httpGet"]["port"], metrics, "{name}");
+        let cpu = if name == "etcd" { "100m" } else { "250m" };
+        assert_eq!(container["resources"]["requests"]["cpu"], cpu, "{name}");
+        let cluster = name.strip_prefix("etcd-").unwrap_or("main");
+        assert_eq!(
+            manifest(name)["spec"]["volumes"][0]["hostPath"]["path"],
+            format!("/var/lib/etcd-{cluster}/data")
+        );
+    }
+    assert_eq!(ports.len(), 12, "two listen on one port: {ports:?}");
+    let api_server = flags("kube-apiserver");
+    assert!(api_server.contains("--etcd-servers=https://127.0.0.1:2379\""), "{api_server}");
+    let overrides = "--etcd-servers-overrides=/events#https://127.0.0.1:2382,coordination.k8s.io/leases#https://127.0.0.1:2385\"";
+    assert!(api_server.contains(overrides), "{api_server}");
 }
 
 #[tokio::test]

@@ -77,4 +77,5 @@ def test_the_images_tags_name_what_it_holds():
         "windlass.dev/debian",
         "windlass.dev/etcd-version",
         "windlass.dev/kubernetes-version",
+        "windlass.dev/node-config",
     ]

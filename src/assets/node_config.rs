@@ -48,7 +48,7 @@ pub fn node_config(
         Instances::Node(_) => None,
     };
     Ok(NodeConfig {
-        version: CONFIG_VERSION.to_owned(),
+        version: group.master().map_or(CONFIG_VERSION, Master::node_config_version).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
@@ -97,16 +97,10 @@ fn control_plane(
     master: &Master,
     addons: &[AddonRef],
 ) -> Result<ControlPlaneConfig, NodeConfigError> {
-    let HeldMember { etcd, member, volume: _ } = master.members.first();
     let masters = cluster.masters().count();
-    let address = |member: &EtcdMember| (member.name.clone(), member.private_address);
     Ok(ControlPlaneConfig {
-        etcd: EtcdConfig {
-            name: etcd.name.clone(),
-            member: member.name.clone(),
-            members: etcd.members.iter().map(address).collect(),
-            version: etcd.version.clone(),
-        },
+        etcd: etcd(master.members.first()),
+        further_etcd: master.members.iter().skip(1).map(etcd).collect(),
         elastic_ip: cluster.api.elastic_ip,
         masters: u32::try_from(masters).unwrap_or(u32::MAX),
         images: images(cluster, group, &CONTROL_PLANE_IMAGES)?,
@@ -114,6 +108,20 @@ fn control_plane(
         addons: addons.to_vec(),
         certificate_seconds: cluster.certificate_seconds,
     })
+}
+
+fn etcd(held: &HeldMember) -> EtcdConfig {
+    let HeldMember { etcd, member, volume: _ } = held;
+    let address = |member: &EtcdMember| (member.name.clone(), member.private_address);
+    EtcdConfig {
+        name: etcd.name.clone(),
+        member: member.name.clone(),
+        members: etcd.members.iter().map(address).collect(),
+        version: etcd.version.clone(),
+        ports: etcd.ports,
+        holds: etcd.holds.clone(),
+        requests: etcd.requests.clone(),
+    }
 }
 
 fn images(

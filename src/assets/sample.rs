@@ -1,5 +1,7 @@
 //! The cluster that unit tests talk about.
 
+use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
+
 use crate::spec::cluster::{
     Api, Cluster, EbsVolume, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, Network,
     NetworkPlugin, Nodes, Permissions, SshKey, Subnet,
@@ -55,7 +57,14 @@ fn subnet() -> Subnet {
 }
 
 fn etcd() -> EtcdCluster {
-    EtcdCluster { name: "main".to_owned(), version: "3.6.16".to_owned(), members: NonEmpty::from(member()) }
+    EtcdCluster {
+        name: "main".to_owned(),
+        version: "3.6.16".to_owned(),
+        members: NonEmpty::from(member()),
+        ports: EtcdPorts::default(),
+        holds: Vec::new(),
+        requests: EtcdRequests::default(),
+    }
 }
 
 fn member() -> EtcdMember {

@@ -10,12 +10,15 @@ use aws_sdk_ec2::types::{
 use futures::future::try_join_all;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
+use windlass_bootstrap::config::CONFIG_VERSION;
 
 pub use self::error::FactsError;
 use super::hosted_zone::{self, HostedZone};
-use super::tags::{IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, filter};
+use super::tags::{
+    IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, IMAGE_NODE_CONFIG, filter,
+};
 use super::{Caller, Class, Clients, During};
-use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup};
+use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup, Master};
 use crate::spec::shape::nearest;
 
 /// What was found out.
@@ -398,11 +401,27 @@ fn choose(
     let etcd = etcd_version(&image, candidates.account);
     let etcd = etcd.ok_or_else(|| old_image(group, &image, candidates.account))?;
     check_etcd(group, &id, &etcd)?;
+    check_agent(group, &image, candidates.account)?;
     Ok(Image {
         id,
         name: image.name().unwrap_or_default().to_owned(),
         root_device: image.root_device_name().unwrap_or("/dev/xvda").to_owned(),
     })
+}
+
+/// An older agent refuses a node configuration of a newer version, and the master would not come up. Of an image that
+/// another account shares it can't be known: then its agent says it.
+fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), FactsError> {
+    let wanted = group.master().map_or(CONFIG_VERSION, Master::node_config_version);
+    let is_shared = name_of_shared(image, account).is_some();
+    if is_shared || wanted == CONFIG_VERSION || tag(image, IMAGE_NODE_CONFIG).as_deref() == Some(wanted) {
+        return Ok(());
+    }
+    let lacks = format!(
+        "it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent knows neither several etcd clusters nor what \
+         their pods request"
+    );
+    Err(old_image_that_lacks(group, image, lacks))
 }
 
 /// The error of an image that an older windlass has built: its agent refuses fields that it doesn't know, in the node
@@ -416,6 +435,10 @@ fn old_image(group: &InstanceGroup, image: &Ami, account: &str) -> FactsError {
     } else {
         format!("it has no tag `{IMAGE_ETCD_VERSION}`")
     };
+    old_image_that_lacks(group, image, lacks)
+}
+
+fn old_image_that_lacks(group: &InstanceGroup, image: &Ami, lacks: String) -> FactsError {
     FactsError::OldImage {
         group: group.name.clone(),
         image: image.image_id().unwrap_or_default().to_owned(),
@@ -489,7 +512,11 @@ fn tag(image: &Ami, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use windlass_bootstrap::config::SEVERAL_ETCD_VERSION;
+
     use super::*;
+    use crate::spec::cluster::Instances;
+    use crate::spec::non_empty::NonEmpty;
 
     #[test]
     fn the_versions_of_an_image_that_another_account_shares_are_in_its_name_as_its_tags_are_not_seen() {
@@ -551,6 +578,41 @@ mod tests {
              3.6.16 for the etcd cluster `main`"
         );
         assert!(error.hint().unwrap().contains("version: 3.5.21"));
+    }
+
+    #[test]
+    fn a_master_with_several_etcd_clusters_needs_an_image_whose_agent_knows_of_them() {
+        let mut cluster = sample();
+        let Instances::ControlPlane(master) = &mut cluster.instance_groups[0].instances else {
+            panic!("a master")
+        };
+        let mut events = master.members.first().clone();
+        events.etcd.name = "events".to_owned();
+        master.members = NonEmpty::of([master.members.first().clone(), events]).unwrap();
+        let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
+        let error = chosen(&cluster, masters, own_image(Some("3.6.16"))).unwrap_err();
+        let text = format!("{error} {}", error.hint().unwrap());
+        assert!(
+            text.contains("`windlass.dev/node-config: windlass/v2`") && text.contains("packer build"),
+            "{text}"
+        );
+        chosen(&cluster, nodes, own_image(Some("3.6.16"))).unwrap();
+        let mut newer = own_image(Some("3.6.16"));
+        let tag =
+            aws_sdk_ec2::types::Tag::builder().key(IMAGE_NODE_CONFIG).value(SEVERAL_ETCD_VERSION).build();
+        newer.tags.get_or_insert_default().push(tag);
+        chosen(&cluster, masters, newer).unwrap();
+    }
+
+    #[test]
+    fn what_builds_images_tags_them_with_the_newest_node_configuration_that_the_agent_reads() {
+        for build in [
+            include_str!("../../packer/variables.pkr.hcl"),
+            include_str!("../../tests/localcloud/image/build"),
+        ] {
+            let line = build.lines().find(|line| line.contains(IMAGE_NODE_CONFIG)).unwrap();
+            assert!(line.contains(&format!("\"{SEVERAL_ETCD_VERSION}\"")), "{line}");
+        }
     }
 
     #[test]

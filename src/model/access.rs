@@ -18,9 +18,6 @@ use crate::spec::cluster::{AccessSource, Cluster, NetworkPlugin, SshKey};
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
 
-/// etcd's port for its members.
-const ETCD_PEER: u16 = 2380;
-
 /// vxlan as Linux numbers it, which is what flannel uses.
 const VXLAN: u16 = 8472;
 
@@ -82,7 +79,8 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
     let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
     let mut rules = BTreeSet::new();
     rules.insert(Rule { traffic: api.clone(), peer: nodes.clone() });
-    for traffic in [api.clone(), tcp(ETCD_PEER), tcp(KUBELET)] {
+    let etcd = cluster.etcd.iter().map(|etcd| tcp(etcd.ports.peer));
+    for traffic in [api.clone(), tcp(KUBELET)].into_iter().chain(etcd) {
         rules.insert(Rule { traffic, peer: masters.clone() });
     }
     for peer in [masters, nodes] {

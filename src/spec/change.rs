@@ -126,7 +126,29 @@ fn plugin(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
     }
 }
 
+/// The users' own etcd clusters, whose ports follow their order.
+fn own_etcd_clusters(spec: &ClusterSpec) -> Vec<&str> {
+    let names = spec.etcd_clusters.iter().flatten().filter_map(|cluster| cluster.name.as_deref());
+    names.filter(|name| !matches!(*name, "main" | "events" | "leases")).collect()
+}
+
 fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
+    let (before, after) = (own_etcd_clusters(old), own_etcd_clusters(new));
+    if before.iter().all(|name| after.contains(name)) && !after.starts_with(&before) {
+        let message = "the order of etcd clusters can't be changed: their ports follow it";
+        let hint = format!("write {} first, in this order", before.join(", "));
+        report.push(Problem::at("spec.etcdClusters", message).hint(hint));
+    }
+    let has_leases = |spec: &ClusterSpec| {
+        spec.etcd_clusters.iter().flatten().any(|it| it.name.as_deref() == Some("leases"))
+    };
+    if has_leases(new) && !has_leases(old) {
+        let message = "the etcd cluster `leases` can't be added to a cluster that runs: the leases that `main` holds \
+                       would be lost, and two could lead";
+        report.push(
+            Problem::at("spec.etcdClusters", message).hint(format!("leave it out, or {ANOTHER_CLUSTER}")),
+        );
+    }
     for before in old.etcd_clusters.iter().flatten() {
         let mut clusters = new.etcd_clusters.iter().flatten().enumerate();
         let Some((index, after)) = clusters.find(|(_, cluster)| cluster.name == before.name) else {

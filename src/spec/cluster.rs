@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
-use windlass_bootstrap::config::Role;
+use windlass_bootstrap::config::{CONFIG_VERSION, EtcdPorts, EtcdRequests, Role, SEVERAL_ETCD_VERSION};
 
 use super::non_empty::NonEmpty;
 
@@ -39,7 +39,7 @@ pub struct Cluster {
     /// What nodes may do in AWS besides what windlass allows them.
     #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub nodes_may: Permissions,
-    /// The etcd clusters; this release has exactly one, `main`.
+    /// The etcd clusters, `main` first.
     pub etcd: NonEmpty<EtcdCluster>,
     /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,12 +194,21 @@ pub enum SshKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdCluster {
-    /// `main`.
+    /// Such as `main` or `events`.
     pub name: String,
     /// Without a leading `v`.
     pub version: String,
     /// Its members.
     pub members: NonEmpty<EtcdMember>,
+    /// Where its members listen.
+    #[serde(skip)]
+    pub ports: EtcdPorts,
+    /// What Kubernetes keeps here instead of in `main`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
+    /// What the pods of its members ask the scheduler for.
+    #[serde(skip_serializing_if = "EtcdRequests::are_usual")]
+    pub requests: EtcdRequests,
 }
 
 /// A member, as the others of its etcd cluster know it.
@@ -279,6 +288,15 @@ pub struct Master {
     pub subnet: Subnet,
     /// What it holds: a member of each etcd cluster.
     pub members: NonEmpty<HeldMember>,
+}
+
+impl Master {
+    /// The version of its node configuration: the oldest in which all that it says of etcd can be said.
+    pub fn node_config_version(&self) -> &'static str {
+        let is_known_to_all = |held: &HeldMember| held.etcd.requests.are_usual();
+        let is_plain = self.members.iter().count() == 1 && self.members.iter().all(is_known_to_all);
+        if is_plain { CONFIG_VERSION } else { SEVERAL_ETCD_VERSION }
+    }
 }
 
 /// Nodes.

@@ -31,9 +31,9 @@ pub const DIFFERENCES: &[(&str, &str)] = &[
         "spec.etcdClusters",
         "`main` only unless asked: `events` in a cluster of its own helps very large clusters",
     ),
-    ("spec.etcdClusters[].cpuRequest", "left out: windlass's static pods have requests of their own"),
+    ("spec.etcdClusters[].cpuRequest", "left out: 100m, where kops writes 200m"),
     ("spec.etcdClusters[].manager", "left out: the agent does etcd-manager's work"),
-    ("spec.etcdClusters[].memoryRequest", "left out: windlass's static pods have requests of their own"),
+    ("spec.etcdClusters[].memoryRequest", "left out: 100Mi, as kops writes"),
     ("spec.configBase", "left out: the specification is in the state store, and nowhere else"),
     (
         "spec.image of groups",

@@ -39,6 +39,18 @@ impl<T> NonEmpty<T> {
         NonEmpty { first: &self.first, rest: self.rest.iter().collect() }
     }
 
+    /// The same with the first item for which this holds before the others, whose order stays.
+    #[must_use]
+    pub fn first_by(mut self, is_first: impl FnMut(&T) -> bool) -> Self {
+        if let Some(index) = self.iter().position(is_first)
+            && index > 0
+        {
+            let first = self.rest.remove(index - 1);
+            self.rest.insert(0, std::mem::replace(&mut self.first, first));
+        }
+        self
+    }
+
     /// All, each with its index, turned into something else.
     pub fn map<U>(self, mut change: impl FnMut(usize, T) -> U) -> NonEmpty<U> {
         let first = change(0, self.first);
@@ -87,5 +99,11 @@ mod tests {
         let numbered = list.map(|index, item| format!("{item}{index}"));
         assert_eq!(numbered.iter().collect::<Vec<_>>(), ["a0", "b1", "c2"]);
         assert_eq!(serde_json::to_value(&numbered).unwrap(), serde_json::json!(["a0", "b1", "c2"]));
+        for (first, order) in
+            [("a0", ["a0", "b1", "c2"]), ("c2", ["c2", "a0", "b1"]), ("d", ["a0", "b1", "c2"])]
+        {
+            let moved = numbered.clone().first_by(|item| item == first);
+            assert_eq!(moved.iter().collect::<Vec<_>>(), order);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::aws::identity::Origin;
 use crate::aws::state::{StateError, StateStore, sha256};
-use crate::contract::config::{self, BootConfig, DocumentError, NodeConfig};
+use crate::contract::config::{BootConfig, DocumentError, NodeConfig};
 use crate::contract::keys;
 use crate::host::Host;
 use crate::host::file;
@@ -85,7 +85,7 @@ async fn node_config(
 }
 
 fn parse_node_config(bytes: &[u8], key: &str, boot: &BootConfig) -> Result<NodeConfig, ConfigurationError> {
-    let config: NodeConfig = config::read(bytes)
+    let config = NodeConfig::read(bytes)
         .map_err(|source| ConfigurationError::NodeConfig { key: key.to_owned(), source })?;
     let expected = format!("{}/{}", boot.cluster, boot.instance_group);
     let found = format!("{}/{}", config.cluster, config.instance_group);
@@ -112,7 +112,7 @@ mod tests {
         let boot = BootConfig {
             cluster: "demo".into(),
             node_config_sha256: sha256(&bytes),
-            ..config::read(USER_DATA.as_bytes()).unwrap()
+            ..crate::contract::config::read(USER_DATA.as_bytes()).unwrap()
         };
         let key = keys::node_config("demo", "nodes", &boot.node_config_sha256);
         store.put(&key, bytes.clone()).await.unwrap();

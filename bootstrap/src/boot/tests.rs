@@ -49,7 +49,8 @@ impl Master {
     async fn bring_up(&self, limit: Duration) -> (bool, Tasks) {
         let mut tasks = Tasks::default();
         let control_plane = self.agent.config.control_plane.as_ref().unwrap();
-        let bring_up = bring_up(&self.agent, control_plane, None, ADDRESSES, &mut tasks);
+        let volumes = AttachedVolumes::new();
+        let bring_up = bring_up(&self.agent, control_plane, &volumes, ADDRESSES, &mut tasks);
         let done = match tokio::time::timeout(limit, bring_up).await {
             Ok(done) => done.map(|()| true).unwrap(),
             Err(_) => false,

@@ -25,15 +25,20 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 
-/// The version of the documents that the CLI and the agent exchange: the newest that both read.
+/// The version of the documents that the CLI and the agent exchange.
 pub const CONFIG_VERSION: &str = "windlass/v1";
+
+/// The version of a node configuration that says of etcd what an agent of [`CONFIG_VERSION`] alone doesn't know. It has to
+/// refuse it: what belongs into further etcd clusters would end in `main`.
+pub const SEVERAL_ETCD_VERSION: &str = "windlass/v2";
 
 /// Why a document can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
-        "it is of version `{0}`; this agent reads `{CONFIG_VERSION}`, so it takes an image with a newer agent"
+        "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and `{SEVERAL_ETCD_VERSION}` of a node configuration, so it takes an image with a newer \
+         agent"
     )]
     Version(String),
     /// It isn't what it should be.
@@ -44,20 +49,24 @@ pub enum DocumentError {
 /// Reads a document that carries its version: the version first, so that a newer format is refused by its name and not
 /// for whatever field of it comes first. Unknown fields are left alone.
 pub fn read<T: DeserializeOwned>(document: &[u8]) -> Result<T, DocumentError> {
+    read_one_of(document, &[CONFIG_VERSION])
+}
+
+fn read_one_of<T: DeserializeOwned>(document: &[u8], majors: &[&str]) -> Result<T, DocumentError> {
     #[derive(Deserialize)]
     struct Versioned {
         version: String,
     }
     let Versioned { version } = serde_json::from_slice(document).map_err(DocumentError::Format)?;
-    if !is_ours(&version) {
+    if !majors.iter().any(|major| is_of(&version, major)) {
         return Err(DocumentError::Version(version));
     }
     serde_json::from_slice(document).map_err(DocumentError::Format)
 }
 
-/// Whether a version is of the major version that this agent reads: `windlass/v1`, `windlass/v1.7`.
-fn is_ours(version: &str) -> bool {
-    version.strip_prefix(CONFIG_VERSION).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+/// Whether a version is of a major version: `windlass/v1` and `windlass/v1.7` are of `windlass/v1`.
+fn is_of(version: &str, major: &str) -> bool {
+    version.strip_prefix(major).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The EC2 user data: JSON, at most 16 KiB raw (EC2's limit), without any secret.
@@ -111,6 +120,11 @@ pub struct NodeConfig {
 }
 
 impl NodeConfig {
+    /// Reads a node configuration, of every version that there is of it.
+    pub fn read(document: &[u8]) -> Result<Self, DocumentError> {
+        read_one_of(document, &[CONFIG_VERSION, SEVERAL_ETCD_VERSION])
+    }
+
     /// Where what runs on the instance reaches the API.
     pub fn api_endpoint(&self) -> Endpoint {
         match self.control_plane {
@@ -179,8 +193,11 @@ const CERTIFICATE_LIFETIME: Duration = Duration::from_hours(7 * 24);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ControlPlaneConfig {
-    /// etcd on this master.
+    /// The etcd cluster `main` on this master.
     pub etcd: EtcdConfig,
+    /// The other etcd clusters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_etcd: Vec<EtcdConfig>,
     /// Whether an Elastic IP (found by its tags) is to be associated with this master.
     pub elastic_ip: bool,
     /// How many masters the cluster has. With one, nothing waits for leader leases.
@@ -199,6 +216,11 @@ pub struct ControlPlaneConfig {
 }
 
 impl ControlPlaneConfig {
+    /// All etcd clusters, `main` first.
+    pub fn etcd_clusters(&self) -> impl Iterator<Item = &EtcdConfig> {
+        std::iter::once(&self.etcd).chain(&self.further_etcd)
+    }
+
     /// How long kubelets' certificates are good at most: what kube-controller-manager is told
     /// (`--cluster-signing-duration`), and the master's agent reckons with.
     pub fn certificate_lifetime(&self) -> Duration {
@@ -207,10 +229,10 @@ impl ControlPlaneConfig {
 }
 
 /// One member of an etcd cluster and the cluster around it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdConfig {
-    /// The etcd cluster's name: `main`.
+    /// The etcd cluster's name, such as `main` or `events`.
     pub name: String,
     /// This member's name. Identity follows the volume: its tag `windlass.dev/etcd/<name>` holds the member.
     pub member: String,
@@ -218,6 +240,69 @@ pub struct EtcdConfig {
     pub members: BTreeMap<String, Ipv4Addr>,
     /// The etcd version without a leading `v`.
     pub version: String,
+    /// Where it listens; as `main` when absent.
+    #[serde(default, skip_serializing_if = "EtcdPorts::are_of_main")]
+    pub ports: EtcdPorts,
+    /// The resources that Kubernetes keeps here instead of in `main`, as kube-apiserver names them: `<group>/<resource>`,
+    /// such as `/events`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
+    /// What its pod asks the scheduler for.
+    #[serde(default, skip_serializing_if = "EtcdRequests::are_usual")]
+    pub requests: EtcdRequests,
+}
+
+/// The ports of a member of an etcd cluster. On one master, no two clusters have one in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdPorts {
+    /// For clients, on 127.0.0.1.
+    pub client: u16,
+    /// For the other members, on the master's stable private address.
+    pub peer: u16,
+    /// For metrics and health, on 127.0.0.1.
+    pub metrics: u16,
+}
+
+impl EtcdPorts {
+    /// The ports of the cluster in a place: `main` has the place 0.
+    pub fn of(place: u16) -> Self {
+        let first = 2379 + 3 * place;
+        Self { client: first, peer: first + 1, metrics: first + 2 }
+    }
+
+    fn are_of_main(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for EtcdPorts {
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
+
+/// Quantities of Kubernetes, such as `100m` and `100Mi`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdRequests {
+    /// CPU.
+    pub cpu: String,
+    /// Memory.
+    pub memory: String,
+}
+
+impl EtcdRequests {
+    /// Whether they are those of pods of which nothing is said.
+    pub fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for EtcdRequests {
+    fn default() -> Self {
+        Self { cpu: "100m".to_owned(), memory: "100Mi".to_owned() }
+    }
 }
 
 /// The etcd cluster doesn't have the member that a master shall be.

@@ -7,19 +7,19 @@
 //! | yes | yes | with the data |
 //! | yes | no | never: the volume is the wrong one, or has lost its data |
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::aws::state::StateStore;
-use crate::contract::config::EtcdConfig;
+use crate::contract::config::{ControlPlaneConfig, EtcdConfig};
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
+use crate::storage::etcd_data::{self, Data};
 use crate::storage::etcd_marker::{self, Marker, MarkerError};
-use crate::storage::filesystem;
 
 /// Decides how etcd starts.
 pub const STEP: Step = Step::new("ensure_etcd_start", Duration::from_mins(5)).outside();
@@ -77,16 +77,6 @@ impl InitialClusterState {
     }
 }
 
-/// What is on the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// No write-ahead log: nothing that etcd could start from. A start that was killed before its first log leaves
-    /// other files behind, which hold nothing.
-    Absent,
-    /// A write-ahead log.
-    Present,
-}
-
 /// How large etcd's database may become on a volume of so many GiB, in bytes: two fifths of it, because defragmenting
 /// writes a second copy beside the first, and logs and snapshots need room, too; and 8 GiB at most, which is what etcd's
 /// maintainers recommend (etcd's "System limits"). Without a volume it is etcd's own default.
@@ -115,10 +105,19 @@ pub fn decide(
     }
 }
 
+/// How each etcd cluster starts, by its name.
+pub type Starts = BTreeMap<String, InitialClusterState>;
+
 /// The step.
-pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<InitialClusterState, StepError> {
+pub async fn run(agent: &Agent, control_plane: &ControlPlaneConfig) -> Result<Starts, StepError> {
     let Agent { host, store, config, .. } = agent;
-    let decide = async || ensure_decision(host, store, &config.cluster, etcd).await.map(Done::unchanged);
+    let decide = async || {
+        let mut starts = Starts::new();
+        for etcd in control_plane.etcd_clusters() {
+            starts.insert(etcd.name.clone(), ensure_decision(host, store, &config.cluster, etcd).await?);
+        }
+        Ok::<_, EtcdError>(Done::unchanged(starts))
+    };
     STEP.run(&agent.reporter, decide).await
 }
 
@@ -130,8 +129,8 @@ pub async fn ensure_decision(
     cluster: &str,
     etcd: &EtcdConfig,
 ) -> Result<InitialClusterState, EtcdError> {
-    let folder = host.path(filesystem::mount_point(&etcd.name)).join("data");
-    let data = look(&folder)?;
+    let folder = etcd_data::folder(host, &etcd.name);
+    let data = etcd_data::look(&folder).map_err(EtcdError::File)?;
     let marker = match data {
         Data::Absent => etcd_marker::read(store, cluster, etcd).await?,
         Data::Present => None,
@@ -147,22 +146,6 @@ pub async fn ensure_decision(
     Ok(decision)
 }
 
-fn look(folder: &Path) -> Result<Data, EtcdError> {
-    let log = folder.join("member/wal");
-    let entries = match fs_err::read_dir(&log) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Data::Absent),
-        Err(source) => return Err(EtcdError::File(FileError::Read { path: log, source })),
-    };
-    for entry in entries {
-        let entry = entry.map_err(|source| EtcdError::File(FileError::Read { path: log.clone(), source }))?;
-        if Path::new(&entry.file_name()).extension().is_some_and(|extension| extension == "wal") {
-            return Ok(Data::Present);
-        }
-    }
-    Ok(Data::Absent)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,7 +154,13 @@ mod tests {
 
     fn config() -> EtcdConfig {
         let members = [("a".to_owned(), "172.20.32.10".parse().unwrap())].into();
-        EtcdConfig { name: "main".into(), member: "a".into(), members, version: "3.6.16".into() }
+        EtcdConfig {
+            name: "main".into(),
+            member: "a".into(),
+            members,
+            version: "3.6.16".into(),
+            ..EtcdConfig::default()
+        }
     }
 
     fn marker() -> Marker {

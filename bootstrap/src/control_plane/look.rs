@@ -13,36 +13,35 @@ use crate::control_plane::api_server;
 use crate::kubernetes::api;
 use crate::secrets::certificates::Addresses;
 use crate::storage::filesystem;
-use crate::storage::volume::{self, VolumeAttachment};
+use crate::storage::volume::{self, VolumeAttachments};
 
-/// The task: three requests to EC2 each time. What it finds is reported under the names of the steps.
+/// The task: three requests to EC2 each time, and one more for each further etcd cluster. What it finds is reported under the names of the steps.
 pub const TASK: Every = every("look_at_master", Duration::from_mins(1));
 
 /// Looks, and puts right what isn't as the boot made it. `addresses` are told of another Elastic IP.
 pub async fn look(agent: Arc<Agent>, control_plane: ControlPlaneConfig, addresses: watch::Sender<Addresses>) {
-    let mut volume = VolumeAttachment::default();
+    let mut volumes = VolumeAttachments::of(&control_plane);
     let mut rounds = TASK.rounds(&agent.reporter);
     loop {
         rounds.next().await;
-        let ready = api_server::connect(&agent.host, &control_plane.etcd.name).await;
+        let ready = api_server::connect(&agent.host, &control_plane).await;
         agent.reporter.tell(api::STEP.name(), ready);
-        look_at_volume_and_addresses(&agent, &control_plane, &mut volume, &addresses).await;
+        look_at_volume_and_addresses(&agent, &control_plane, &mut volumes, &addresses).await;
     }
 }
 
-/// Looks at the volume, its file system, the stable private address and the Elastic IP.
+/// Looks at the volumes, their file systems, the stable private address and the Elastic IP.
 async fn look_at_volume_and_addresses(
     agent: &Agent,
     control_plane: &ControlPlaneConfig,
-    volume: &mut VolumeAttachment,
+    volumes: &mut VolumeAttachments,
     addresses: &watch::Sender<Addresses>,
 ) {
-    let Agent { host, reporter, identity, config, store, ec2 } = agent;
-    let etcd = &control_plane.etcd;
-    let attached = volume.attempt(host, ec2, identity, etcd).await;
-    // The volume is the fence: where somebody else has it, the addresses are theirs, too.
+    let Agent { host, reporter, identity, config, ec2, .. } = agent;
+    let attached = volumes.attempt(agent).await;
+    // The volumes are the fence: where somebody else has one, the addresses are theirs, too.
     let Some((attached, _)) = reporter.tell(volume::STEP.name(), attached) else { return };
-    let mounted = filesystem::ensure(host, ec2, store, &attached, &config.cluster, etcd).await;
+    let mounted = filesystem::ensure_all(agent, control_plane, &attached).await;
     reporter.tell(filesystem::STEP.name(), mounted);
     let stable = addresses.borrow().stable;
     let private = private_address::ensure(host, ec2, identity, stable).await;

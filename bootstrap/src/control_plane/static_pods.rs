@@ -1,18 +1,20 @@
 //! The static pods that the API needs in order to come up: etcd and the API server.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::Agent;
-use crate::contract::config::{ControlPlaneConfig, NodeConfig};
+use crate::contract::config::{ControlPlaneConfig, EtcdConfig, EtcdPorts, NodeConfig};
 use crate::control_plane::controllers;
-use crate::control_plane::etcd::InitialClusterState;
+use crate::control_plane::etcd::{self, InitialClusterState, Starts};
 use crate::host::Host;
 use crate::host::file;
 use crate::host::root;
 use crate::kubernetes::manifests::{CIPHER_SUITES, ManifestError, ensure_static_pod, image, render};
 use crate::node::kubelet;
 use crate::progress::step::{Done, Step, StepError};
-use crate::storage::filesystem;
+use crate::storage::etcd_data;
+use crate::storage::volume::AttachedVolumes;
 
 /// Writes the static pods of etcd and of the API server.
 pub const STEP: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
@@ -28,12 +30,12 @@ const API_SERVER_FILES: [(&str, &str); 3] = [
 pub async fn run(
     agent: &Agent,
     control_plane: &ControlPlaneConfig,
-    etcd_state: InitialClusterState,
-    etcd_quota: u64,
+    starts: &Starts,
+    volumes: &AttachedVolumes,
 ) -> Result<(), StepError> {
     let Agent { host, config, .. } = agent;
     let write = async || {
-        let mut changed = ensure(host, config, control_plane, etcd_state, etcd_quota)?;
+        let mut changed = ensure(host, config, control_plane, starts, volumes)?;
         if !kubelet::is_active(host).await.unwrap_or(false) {
             changed |= controllers::remove(host)?;
         }
@@ -47,8 +49,8 @@ fn ensure(
     host: &Host,
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
-    etcd_state: InitialClusterState,
-    etcd_quota: u64,
+    starts: &Starts,
+    volumes: &AttachedVolumes,
 ) -> Result<bool, ManifestError> {
     let mut changed = false;
     for (name, contents) in API_SERVER_FILES {
@@ -56,29 +58,43 @@ fn ensure(
         changed |= file::ensure(&path, contents, file::PRIVATE).map_err(ManifestError::File)?;
     }
     changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
-    changed |= ensure_static_pod(host, "etcd", &etcd_pod(config, control_plane, etcd_state, etcd_quota)?)?;
+    for etcd in control_plane.etcd_clusters() {
+        let start = starts.get(&etcd.name).copied().unwrap_or(InitialClusterState::Existing);
+        let size = volumes.get(&etcd.name).map(|attached| attached.volume.size);
+        let pod = etcd_pod(config, &control_plane.images, etcd, start, etcd::quota(size))?;
+        changed |= ensure_static_pod(host, &manifest(control_plane, etcd), &pod)?;
+    }
     changed |= ensure_static_pod(host, "kube-apiserver", &api_server_pod(config, control_plane)?)?;
     Ok(changed)
 }
 
+/// The name of an etcd cluster's manifest: `etcd` for `main`, whose file had that name before there were others.
+fn manifest(control_plane: &ControlPlaneConfig, etcd: &EtcdConfig) -> String {
+    if *etcd == control_plane.etcd { "etcd".to_owned() } else { format!("etcd-{}", etcd.name) }
+}
+
 fn etcd_pod(
     config: &NodeConfig,
-    control_plane: &ControlPlaneConfig,
+    images: &BTreeMap<String, String>,
+    etcd: &EtcdConfig,
     state: InitialClusterState,
     quota: u64,
 ) -> Result<String, ManifestError> {
-    let etcd = &control_plane.etcd;
-    let members: Vec<String> =
-        etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:2380")).collect();
+    let EtcdPorts { client, peer, metrics } = etcd.ports;
+    let members = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
     let context = serde_json::json!({
-        "image": image(&control_plane.images, "etcd")?,
+        "image": image(images, "etcd")?,
         "cluster": config.cluster,
         "etcd": etcd,
-        "address": etcd.address()?,
-        "initial_cluster": members.join(","),
+        "requests": etcd.requests,
+        "client_url": format!("https://127.0.0.1:{client}"),
+        "peer_url": format!("https://{}:{peer}", etcd.address()?),
+        "metrics_url": format!("http://127.0.0.1:{metrics}"),
+        "metrics_port": metrics,
+        "initial_cluster": members.collect::<Vec<_>>().join(","),
         "initial_cluster_state": state.as_str(),
         "quota": quota.to_string(),
-        "data": format!("{}/data", filesystem::mount_point(&etcd.name)),
+        "data": format!("{}/data", etcd_data::mount_point(&etcd.name)),
         "cipher_suites": CIPHER_SUITES.join(","),
         "version_flags": etcd_version_flags(&etcd.version),
     });
@@ -94,9 +110,22 @@ fn etcd_version_flags(version: &str) -> [&'static str; 2] {
     }
 }
 
+/// What the API server keeps elsewhere than in `main`: `<group>/<resource>#<server>` each, with commas between (its flag
+/// `--etcd-servers-overrides`).
+fn etcd_servers_overrides(further: &[EtcdConfig]) -> String {
+    let overrides = further.iter().flat_map(|etcd| {
+        let client = etcd.ports.client;
+        etcd.holds.iter().map(move |resource| format!("{resource}#https://127.0.0.1:{client}"))
+    });
+    overrides.collect::<Vec<_>>().join(",")
+}
+
 fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Result<String, ManifestError> {
+    let EtcdPorts { client, .. } = control_plane.etcd.ports;
     let context = serde_json::json!({
         "image": image(&control_plane.images, "kube-apiserver")?,
+        "etcd_servers": format!("https://127.0.0.1:{client}"),
+        "etcd_servers_overrides": etcd_servers_overrides(&control_plane.further_etcd),
         "advertise_address": control_plane.etcd.address()?,
         "port": config.api.endpoint.port,
         "service_account_issuer": config.api.service_account_issuer,

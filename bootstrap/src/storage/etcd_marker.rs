@@ -5,13 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::aws::state::{StateError, StateStore};
-use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
+use crate::contract::config::{self, CONFIG_VERSION, ControlPlaneConfig, DocumentError, EtcdConfig};
 use crate::contract::keys;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
+use crate::storage::etcd_data::{self, Data};
+use crate::storage::volume::AttachedVolumes;
 
 /// Writes the marker.
 pub const STEP: Step = Step::until_done("ensure_etcd_marker").outside();
@@ -31,6 +33,9 @@ pub enum MarkerError {
         #[source]
         source: DocumentError,
     },
+    /// Nothing says yet that etcd has written anything.
+    #[error("the etcd cluster {0} has no data yet")]
+    NoData(String),
     /// A file of this boot.
     #[error("etcd's data can't be looked at")]
     File(#[source] FileError),
@@ -40,6 +45,7 @@ impl Classed for MarkerError {
     fn class(&self) -> Class {
         match self {
             Self::Format { .. } => Class::Permanent,
+            Self::NoData(_) => Class::Waiting,
             // A store that hides the object does not say that there is none.
             Self::State(error) => error.class(),
             Self::File(_) => Class::Passing,
@@ -65,11 +71,31 @@ pub struct Marker {
     pub initialised: jiff::Timestamp,
 }
 
-/// The step. The API answers from etcd, so etcd is initialised and healthy.
-pub async fn run(agent: &Agent, etcd: &EtcdConfig, volume: Option<&str>) -> Result<(), StepError> {
+/// The step. The API answers from `main`, so that is initialised and healthy. Of another etcd cluster, which the API may
+/// not even use, its data on the volume says it.
+pub async fn run(
+    agent: &Agent,
+    control_plane: &ControlPlaneConfig,
+    volumes: &AttachedVolumes,
+) -> Result<(), StepError> {
     let Agent { host, store, config, .. } = agent;
-    let mark = async || ensure(host, store, &config.cluster, etcd, volume).await.map(Done::changed_if);
+    let mark = async || {
+        let mut changed = false;
+        for etcd in control_plane.etcd_clusters() {
+            if *etcd != control_plane.etcd {
+                check_data(host, etcd)?;
+            }
+            let volume = volumes.get(&etcd.name).map(|attached| attached.volume.id.as_str());
+            changed |= ensure(host, store, &config.cluster, etcd, volume).await?;
+        }
+        Ok::<_, MarkerError>(Done::changed_if(changed))
+    };
     STEP.run(&agent.reporter, mark).await
+}
+
+fn check_data(host: &Host, etcd: &EtcdConfig) -> Result<(), MarkerError> {
+    let data = etcd_data::look(&etcd_data::folder(host, &etcd.name)).map_err(MarkerError::File)?;
+    if data == Data::Present { Ok(()) } else { Err(MarkerError::NoData(etcd.name.clone())) }
 }
 
 /// Whether the state says that the member has been initialised.

@@ -12,7 +12,7 @@ use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::Ec2;
 use crate::aws::state::StateStore;
-use crate::contract::config::{self, CONFIG_VERSION, DocumentError, EtcdConfig};
+use crate::contract::config::{self, CONFIG_VERSION, ControlPlaneConfig, DocumentError, EtcdConfig};
 use crate::contract::tags;
 use crate::host::Host;
 use crate::host::command::{Command, CommandError};
@@ -20,8 +20,9 @@ use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
+use crate::storage::etcd_data::mount_point;
 use crate::storage::etcd_marker::{self, MarkerError};
-use crate::storage::volume::AttachedVolume;
+use crate::storage::volume::{AttachedVolume, AttachedVolumes};
 
 /// Makes, checks and mounts the file system: a check of a damaged one may take long.
 pub const STEP: Step = Step::new("ensure_filesystem", Duration::from_mins(40));
@@ -110,11 +111,6 @@ impl Classed for FilesystemError {
             Self::Aws(error) => error.class(),
         }
     }
-}
-
-/// Where an etcd cluster's volume is mounted.
-pub fn mount_point(etcd: &str) -> String {
-    format!("/var/lib/etcd-{etcd}")
 }
 
 /// A note at the top of the volume that says whose it is.
@@ -206,20 +202,34 @@ pub fn judge(evidence: &Evidence, cluster: &str) -> Verdict {
     Verdict::Blank
 }
 
-/// The step; it is left out where there is no volume, in a folder.
+/// The step; it is left out where there are no volumes, in a folder.
 pub async fn run(
     agent: &Agent,
-    etcd: &EtcdConfig,
-    attached: Option<&AttachedVolume>,
+    control_plane: &ControlPlaneConfig,
+    attached: &AttachedVolumes,
 ) -> Result<(), StepError> {
-    let Some(attached) = attached else {
+    if attached.is_empty() {
         STEP.leave_out(&agent.reporter);
         return Ok(());
-    };
-    let Agent { host, ec2, store, config, .. } = agent;
-    let prepare =
-        async || ensure(host, ec2, store, attached, &config.cluster, etcd).await.map(Done::changed_if);
+    }
+    let prepare = async || ensure_all(agent, control_plane, attached).await.map(Done::changed_if);
     STEP.run(&agent.reporter, prepare).await
+}
+
+/// Makes sure that the volume of each etcd cluster has a file system of its own, and that it is mounted.
+pub async fn ensure_all(
+    agent: &Agent,
+    control_plane: &ControlPlaneConfig,
+    attached: &AttachedVolumes,
+) -> Result<bool, FilesystemError> {
+    let Agent { host, ec2, store, config, .. } = agent;
+    let mut changed = false;
+    for etcd in control_plane.etcd_clusters() {
+        if let Some(attached) = attached.get(&etcd.name) {
+            changed |= ensure(host, ec2, store, attached, &config.cluster, etcd).await?;
+        }
+    }
+    Ok(changed)
 }
 
 /// Makes sure that the volume has a file system of this etcd member's, and that it is mounted. The state is asked

@@ -2,6 +2,7 @@
 //!
 //! It uses the machine ([`host`](crate::host)) and AWS ([`aws`](crate::aws)), and knows nothing of Kubernetes.
 
+pub mod etcd_data;
 pub mod etcd_marker;
 pub mod filesystem;
 pub mod volume;

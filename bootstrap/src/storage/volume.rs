@@ -1,8 +1,9 @@
-//! The master's EBS volume: found by its tags, taken over only once its predecessor has let go of it, and recognised
+//! The EBS volumes of a master, one for each etcd cluster: found by its tags, taken over only once its predecessor has let go of it, and recognised
 //! in this machine by its id, never by its device name.
 //!
-//! EBS attaches to one instance at a time, which makes the volume the fence: addresses and etcd come after it.
+//! EBS attaches to one instance at a time, which makes the volumes the fence: addresses and etcd come after them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use crate::agent::Agent;
 use crate::aws::AwsError;
 use crate::aws::ec2::{Ec2, Volume};
 use crate::aws::identity::InstanceIdentity;
-use crate::contract::config::EtcdConfig;
+use crate::contract::config::{ControlPlaneConfig, EtcdConfig};
 use crate::contract::tags;
 use crate::host::Host;
 use crate::progress::retry::{Class, Classed};
@@ -149,14 +150,45 @@ pub fn decide(volume: &Volume, me: &str, holder: Option<&str>, since: Duration) 
     }
 }
 
-/// The step. In a folder there is no volume.
-pub async fn run(agent: &Agent, etcd: &EtcdConfig) -> Result<Option<AttachedVolume>, StepError> {
-    let mut volume = VolumeAttachment::default();
+/// The volumes that are attached, by the etcd cluster whose data they hold.
+pub type AttachedVolumes = BTreeMap<String, AttachedVolume>;
+
+/// The step. In a folder there are no volumes.
+pub async fn run(agent: &Agent, control_plane: &ControlPlaneConfig) -> Result<AttachedVolumes, StepError> {
+    let mut volumes = VolumeAttachments::of(control_plane);
     let attach = async || {
-        let (value, changed) = volume.attempt(&agent.host, &agent.ec2, &agent.identity, etcd).await?;
+        let (value, changed) = volumes.attempt(agent).await?;
         Ok::<_, VolumeError>(Done { value, changed })
     };
-    agent.on_machine(STEP, attach).await
+    Ok(agent.on_machine(STEP, attach).await?.unwrap_or_default())
+}
+
+/// Takes the volumes of all members that a master holds.
+#[derive(Debug)]
+pub struct VolumeAttachments(Vec<(EtcdConfig, VolumeAttachment)>);
+
+impl VolumeAttachments {
+    /// Of a master.
+    pub fn of(control_plane: &ControlPlaneConfig) -> Self {
+        let places = (0..).zip(control_plane.etcd_clusters());
+        Self(places.map(|(place, etcd)| (etcd.clone(), VolumeAttachment::new(place))).collect())
+    }
+
+    /// One try for each, side by side. Returns whether this boot attached one of them. Fails unless all are there: of
+    /// several errors with that of the first.
+    pub async fn attempt(&mut self, agent: &Agent) -> Result<(AttachedVolumes, bool), VolumeError> {
+        let Agent { host, ec2, identity, .. } = agent;
+        let tries = self.0.iter_mut().map(|(etcd, volume)| async {
+            (etcd.name.clone(), volume.attempt(host, ec2, identity, etcd).await)
+        });
+        let (mut all, mut changed) = (AttachedVolumes::new(), false);
+        for (etcd, attached) in futures::future::join_all(tries).await {
+            let (attached, is_new) = attached?;
+            changed |= is_new;
+            all.insert(etcd, attached);
+        }
+        Ok((all, changed))
+    }
 }
 
 /// A volume that is attached to this instance, and its device.
@@ -173,9 +205,17 @@ pub struct AttachedVolume {
 pub struct VolumeAttachment {
     seen: Option<(Volume, Instant)>,
     attached: bool,
+    /// Which of the free device names it takes. Those that are attached side by side take different ones, whichever of
+    /// them comes first.
+    place: usize,
 }
 
 impl VolumeAttachment {
+    /// For the volume in a place among a master's.
+    fn new(place: usize) -> Self {
+        Self { place, ..Self::default() }
+    }
+
     /// One try: finds the volume, decides, acts, and looks for the device. Returns whether this boot attached it.
     pub async fn attempt(
         &mut self,
@@ -227,7 +267,7 @@ impl VolumeAttachment {
     ) -> Result<String, VolumeError> {
         let me = ec2.instance(&identity.id).await.map_err(VolumeError::Aws)?;
         let used = me.map(|me| me.devices).unwrap_or_default();
-        let device = free_device_name(&used).ok_or(VolumeError::NoDeviceName)?;
+        let device = free_device_name(&used, self.place).ok_or(VolumeError::NoDeviceName)?;
         ec2.attach(&volume.id, &identity.id, &device).await.map_err(VolumeError::Aws)?;
         self.attached = true;
         Ok(device)
@@ -287,13 +327,12 @@ async fn find(ec2: &Ec2, identity: &InstanceIdentity, etcd: &EtcdConfig) -> Resu
     }
 }
 
-/// The first recommended device name that the instance doesn't use. `/dev/sdf` and `/dev/xvdf` are the same.
-fn free_device_name(used: &std::collections::BTreeSet<String>) -> Option<String> {
-    let letters = DEVICE_LETTERS;
-    letters
-        .map(|letter| (format!("/dev/sd{letter}"), format!("/dev/xvd{letter}")))
-        .find(|(scsi, xen)| !used.contains(scsi) && !used.contains(xen))
-        .map(|(scsi, _)| scsi)
+/// A recommended device name that the instance doesn't use: of the free ones that in a place, or the last. `/dev/sdf` and
+/// `/dev/xvdf` are the same.
+fn free_device_name(used: &BTreeSet<String>, place: usize) -> Option<String> {
+    let names = DEVICE_LETTERS.map(|letter| (format!("/dev/sd{letter}"), format!("/dev/xvd{letter}")));
+    let free = names.filter(|(scsi, xen)| !used.contains(scsi) && !used.contains(xen));
+    free.map(|(scsi, _)| scsi).take(place + 1).last()
 }
 
 /// Finds the block device of an attached volume; `None` while it isn't there yet.

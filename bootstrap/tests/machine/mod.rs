@@ -331,7 +331,9 @@ pub(crate) fn master_config() -> NodeConfig {
                 member: "a".into(),
                 members: [("a".to_owned(), "172.20.32.10".parse().unwrap())].into(),
                 version: "3.6.16".into(),
+                ..EtcdConfig::default()
             },
+            further_etcd: vec![],
             elastic_ip: true,
             masters: 1,
             images,

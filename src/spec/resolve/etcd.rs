@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 
 use super::instance_group::{Group, Half};
 use super::volume::VolumeFields;
@@ -14,7 +15,7 @@ use crate::spec::cluster::{
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::Problem;
 use crate::spec::subnets;
-use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec};
+use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, Quantity};
 use crate::spec::versions::Version;
 
 /// The etcd clusters.
@@ -74,17 +75,114 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
     let Some(clusters) = NonEmpty::of(spec.etcd_clusters.iter().flatten()) else {
         return Err(report.missing("spec.etcdClusters", "leave the field out, or write the cluster `main`"));
     };
+    if !clusters.iter().any(|cluster| cluster.name.as_deref() == Some(MAIN)) {
+        let problem = Problem::at("spec.etcdClusters", format!("there is no etcd cluster `{MAIN}`"));
+        report.push(problem.hint("write it, too: it holds what no other does"));
+    }
     let groups = Groups::of(groups);
-    let mut names = BTreeSet::new();
+    let mut places = Places::default();
+    let mut addresses = BTreeMap::new();
     let first = clusters.first().version.as_deref().unwrap_or_default();
-    Ok(Etcd(clusters.map(|index, cluster| {
+    let resolving = clusters.map(|index, cluster| {
         let path = format!("spec.etcdClusters[{index}]");
-        let name = name(cluster, &path, &mut names, report);
+        let place = places.place(cluster, &path, report);
         let version = version(cluster, first, &path, report);
+        let requests = requests(cluster, &path, report);
         let (members, held) = members(cluster, &path, &groups, report);
-        let cluster = (|| Ok(EtcdCluster { name: name?, version: version?, members: members? }))();
+        check_addresses(&held, &mut addresses, &path, report);
+        let cluster = (|| {
+            let (name, EtcdPlace { ports, holds }) = place?;
+            let (version, members, requests) = (version?, members?, requests?);
+            Ok(EtcdCluster { name, version, members, ports, holds, requests })
+        })();
         Resolving { cluster, held }
-    })))
+    });
+    Ok(Etcd(
+        resolving.first_by(|resolving| matches!(&resolving.cluster, Ok(cluster) if cluster.name == MAIN)),
+    ))
+}
+
+/// The etcd cluster that holds what no other does.
+const MAIN: &str = "main";
+
+/// Where an etcd cluster listens, and what Kubernetes keeps in it.
+struct EtcdPlace {
+    ports: EtcdPorts,
+    holds: Vec<String>,
+}
+
+/// The names that are taken, and how many of them are the user's own.
+#[derive(Default)]
+struct Places<'a> {
+    names: BTreeSet<&'a str>,
+    own: u16,
+}
+
+impl<'a> Places<'a> {
+    /// The place of the next etcd cluster. Those that Kubernetes has a use for have places of their own; the others follow
+    /// in the order in which they are written.
+    fn place(
+        &mut self,
+        cluster: &'a EtcdClusterSpec,
+        path: &str,
+        report: &mut Report<'_>,
+    ) -> Resolved<(String, EtcdPlace)> {
+        let path = format!("{path}.name");
+        let Some(name) = cluster.name.as_deref() else { return Err(report.missing(path, "write `main`")) };
+        if !self.names.insert(name) {
+            return Err(report.push(Problem::at(path, format!("two etcd clusters are called `{name}`"))));
+        }
+        let (number, holds) = match name {
+            MAIN => (0, None),
+            "events" => (1, Some("/events")),
+            "leases" => (2, Some("coordination.k8s.io/leases")),
+            "cilium" => {
+                let problem = Problem::at(path, "the etcd cluster `cilium` is not supported yet");
+                return Err(report.push(problem.hint("leave it out: only Cilium uses it")));
+            }
+            own => {
+                report.read(&path, own, text::dns_label)?;
+                self.own += 1;
+                (2 + self.own, None)
+            }
+        };
+        let holds = holds.map(str::to_owned).into_iter().collect();
+        Ok((name.to_owned(), EtcdPlace { ports: EtcdPorts::of(number), holds }))
+    }
+}
+
+/// What the pods ask the scheduler for.
+fn requests(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) -> Resolved<EtcdRequests> {
+    let mut read = |field: &str, written: Option<&Quantity>, usual: String| match written {
+        Some(Quantity(text)) => report.read(&format!("{path}.{field}"), text, text::quantity),
+        None => Ok(usual),
+    };
+    let EtcdRequests { cpu, memory } = EtcdRequests::default();
+    let cpu = read("cpuRequest", cluster.cpu_request.as_ref(), cpu);
+    let memory = read("memoryRequest", cluster.memory_request.as_ref(), memory);
+    Ok(EtcdRequests { cpu: cpu?, memory: memory? })
+}
+
+/// A master has one stable private address, for its members of all etcd clusters.
+fn check_addresses(
+    held: &BTreeMap<String, Resolved<(EtcdMember, EbsVolume)>>,
+    known: &mut BTreeMap<String, Ipv4Addr>,
+    path: &str,
+    report: &mut Report<'_>,
+) {
+    for (group, member) in held {
+        let Ok((EtcdMember { name, private_address }, _)) = member else { continue };
+        let first = *known.entry(group.clone()).or_insert(*private_address);
+        if first != *private_address {
+            let path = format!("{path}.etcdMembers");
+            let message = format!(
+                "member `{name}` has the address `{private_address}`, and its master `{group}` has `{first}`"
+            );
+            let hint =
+                "leave `privateAddress` out here: a master has one for its members of all etcd clusters";
+            report.push(Problem::at(path, message).hint(hint));
+        }
+    }
 }
 
 /// The instance groups by name, as far as members of etcd need to know them.
@@ -102,28 +200,6 @@ impl<'a> Groups<'a> {
     fn masters(&self) -> BTreeSet<&'a str> {
         self.0.iter().filter(|(_, group)| group.is_master()).map(|(name, _)| *name).collect()
     }
-}
-
-fn name<'a>(
-    cluster: &'a EtcdClusterSpec,
-    path: &str,
-    names: &mut BTreeSet<&'a str>,
-    report: &mut Report<'_>,
-) -> Resolved<String> {
-    let path = format!("{path}.name");
-    let problem = match cluster.name.as_deref() {
-        None => return Err(report.missing(path, "write `main`")),
-        Some(name) if !names.insert(name) => {
-            Problem::at(path, format!("two etcd clusters are called `{name}`"))
-        }
-        Some("main") => return Ok("main".to_owned()),
-        Some(name @ ("events" | "leases" | "cilium")) => {
-            Problem::at(path, format!("the etcd cluster `{name}` is not supported yet"))
-                .hint("keep `main` only: it holds everything")
-        }
-        Some(name) => Problem::at(path, format!("no etcd cluster is called `{name}`")).hint("write `main`"),
-    };
-    Err(report.push(problem))
 }
 
 /// All etcd clusters have one version, that of the first.

@@ -66,6 +66,22 @@ pub(in crate::spec) fn image_reference(text: &str) -> Result<String, Problem> {
         .hint("write it like `registry.example.com/team/name:v1`"))
 }
 
+/// A quantity of Kubernetes that isn't negative: a decimal number with a suffix, such as `250m` or `1.5Gi`, or with an
+/// exponent, such as `1e3` (Kubernetes API, `resource.Quantity`).
+pub(in crate::spec) fn quantity(text: &str) -> Result<String, Problem> {
+    let number = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let digits = &text[..text.len() - number.len()];
+    let is_number = digits.bytes().any(|byte| byte.is_ascii_digit()) && digits.matches('.').count() <= 1;
+    let exponent = number.strip_prefix(['e', 'E']).map(|exponent| exponent.trim_start_matches(['+', '-']));
+    let is_exponent = exponent.is_some_and(|exponent| exponent.parse::<u8>().is_ok());
+    let suffixes = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+    if is_number && (suffixes.contains(&number) || is_exponent) {
+        return Ok(text.to_owned());
+    }
+    Err(refuse(format!("`{text}` is not a quantity"))
+        .hint("write it like `250m` for CPU, or `100Mi` for memory"))
+}
+
 /// A DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
 pub(in crate::spec) fn dns_label(text: &str) -> Result<String, Problem> {
     if is_dns_label(text) {

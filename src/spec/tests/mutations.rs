@@ -159,7 +159,18 @@ const RULES: &[(&str, &str, &str)] = &[
     ("magnetic disks", "volumeType: gp3", "volumeType: standard"),
     ("a key for a volume that is not encrypted", "encryptedVolume: true", "encryptedVolume: false"),
     ("a key that is none", "kmsKeyId: alias/etcd", "kmsKeyId: my key"),
-    ("a second etcd cluster", "    name: main", "    name: events"),
+    ("no etcd cluster main", "    name: main", "    name: events"),
+    (
+        "a member of another address than its master's",
+        "    version: 3.6.16",
+        "    version: 3.6.16\n  - {name: events, etcdMembers: [{name: a, instanceGroup: control-plane-us-east-1a, \
+         privateAddress: 172.20.32.77}]}",
+    ),
+    (
+        "a request that is no quantity",
+        "    name: main",
+        "    name: main\n    cpuRequest: 1 core\n    memoryRequest: 100mb",
+    ),
     ("an etcd that is too old", "version: 3.6.16", "version: 3.4.3"),
     ("an etcd version that is none", "version: 3.6.16", "version: latest"),
     ("old policies", "legacy: false", "legacy: true"),

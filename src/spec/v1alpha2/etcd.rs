@@ -6,7 +6,8 @@ use super::{Duration, Quantity};
 wire! {
     /// An etcd cluster.
     pub struct EtcdClusterSpec {
-        /// Its name: `main`, or in kops also `events`, `leases` and `cilium`.
+        /// Its name: `main`, which holds what no other does; `events`, which holds events; `leases`, which holds leases; or
+        /// any other, of an etcd that Kubernetes doesn't use.
         name: String = HONOURED,
         /// How kops runs it: `Manager`. Windlass's agent runs etcd as a static pod.
         provider: String = only(["Manager"]),
@@ -31,10 +32,10 @@ wire! {
             not_yet("leave it out, and take snapshots with `etcdctl snapshot save`: windlass takes none yet"),
         /// kops's etcd-manager.
         manager: EtcdManagerSpec = not_yet("leave it out: the agent does etcd-manager's work"),
-        /// The pod's request for memory.
-        memory_request: Quantity = not_yet("leave it out: windlass's static pods have requests of their own"),
-        /// The pod's request for CPU.
-        cpu_request: Quantity = not_yet("leave it out: windlass's static pods have requests of their own"),
+        /// The pod's request for memory: `100Mi` when left out.
+        memory_request: Quantity = HONOURED,
+        /// The pod's request for CPU: `100m` when left out.
+        cpu_request: Quantity = HONOURED,
     }
 
     /// A member of an etcd cluster, and the volume that holds its data.

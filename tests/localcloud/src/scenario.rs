@@ -5,6 +5,7 @@
 
 mod addons;
 pub mod by_hand;
+mod events;
 pub mod outage;
 mod own_network;
 mod smallest;
@@ -101,20 +102,26 @@ pub fn kubectl() -> Result<PathBuf> {
 
 /// Lives a cluster's whole life in a cloud that is up and empty; `say` is told of every stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None, event: None };
     let empty = inventory(cloud).await?;
     enforce_permissions(cloud).await?;
 
-    life.stage("create cluster, with a metrics server", Life::create_with_metrics).await?;
+    life.stage(
+        "create cluster, with a metrics server and an etcd cluster for events",
+        Life::create_with_metrics,
+    )
+    .await?;
     life.stage("update cluster: the first apply", Life::update).await?;
     life.stage("validate cluster: green", Life::validate).await?;
     life.stage("kubectl top nodes answers for every machine", Life::top_nodes).await?;
     nobody_was_denied(cloud).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
+    life.stage("events are in an etcd cluster of their own", Life::events_are_apart).await?;
     life.stage("the specification asks for no metrics server any more", Life::drop_metrics).await?;
     life.stage("kill the master", Life::kill_master).await?;
     life.stage("the API is back at its address, with its data", Life::api_back).await?;
+    life.stage("the events are kept, too", Life::events_are_kept).await?;
     life.stage("validate cluster: green again", Life::validate).await?;
     life.stage("the metrics server is gone", Life::metrics_are_gone).await?;
     life.stage("the Service still answers", Life::service_answers).await?;
@@ -173,6 +180,8 @@ struct Life<'a> {
     say: &'a dyn Fn(&str),
     timings: Timings,
     killed: Option<Instant>,
+    /// The uid of an event.
+    event: Option<String>,
 }
 
 impl Life<'_> {

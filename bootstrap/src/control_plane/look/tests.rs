@@ -12,6 +12,7 @@ mod with_root {
     use crate::contract::config::NodeConfig;
     use crate::contract::report::FailingTask;
     use crate::host::Host;
+    use crate::storage::etcd_data;
     use crate::testing::fake_ec2::FakeEc2;
     use crate::testing::{LoopDevice, agent, identity, master_config};
 
@@ -66,13 +67,13 @@ mod with_root {
         /// Looks once, and returns what fails.
         async fn look(&self) -> Vec<FailingTask> {
             let control_plane = self.agent.config.control_plane.as_ref().unwrap();
-            let mut volume = VolumeAttachment::default();
+            let mut volume = VolumeAttachments::of(control_plane);
             look_at_volume_and_addresses(&self.agent, control_plane, &mut volume, &self.addresses).await;
             self.agent.reporter.status().failing
         }
 
         fn mount_point(&self) -> PathBuf {
-            self.agent.host.path(filesystem::mount_point("main"))
+            self.agent.host.path(etcd_data::mount_point("main"))
         }
 
         fn note(&self) -> bool {

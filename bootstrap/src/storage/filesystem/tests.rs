@@ -98,6 +98,7 @@ fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
         member: member.into(),
         members: std::collections::BTreeMap::new(),
         version: "3.6.16".into(),
+        ..EtcdConfig::default()
     };
     assert!(ensure_note(folder.path(), &volume("vol-1"), "demo", &etcd("a")).unwrap());
     assert!(!ensure_note(folder.path(), &volume("vol-2"), "demo", &etcd("a")).unwrap());
@@ -199,7 +200,13 @@ mod with_root {
 
     fn etcd() -> EtcdConfig {
         let members = std::collections::BTreeMap::new();
-        EtcdConfig { name: "main".into(), member: "a".into(), members, version: "3.6.16".into() }
+        EtcdConfig {
+            name: "main".into(),
+            member: "a".into(),
+            members,
+            version: "3.6.16".into(),
+            ..EtcdConfig::default()
+        }
     }
 
     fn is_other_mount(outcome: &Result<bool, FilesystemError>, words: &str) -> bool {

@@ -81,9 +81,14 @@ fn a_volume_that_is_going_away_is_refused() {
 #[test]
 fn a_device_name_in_use_is_passed_over() {
     let used = ["/dev/xvda", "/dev/sdf", "/dev/xvdg"].map(str::to_owned).into();
-    assert_eq!(free_device_name(&used).as_deref(), Some("/dev/sdh"));
+    assert_eq!(free_device_name(&used, 0).as_deref(), Some("/dev/sdh"));
+    assert_eq!(
+        free_device_name(&used, 1).as_deref(),
+        Some("/dev/sdi"),
+        "whoever attaches beside takes another one"
+    );
     let all = ('f'..='p').map(|letter| format!("/dev/sd{letter}")).collect();
-    assert_eq!(free_device_name(&all), None);
+    assert_eq!(free_device_name(&all, 0), None);
 }
 
 #[test]

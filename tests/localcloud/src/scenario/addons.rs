@@ -14,7 +14,8 @@ const METRICS_SERVER: [&str; 4] = [
 
 impl Life<'_> {
     pub(super) async fn create_with_metrics(&mut self) -> Result<()> {
-        self.create_with("flannel", &["--set", "spec.metricsServer.enabled=true"]).await
+        let more = ["--set", "spec.metricsServer.enabled=true", "--etcd-clusters", "main,events"];
+        self.create_with("flannel", &more).await
     }
 
     /// What every machine uses. The question goes through the API server to the metrics server, and from there to each

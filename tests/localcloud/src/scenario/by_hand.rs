@@ -84,7 +84,7 @@ pub async fn compare(
     layer: &Layer,
     say: impl Fn(&str),
 ) -> Result<Comparison> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None, event: None };
     life.create("flannel").await?;
     let started = async { nodes_ready(cloud).await.context("started by windlass") };
     let ((), windlass) = tokio::try_join!(life.update(), started)?;

@@ -21,7 +21,7 @@ const REPLACING: [&str; 2] = ["HealthCheck", "ReplaceUnhealthy"];
 /// Lives the life of a cluster with certificates of two minutes, in a cloud that is up and empty; `say` is told of every
 /// stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None, event: None };
     let empty = inventory(cloud).await?;
     let duration =
         format!("spec.kubeControllerManager.experimentalClusterSigningDuration={}s", CERTIFICATE.as_secs());

@@ -58,7 +58,7 @@ pub async fn run(
     plugin: NetworkPlugin<'_>,
     say: impl Fn(&str),
 ) -> Result<Timings> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None, event: None };
     let empty = inventory(cloud).await?;
 
     life.stage("create cluster", async |life| life.create("cni").await).await?;

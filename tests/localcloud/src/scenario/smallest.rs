@@ -25,7 +25,7 @@ pub async fn run(
     forged: ForgedRequest<'_>,
     say: impl Fn(&str),
 ) -> Result<Timings> {
-    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None };
+    let mut life = Life { cloud, options, say: &say, timings: Timings::default(), killed: None, event: None };
     let empty = inventory(cloud).await?;
 
     life.stage("create cluster --node-count 0", Life::create_smallest).await?;
