@@ -28,6 +28,7 @@ pub mod key_pair;
 mod kinds;
 pub mod launch_template;
 pub mod look;
+mod name_limit;
 pub mod namesakes;
 pub mod node_groups;
 mod observe;

@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
-use super::{Kind, Resource, tagging};
+use super::{Kind, Resource, name_limit, tagging};
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
@@ -281,13 +281,7 @@ const NAME_LIMIT: usize = 64;
 
 /// `<prefix>.<cluster>`; where that is too long for IAM, cut, with a digest of the whole at the end.
 pub fn name_for(prefix: &str, cluster: &str) -> String {
-    let whole = format!("{prefix}.{cluster}");
-    if whole.len() <= NAME_LIMIT {
-        return whole;
-    }
-    let digest = super::digest(whole.as_bytes());
-    let kept: String = whole.chars().take(NAME_LIMIT - 9).collect();
-    format!("{kept}-{}", &digest[..8])
+    name_limit::within(NAME_LIMIT, format!("{prefix}.{cluster}"))
 }
 
 /// IAM gives documents percent-encoded. One that isn't JSON is kept as text, and so differs from whatever is wanted.

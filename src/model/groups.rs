@@ -34,7 +34,7 @@ pub(super) fn add(
     let template = template(inputs, group, node_config_sha256)?;
     let (min_size, max_size) = group.sizes();
     desired.insert(AutoScalingGroup {
-        template: Reference::to(&name),
+        template: Reference::to(&template.name),
         version: TemplateVersion::Content(template.version_digest()),
         min_size,
         max_size,
@@ -86,7 +86,7 @@ fn template(
         resource_name: true,
         instance_tags: instance_tags(&tags),
         tags,
-        name,
+        name: LaunchTemplate::name_for(name),
         drift: [].into(),
     })
 }

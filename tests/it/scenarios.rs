@@ -29,6 +29,41 @@ fn a_specification_decides_everything_that_is_made() {
     }
 }
 
+/// IAM's quota for a role's own policies together, without white space, and EC2's for user data before it is encoded.
+const POLICIES: usize = 10_240;
+const USER_DATA: usize = 16 * 1024;
+
+#[test]
+fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
+    let name = "a-cluster-with-a-name-that-is-as-long-as-a-name-of-one-can-be.of-a-platform-team.production.eu.example.com";
+    assert!(name.len() == 106, "{}", name.len());
+    let group = "g".repeat(63);
+    let text = include_str!("../scenarios/several-etcd/cluster.yaml");
+    let text = text.replace("several-etcd.example.com", name).replace("nodes-us-east-1a", &group);
+    let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
+    let desired = desired_of(&documents.resolve().unwrap(), None);
+    for (id, resource) in &desired.0 {
+        let limit = match resource {
+            Resource::Role(role) => {
+                let policy = serde_json::to_string(&role.policy).unwrap();
+                assert!(policy.len() <= POLICIES, "{id}: {}", policy.len());
+                64
+            }
+            Resource::LaunchTemplate(template) => {
+                assert!(template.user_data.len() <= USER_DATA, "{id}");
+                128
+            }
+            Resource::InstanceProfile(_) => 128,
+            Resource::StateObject(_) => 1024,
+            _ => 255,
+        };
+        assert!(id.name.len() <= limit, "{id} has {} characters", id.name.len());
+        for (key, value) in resource.clone().tags_mut().cloned().unwrap_or_default() {
+            assert!(key.len() <= 128 && value.len() <= 256, "{id}: {key}={value}");
+        }
+    }
+}
+
 #[test]
 fn the_end_of_a_cluster_takes_everything_in_an_order_that_aws_accepts() {
     for scenario in scenarios() {

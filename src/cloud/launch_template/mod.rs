@@ -225,7 +225,15 @@ impl ResourceKind for LaunchTemplate {
     }
 }
 
+/// EC2's limit for the name of a launch template.
+const NAME_LIMIT: usize = 128;
+
 impl LaunchTemplate {
+    /// The name of an Auto Scaling group's launch template: the same, where it isn't too long.
+    pub fn name_for(auto_scaling_group: String) -> String {
+        super::name_limit::within(NAME_LIMIT, auto_scaling_group)
+    }
+
     /// The output that says which version is the latest, by its number.
     pub const LATEST_VERSION: &'static str = "the template's latest version";
 

@@ -44,9 +44,9 @@ pub(super) fn resolve(
     })
 }
 
-/// The longest name that still leaves room for the names of AWS resources that contain it: an IAM role is called
-/// `masters.<name>` and may have 64 characters.
-const LONGEST_NAME: usize = 56;
+/// The longest name: the tag `kubernetes.io/cluster/<name>`, by which Kubernetes knows what is the cluster's, may have 128
+/// characters (EC2 User Guide, "Tag your Amazon EC2 resources"). Names of AWS that contain it are cut where they have to be.
+const LONGEST_NAME: usize = 106;
 
 fn name(name: &str, report: &mut Report<'_>) -> Resolved<String> {
     const PATH: &str = "metadata.name";
@@ -60,7 +60,7 @@ fn name(name: &str, report: &mut Report<'_>) -> Resolved<String> {
     }
     if name.len() > LONGEST_NAME {
         let message = format!("the name has {} characters, and {LONGEST_NAME} is the most", name.len());
-        report.push(Problem::at(PATH, message).hint("AWS limits the names that are made from it"));
+        report.push(Problem::at(PATH, message).hint("AWS limits the tags that are made from it"));
     }
     named
 }

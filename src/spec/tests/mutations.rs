@@ -106,7 +106,7 @@ const RULES: &[(&str, &str, &str)] = &[
     (
         "a name that is too long",
         "name: demo.example.com\n",
-        "name: a-name-that-is-much-too-long-for-the-names-of-roles.example.com\n",
+        "name: a-name-that-is-much-too-long-for-the-key-of-the-tag-by-which-kubernetes-knows-what-is.of-the-cluster.eu.example.com\n",
     ),
     ("an alternative name that is none", "- demo.example.org", "- demo_example"),
     ("two ways to the API", "elasticIP: {}", "elasticIP: {}\n    dns: {}"),
