@@ -90,6 +90,8 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         associate_public_ip: true,
         metadata_hop_limit: 1,
         detailed_monitoring: false,
+        cpu_credits: None,
+        dedicated: false,
         node_labels: [].into(),
         taints: Vec::new(),
         default_taint: false,

@@ -196,9 +196,24 @@ async fn machine_types(
     let (types, offerings) = try_join!(types, offerings)?;
     let (architectures, offered) = (architectures(&types), zones_by_type(&offerings));
     for group in &cluster.instance_groups {
+        check_cpu_credits(group, &types)?;
         check_machine_type(cluster, group, &architectures, &offered)?;
     }
     Ok(architectures)
+}
+
+/// Only burstable types take a credit specification: with it, an Auto Scaling group launches no instance of another type
+/// (EC2 User Guide, "Burstable performance instances").
+fn check_cpu_credits(group: &InstanceGroup, types: &[InstanceTypeInfo]) -> Result<(), FactsError> {
+    let is_its = |kind: &&InstanceTypeInfo| {
+        kind.instance_type().is_some_and(|name| name.as_str() == group.machine_type)
+    };
+    let burstable = types.iter().find(is_its).and_then(InstanceTypeInfo::burstable_performance_supported);
+    if group.cpu_credits.is_some() && burstable == Some(false) {
+        let (group, machine_type) = (group.name.clone(), group.machine_type.clone());
+        return Err(FactsError::NotBurstable { group, machine_type });
+    }
+    Ok(())
 }
 
 /// The architecture of each machine type.

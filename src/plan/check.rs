@@ -222,6 +222,8 @@ mod tests {
             },
             metadata_hop_limit: 1,
             detailed_monitoring: false,
+            cpu_credits: None,
+            dedicated: false,
             resource_name: true,
             tags: BTreeMap::new(),
             instance_tags: BTreeMap::new(),

@@ -333,6 +333,12 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether CloudWatch has metrics for each minute.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub detailed_monitoring: bool,
+    /// How burstable types are charged for what they use beyond their baseline: `standard` or `unlimited`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_credits: Option<String>,
+    /// Whether no other account's instances run on the same hardware.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dedicated: bool,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes.
@@ -403,6 +409,8 @@ impl<I> InstanceGroup<I> {
             associate_public_ip: self.associate_public_ip,
             metadata_hop_limit: self.metadata_hop_limit,
             detailed_monitoring: self.detailed_monitoring,
+            cpu_credits: self.cpu_credits,
+            dedicated: self.dedicated,
             node_labels: self.node_labels,
             taints: self.taints,
             default_taint: self.default_taint,

@@ -71,6 +71,14 @@ pub enum FactsError {
         /// The zones with it.
         offered: Vec<String>,
     },
+    /// The machine type has no CPU credits.
+    #[error("instance group `{group}`: `{machine_type}` isn't burstable, and has no CPU credits")]
+    NotBurstable {
+        /// The instance group.
+        group: String,
+        /// As written.
+        machine_type: String,
+    },
     /// No image is meant by what is written.
     #[error("instance group `{group}`: there is no image `{image}` for {architecture}")]
     NoImage {
@@ -173,6 +181,9 @@ impl FactsError {
             }
             Self::NotOffered { offered, .. } => {
                 Some(format!("choose another machine type, or only subnets in {}", offered.join(", ")))
+            }
+            Self::NotBurstable { group, .. } => {
+                Some(format!("take `cpuCredits` out: windlass edit instancegroup {group}"))
             }
             Self::NoImage { advice, .. } => Some(advice.clone()),
             Self::Architecture { group, .. } => {

@@ -4,11 +4,13 @@
 //! What a version holds in EC2's form is in the files beside this one, one for each part: how it is asked for (`request`)
 //! beside how it is read from an answer (`read`), and what no version of ours has (`drift`).
 
+mod cpu_credits;
 mod host_name;
 mod instance_tags;
 mod metadata;
 mod monitoring;
 mod network_interface;
+mod placement;
 mod root_volume;
 mod ssh_key;
 mod user_data;
@@ -68,6 +70,10 @@ pub struct LaunchTemplate {
     pub metadata_hop_limit: u32,
     /// Whether CloudWatch has metrics for each minute (detailed monitoring) and not for every five.
     pub detailed_monitoring: bool,
+    /// How burstable types are charged: `standard` or `unlimited`; as the account says when absent.
+    pub cpu_credits: Option<String>,
+    /// Whether no other account's instances run on the same hardware.
+    pub dedicated: bool,
     /// Whether an instance's host name is its id.
     pub resource_name: bool,
     /// The template's own tags.
@@ -261,6 +267,8 @@ impl LaunchTemplate {
             root,
             metadata_hop_limit,
             detailed_monitoring,
+            cpu_credits,
+            dedicated,
             resource_name,
             tags: _,
             instance_tags,
@@ -280,6 +288,8 @@ impl LaunchTemplate {
         ebs::add_fields(fields, "rootVolume.", &root.ebs)
             .one("metadata.hopLimit", metadata_hop_limit)
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
+            .maybe("cpuCredits", cpu_credits.as_ref())
+            .maybe("tenancy", dedicated.then_some("dedicated"))
             .one("resourceName", resource_name)
             .map("instanceTags", instance_tags)
             .set("drift", drift)
@@ -309,6 +319,8 @@ impl LaunchTemplate {
             .block_device_mappings(root_volume::request(&self.root))
             .metadata_options(metadata::request(self.metadata_hop_limit))
             .set_monitoring(monitoring::request(self.detailed_monitoring))
+            .set_credit_specification(cpu_credits::request(self.cpu_credits.as_ref()))
+            .set_placement(placement::request(self.dedicated))
             .private_dns_name_options(host_name::request(self.resource_name))
             .set_key_name(ssh_key::request(self.key.as_ref()))
             .user_data(user_data::request(&self.user_data))
@@ -333,6 +345,8 @@ impl LaunchTemplate {
             root: root_volume::read(data),
             metadata_hop_limit: metadata::read_hop_limit(data),
             detailed_monitoring: monitoring::read(data),
+            cpu_credits: cpu_credits::read(data),
+            dedicated: placement::read_dedicated(data),
             resource_name: host_name::read(data),
             tags,
             instance_tags: instance_tags::read(data),
@@ -344,7 +358,7 @@ impl LaunchTemplate {
 fn drift(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
     let others = [
         data.instance_market_options().is_some().then_some("market options"),
-        data.placement().is_some().then_some("a placement"),
+        placement::drift(data),
         metadata::drift(data),
         root_volume::drift(data),
         instance_tags::drift(data),

@@ -86,6 +86,9 @@ fn resolve(
     let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
     let hop_limit = metadata_hop_limit(spec, report);
+    let cpu_credits =
+        one_of("spec.cpuCredits", spec.cpu_credits.as_ref(), &["standard", "unlimited"], report);
+    let tenancy = one_of("spec.tenancy", spec.tenancy.as_ref(), &["default", "dedicated"], report);
     let max_pods = max_pods(spec.kubelet.as_ref(), report);
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
@@ -104,6 +107,8 @@ fn resolve(
             associate_public_ip: public_ip?,
             metadata_hop_limit: hop_limit?,
             detailed_monitoring: spec.detailed_instance_monitoring.unwrap_or(false),
+            cpu_credits: cpu_credits?,
+            dedicated: tenancy?.as_deref() == Some("dedicated"),
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,
@@ -182,6 +187,20 @@ fn metadata_hop_limit(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Reso
         return Ok(limit);
     }
     Err(report.push(Problem::at(PATH, format!("{limit} is not from 1 to 64"))))
+}
+
+/// A text that is one of some words, where it is written.
+fn one_of(
+    path: &str,
+    written: Option<&String>,
+    words: &[&str],
+    report: &mut Report<'_>,
+) -> Resolved<Option<String>> {
+    let Some(written) = written.filter(|written| !words.contains(&written.as_str())) else {
+        return Ok(written.cloned());
+    };
+    let problem = Problem::at(path, format!("`{written}` is neither `{}`", words.join("` nor `")));
+    Err(report.push(problem))
 }
 
 /// How many pods a Node can have: it has a /24 of pods' addresses, of which some are the plug-in's.

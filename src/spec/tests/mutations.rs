@@ -159,6 +159,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("magnetic disks", "volumeType: gp3", "volumeType: standard"),
     ("a key for a volume that is not encrypted", "encryptedVolume: true", "encryptedVolume: false"),
     ("a key that is none", "kmsKeyId: alias/etcd", "kmsKeyId: my key"),
+    ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     ("no etcd cluster main", "    name: main", "    name: events"),
     (
         "a member of another address than its master's",
@@ -262,7 +263,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a taint without an effect", "tier=web:NoSchedule", "tier=web"),
     ("a taint's effect that there is not", "tier=web:NoSchedule", "tier=web:Never"),
     ("a taint twice", "  tenancy: default", "  - example.com/tier=api:NoSchedule\n  tenancy: default"),
-    ("dedicated hosts", "tenancy: default", "tenancy: dedicated"),
+    ("dedicated hosts", "tenancy: default", "tenancy: host"),
     ("spot instances", "  tenancy: default", "  maxPrice: '0.1'"),
     ("a spot instance for an hour", "  tenancy: default", "  spotDurationInMinutes: 60"),
     ("a private key", "publicKey: ssh-ed25519", "publicKey: -----BEGIN OPENSSH PRIVATE KEY-----"),

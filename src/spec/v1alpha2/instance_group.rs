@@ -58,7 +58,7 @@ wire! {
         /// Deprecated: AWS no longer sells spot blocks.
         spot_duration_in_minutes: i64,
         /// The credit option of burstable types: `standard` or `unlimited`.
-        cpu_credits: String,
+        cpu_credits: String = HONOURED,
         /// Whether instances get public addresses: they do in public subnets when left out.
         associate_public_ip: bool = HONOURED,
         /// Further security groups (`sg-…`).
@@ -69,8 +69,8 @@ wire! {
         node_labels: BTreeMap<String, String> = HONOURED,
         /// Files for the group's instances.
         file_assets: Vec<FileAssetSpec> = not_yet("leave it out, and bake the file into the machine image"),
-        /// `default` or `dedicated`.
-        tenancy: String = only(["default"]),
+        /// `default`, or `dedicated`: no other account's instances run on the same hardware.
+        tenancy: String = HONOURED,
         /// The kubelet of the group's instances, beyond the cluster's `kubelet`.
         kubelet: KubeletSpec = IN_PART,
         /// containerd of the group's instances, beyond the cluster's `containerd`.

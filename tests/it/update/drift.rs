@@ -353,6 +353,34 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn credits_and_tenancy_are_in_the_launch_template_and_other_types_than_burstable_ones_are_refused()
+    {
+        let mut world = World::new().await;
+        world.nodes().spec.cpu_credits = Some("unlimited".to_owned());
+        world.nodes().spec.tenancy = Some("dedicated".to_owned());
+        world.update().await.succeeded();
+        let template = world.id(Kind::LaunchTemplate, "nodes").await;
+        let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(&template);
+        let answer = call.versions("$Latest").send().await.unwrap();
+        let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
+        assert_eq!(data.credit_specification().unwrap().cpu_credits(), Some("unlimited"));
+        assert_eq!(data.placement().unwrap().tenancy().unwrap().as_str(), "dedicated");
+        assert!(world.plan().await.is_empty());
+
+        (world.nodes().spec.cpu_credits, world.nodes().spec.tenancy) = (None, None);
+        let update = world.update().await.succeeded();
+        let shown = update.plan.to_string();
+        assert!(shown.contains("cpuCredits") && shown.contains("tenancy"), "{shown}");
+        assert!(world.plan().await.is_empty());
+
+        world.nodes().spec.cpu_credits = Some("standard".to_owned());
+        world.nodes().spec.machine_type = Some("m5.large".to_owned());
+        let refused = PlanningInput::gather(&world.state, &world.documents).await.err().unwrap();
+        assert!(format!("{refused:?}").contains("NotBurstable"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn detailed_monitoring_is_in_the_launch_template_and_a_change_of_it_by_hand_is_undone() {
         let mut world = World::new().await;
         world.update().await.succeeded();
