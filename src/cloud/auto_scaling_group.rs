@@ -50,6 +50,12 @@ pub struct AutoScalingGroup {
     pub health_check_grace: u32,
     /// What a replacement may do to the number of healthy instances.
     pub maintenance: Option<Maintenance>,
+    /// After how many seconds an instance is replaced, whatever it is like; never when absent.
+    pub max_instance_lifetime: Option<u32>,
+    /// Whether instances are launched with a protection from scaling in.
+    pub protected_from_scale_in: bool,
+    /// Whether Spot instances at risk are replaced before they are interrupted.
+    pub capacity_rebalance: bool,
     /// Processes that somebody suspended, as observed; empty for what is wanted. Not compared: whoever suspends one has a
     /// reason, and wants to be told, not overruled.
     pub suspended: BTreeSet<String>,
@@ -103,6 +109,9 @@ impl ResourceKind for AutoScalingGroup {
             subnets,
             health_check_grace,
             maintenance,
+            max_instance_lifetime,
+            protected_from_scale_in,
+            capacity_rebalance,
             suspended: _,
             is_behind: _,
             tags,
@@ -120,6 +129,9 @@ impl ResourceKind for AutoScalingGroup {
             .one("healthCheckGraceSeconds", health_check_grace)
             .maybe("maintenance.minHealthyPercent", maintenance.map(|maintenance| maintenance.min_healthy))
             .maybe("maintenance.maxHealthyPercent", maintenance.map(|maintenance| maintenance.max_healthy))
+            .maybe("maxInstanceLifetimeSeconds", *max_instance_lifetime)
+            .maybe("protectedFromScaleIn", protected_from_scale_in.then_some(true))
+            .maybe("capacityRebalance", capacity_rebalance.then_some(true))
             .map("tags", tags)
     }
 
@@ -149,6 +161,9 @@ impl ResourceKind for AutoScalingGroup {
             .health_check_type("EC2")
             .health_check_grace_period(to_i32(self.health_check_grace))
             .set_instance_maintenance_policy(self.maintenance.map(policy))
+            .set_max_instance_lifetime(self.max_instance_lifetime.map(to_i32))
+            .set_new_instances_protected_from_scale_in(self.protected_from_scale_in.then_some(true))
+            .set_capacity_rebalance(self.capacity_rebalance.then_some(true))
             .set_tags(Some(self.autoscaling_tags(&self.tags)));
         call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
         Ok(Identity::new(&self.name))
@@ -177,7 +192,10 @@ impl ResourceKind for AutoScalingGroup {
                 .max_size(to_i32(self.max_size))
                 .vpc_zone_identifier(self.subnet_ids(context)?)
                 .health_check_grace_period(to_i32(self.health_check_grace))
-                .instance_maintenance_policy(self.maintenance.map_or_else(no_policy, policy));
+                .instance_maintenance_policy(self.maintenance.map_or_else(no_policy, policy))
+                .max_instance_lifetime(self.max_instance_lifetime.map_or(NO_LIFETIME, to_i32))
+                .new_instances_protected_from_scale_in(self.protected_from_scale_in)
+                .capacity_rebalance(self.capacity_rebalance);
             call.send().await.during("autoscaling", "UpdateAutoScalingGroup", id)?;
         }
         let (set, gone) = tags::difference(&from.tags, &self.tags);
@@ -320,6 +338,9 @@ fn policy(maintenance: Maintenance) -> InstanceMaintenancePolicy {
         .build()
 }
 
+/// How a limit of instances' lifetime is taken away (API_UpdateAutoScalingGroup).
+const NO_LIFETIME: i32 = 0;
+
 /// How a policy is taken away: -1 is Auto Scaling's word for "none".
 fn no_policy() -> InstanceMaintenancePolicy {
     InstanceMaintenancePolicy::builder().min_healthy_percentage(-1).max_healthy_percentage(-1).build()
@@ -389,6 +410,9 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),
         health_check_grace: to_u32(group.health_check_grace_period()).unwrap_or_default(),
         maintenance: bounds,
+        max_instance_lifetime: to_u32(group.max_instance_lifetime()).filter(|seconds| *seconds > 0),
+        protected_from_scale_in: group.new_instances_protected_from_scale_in().unwrap_or_default(),
+        capacity_rebalance: group.capacity_rebalance().unwrap_or_default(),
         is_behind,
         suspended: group
             .suspended_processes()

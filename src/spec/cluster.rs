@@ -333,6 +333,15 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether CloudWatch has metrics for each minute.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub detailed_monitoring: bool,
+    /// After how many seconds an instance is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_instance_lifetime: Option<u32>,
+    /// Whether instances are launched with a protection from scaling in.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub protected_from_scale_in: bool,
+    /// Whether Spot instances at risk are replaced before they are interrupted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub capacity_rebalance: bool,
     /// How burstable types are charged for what they use beyond their baseline: `standard` or `unlimited`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_credits: Option<String>,
@@ -409,6 +418,9 @@ impl<I> InstanceGroup<I> {
             associate_public_ip: self.associate_public_ip,
             metadata_hop_limit: self.metadata_hop_limit,
             detailed_monitoring: self.detailed_monitoring,
+            max_instance_lifetime: self.max_instance_lifetime,
+            protected_from_scale_in: self.protected_from_scale_in,
+            capacity_rebalance: self.capacity_rebalance,
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,
             node_labels: self.node_labels,

@@ -12,7 +12,7 @@ use crate::spec::cluster::{self, EbsVolume, Nodes, Subnet};
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
-    Cluster, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
+    Cluster, Duration, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, KubeletSpec, Object, SubnetType,
 };
 
 /// An instance group, and what is known of it even where something is wrong with it.
@@ -86,6 +86,7 @@ fn resolve(
     let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
     let hop_limit = metadata_hop_limit(spec, report);
+    let max_instance_lifetime = max_instance_lifetime(spec, report);
     let cpu_credits =
         one_of("spec.cpuCredits", spec.cpu_credits.as_ref(), &["standard", "unlimited"], report);
     let tenancy = one_of("spec.tenancy", spec.tenancy.as_ref(), &["default", "dedicated"], report);
@@ -107,6 +108,9 @@ fn resolve(
             associate_public_ip: public_ip?,
             metadata_hop_limit: hop_limit?,
             detailed_monitoring: spec.detailed_instance_monitoring.unwrap_or(false),
+            max_instance_lifetime: max_instance_lifetime?,
+            protected_from_scale_in: spec.instance_protection.unwrap_or(false),
+            capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
             cpu_credits: cpu_credits?,
             dedicated: tenancy?.as_deref() == Some("dedicated"),
             node_labels: node_labels?,
@@ -187,6 +191,23 @@ fn metadata_hop_limit(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Reso
         return Ok(limit);
     }
     Err(report.push(Problem::at(PATH, format!("{limit} is not from 1 to 64"))))
+}
+
+/// The seconds that Auto Scaling takes for the longest life of an instance: a day to a year
+/// (API_CreateAutoScalingGroup).
+const LIFETIMES: std::ops::RangeInclusive<u64> = 86_400..=31_536_000;
+
+/// After how many seconds an instance is replaced; none for `0s`, as in kops.
+fn max_instance_lifetime(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Option<u32>> {
+    const PATH: &str = "spec.maxInstanceLifetime";
+    let Some(Duration(text)) = &spec.max_instance_lifetime else { return Ok(None) };
+    let problem = match text::seconds(text) {
+        Some(0) => return Ok(None),
+        Some(seconds) if LIFETIMES.contains(&seconds) => return Ok(u32::try_from(seconds).ok()),
+        Some(_) => Problem::at(PATH, format!("`{text}` is not from a day to a year")),
+        None => Problem::at(PATH, format!("`{text}` is not a duration")),
+    };
+    Err(report.push(problem.hint("write it like `168h`")))
 }
 
 /// A text that is one of some words, where it is written.

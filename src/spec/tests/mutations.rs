@@ -159,6 +159,8 @@ const RULES: &[(&str, &str, &str)] = &[
     ("magnetic disks", "volumeType: gp3", "volumeType: standard"),
     ("a key for a volume that is not encrypted", "encryptedVolume: true", "encryptedVolume: false"),
     ("a key that is none", "kmsKeyId: alias/etcd", "kmsKeyId: my key"),
+    ("a life of an hour", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 1h\n"),
+    ("a life of no length", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: long\n"),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     ("no etcd cluster main", "    name: main", "    name: events"),
     (

@@ -81,7 +81,7 @@ wire! {
         mixed_instances_policy: MixedInstancesPolicySpec =
             not_yet("leave it out: a group has one instance type, in `machineType`"),
         /// Whether spot instances at risk are replaced before they are interrupted.
-        capacity_rebalance: bool = only([false]),
+        capacity_rebalance: bool = HONOURED,
         /// Further parts of the user data.
         additional_user_data: Vec<UserDataSpec>,
         /// Auto Scaling processes that are suspended.
@@ -95,7 +95,7 @@ wire! {
         /// An existing security group (`sg-…`) instead of windlass's own.
         security_group_override: String,
         /// Whether instances are protected from scaling in.
-        instance_protection: bool = only([false]),
+        instance_protection: bool = HONOURED,
         /// Kernel parameters, as `name=value`.
         sysctl_parameters: Vec<String>,
         /// How the group is rolled.
@@ -114,8 +114,8 @@ wire! {
         packages: Vec<String> = not_yet("leave it out, and bake the package into the machine image"),
         /// For GCE only.
         guest_accelerators: Vec<AcceleratorSpec>,
-        /// How long an instance lives at most: at least a day.
-        max_instance_lifetime: Duration,
+        /// How long an instance lives at most: a day to a year; for ever when left out, and with `0s`.
+        max_instance_lifetime: Duration = HONOURED,
         /// For GCE only.
         gcp_provisioning_model: String,
     }

@@ -353,6 +353,45 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn what_a_group_asks_of_auto_scaling_is_set_and_taken_back_with_the_specification_and_undone_by_hand()
+     {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let group = world.id(Kind::AutoScalingGroup, "nodes").await;
+        let autoscaling = world.clients.autoscaling.clone();
+        let settings = async || {
+            let call = autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&group);
+            let answer = call.send().await.unwrap();
+            let group = &answer.auto_scaling_groups()[0];
+            let lifetime = group.max_instance_lifetime().filter(|seconds| *seconds > 0);
+            let protected = group.new_instances_protected_from_scale_in() == Some(true);
+            (lifetime, protected, group.capacity_rebalance() == Some(true))
+        };
+        assert_eq!(settings().await, (None, false, false));
+        let spec = &mut world.nodes().spec;
+        spec.max_instance_lifetime = Some(windlass::spec::v1alpha2::Duration("48h0m0s".to_owned()));
+        (spec.instance_protection, spec.capacity_rebalance) = (Some(true), Some(true));
+        let update = world.update().await.succeeded();
+        assert_eq!(steps(&update.plan).len(), 1, "{}", update.plan);
+        assert_eq!(settings().await, (Some(172_800), true, true));
+        assert!(world.plan().await.is_empty());
+
+        let call = world.clients.autoscaling.update_auto_scaling_group().auto_scaling_group_name(&group);
+        call.max_instance_lifetime(0).capacity_rebalance(false).send().await.unwrap();
+        let update = world.update().await.succeeded();
+        assert!(update.plan.to_string().contains("maxInstanceLifetimeSeconds"), "{}", update.plan);
+        assert_eq!(settings().await, (Some(172_800), true, true));
+
+        let spec = &mut world.nodes().spec;
+        spec.max_instance_lifetime = None;
+        (spec.instance_protection, spec.capacity_rebalance) = (None, Some(false));
+        world.update().await.succeeded();
+        assert_eq!(settings().await, (None, false, false));
+        assert!(world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn credits_and_tenancy_are_in_the_launch_template_and_other_types_than_burstable_ones_are_refused()
     {
         let mut world = World::new().await;
