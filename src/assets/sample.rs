@@ -72,7 +72,7 @@ fn member() -> EtcdMember {
 }
 
 fn master() -> Master {
-    let held = HeldMember { etcd: etcd(), member: member(), volume: volume() };
+    let held = HeldMember { etcd: Box::new(etcd()), member: member(), volume: volume() };
     Master { subnet: subnet(), members: NonEmpty::from(held) }
 }
 

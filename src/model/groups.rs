@@ -86,7 +86,7 @@ fn template(
         },
         metadata_hop_limit: group.metadata_hop_limit,
         detailed_monitoring: group.detailed_monitoring,
-        cpu_credits: group.cpu_credits.clone(),
+        cpu_credits: group.cpu_credits,
         dedicated: group.dedicated,
         resource_name: true,
         instance_tags: instance_tags(&tags),

@@ -226,7 +226,7 @@ pub struct EtcdMember {
 #[serde(rename_all = "camelCase")]
 pub struct HeldMember {
     /// The etcd cluster that it is of.
-    pub etcd: EtcdCluster,
+    pub etcd: Box<EtcdCluster>,
     /// The member.
     #[serde(flatten)]
     pub member: EtcdMember,
@@ -311,6 +311,31 @@ pub struct Nodes {
     pub subnets: NonEmpty<Subnet>,
 }
 
+/// How instances of burstable types are charged for what they use beyond their baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CpuCredits {
+    /// Not at all: without credits they are slowed down.
+    Standard,
+    /// By the hour.
+    Unlimited,
+}
+
+impl CpuCredits {
+    /// As EC2 spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Unlimited => "unlimited",
+        }
+    }
+
+    /// Reads EC2's word.
+    pub fn read(word: &str) -> Option<Self> {
+        [Self::Standard, Self::Unlimited].into_iter().find(|credits| credits.as_str() == word)
+    }
+}
+
 /// A group of instances; while it is resolved, `I` is what is known of them so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -342,9 +367,9 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether Spot instances at risk are replaced before they are interrupted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub capacity_rebalance: bool,
-    /// How burstable types are charged for what they use beyond their baseline: `standard` or `unlimited`.
+    /// How burstable types are charged for what they use beyond their baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_credits: Option<String>,
+    pub cpu_credits: Option<CpuCredits>,
     /// Whether no other account's instances run on the same hardware.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dedicated: bool,

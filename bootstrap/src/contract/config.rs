@@ -271,6 +271,7 @@ impl EtcdPorts {
         Self { client: first, peer: first + 1, metrics: first + 2 }
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
     fn are_of_main(&self) -> bool {
         *self == Self::default()
     }

@@ -38,6 +38,7 @@ use super::state_object::StateObject;
 use super::{Kind, Resource, ebs, tagging};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{AwsError, During};
+use crate::spec::cluster::CpuCredits;
 
 /// How many versions are kept: enough to see what ran lately; EC2's limit is 10,000 in all.
 const VERSIONS_KEPT: i64 = 10;
@@ -70,8 +71,8 @@ pub struct LaunchTemplate {
     pub metadata_hop_limit: u32,
     /// Whether CloudWatch has metrics for each minute (detailed monitoring) and not for every five.
     pub detailed_monitoring: bool,
-    /// How burstable types are charged: `standard` or `unlimited`; as the account says when absent.
-    pub cpu_credits: Option<String>,
+    /// How burstable types are charged; as the account says when absent.
+    pub cpu_credits: Option<CpuCredits>,
     /// Whether no other account's instances run on the same hardware.
     pub dedicated: bool,
     /// Whether an instance's host name is its id.
@@ -288,7 +289,7 @@ impl LaunchTemplate {
         ebs::add_fields(fields, "rootVolume.", &root.ebs)
             .one("metadata.hopLimit", metadata_hop_limit)
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
-            .maybe("cpuCredits", cpu_credits.as_ref())
+            .maybe("cpuCredits", cpu_credits.map(CpuCredits::as_str))
             .maybe("tenancy", dedicated.then_some("dedicated"))
             .one("resourceName", resource_name)
             .map("instanceTags", instance_tags)
@@ -319,7 +320,7 @@ impl LaunchTemplate {
             .block_device_mappings(root_volume::request(&self.root))
             .metadata_options(metadata::request(self.metadata_hop_limit))
             .set_monitoring(monitoring::request(self.detailed_monitoring))
-            .set_credit_specification(cpu_credits::request(self.cpu_credits.as_ref()))
+            .set_credit_specification(cpu_credits::request(self.cpu_credits))
             .set_placement(placement::request(self.dedicated))
             .private_dns_name_options(host_name::request(self.resource_name))
             .set_key_name(ssh_key::request(self.key.as_ref()))

@@ -43,7 +43,7 @@ impl Etcd {
                 return Err(report.push(Problem::at(path, message)));
             };
             let (member, volume) = held.clone()?;
-            Ok(HeldMember { etcd: cluster.clone()?, member, volume })
+            Ok(HeldMember { etcd: Box::new(cluster.clone()?), member, volume })
         });
         held.transpose()
     }

@@ -8,7 +8,7 @@ use windlass_bootstrap::config::Role;
 use super::network::Networks;
 use super::volume::VolumeFields;
 use super::{Report, Resolved, access, labels, text};
-use crate::spec::cluster::{self, EbsVolume, Nodes, Subnet};
+use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
@@ -111,7 +111,7 @@ fn resolve(
             max_instance_lifetime: max_instance_lifetime?,
             protected_from_scale_in: spec.instance_protection.unwrap_or(false),
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
-            cpu_credits: cpu_credits?,
+            cpu_credits: cpu_credits?.as_deref().and_then(CpuCredits::read),
             dedicated: tenancy?.as_deref() == Some("dedicated"),
             node_labels: node_labels?,
             taints: taints.taints,
