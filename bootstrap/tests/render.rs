@@ -27,6 +27,8 @@ async fn a_master_has_a_pod_for_each_etcd_cluster_and_the_api_server_keeps_in_ea
         ports: EtcdPorts::of(place),
         holds: holds.iter().map(|&resource| resource.to_owned()).collect(),
         requests: EtcdRequests { cpu: "250m".to_owned(), ..EtcdRequests::default() },
+        heartbeat_milliseconds: Some(250),
+        election_milliseconds: Some(2500),
         ..control_plane.etcd.clone()
     };
     control_plane.further_etcd = vec![
@@ -57,6 +59,8 @@ async fn a_master_has_a_pod_for_each_etcd_cluster_and_the_api_server_keeps_in_ea
         ports.extend([client, peer, metrics]);
         let container = &manifest(name)["spec"]["containers"][0];
         assert_eq!(container["livenessProbe"]["httpGet"]["port"], metrics, "{name}");
+        let is_timed = flags(name).contains("\"--heartbeat-interval=250\",\"--election-timeout=2500\"");
+        assert_eq!(is_timed, name != "etcd", "{name}: {}", flags(name));
         let cpu = if name == "etcd" { "100m" } else { "250m" };
         assert_eq!(container["resources"]["requests"]["cpu"], cpu, "{name}");
         let cluster = name.strip_prefix("etcd-").unwrap_or("main");

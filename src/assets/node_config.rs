@@ -121,6 +121,8 @@ fn etcd(held: &HeldMember) -> EtcdConfig {
         ports: etcd.ports,
         holds: etcd.holds.clone(),
         requests: etcd.requests.clone(),
+        heartbeat_milliseconds: etcd.heartbeat_milliseconds,
+        election_milliseconds: etcd.election_milliseconds,
     }
 }
 

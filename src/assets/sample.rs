@@ -64,6 +64,8 @@ fn etcd() -> EtcdCluster {
         ports: EtcdPorts::default(),
         holds: Vec::new(),
         requests: EtcdRequests::default(),
+        heartbeat_milliseconds: None,
+        election_milliseconds: None,
     }
 }
 

@@ -339,8 +339,8 @@ fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), 
         return Ok(());
     }
     let lacks = format!(
-        "it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent knows neither several etcd clusters nor what \
-         their pods request"
+        "it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent knows neither several etcd clusters, nor what \
+         their pods request, nor intervals"
     );
     Err(old_image_that_lacks(group, image, lacks))
 }

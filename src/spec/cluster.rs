@@ -209,6 +209,20 @@ pub struct EtcdCluster {
     /// What the pods of its members ask the scheduler for.
     #[serde(skip_serializing_if = "EtcdRequests::are_usual")]
     pub requests: EtcdRequests,
+    /// How often its leader says that it is there, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_milliseconds: Option<u32>,
+    /// How long its members wait for their leader, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub election_milliseconds: Option<u32>,
+}
+
+impl EtcdCluster {
+    /// Whether it says nothing that an agent of [`CONFIG_VERSION`] alone doesn't know.
+    fn is_known_to_all(&self) -> bool {
+        let is_timed = self.heartbeat_milliseconds.is_some() || self.election_milliseconds.is_some();
+        self.requests.are_usual() && !is_timed
+    }
 }
 
 /// A member, as the others of its etcd cluster know it.
@@ -293,8 +307,8 @@ pub struct Master {
 impl Master {
     /// The version of its node configuration: the oldest in which all that it says of etcd can be said.
     pub fn node_config_version(&self) -> &'static str {
-        let is_known_to_all = |held: &HeldMember| held.etcd.requests.are_usual();
-        let is_plain = self.members.iter().count() == 1 && self.members.iter().all(is_known_to_all);
+        let is_plain =
+            self.members.iter().count() == 1 && self.members.iter().all(|held| held.etcd.is_known_to_all());
         if is_plain { CONFIG_VERSION } else { SEVERAL_ETCD_VERSION }
     }
 }

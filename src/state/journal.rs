@@ -197,8 +197,8 @@ impl ClusterState {
         }
     }
 
-    /// Makes what is left of the writes, side by side, and then ends the journal. Where nothing is left to write, the journal is one
-    /// that came too late: a copy of a request that was carried out long ago.
+    /// Makes what is left of the writes, side by side, and then ends the journal. Where nothing is left to write, the
+    /// journal is one that came too late: a copy of a request that was carried out long ago.
     async fn end(&self, journal: &Journal, version: &Version) -> Result<(), StateError> {
         let writes = journal.writes();
         let stands = self.stands(writes).await?;

@@ -6,9 +6,9 @@ use super::layout;
 use super::secrets::objects_of_keys;
 
 impl ClusterState {
-    /// Asks for all at once that a plan is made from: documents, keys, what was applied, who the cluster is, and
-    /// how the bucket encrypts. Whoever
-    /// reads them then finds them known. What can't be read is asked for again by whoever needs it, and says for what.
+    /// Asks for all at once that a plan is made from: documents, keys, what was applied, who the cluster is, and how the
+    /// bucket encrypts. Whoever reads them then finds them known. What the credentials may not read is asked for again by
+    /// whoever needs it, if anybody does; any other failure ends the command here, as it would a moment later.
     pub async fn read_ahead(&self) -> Result<(), StateError> {
         self.look_once().await?;
         let prefix = layout::cluster_prefix(self.name());
@@ -23,11 +23,15 @@ impl ClusterState {
         };
         let ahead: Vec<String> = there.iter().filter(is_planned_from).cloned().collect();
         let kms_key = async {
-            if let Some(bucket) = self.store().bucket() {
-                let _ = bucket.kms_key().await;
+            match self.store().bucket() {
+                Some(bucket) => bucket.kms_key().await.map(drop),
+                None => Ok(()),
             }
         };
-        let _ = futures::join!(self.store().get_all(&ahead), kms_key);
-        Ok(())
+        let objects = async { self.store().get_all(&ahead).await.map(drop) };
+        match futures::try_join!(objects, kms_key) {
+            Err(error) if !error.is_denied() => Err(self.failed()(error)),
+            _ => Ok(()),
+        }
     }
 }

@@ -250,6 +250,12 @@ pub struct EtcdConfig {
     /// What its pod asks the scheduler for.
     #[serde(default, skip_serializing_if = "EtcdRequests::are_usual")]
     pub requests: EtcdRequests,
+    /// How often the leader says that it is there, in milliseconds; etcd's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heartbeat_milliseconds: Option<u32>,
+    /// How long a member waits for its leader, in milliseconds; etcd's own default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub election_milliseconds: Option<u32>,
 }
 
 /// The ports of a member of an etcd cluster. On one master, no two clusters have one in common.

@@ -82,6 +82,8 @@ fn etcd_pod(
 ) -> Result<String, ManifestError> {
     let EtcdPorts { client, peer, metrics } = etcd.ports;
     let members = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
+    let mut more_flags = etcd_version_flags(&etcd.version).map(str::to_owned).to_vec();
+    more_flags.extend(etcd_timing_flags(etcd));
     let context = serde_json::json!({
         "image": image(images, "etcd")?,
         "cluster": config.cluster,
@@ -96,9 +98,19 @@ fn etcd_pod(
         "quota": quota.to_string(),
         "data": format!("{}/data", etcd_data::mount_point(&etcd.name)),
         "cipher_suites": CIPHER_SUITES.join(","),
-        "version_flags": etcd_version_flags(&etcd.version),
+        "more_flags": more_flags,
     });
     render("etcd", &context)
+}
+
+/// What the user says of heartbeats and elections, as etcd takes it.
+fn etcd_timing_flags(etcd: &EtcdConfig) -> Vec<String> {
+    let flag = |name: &str, value: Option<u32>| value.map(|milliseconds| format!("--{name}={milliseconds}"));
+    let flags = [
+        flag("heartbeat-interval", etcd.heartbeat_milliseconds),
+        flag("election-timeout", etcd.election_milliseconds),
+    ];
+    flags.into_iter().flatten().collect()
 }
 
 /// Flags whose name changed: etcd 3.6 turned experimental flags into feature gates and plain flags.

@@ -15,7 +15,7 @@ use crate::spec::cluster::{
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::Problem;
 use crate::spec::subnets;
-use crate::spec::v1alpha2::{ClusterSpec, EtcdClusterSpec, EtcdMemberSpec, Quantity};
+use crate::spec::v1alpha2::{ClusterSpec, Duration, EtcdClusterSpec, EtcdMemberSpec, Quantity};
 use crate::spec::versions::Version;
 
 /// The etcd clusters.
@@ -79,6 +79,11 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
         let problem = Problem::at("spec.etcdClusters", format!("there is no etcd cluster `{MAIN}`"));
         report.push(problem.hint("write it, too: it holds what no other does"));
     }
+    let count = clusters.iter().count();
+    if count > MOST_CLUSTERS {
+        let message = format!("a master can't have volumes for {count} etcd clusters");
+        report.push(Problem::at("spec.etcdClusters", message).hint(format!("{MOST_CLUSTERS} are the most")));
+    }
     let groups = Groups::of(groups);
     let mut places = Places::default();
     let mut addresses = BTreeMap::new();
@@ -88,12 +93,23 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
         let place = places.place(cluster, &path, report);
         let version = version(cluster, first, &path, report);
         let requests = requests(cluster, &path, report);
+        let timing = timing(cluster, &path, report);
         let (members, held) = members(cluster, &path, &groups, report);
         check_addresses(&held, &mut addresses, &path, report);
         let cluster = (|| {
             let (name, EtcdPlace { ports, holds }) = place?;
             let (version, members, requests) = (version?, members?, requests?);
-            Ok(EtcdCluster { name, version, members, ports, holds, requests })
+            let [heartbeat_milliseconds, election_milliseconds] = timing?;
+            Ok(EtcdCluster {
+                name,
+                version,
+                members,
+                ports,
+                holds,
+                requests,
+                heartbeat_milliseconds,
+                election_milliseconds,
+            })
         })();
         Resolving { cluster, held }
     });
@@ -101,6 +117,10 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
         resolving.first_by(|resolving| matches!(&resolving.cluster, Ok(cluster) if cluster.name == MAIN)),
     ))
 }
+
+/// A master has a volume for each etcd cluster, and EC2 recommends eleven device names for volumes (EC2 User Guide, "Device
+/// names for volumes").
+const MOST_CLUSTERS: usize = 11;
 
 /// The etcd cluster that holds what no other does.
 const MAIN: &str = "main";
@@ -161,6 +181,36 @@ fn requests(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) -> R
     let cpu = read("cpuRequest", cluster.cpu_request.as_ref(), cpu);
     let memory = read("memoryRequest", cluster.memory_request.as_ref(), memory);
     Ok(EtcdRequests { cpu: cpu?, memory: memory? })
+}
+
+/// etcd's own interval of heartbeats, and how long its members wait for their leader, in milliseconds; and the longest that
+/// it takes (etcd, "Tuning").
+const HEARTBEAT: u32 = 100;
+const ELECTION: u32 = 1000;
+const LONGEST_ELECTION: u32 = 50_000;
+
+/// The interval of heartbeats and the time-out of elections, in milliseconds, where they are written. etcd doesn't start
+/// where a member wouldn't wait for five heartbeats.
+fn timing(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) -> Resolved<[Option<u32>; 2]> {
+    let mut read = |field: &str, written: Option<&Duration>| {
+        let Some(Duration(text)) = written else { return Ok(None) };
+        let milliseconds = text::milliseconds(text).and_then(|milliseconds| u32::try_from(milliseconds).ok());
+        let problem = || Problem::at(format!("{path}.{field}"), format!("`{text}` is not a duration"));
+        let milliseconds = milliseconds.filter(|milliseconds| *milliseconds > 0);
+        milliseconds.map(Some).ok_or_else(|| report.push(problem().hint("write it like `250ms` or `5s`")))
+    };
+    let heartbeat = read("heartbeatInterval", cluster.heartbeat_interval.as_ref());
+    let election = read("leaderElectionTimeout", cluster.leader_election_timeout.as_ref());
+    let (heartbeat, election) = (heartbeat?, election?);
+    let (every, waits) = (heartbeat.unwrap_or(HEARTBEAT), election.unwrap_or(ELECTION));
+    if waits < every.saturating_mul(5) || waits > LONGEST_ELECTION {
+        let field = if election.is_some() { "leaderElectionTimeout" } else { "heartbeatInterval" };
+        let message =
+            format!("with heartbeats every {every} ms, members can't wait {waits} ms for their leader");
+        let hint = format!("at least five times as long, and at most {LONGEST_ELECTION} ms");
+        return Err(report.push(Problem::at(format!("{path}.{field}"), message).hint(hint)));
+    }
+    Ok([heartbeat, election])
 }
 
 /// A master has one stable private address, for its members of all etcd clusters.

@@ -50,6 +50,13 @@ pub(in crate::spec) fn seconds(text: &str) -> Option<u64> {
     u64::try_from(duration.as_secs()).ok()
 }
 
+/// The whole milliseconds of a duration as Go writes it, such as `250ms` or `5s`; `None` if it isn't one.
+pub(in crate::spec) fn milliseconds(text: &str) -> Option<u64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte));
+    let duration: jiff::SignedDuration = text.parse().ok().filter(|_| plain)?;
+    u64::try_from(duration.as_millis()).ok()
+}
+
 /// An IPv4 address.
 pub(in crate::spec) fn ipv4_address(text: &str) -> Result<Ipv4Addr, Problem> {
     text.parse().map_err(|_| refuse(format!("`{text}` is not an IPv4 address")))

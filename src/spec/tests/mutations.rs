@@ -162,6 +162,19 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a life of an hour", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 1h\n"),
     ("a life of no length", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: long\n"),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
+    (
+        "twelve etcd clusters",
+        "    version: 3.6.16",
+        "    version: 3.6.16\n  - &e {name: events, etcdMembers: [{name: a, instanceGroup: control-plane-us-east-1a}]}\n  - *e\n  - *e\n  \
+         - *e\n  - *e\n  - *e\n  - *e\n  - *e\n  - *e\n  - *e\n  - *e",
+    ),
+    (
+        "an election before the fifth heartbeat",
+        "    name: main",
+        "    name: main\n    heartbeatInterval: 250ms",
+    ),
+    ("an election that never comes", "    name: main", "    name: main\n    leaderElectionTimeout: 2m"),
+    ("a heartbeat of no length", "    name: main", "    name: main\n    heartbeatInterval: quick"),
     ("no etcd cluster main", "    name: main", "    name: events"),
     (
         "a member of another address than its master's",

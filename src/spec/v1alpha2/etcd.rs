@@ -21,10 +21,11 @@ wire! {
         enable_tls_auth: bool = only([true]),
         /// The etcd version; the machine image must hold exactly this one.
         version: String = HONOURED,
-        /// How long a member waits for its leader before it stands for election.
-        leader_election_timeout: Duration,
-        /// How often a leader says that it is there.
-        heartbeat_interval: Duration,
+        /// How long a member waits for its leader before it stands for election: a second when left out. At least five
+        /// times as long as `heartbeatInterval`, and at most 50 seconds.
+        leader_election_timeout: Duration = HONOURED,
+        /// How often a leader says that it is there: every 100 ms when left out.
+        heartbeat_interval: Duration = HONOURED,
         /// The image instead of the machine image's.
         image: String = not_yet("leave it out: etcd comes with the machine image; `version` names it"),
         /// Backups.
