@@ -13,8 +13,8 @@ mod with_region {
 
     const LOCK: &str = "/clusters/team/demo.example.com/lock";
 
-    /// Every answer's delay where rounds are counted: long beside what a call takes besides.
-    const LATENCY_MILLISECONDS: u32 = 300;
+    /// Every answer's delay where rounds are counted: long beside what a call takes besides, also where processors are busy.
+    const LATENCY_MILLISECONDS: u32 = 1000;
 
     struct World {
         region: Region,
