@@ -13,7 +13,8 @@
 //!
 //! Both are JSON with an explicit [`version`](NodeConfig::version). Within a major version formats only grow: an image
 //! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
-//! fields have a default. Another major version is refused by name: see [`read`].
+//! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of the second
+//! one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -32,13 +33,16 @@ pub const CONFIG_VERSION: &str = "windlass/v1";
 /// refuse it: what belongs into further etcd clusters would end in `main`.
 pub const SEVERAL_ETCD_VERSION: &str = "windlass/v2";
 
+/// The etcd cluster that holds what no other does.
+pub const MAIN_ETCD: &str = "main";
+
 /// Why a document can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
-        "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and `{SEVERAL_ETCD_VERSION}` of a node configuration, so it takes an image with a newer \
-         agent"
+        "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and \
+         `{SEVERAL_ETCD_VERSION}` of a node configuration, so it takes an image with a newer agent"
     )]
     Version(String),
     /// It isn't what it should be.
@@ -323,6 +327,11 @@ pub struct NoMember {
 }
 
 impl EtcdConfig {
+    /// Whether it is [`MAIN_ETCD`], from which the API answers.
+    pub fn is_main(&self) -> bool {
+        self.name == MAIN_ETCD
+    }
+
     /// The stable private address of this member.
     pub fn address(&self) -> Result<Ipv4Addr, NoMember> {
         let address = self.members.get(&self.member).copied();

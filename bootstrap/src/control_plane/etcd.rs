@@ -151,17 +151,7 @@ mod tests {
     use super::*;
     use crate::contract::config::CONFIG_VERSION;
     use crate::storage::etcd_marker::ensure as ensure_marker;
-
-    fn config() -> EtcdConfig {
-        let members = [("a".to_owned(), "172.20.32.10".parse().unwrap())].into();
-        EtcdConfig {
-            name: "main".into(),
-            member: "a".into(),
-            members,
-            version: "3.6.16".into(),
-            ..EtcdConfig::default()
-        }
-    }
+    use crate::testing::etcd_config as config;
 
     fn marker() -> Marker {
         Marker {

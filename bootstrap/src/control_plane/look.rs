@@ -15,7 +15,8 @@ use crate::secrets::certificates::Addresses;
 use crate::storage::filesystem;
 use crate::storage::volume::{self, VolumeAttachments};
 
-/// The task: three requests to EC2 each time, and one more for each further etcd cluster. What it finds is reported under the names of the steps.
+/// The task: three requests to EC2 each time, and one more for each further etcd cluster. What it finds is reported under
+/// the names of the steps.
 pub const TASK: Every = every("look_at_master", Duration::from_mins(1));
 
 /// Looks, and puts right what isn't as the boot made it. `addresses` are told of another Elastic IP.
@@ -26,12 +27,12 @@ pub async fn look(agent: Arc<Agent>, control_plane: ControlPlaneConfig, addresse
         rounds.next().await;
         let ready = api_server::connect(&agent.host, &control_plane).await;
         agent.reporter.tell(api::STEP.name(), ready);
-        look_at_volume_and_addresses(&agent, &control_plane, &mut volumes, &addresses).await;
+        look_at_volumes_and_addresses(&agent, &control_plane, &mut volumes, &addresses).await;
     }
 }
 
 /// Looks at the volumes, their file systems, the stable private address and the Elastic IP.
-async fn look_at_volume_and_addresses(
+async fn look_at_volumes_and_addresses(
     agent: &Agent,
     control_plane: &ControlPlaneConfig,
     volumes: &mut VolumeAttachments,

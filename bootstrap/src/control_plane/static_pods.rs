@@ -59,18 +59,19 @@ fn ensure(
     }
     changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
     for etcd in control_plane.etcd_clusters() {
+        // Without a decision it never begins anew.
         let start = starts.get(&etcd.name).copied().unwrap_or(InitialClusterState::Existing);
         let size = volumes.get(&etcd.name).map(|attached| attached.volume.size);
         let pod = etcd_pod(config, &control_plane.images, etcd, start, etcd::quota(size))?;
-        changed |= ensure_static_pod(host, &manifest(control_plane, etcd), &pod)?;
+        changed |= ensure_static_pod(host, &manifest(etcd), &pod)?;
     }
     changed |= ensure_static_pod(host, "kube-apiserver", &api_server_pod(config, control_plane)?)?;
     Ok(changed)
 }
 
 /// The name of an etcd cluster's manifest: `etcd` for `main`, whose file had that name before there were others.
-fn manifest(control_plane: &ControlPlaneConfig, etcd: &EtcdConfig) -> String {
-    if *etcd == control_plane.etcd { "etcd".to_owned() } else { format!("etcd-{}", etcd.name) }
+fn manifest(etcd: &EtcdConfig) -> String {
+    if etcd.is_main() { "etcd".to_owned() } else { format!("etcd-{}", etcd.name) }
 }
 
 fn etcd_pod(

@@ -82,7 +82,7 @@ pub async fn run(
     let mark = async || {
         let mut changed = false;
         for etcd in control_plane.etcd_clusters() {
-            if *etcd != control_plane.etcd {
+            if !etcd.is_main() {
                 check_data(host, etcd)?;
             }
             let volume = volumes.get(&etcd.name).map(|attached| attached.volume.id.as_str());
@@ -145,4 +145,22 @@ async fn write(
     let bytes = serde_json::to_vec_pretty(&marker)
         .map_err(|source| MarkerError::Format { key: key.clone(), source: DocumentError::Format(source) })?;
     store.put_if_absent(&key, bytes).await.map_err(MarkerError::State)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_etcd_cluster_that_the_api_need_not_use_is_marked_once_there_is_a_log_on_its_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path());
+        let events = EtcdConfig { name: "events".to_owned(), ..EtcdConfig::default() };
+        let data = etcd_data::folder(&host, "events").join("member/wal");
+        fs_err::create_dir_all(&data).unwrap();
+        let error = check_data(&host, &events).unwrap_err();
+        assert_eq!((error.class(), error.to_string().contains("events")), (Class::Waiting, true));
+        fs_err::write(data.join("0.wal"), "").unwrap();
+        check_data(&host, &events).unwrap();
+    }
 }

@@ -62,6 +62,17 @@ pub(crate) fn identity() -> InstanceIdentity {
     }
 }
 
+/// The only member of `main`.
+pub(crate) fn etcd_config() -> EtcdConfig {
+    EtcdConfig {
+        name: "main".into(),
+        member: "a".into(),
+        members: [("a".to_owned(), "172.20.32.10".parse().unwrap())].into(),
+        version: "3.6.16".into(),
+        ..EtcdConfig::default()
+    }
+}
+
 /// A master of the cluster `demo`, whose network somebody else brings.
 pub(crate) fn master_config() -> NodeConfig {
     let mut config = node_config();
@@ -69,13 +80,7 @@ pub(crate) fn master_config() -> NodeConfig {
     config.images = [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into();
     let image = |name: &str| (name.to_owned(), format!("registry.k8s.io/{name}:v1.36.3"));
     let control_plane = ControlPlaneConfig {
-        etcd: EtcdConfig {
-            name: "main".into(),
-            member: "a".into(),
-            members: [("a".to_owned(), "172.20.32.10".parse().unwrap())].into(),
-            version: "3.6.16".into(),
-            ..EtcdConfig::default()
-        },
+        etcd: etcd_config(),
         further_etcd: vec![],
         elastic_ip: true,
         masters: 1,

@@ -67,8 +67,8 @@ mod with_root {
         /// Looks once, and returns what fails.
         async fn look(&self) -> Vec<FailingTask> {
             let control_plane = self.agent.config.control_plane.as_ref().unwrap();
-            let mut volume = VolumeAttachments::of(control_plane);
-            look_at_volume_and_addresses(&self.agent, control_plane, &mut volume, &self.addresses).await;
+            let mut volumes = VolumeAttachments::of(control_plane);
+            look_at_volumes_and_addresses(&self.agent, control_plane, &mut volumes, &self.addresses).await;
             self.agent.reporter.status().failing
         }
 

@@ -109,7 +109,7 @@ fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
 
 mod with_root {
     use super::*;
-    use crate::testing::LoopDevice;
+    use crate::testing::{LoopDevice, etcd_config as etcd};
 
     /// A volume of one GiB, by its device.
     struct Device {
@@ -195,17 +195,6 @@ mod with_root {
         fn drop(&mut self) {
             let mut umount = std::process::Command::new("/usr/bin/umount");
             let _ = umount.arg(self.at_mount_point()).stderr(std::process::Stdio::null()).status();
-        }
-    }
-
-    fn etcd() -> EtcdConfig {
-        let members = std::collections::BTreeMap::new();
-        EtcdConfig {
-            name: "main".into(),
-            member: "a".into(),
-            members,
-            version: "3.6.16".into(),
-            ..EtcdConfig::default()
         }
     }
 
