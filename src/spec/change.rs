@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::default;
 use super::documents::Documents;
 use super::problem::{Problem, Problems};
-use super::resolve::{Report, chosen_plugins};
+use super::resolve::{LEASES, Report, chosen_plugins, is_users_own};
 use super::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
 use super::versions::{Version, check_step};
 
@@ -129,7 +129,7 @@ fn plugin(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
 /// The users' own etcd clusters, whose ports follow their order.
 fn own_etcd_clusters(spec: &ClusterSpec) -> Vec<&str> {
     let names = spec.etcd_clusters.iter().flatten().filter_map(|cluster| cluster.name.as_deref());
-    names.filter(|name| !matches!(*name, "main" | "events" | "leases")).collect()
+    names.filter(|name| is_users_own(name)).collect()
 }
 
 fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
@@ -139,9 +139,8 @@ fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
         let hint = format!("write {} first, in this order", before.join(", "));
         report.push(Problem::at("spec.etcdClusters", message).hint(hint));
     }
-    let has_leases = |spec: &ClusterSpec| {
-        spec.etcd_clusters.iter().flatten().any(|it| it.name.as_deref() == Some("leases"))
-    };
+    let has_leases =
+        |spec: &ClusterSpec| spec.etcd_clusters.iter().flatten().any(|it| it.name.as_deref() == Some(LEASES));
     if has_leases(new) && !has_leases(old) {
         let message = "the etcd cluster `leases` can't be added to a cluster that runs: the leases that `main` holds \
                        would be lost, and two could lead";

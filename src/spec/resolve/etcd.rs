@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
+use windlass_bootstrap::config::{EtcdPorts, EtcdRequests, MAIN_ETCD as MAIN};
 
 use super::instance_group::{Group, Half};
 use super::volume::VolumeFields;
@@ -122,8 +122,17 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
 /// names for volumes").
 const MOST_CLUSTERS: usize = 11;
 
-/// The etcd cluster that holds what no other does.
-const MAIN: &str = "main";
+/// The etcd clusters that Kubernetes has a use for, each with what it holds: their places are these.
+const OF_KUBERNETES: [(&str, Option<&str>); 3] =
+    [(MAIN, None), ("events", Some("/events")), (LEASES, Some("coordination.k8s.io/leases"))];
+
+/// The etcd cluster that holds leases.
+pub(in crate::spec) const LEASES: &str = "leases";
+
+/// Whether an etcd cluster of this name is one that Kubernetes has no use for.
+pub(in crate::spec) fn is_users_own(name: &str) -> bool {
+    OF_KUBERNETES.iter().all(|(known, _)| *known != name)
+}
 
 /// Where an etcd cluster listens, and what Kubernetes keeps in it.
 struct EtcdPlace {
@@ -152,19 +161,17 @@ impl<'a> Places<'a> {
         if !self.names.insert(name) {
             return Err(report.push(Problem::at(path, format!("two etcd clusters are called `{name}`"))));
         }
-        let (number, holds) = match name {
-            MAIN => (0, None),
-            "events" => (1, Some("/events")),
-            "leases" => (2, Some("coordination.k8s.io/leases")),
-            "cilium" => {
-                let problem = Problem::at(path, "the etcd cluster `cilium` is not supported yet");
-                return Err(report.push(problem.hint("leave it out: only Cilium uses it")));
-            }
-            own => {
-                report.read(&path, own, text::dns_label)?;
-                self.own += 1;
-                (2 + self.own, None)
-            }
+        if name == "cilium" {
+            let problem = Problem::at(path, "the etcd cluster `cilium` is not supported yet");
+            return Err(report.push(problem.hint("leave it out: only Cilium uses it")));
+        }
+        let known = (0..).zip(OF_KUBERNETES).find(|(_, (known, _))| *known == name);
+        let (number, holds) = if let Some((number, (_, holds))) = known {
+            (number, holds)
+        } else {
+            report.read(&path, name, text::dns_label)?;
+            self.own += 1;
+            (2 + self.own, None)
         };
         let holds = holds.map(str::to_owned).into_iter().collect();
         Ok((name.to_owned(), EtcdPlace { ports: EtcdPorts::of(number), holds }))

@@ -17,6 +17,7 @@ mod text;
 mod volume;
 
 pub(super) use access::{access, public_key};
+pub(super) use etcd::{LEASES, is_users_own};
 pub(super) use instance_group::MOST_INSTANCES;
 pub(super) use labels::GROUP_LABEL;
 pub(super) use network::chosen_plugins;
