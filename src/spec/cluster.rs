@@ -336,6 +336,9 @@ pub enum CpuCredits {
 }
 
 impl CpuCredits {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Unlimited];
+
     /// As EC2 spells it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -346,7 +349,7 @@ impl CpuCredits {
 
     /// Reads EC2's word.
     pub fn read(word: &str) -> Option<Self> {
-        [Self::Standard, Self::Unlimited].into_iter().find(|credits| credits.as_str() == word)
+        Self::ALL.into_iter().find(|credits| credits.as_str() == word)
     }
 }
 

@@ -87,9 +87,14 @@ fn resolve(
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
-    let cpu_credits =
-        one_of("spec.cpuCredits", spec.cpu_credits.as_ref(), &["standard", "unlimited"], report);
-    let tenancy = one_of("spec.tenancy", spec.tenancy.as_ref(), &["default", "dedicated"], report);
+    let cpu_credits = one_of(
+        "spec.cpuCredits",
+        spec.cpu_credits.as_ref(),
+        CpuCredits::ALL.map(|credits| (credits.as_str(), credits)),
+        report,
+    );
+    let dedicated =
+        one_of("spec.tenancy", spec.tenancy.as_ref(), [("default", false), ("dedicated", true)], report);
     let max_pods = max_pods(spec.kubelet.as_ref(), report);
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
@@ -111,8 +116,8 @@ fn resolve(
             max_instance_lifetime: max_instance_lifetime?,
             protected_from_scale_in: spec.instance_protection.unwrap_or(false),
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
-            cpu_credits: cpu_credits?.as_deref().and_then(CpuCredits::read),
-            dedicated: tenancy?.as_deref() == Some("dedicated"),
+            cpu_credits: cpu_credits?,
+            dedicated: dedicated?.unwrap_or(false),
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,
@@ -122,7 +127,17 @@ fn resolve(
         })
     })();
     let instances = sizes.and_then(|sizes| Ok((sizes, placement.subnets?)));
-    let resolved = match role {
+    let resolved = half(role, whole, instances);
+    Group { name: group.name().to_owned(), range: placement.range, resolved }
+}
+
+/// A group with its instances, fewest and most in these subnets.
+fn half(
+    role: Resolved<Role>,
+    whole: Resolved<cluster::InstanceGroup<()>>,
+    instances: Resolved<((u32, u32), NonEmpty<Subnet>)>,
+) -> Half {
+    match role {
         Ok(Role::ControlPlane) => {
             let subnet = instances.map(|(_, subnets)| subnets.first().clone());
             Half::Master(whole.and_then(|group| Ok(group.with(subnet?))))
@@ -133,8 +148,7 @@ fn resolve(
             Half::Nodes(whole.and_then(|group| Ok(group.with(nodes?))))
         }
         Err(reported) => Half::Nodes(Err(reported)),
-    };
-    Group { name: group.name().to_owned(), range: placement.range, resolved }
+    }
 }
 
 fn name(group: &InstanceGroup, report: &mut Report<'_>) -> Resolved<String> {
@@ -201,27 +215,30 @@ const LIFETIMES: std::ops::RangeInclusive<u64> = 86_400..=31_536_000;
 fn max_instance_lifetime(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Option<u32>> {
     const PATH: &str = "spec.maxInstanceLifetime";
     let Some(Duration(text)) = &spec.max_instance_lifetime else { return Ok(None) };
-    let problem = match text::seconds(text) {
+    let problem = match text::milliseconds(text) {
         Some(0) => return Ok(None),
-        Some(seconds) if LIFETIMES.contains(&seconds) => return Ok(u32::try_from(seconds).ok()),
+        Some(milliseconds) if LIFETIMES.contains(&(milliseconds / 1000)) => {
+            return Ok(u32::try_from(milliseconds / 1000).ok());
+        }
         Some(_) => Problem::at(PATH, format!("`{text}` is not from a day to a year")),
         None => Problem::at(PATH, format!("`{text}` is not a duration")),
     };
     Err(report.push(problem.hint("write it like `168h`")))
 }
 
-/// A text that is one of some words, where it is written.
-fn one_of(
+/// What a word means that is one of some, where it is written.
+fn one_of<T: Copy, const N: usize>(
     path: &str,
     written: Option<&String>,
-    words: &[&str],
+    words: [(&str, T); N],
     report: &mut Report<'_>,
-) -> Resolved<Option<String>> {
-    let Some(written) = written.filter(|written| !words.contains(&written.as_str())) else {
-        return Ok(written.cloned());
-    };
-    let problem = Problem::at(path, format!("`{written}` is neither `{}`", words.join("` nor `")));
-    Err(report.push(problem))
+) -> Resolved<Option<T>> {
+    let Some(written) = written else { return Ok(None) };
+    if let Some((_, meaning)) = words.iter().find(|(word, _)| word == written) {
+        return Ok(Some(*meaning));
+    }
+    let words = words.map(|(word, _)| word).join("` nor `");
+    Err(report.push(Problem::at(path, format!("`{written}` is neither `{words}`"))))
 }
 
 /// How many pods a Node can have: it has a /24 of pods' addresses, of which some are the plug-in's.

@@ -45,9 +45,7 @@ pub(in crate::spec) fn net(text: &str) -> Result<IpNet, Problem> {
 
 /// The whole seconds of a duration as Go writes it, such as `168h` or `1h30m`; `None` if it isn't one.
 pub(in crate::spec) fn seconds(text: &str) -> Option<u64> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte));
-    let duration: jiff::SignedDuration = text.parse().ok().filter(|_| plain)?;
-    u64::try_from(duration.as_secs()).ok()
+    milliseconds(text).map(|milliseconds| milliseconds / 1000)
 }
 
 /// The whole milliseconds of a duration as Go writes it, such as `250ms` or `5s`; `None` if it isn't one.
@@ -79,8 +77,8 @@ pub(in crate::spec) fn quantity(text: &str) -> Result<String, Problem> {
     let number = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let digits = &text[..text.len() - number.len()];
     let is_number = digits.bytes().any(|byte| byte.is_ascii_digit()) && digits.matches('.').count() <= 1;
-    let exponent = number.strip_prefix(['e', 'E']).map(|exponent| exponent.trim_start_matches(['+', '-']));
-    let is_exponent = exponent.is_some_and(|exponent| exponent.parse::<u8>().is_ok());
+    let exponent = number.strip_prefix(['e', 'E']);
+    let is_exponent = exponent.is_some_and(|exponent| exponent.parse::<i8>().is_ok());
     let suffixes = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
     if is_number && (suffixes.contains(&number) || is_exponent) {
         return Ok(text.to_owned());
@@ -201,6 +199,16 @@ mod tests {
 
     fn hint<T>(result: Result<T, Problem>) -> String {
         result.err().and_then(|problem| problem.hint).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_quantity_is_what_kubernetes_reads_as_one_and_not_negative() {
+        for good in ["0", "250m", "1.5Gi", ".5", "100Mi", "1e3", "1E-3", "2e+3", "4E"] {
+            assert_eq!(quantity(good).unwrap(), good);
+        }
+        for wrong in ["", "m", "-1", "1 core", "100mb", "1e", "1e--3", "1e+-3", "1..5", "1.2.3", "1KI"] {
+            assert!(quantity(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -160,6 +160,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a key for a volume that is not encrypted", "encryptedVolume: true", "encryptedVolume: false"),
     ("a key that is none", "kmsKeyId: alias/etcd", "kmsKeyId: my key"),
     ("a life of an hour", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 1h\n"),
+    ("a life of half a second", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 500ms\n"),
     ("a life of no length", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: long\n"),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     (
