@@ -81,7 +81,7 @@ def release_interface(region: Region, interface: Any) -> None:
             dissociate(region, address)
 
 
-def _find(region: Region, params: dict[str, Any]) -> Address:
+def find(region: Region, params: dict[str, Any]) -> Address:
     allocation, public_ip = params.get("AllocationId"), params.get("PublicIp")
     for address in region.ec2.addresses:
         if address.id == allocation or (public_ip and address.public_ip == public_ip):
@@ -109,7 +109,7 @@ def allocate_address(region: Region, params: dict[str, Any]) -> dict[str, Any]:
 
 @action("ec2", "ReleaseAddress")
 def release_address(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    address = _find(region, params)
+    address = find(region, params)
     if address.association_id:
         raise AwsError("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
     region.ec2.addresses.remove(address)
@@ -124,8 +124,9 @@ def associate_address(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     The target's own earlier Elastic IP is displaced but stays allocated. Asking for what is already
     so succeeds. Without PrivateIpAddress the primary private address is meant.
     """
-    address = _find(region, params)
+    address = find(region, params)
     interface = _target(region, params)
+    _check_not_managed(address, interface)
     private_ip = params.get("PrivateIpAddress") or interface.private_ip_address
     if private_ip not in interface.private_ips:
         raise AwsError("InvalidParameterValue", f"The private IP address {private_ip} is not assigned to {interface.id}")
@@ -139,11 +140,22 @@ def associate_address(region: Region, params: dict[str, Any]) -> dict[str, Any]:
         raise AwsError("Resource.AlreadyAssociated", f"resource {taken} is already associated")
     for gone in (one for one in (address, displaced) if one is not None):
         dissociate(region, gone)
+    associate(address, interface, private_ip)
+    return {"AssociationId": address.association_id}
+
+
+def associate(address: Address, interface: Any, private_ip: str) -> None:
+    """Has a free Elastic IP stand for an interface's private address."""
     if private_ip == interface.private_ip_address:
         interface.automatic_public_ip = None
     address.interface, address.private_ip = interface, private_ip
     address.association_id = random_eip_association_id()
-    return {"AssociationId": address.association_id}
+
+
+def _check_not_managed(address: Address, interface: Any = None) -> None:
+    """What a NAT gateway or a load balancer holds, only that lets go of (Terraform's AWS provider, issue 3572)."""
+    if any(one is not None and one.requester for one in (address.interface, interface)):
+        raise AwsError("AuthFailure", "You do not have permission to access the specified resource.")
 
 
 def _target(region: Region, params: dict[str, Any]) -> Any:
@@ -166,12 +178,13 @@ def _target(region: Region, params: dict[str, Any]) -> Any:
 def disassociate_address(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     association = params.get("AssociationId")
     if association is None:
-        address = _find(region, params)
+        address = find(region, params)
     else:
         found = [address for address in region.ec2.addresses if address.association_id == association]
         if not found:
             raise AwsError("InvalidAssociationID.NotFound", f"The association ID '{association}' does not exist")
         address = found[0]
+    _check_not_managed(address)
     dissociate(region, address)
     return {}
 
@@ -190,8 +203,8 @@ FILTERS = {
 @action("ec2", "DescribeAddresses")
 def describe_addresses(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     """Not paginated, in AWS either."""
-    asked = [_find(region, {"AllocationId": one}) for one in params.get("AllocationIds") or []]
-    asked += [_find(region, {"PublicIp": one}) for one in params.get("PublicIps") or []]
+    asked = [find(region, {"AllocationId": one}) for one in params.get("AllocationIds") or []]
+    asked += [find(region, {"PublicIp": one}) for one in params.get("PublicIps") or []]
     return {
         "Addresses": [
             _describe(region, address)

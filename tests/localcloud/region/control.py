@@ -11,6 +11,7 @@ from typing import Any
 from .errors import AwsError
 from .routes import ROUTES, BadRequest, Handler, Request, route
 from .state import Region
+from .transitions import pass_time
 from .visibility import VISIBILITY
 
 Response = tuple[int, dict[str, str], bytes]
@@ -23,6 +24,8 @@ def answer(region: Region, environ: dict[str, Any], body: bytes) -> Response:
         match = re.fullmatch(pattern, path)
         if match and wanted == method:
             with region.lock if locked else nullcontext():
+                if locked:
+                    pass_time(region)
                 return _respond(region, handler, match.groups(), Request(environ, body))
     return _json(404, {"error": f"no such request: {method} {environ['PATH_INFO']}"})
 

@@ -19,6 +19,7 @@ from .authorization import authorize, conceal_absence
 from .errors import AwsError, Unimplemented
 from .protocol import Call, parse_params, read_call, render_error, render_result
 from .state import Region
+from .transitions import pass_time
 from .visibility import VISIBILITY, names_ids
 
 Response = tuple[int, dict[str, str], bytes]
@@ -82,6 +83,7 @@ class Front:
         """Does the action, one at a time: neither moto's collections nor ours bear two at once."""
         with self.region.lock:
             try:
+                pass_time(self.region)
                 self._understand(call)
                 authorize(self.region, call)
                 VISIBILITY.check(self.region, call.service, call.action, call.params)

@@ -202,9 +202,7 @@ def reboot_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
     for instance in wanted:
         if instance.state != "running":
-            raise AwsError(
-                "IncorrectState", f"The instance '{instance.id}' is not in a state from which it can be rebooted."
-            )
+            raise AwsError("IncorrectState", f"The instance '{instance.id}' is not in a state from which it can be rebooted.")
     for instance in wanted:
         instance.reboots += 1
     return {}
@@ -463,4 +461,8 @@ def _describe_network(region: Region, instance: Instance) -> dict[str, Any]:
 
 def _describe_interface(region: Region, interface: Any) -> dict[str, Any]:
     described = network_interfaces.describe(region, interface)
-    return {name: value for name, value in described.items() if name not in ("TagSet", "AvailabilityZone", "RequesterManaged")}
+    return {
+        name: value
+        for name, value in described.items()
+        if name not in ("TagSet", "AvailabilityZone", "RequesterId", "RequesterManaged")
+    }

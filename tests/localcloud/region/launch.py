@@ -195,7 +195,7 @@ def _metadata(asked: dict[str, Any]) -> dict[str, Any]:
 def _attach_interface(region: Region, instance: Instance, wanted: dict[str, Any], given: dict[str, str]) -> None:
     if existing := wanted.get("NetworkInterfaceId"):
         interface = network_interfaces.find(region, existing)
-        if interface.instance:
+        if interface.in_use:
             raise AwsError("InvalidNetworkInterface.InUse", f"Network interface '{existing}' is currently in use.")
         interface.delete_on_termination = False
     else:

@@ -65,29 +65,6 @@ GATEWAY = ec2.kind(
     lists={"InternetGateways": "InternetGatewayId"},
     filters={"DescribeInternetGateways": {"internet-gateway-id", "attachment.vpc-id", "attachment.state"}},
 )
-ROUTE_TABLE = ec2.kind(
-    "route-table",
-    inventory=("routeTables", lambda region: region.ec2.route_tables),
-    id_prefix="rtb",
-    parameters=("RouteTableId",),
-    created_by=("CreateRouteTable",),
-    not_found="InvalidRouteTableID.NotFound",
-    lists={"RouteTables": "RouteTableId"},
-    filters={
-        "DescribeRouteTables": {
-            "route-table-id",
-            "vpc-id",
-            "association.main",
-            "association.route-table-association-id",
-            "association.route-table-id",
-            "association.subnet-id",
-            "route.destination-cidr-block",
-            "route.gateway-id",
-            "route.nat-gateway-id",
-            "owner-id",
-        }
-    },
-)
 
 
 @patch
@@ -175,18 +152,6 @@ def check_detach_gateway(region: Region, params: dict[str, Any], action: str) ->
             raise dependency_violation(
                 f"Network {vpc_id} has some mapped public address(es). "
                 "Please unmap those public address(es) before detaching the gateway."
-            )
-
-
-@check("ec2", "AssociateRouteTable")
-def check_associate_route_table(region: Region, params: dict[str, Any], action: str) -> None:
-    """A subnet has one explicit association; another takes ReplaceRouteTableAssociation (API_AssociateRouteTable)."""
-    subnet_id = params.get("SubnetId")
-    for table in region.ec2.route_tables.values():
-        if subnet_id and subnet_id in table._associations.values() and table.id != params.get("RouteTableId"):
-            raise AwsError(
-                "Resource.AlreadyAssociated",
-                f"the specified association for route table {params.get('RouteTableId')} conflicts with an existing association",
             )
 
 

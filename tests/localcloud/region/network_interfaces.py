@@ -34,6 +34,13 @@ class NetworkInterface:
     device_index: int = 0
     attachment_id: str | None = None
     attached: datetime | None = None
+    requester: str | None = None
+    """The service that it is of, which alone may manage it."""
+    kind: str = "interface"
+
+    @property
+    def in_use(self) -> bool:
+        return self.instance is not None or self.requester is not None
 
     @property
     def private_ip_address(self) -> str:
@@ -116,6 +123,25 @@ def create(region: Region, subnet: Any, specification: dict[str, Any]) -> Networ
     return interface
 
 
+def create_for_service(
+    region: Region, subnet: Any, requester: str, kind: str, groups: list[Any], private_ip: str | None = None
+) -> NetworkInterface:
+    """Makes an interface that a service holds for what a user has of it (EC2 User Guide, "Requester-managed network
+    interfaces"): only the service can let go of it."""
+    address = {"Primary": True, "PrivateIpAddress": take_private(region, subnet, private_ip)}
+    interface = NetworkInterface(random_eni_id(), subnet, groups, [address], requester=requester, kind=kind)
+    interface.source_dest_check = interface.delete_on_termination = False
+    interface.attachment_id, interface.attached = random_eni_attach_id().replace("eni-", "ela-"), now()
+    region.ec2.enis[interface.id] = interface
+    return interface
+
+
+def check_own(interface: NetworkInterface) -> None:
+    """Nobody but the service changes what it manages."""
+    if interface.requester:
+        raise AwsError("OperationNotPermitted", "You are not allowed to manage 'ela-attach' attachments.")
+
+
 def _add_secondary(region: Region, interface: NetworkInterface, wanted: str | None) -> str:
     address = take_private(region, interface.subnet, wanted)
     interface.private_ip_addresses.append({"Primary": False, "PrivateIpAddress": address})
@@ -156,7 +182,7 @@ def create_network_interface(region: Region, params: dict[str, Any]) -> dict[str
 @action("ec2", "DeleteNetworkInterface")
 def delete_network_interface(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     interface = find(region, params.get("NetworkInterfaceId"))
-    if interface.instance:
+    if interface.in_use:
         raise AwsError("InvalidNetworkInterface.InUse", f"Network interface '{interface.id}' is currently in use.")
     delete(region, interface)
     return {}
@@ -165,6 +191,7 @@ def delete_network_interface(region: Region, params: dict[str, Any]) -> dict[str
 @action("ec2", "ModifyNetworkInterfaceAttribute")
 def modify_network_interface_attribute(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     interface = find(region, params.get("NetworkInterfaceId"))
+    check_own(interface)
     if groups := params.get("Groups"):
         interface.groups = find_groups(region, groups, interface.vpc_id)
     if check := params.get("SourceDestCheck"):
@@ -196,6 +223,7 @@ def assign_private_ip_addresses(region: Region, params: dict[str, Any]) -> dict[
     An Elastic IP that is associated with it moves along (API_AssignPrivateIpAddresses).
     """
     interface = find(region, params.get("NetworkInterfaceId"))
+    check_own(interface)
     wanted = params.get("PrivateIpAddresses") or []
     new = [one for one in wanted if one not in interface.private_ips]
     _check_limit(interface, len(new) + (params.get("SecondaryPrivateIpAddressCount") or 0))
@@ -251,6 +279,7 @@ def _assign(region: Region, interface: NetworkInterface, address: str) -> str:
 @action("ec2", "UnassignPrivateIpAddresses")
 def unassign_private_ip_addresses(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     interface = find(region, params.get("NetworkInterfaceId"))
+    check_own(interface)
     gone = params.get("PrivateIpAddresses") or []
     if interface.private_ip_address in gone:
         raise AwsError("InvalidParameterValue", f"The primary address {interface.private_ip_address} can't be unassigned")
@@ -271,10 +300,13 @@ FILTERS = {
     "private-ip-address": lambda one: one.private_ips,
     "addresses.private-ip-address": lambda one: one.private_ips,
     "attachment.instance-id": lambda one: one.instance.id if one.instance else None,
-    "attachment.status": lambda one: "attached" if one.instance else "detached",
+    "attachment.status": lambda one: "attached" if one.in_use else "detached",
     "availability-zone": lambda one: one.subnet.availability_zone,
     "description": lambda one: one.description,
-    "status": lambda one: "in-use" if one.instance else "available",
+    "status": lambda one: "in-use" if one.in_use else "available",
+    "interface-type": lambda one: one.kind,
+    "requester-id": lambda one: one.requester,
+    "requester-managed": lambda one: one.requester is not None,
     "mac-address": lambda one: one.mac,
 }
 
@@ -303,7 +335,7 @@ def association(region: Region, interface: NetworkInterface, private_ip: str) ->
             "PublicIp": elastic.public_ip,
         }
     if private_ip == interface.private_ip_address and interface.automatic_public_ip:
-        return {"IpOwnerId": "amazon", "PublicIp": interface.automatic_public_ip}
+        return {"IpOwnerId": interface.requester or "amazon", "PublicIp": interface.automatic_public_ip}
     return None
 
 
@@ -315,7 +347,15 @@ def describe_private_ips(region: Region, interface: NetworkInterface) -> list[di
 
 
 def describe_attachment(interface: NetworkInterface) -> dict[str, Any] | None:
-    """To which instance an interface is attached."""
+    """To which instance an interface is attached, or that a service has it."""
+    if interface.requester:
+        return {
+            "AttachmentId": interface.attachment_id,
+            "InstanceOwnerId": interface.requester,
+            "DeviceIndex": 1,
+            "DeleteOnTermination": False,
+            "Status": "attached",
+        }
     if interface.instance is None:
         return None
     return {
@@ -338,14 +378,15 @@ def describe(region: Region, interface: NetworkInterface) -> dict[str, Any]:
         "AvailabilityZone": interface.subnet.availability_zone,
         "Description": interface.description,
         "Groups": [{"GroupId": group.id, "GroupName": group.name} for group in interface.groups],
-        "InterfaceType": "interface",
+        "InterfaceType": interface.kind,
         "MacAddress": interface.mac,
         "OwnerId": region.account,
         "PrivateIpAddress": interface.private_ip_address,
         "PrivateIpAddresses": describe_private_ips(region, interface),
-        "RequesterManaged": False,
+        "RequesterId": interface.requester,
+        "RequesterManaged": interface.requester is not None,
         "SourceDestCheck": interface.source_dest_check,
-        "Status": "in-use" if interface.instance else "available",
+        "Status": "in-use" if interface.in_use else "available",
         "Association": association(region, interface, interface.private_ip_address),
         "Attachment": describe_attachment(interface),
         "TagSet": tags.described(region, interface.id),

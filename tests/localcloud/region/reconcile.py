@@ -13,6 +13,7 @@ from .errors import AwsError
 from .launch import launch, settle
 from .routes import Request, route
 from .state import Region, now
+from .transitions import pass_time
 
 RETRY_SECONDS = 2.0
 
@@ -42,6 +43,7 @@ def _reconcile(region: Region, request: Request) -> dict[str, Any]:
 def reconcile(region: Region) -> None:
     """One look at every group."""
     with region.lock:
+        pass_time(region)
         changed = False
         for group in list(groups(region).values()):
             changed |= _observe(region, group)

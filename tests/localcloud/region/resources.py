@@ -54,6 +54,8 @@ class Resource:
     """The parameter in which its creation names it, where it has a name and no id."""
     not_found: str | None = None
     """The code that denies one that can't be seen yet; without it requests that name one pass."""
+    not_found_by: dict[str, str] = field(default_factory=dict)
+    """By actions: the codes with which they deny it, where those are others."""
     lists: dict[str, Callable[[Any], Any] | str] = field(default_factory=dict)
     """The lists that answers consist of: by which member, or through which function, an element is known."""
 

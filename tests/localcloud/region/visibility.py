@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from . import resources, services
@@ -47,7 +48,8 @@ class Visibility:
         for kind in resources.RESOURCES:
             for one in sorted(_named(region, kind, service, action, params)) if kind.not_found else ():
                 if (kind.type, one) in hidden:
-                    raise services.find(service).unseen(kind, one)
+                    code = kind.not_found_by.get(action, kind.not_found)
+                    raise services.find(service).unseen(replace(kind, not_found=code), one)
 
     def veil(self, service: str, result: Any, by_filters: bool) -> Any:
         """An answer without the members of its lists that can't be seen."""
