@@ -115,7 +115,9 @@ class Front:
         if call.protocol == "ec2" and call.params.get("DryRun"):
             raise AwsError("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
         if handler := HANDLERS.get(key):
-            result = VISIBILITY.veil(call.service, handler(self.region, call.params), not names_ids(call.params))
+            result = handler(self.region, call.params)
+            if not call.mutating:
+                result = VISIBILITY.veil(call.service, result, not names_ids(call.params))
             return render_result(call, result, request_id)
         if services.find(call.service).whole:
             raise Unimplemented(f"{call.service} {call.action}")

@@ -5,6 +5,7 @@ Who reads the declarations: the inventory; `iam_requests` (which resources a req
 unseen for a while); the control API (what can be made older).
 """
 
+import re
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,8 @@ class Resource:
 
     id_prefix: str | None = None
     """What its ids begin with, where those that were just made can be unseen."""
+    id_pattern: re.Pattern[str] | None = None
+    """What its ids look like, where that is more than a prefix, as ARNs do."""
     name_parameter: str | None = None
     """The parameter in which its creation names it, where it has a name and no id."""
     not_found: str | None = None

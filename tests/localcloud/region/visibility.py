@@ -66,6 +66,10 @@ class Visibility:
 
         return {name: shown(name, members) for name, members in result.items()}
 
+    def hides(self, kind: Resource, identifier: str) -> bool:
+        """Whether one can't be seen by who knows it."""
+        return (kind.type, identifier) in self._now_hidden(0)
+
     def clear(self) -> None:
         with self._lock:
             self._hidden.clear()
@@ -78,13 +82,15 @@ class Visibility:
 
 def _named(region: Region, kind: Resource, service: str, action: str, params: dict[str, Any]) -> set[str]:
     """The things of a kind that a request is about: ids wherever they stand, names as their service gives them."""
-    if kind.id_prefix:
+    if kind.id_prefix or kind.id_pattern:
         return _ids(kind, repr(params))
     return set(kind.named(region, params)) if kind.service == service and action not in kind.created_by else set()
 
 
 def _ids(kind: Resource, text: str) -> set[str]:
     """The ids of a kind in a text."""
+    if kind.id_pattern:
+        return set(kind.id_pattern.findall(text))
     return {one for one in ID.findall(text) if one.rpartition("-")[0] == kind.id_prefix}
 
 
@@ -97,7 +103,7 @@ def _value(member: Any, known_by: Callable[[Any], Any] | str) -> Any:
 
 def names_ids(params: dict[str, Any]) -> bool:
     """Whether a request asks for things by their ids or names."""
-    return any(name.endswith(("Ids", "Names")) and value for name, value in params.items())
+    return any(name.endswith(("Ids", "Names", "Arns")) and value for name, value in params.items())
 
 
 # One for the process, as moto's collections are.
