@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import instances, launch_templates
+from . import attachments, auto_scaling_tags, instances, launch_templates, mixed_instances
 from .actions import action
 from .errors import AwsError, Unimplemented
 from .filters import matches, paginate
@@ -87,6 +87,8 @@ class Group:
     members: list[Member] = field(default_factory=list)
     suspended: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
+    target_groups: list[str] = field(default_factory=list)
+    balancers: list[str] = field(default_factory=list)
     deleting: bool = False
     retry_at: float = 0.0
 
@@ -127,6 +129,7 @@ SETTINGS = (
     "ServiceLinkedRoleARN",
     "PlacementGroup",
 )
+ATTACHED = ("TargetGroupARNs", "LoadBalancerNames")
 IGNORED = ("AutoScalingGroupName", "AvailabilityZones", "Tags", "DesiredCapacityType")
 
 
@@ -152,8 +155,9 @@ def _unseen(kind: Resource, name: str) -> AwsError:
 def _needs(region: Region, call: Call) -> Iterator[Need]:
     """Reads are authorized as a whole, the rest on the group (Service Authorization Reference, Auto Scaling)."""
     names = list(GROUP.named(region, call.params)) if call.mutating else []
+    context = {f"autoscaling:{name}".lower(): call.params[name] for name in ATTACHED if call.params.get(name)}
     for name in names:
-        yield on_resource(region, action_of(call), GROUP, name, request_tags(call.params))
+        yield on_resource(region, action_of(call), GROUP, name, {**request_tags(call.params), **context})
     if not names:
         yield Need(action_of(call), "*")
 
@@ -215,7 +219,7 @@ def find_member(region: Region, instance_id: str | None) -> tuple[Group, Member]
 
 
 def _read_settings(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    known = (*SETTINGS, *IGNORED)
+    known = (*SETTINGS, *IGNORED, *ATTACHED)
     if unknown := [name for name, value in params.items() if name not in known and value not in (None, [])]:
         raise Unimplemented(f"{', '.join(unknown)} of an Auto Scaling group")
     return {name: params[name] for name in SETTINGS if params.get(name) is not None}
@@ -239,6 +243,8 @@ def _check_settings(region: Region, settings: dict[str, Any]) -> None:
         raise invalid(f"Unsupported termination policies: {unknown}")
     if bool(settings.get("LaunchTemplate")) == bool(settings.get("MixedInstancesPolicy")):
         raise invalid("Valid requests must contain either LaunchTemplate or MixedInstancesPolicy.")
+    if policy := settings.get("MixedInstancesPolicy"):
+        mixed_instances.check(policy)
     _check_maintenance(settings.get("InstanceMaintenancePolicy"))
 
 
@@ -251,17 +257,27 @@ def _check_maintenance(policy: dict[str, int] | None) -> None:
 
 
 def _resolve_template(region: Region, settings: dict[str, Any]) -> None:
-    """Completes the reference to the launch template with id and name, and checks that it launches."""
-    group = Group("", "", now(), settings)
-    reference = group.template
+    """Completes the references to launch templates with id and name, and checks that they launch."""
+    mixed = settings.get("MixedInstancesPolicy")
+    references = [Group("", "", now(), settings).template]
+    for one in (mixed["LaunchTemplate"].get("Overrides") or []) if mixed else []:
+        references += [one["LaunchTemplateSpecification"]] if one.get("LaunchTemplateSpecification") else []
+    for reference in references:
+        data = _resolve(region, reference)
+        if mixed and data.get("InstanceMarketOptions"):
+            raise invalid("Incompatible launch template: a mixed instances policy says itself what is a spot instance.")
+
+
+def _resolve(region: Region, reference: dict[str, str]) -> dict[str, Any]:
     identifier = reference.get("LaunchTemplateId")
     known = {"LaunchTemplateId": identifier} if identifier else reference
     try:
         template = launch_templates.find(region, known)
-        template.resolve(reference.get("Version"))
+        number = template.resolve(reference.get("Version"))
     except AwsError as error:
         raise invalid(f"You must use a valid fully-formed launch template. {error.message}") from error
     reference["LaunchTemplateId"], reference["LaunchTemplateName"] = template.id, template.name
+    return template.versions[number]["data"]
 
 
 @action("autoscaling", "CreateAutoScalingGroup")
@@ -273,11 +289,15 @@ def create_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
             "AlreadyExists", f"AutoScalingGroup by this name already exists - A group with the name {name} already exists"
         )
     settings = {**DEFAULTS, "DesiredCapacity": params.get("MinSize"), **_read_settings(region, params)}
+    if policy := settings.get("MixedInstancesPolicy"):
+        settings["MixedInstancesPolicy"] = mixed_instances.merged(None, policy)
     _check_settings(region, settings)
     _resolve_template(region, settings)
+    target_groups, balancers = (list(dict.fromkeys(params.get(one) or [])) for one in ATTACHED)
+    attachments.check(region, target_groups, balancers)
     arn = f"arn:aws:autoscaling:{region.name}:{region.account}:autoScalingGroup:{uuid.uuid4()}:autoScalingGroupName/{name}"
-    group = Group(name, arn, now(), settings)
-    _put_tags(group, params.get("Tags") or [])
+    group = Group(name, arn, now(), settings, target_groups=target_groups, balancers=balancers)
+    auto_scaling_tags.put(group, params.get("Tags") or [])
     groups(region)[name] = group
 
 
@@ -291,6 +311,8 @@ def update_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
         settings.pop("MixedInstancesPolicy", None)
     elif "MixedInstancesPolicy" in changes:
         settings.pop("LaunchTemplate", None)
+        present = group.settings.get("MixedInstancesPolicy")
+        settings["MixedInstancesPolicy"] = mixed_instances.merged(present, changes["MixedInstancesPolicy"])
     if changes.get("MaxInstanceLifetime") == 0:
         del settings["MaxInstanceLifetime"]
     if changes.get("InstanceMaintenancePolicy") == {"MinHealthyPercentage": -1, "MaxHealthyPercentage": -1}:
@@ -332,6 +354,7 @@ def set_desired_capacity(region: Region, params: dict[str, Any]) -> None:
 
 def begin_termination(region: Region, group: Group, member: Member, cause: str) -> None:
     """Takes a member out of service and terminates its instance."""
+    attachments.leave(region, group.target_groups, group.balancers, [member.instance])
     if member.activity.ended is None:
         member.activity.finish("Cancelled")
     member.state = "Terminating"
@@ -374,6 +397,7 @@ def detach_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for _, member in wanted:
         group.members.remove(member)
+        attachments.leave(region, group.target_groups, group.balancers, [member.instance])
         member.instance.auto_scaling_group = None
         region.ec2.tags.get(member.instance.id, {}).pop(GROUP_TAG, None)
         activity = Activity(group.name, f"Detaching EC2 instance: {member.instance.id}", "in response to a user request", now())
@@ -383,6 +407,11 @@ def detach_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     return {"Activities": rows}
 
 
+def age(member: Member) -> float:
+    """For how many seconds it has been a member."""
+    return (now() - member.since).total_seconds()
+
+
 @action("autoscaling", "SetInstanceHealth")
 def set_instance_health(region: Region, params: dict[str, Any]) -> None:
     """Within the grace period it is ignored unless told not to respect it (API_SetInstanceHealth)."""
@@ -390,8 +419,7 @@ def set_instance_health(region: Region, params: dict[str, Any]) -> None:
     status = params.get("HealthStatus")
     if status not in ("Healthy", "Unhealthy"):
         raise invalid(f"Valid instance health states are: [Healthy, Unhealthy]; not {status}")
-    age = (now() - member.since).total_seconds()
-    if params.get("ShouldRespectGracePeriod", True) and age < group.settings["HealthCheckGracePeriod"]:
+    if params.get("ShouldRespectGracePeriod", True) and age(member) < group.settings["HealthCheckGracePeriod"]:
         return
     member.health = status
 
@@ -434,50 +462,8 @@ def disable_metrics_collection(region: Region, params: dict[str, Any]) -> None:
     group.metrics -= set(params.get("Metrics") or group.metrics)
 
 
-def _put_tags(group: Group, given: list[dict[str, Any]]) -> None:
-    for tag in given:
-        if tag["Key"].lower().startswith("aws:"):
-            raise invalid("Tag keys starting with 'aws:' are reserved for internal use")
-        group.tags[tag["Key"]] = {"Value": tag.get("Value", ""), "PropagateAtLaunch": tag.get("PropagateAtLaunch", False)}
-
-
-@action("autoscaling", "CreateOrUpdateTags")
-def create_or_update_tags(region: Region, params: dict[str, Any]) -> None:
-    """Instances that run already keep the tags they have (API_CreateOrUpdateTags)."""
-    for tag in params.get("Tags") or []:
-        _put_tags(find(region, tag.get("ResourceId")), [tag])
-
-
-@action("autoscaling", "DeleteTags")
-def delete_tags(region: Region, params: dict[str, Any]) -> None:
-    """A tag that is given with a value goes only where it has that value, as EC2's do."""
-    for tag in params.get("Tags") or []:
-        held = find(region, tag.get("ResourceId")).tags
-        if tag.get("Value") in (None, held.get(tag["Key"], {}).get("Value")):
-            held.pop(tag["Key"], None)
-
-
-def _describe_tags(group: Group) -> list[dict[str, Any]]:
-    return [
-        {"ResourceId": group.name, "ResourceType": "auto-scaling-group", "Key": key, **value}
-        for key, value in sorted(group.tags.items())
-    ]
-
-
-@action("autoscaling", "DescribeTags")
-def describe_tags(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    rows = [tag for group in groups(region).values() for tag in _describe_tags(group)]
-    values = {
-        "auto-scaling-group": lambda tag: tag["ResourceId"],
-        "key": lambda tag: tag["Key"],
-        "value": lambda tag: tag["Value"],
-        "propagate-at-launch": lambda tag: tag["PropagateAtLaunch"],
-    }
-    rows = [tag for tag in rows if matches(tag, params.get("Filters"), values, {}, "DescribeTags")]
-    return _page("Tags", rows, params, 50)
-
-
-def _page(name: str, rows: list[Any], params: dict[str, Any], default: int) -> dict[str, Any]:
+def page(name: str, rows: list[Any], params: dict[str, Any], default: int) -> dict[str, Any]:
+    """One page of an answer."""
     size = params.get("MaxRecords") or default
     if size > 100:
         raise invalid(f"MaxRecords {size} is above 100")
@@ -497,7 +483,7 @@ def describe_auto_scaling_groups(region: Region, params: dict[str, Any]) -> dict
             group, params.get("Filters"), values, {k: v["Value"] for k, v in group.tags.items()}, "DescribeAutoScalingGroups"
         )
     ]
-    return _page("AutoScalingGroups", rows, params, 50)
+    return page("AutoScalingGroups", rows, params, 50)
 
 
 @action("autoscaling", "DescribeAutoScalingInstances")
@@ -509,7 +495,7 @@ def describe_auto_scaling_instances(region: Region, params: dict[str, Any]) -> d
         for member in group.members
         if not wanted or member.instance.id in wanted
     ]
-    return _page("AutoScalingInstances", rows, params, 50)
+    return page("AutoScalingInstances", rows, params, 50)
 
 
 @action("autoscaling", "DescribeScalingActivities")
@@ -524,7 +510,7 @@ def describe_scaling_activities(region: Region, params: dict[str, Any]) -> dict[
         for one in reversed(activities(region))
         if (not name or one.group == name) and (not ids or one.id in ids) and (deleted or one.group in known)
     ]
-    return _page("Activities", rows, params, 100)
+    return page("Activities", rows, params, 100)
 
 
 def describe_activity(activity: Activity, arn: str | None) -> dict[str, Any]:
@@ -566,11 +552,11 @@ def _describe(region: Region, group: Group) -> dict[str, Any]:
         "AutoScalingGroupARN": group.arn,
         "CreatedTime": group.created,
         "AvailabilityZones": zones,
-        "LoadBalancerNames": [],
-        "TargetGroupARNs": [],
+        "LoadBalancerNames": list(group.balancers),
+        "TargetGroupARNs": list(group.target_groups),
         "Instances": [_describe_member(member) for member in group.members],
         "SuspendedProcesses": [{"ProcessName": name, "SuspensionReason": "User suspended"} for name in sorted(group.suspended)],
         "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(group.metrics)],
         "Status": "Delete in progress" if group.deleting else None,
-        "Tags": _describe_tags(group),
+        "Tags": auto_scaling_tags.describe(group),
     }

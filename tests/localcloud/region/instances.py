@@ -46,6 +46,7 @@ class Instance:
     ended: datetime | None = None
     auto_scaling_group: str | None = None
     reboots: int = 0
+    lifecycle: str | None = None
 
     @property
     def zone(self) -> str:
@@ -305,6 +306,7 @@ FILTERS: dict[str, Any] = {
     "instance-state-name": lambda one: one.state,
     "instance-state-code": lambda one: STATE_CODES[one.state],
     "instance-type": lambda one: one.kind,
+    "instance-lifecycle": lambda one: one.lifecycle,
     "image-id": lambda one: one.image.id,
     "key-name": lambda one: one.key_name,
     "client-token": lambda one: one.client_token,
@@ -400,6 +402,7 @@ def describe(region: Region, instance: Instance) -> dict[str, Any]:
         "EbsOptimized": instance.ebs_optimized,
         "EnaSupport": True,
         "Hypervisor": "xen",
+        "InstanceLifecycle": instance.lifecycle,
         "MetadataOptions": {**instance.metadata, "State": "applied"},
         "Monitoring": {"State": "enabled" if instance.monitoring else "disabled"},
         "Placement": {"AvailabilityZone": instance.zone, "Tenancy": "default", "GroupName": ""},

@@ -178,6 +178,7 @@ def _create(region: Region, wanted: dict[str, Any], plan: dict[str, Any], reserv
         disable_api_termination=bool(wanted.get("DisableApiTermination")),
         shutdown_behavior=wanted.get("InstanceInitiatedShutdownBehavior") or "stop",
         client_token=wanted.get("ClientToken"),
+        lifecycle=(wanted.get("InstanceMarketOptions") or {}).get("MarketType"),
         private_dns=wanted.get("PrivateDnsNameOptions") or dict(subnet.private_dns_name_options_on_launch),
     )
     for interface in plan["interfaces"]:

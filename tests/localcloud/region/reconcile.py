@@ -7,7 +7,7 @@ import traceback
 from collections import Counter
 from typing import Any
 
-from . import launch_templates, tags
+from . import attachments, images, launch_templates, mixed_instances, tags
 from .auto_scaling import GROUP_TAG, Activity, Group, Member, activities, begin_termination, groups
 from .errors import AwsError
 from .launch import launch, settle
@@ -67,12 +67,21 @@ def _observe(region: Region, group: Group) -> bool:
         elif member.state == "Pending" and instance.state == "running":
             member.state = "InService"
             member.activity.finish("Successful")
-        elif member.active and not instance.alive and member.health == "Healthy" and "HealthCheck" not in group.suspended:
+            if "AddToLoadBalancer" not in group.suspended:
+                attachments.enter(region, group.target_groups, group.balancers, [instance])
+        elif member.active and member.health == "Healthy" and _fails_checks(region, group, member):
             member.health = "Unhealthy"
         else:
             continue
         changed = True
     return changed
+
+
+def _fails_checks(region: Region, group: Group, member: Member) -> bool:
+    """By EC2's checks, or by those of load balancers where the group listens to them."""
+    if "HealthCheck" in group.suspended:
+        return False
+    return not member.instance.alive or attachments.unhealthy(region, group, member)
 
 
 def _replace_unhealthy(region: Region, group: Group) -> bool:
@@ -136,8 +145,9 @@ def _launch_one(region: Region, group: Group) -> bool:
     try:
         if fault and fault.code:
             raise AwsError(fault.code, fault.message, fault.status)
-        template = launch_templates.find(region, {"LaunchTemplateId": group.template["LaunchTemplateId"]})
-        number = template.resolve(group.template.get("Version"))
+        reference = _template(group)
+        template = launch_templates.find(region, {"LaunchTemplateId": reference["LaunchTemplateId"]})
+        number = template.resolve(reference.get("Version"))
         instance = launch(region, _request(region, group, template, number), 1)[0]
     except Exception as error:
         if not hasattr(error, "code"):
@@ -162,9 +172,19 @@ def _request(region: Region, group: Group, template: Any, number: int) -> dict[s
         "SubnetId": _emptiest_subnet(group),
         "TagSpecifications": [{"ResourceType": "instance", "Tags": inherited}],
     }
+    mixed = group.settings.get("MixedInstancesPolicy")
+    if not mixed:
+        return request
+    on_demand = sum(member.instance.lifecycle != "spot" for member in group.active)
+    image = images.find(region, template.versions[number]["data"].get("ImageId"))
+    return {**request, **mixed_instances.launched_by(mixed, group.settings["DesiredCapacity"], on_demand, image)}
+
+
+def _template(group: Group) -> dict[str, str]:
+    """The first override's own launch template, or the group's."""
     mixed = group.settings.get("MixedInstancesPolicy") or {}
-    kinds = [one["InstanceType"] for one in mixed.get("LaunchTemplate", {}).get("Overrides") or [] if one.get("InstanceType")]
-    return {**request, "InstanceType": kinds[0]} if kinds else request
+    first = next(iter(mixed.get("LaunchTemplate", {}).get("Overrides") or []), {})
+    return first.get("LaunchTemplateSpecification") or group.template
 
 
 def _emptiest_subnet(group: Group) -> str:

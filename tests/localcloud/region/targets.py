@@ -186,6 +186,12 @@ def _state(region: Region, group: TargetGroup, target: Target) -> tuple[str, str
     return ("unhealthy", "Target.FailedHealthChecks") if target.id in _unhealthy(region) else ("healthy", None)
 
 
+def states(region: Region, group: TargetGroup, identifier: str) -> set[str]:
+    """The states of an instance or address in a group, by its ports."""
+    refresh(region, group)
+    return {_state(region, group, one)[0] for one in group.targets.values() if one.id == identifier}
+
+
 def _describe(region: Region, group: TargetGroup, target: Target) -> dict[str, Any]:
     state, reason = _state(region, group, target)
     port = group.settings["HealthCheckPort"]
