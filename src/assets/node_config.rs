@@ -87,7 +87,7 @@ fn api(cluster: &Cluster) -> ApiConfig {
     ApiConfig {
         endpoint: ApiEndpoints::of(cluster, Outputs::default()).inside,
         service_account_issuer: format!("https://kubernetes.default.svc.{}", cluster.network.dns_domain),
-        additional_sans: cluster.api.certificate_names(),
+        additional_sans: cluster.api.certificate_names(&cluster.region),
     }
 }
 

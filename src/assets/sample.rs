@@ -3,8 +3,8 @@
 use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 
 use crate::spec::cluster::{
-    Api, Cluster, EbsVolume, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, Network,
-    NetworkPlugin, Nodes, Permissions, SshKey, Subnet,
+    Api, Cluster, EbsVolume, Egress, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
+    Network, NetworkPlugin, Nodes, Permissions, SshKey, Subnet, SubnetKind,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -15,6 +15,9 @@ pub(crate) fn cluster() -> Cluster {
         region: "us-east-1".to_owned(),
         kubernetes_version: "1.36.3".to_owned(),
         network: Network {
+            existing_vpc: None,
+            additional_cidrs: Vec::new(),
+            subnet_tags_disabled: false,
             cidr: "172.20.0.0/16".parse().unwrap(),
             non_masquerade_cidr: "100.64.0.0/10".parse().unwrap(),
             pod_cidr: "100.96.0.0/11".parse().unwrap(),
@@ -26,6 +29,7 @@ pub(crate) fn cluster() -> Cluster {
         api: Api {
             access: Vec::new(),
             elastic_ip: true,
+            load_balancer: None,
             dns: None,
             public_name: None,
             additional_sans: Vec::new(),
@@ -53,6 +57,10 @@ fn subnet() -> Subnet {
         name: "us-east-1a".to_owned(),
         zone: "us-east-1a".to_owned(),
         cidr: "172.20.32.0/19".parse().unwrap(),
+        kind: SubnetKind::Public,
+        egress: Egress::InternetGateway,
+        existing: None,
+        additional_routes: [].into(),
     }
 }
 

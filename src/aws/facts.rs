@@ -2,6 +2,8 @@
 
 mod error;
 mod machine_types;
+mod network;
+mod network_error;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,8 @@ use windlass_bootstrap::config::CONFIG_VERSION;
 
 pub use self::error::FactsError;
 use self::machine_types::machine_types;
+pub use self::network::ExistingNetwork;
+pub use self::network_error::ExistingNetworkError;
 use super::hosted_zone::{self, HostedZone};
 use super::tags::{
     IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, IMAGE_NODE_CONFIG, filter,
@@ -36,6 +40,8 @@ pub struct Facts {
     pub hosted_zone: Option<HostedZone>,
     /// The ARN of each KMS key that the specification names by an id or an alias, by what is written there.
     pub kms_keys: BTreeMap<String, String>,
+    /// The part of the network that exists without the cluster.
+    pub existing_network: ExistingNetwork,
 }
 
 impl Facts {
@@ -71,12 +77,13 @@ pub struct Image {
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
     let groups = groups_by_image(cluster);
     let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
-    let (identity, (), machines, hosted_zone, kms_keys, found) = try_join!(
+    let (identity, (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
         caller(clients),
         check_zones(cluster, clients),
         machine_types(cluster, clients),
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),
+        network::existing_network(cluster, clients),
         try_join_all(found),
     )?;
     let (partition, account) = identity;
@@ -88,7 +95,8 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
             images.insert(group.name.clone(), choose(cluster, group, architecture, &ours)?);
         }
     }
-    Ok(Facts { account, partition, region: cluster.region.clone(), images, hosted_zone, kms_keys })
+    let region = cluster.region.clone();
+    Ok(Facts { account, partition, region, images, hosted_zone, kms_keys, existing_network })
 }
 
 /// Looks up the keys that aren't named by their ARN: volumes are described with ARNs, and a policy allows only what it

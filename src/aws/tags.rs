@@ -40,6 +40,13 @@ pub const API_NAME: &str = "windlass.dev/api-name";
 /// description in a group with this tag is somebody else's.
 pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
 
+/// On route tables: the destinations of the further routes that windlass made, parted by spaces. What leads elsewhere
+/// without standing here is somebody else's.
+pub const ROUTES: &str = "windlass.dev/additional-routes";
+
+/// On VPCs: the further ranges that windlass added, parted by spaces. One that doesn't stand here is somebody else's.
+pub const RANGES: &str = "windlass.dev/additional-ranges";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 

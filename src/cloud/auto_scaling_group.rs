@@ -14,6 +14,7 @@ use super::ebs::{to_i32, to_u32};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::launch_template::LaunchTemplate;
+use super::load_balancing::LoadBalancerTargetGroup;
 use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
@@ -62,6 +63,8 @@ pub struct AutoScalingGroup {
     /// As observed: whether it launches, or one of its instances was launched from, another version of the template than
     /// the latest. Not compared.
     pub is_behind: bool,
+    /// The target groups that its instances are put into. Of what is observed, windlass's own: others, somebody attached.
+    pub target_groups: BTreeSet<Reference<LoadBalancerTargetGroup>>,
     /// Its tags, which its instances get too.
     pub tags: Tags,
 }
@@ -87,7 +90,7 @@ pub struct Maintenance {
 impl ResourceKind for AutoScalingGroup {
     const KIND: Kind = Kind::AutoScalingGroup;
     const DECLARATION: Declaration = Declaration {
-        observed_after: &[Kind::LaunchTemplate, Kind::Subnet],
+        observed_after: &[Kind::LaunchTemplate, Kind::Subnet, Kind::LoadBalancerTargetGroup],
         // What the Kubernetes API said is written down before the API goes.
         deleted_after_steps_of: &[Kind::ReclaimMarks],
         creation: Creation::Repeatable,
@@ -114,6 +117,7 @@ impl ResourceKind for AutoScalingGroup {
             capacity_rebalance,
             suspended: _,
             is_behind: _,
+            target_groups,
             tags,
         } = self;
         let version = match version {
@@ -132,6 +136,7 @@ impl ResourceKind for AutoScalingGroup {
             .maybe("maxInstanceLifetimeSeconds", *max_instance_lifetime)
             .maybe("protectedFromScaleIn", protected_from_scale_in.then_some(true))
             .maybe("capacityRebalance", capacity_rebalance.then_some(true))
+            .references("targetGroups", target_groups)
             .map("tags", tags)
     }
 
@@ -164,6 +169,7 @@ impl ResourceKind for AutoScalingGroup {
             .set_max_instance_lifetime(self.max_instance_lifetime.map(to_i32))
             .set_new_instances_protected_from_scale_in(self.protected_from_scale_in.then_some(true))
             .set_capacity_rebalance(self.capacity_rebalance.then_some(true))
+            .set_target_group_arns(Some(target_group_arns(self.target_groups.iter(), context)?))
             .set_tags(Some(self.autoscaling_tags(&self.tags)));
         call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
         Ok(Identity::new(&self.name))
@@ -181,6 +187,7 @@ impl ResourceKind for AutoScalingGroup {
             tags: self.tags.clone(),
             suspended: self.suspended.clone(),
             is_behind: self.is_behind,
+            target_groups: self.target_groups.clone(),
             ..from.clone()
         };
         if *self != tagged_alike {
@@ -198,6 +205,7 @@ impl ResourceKind for AutoScalingGroup {
                 .capacity_rebalance(self.capacity_rebalance);
             call.send().await.during("autoscaling", "UpdateAutoScalingGroup", id)?;
         }
+        self.put_into_target_groups(from, context, id).await?;
         let (set, gone) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
             let call = autoscaling.create_or_update_tags().set_tags(Some(self.autoscaling_tags(&set)));
@@ -311,6 +319,30 @@ impl AutoScalingGroup {
             .build())
     }
 
+    /// Its instances are in new target groups before they leave old ones.
+    async fn put_into_target_groups(
+        &self,
+        from: &Self,
+        context: &Context<'_>,
+        id: &ResourceId,
+    ) -> Result<(), CloudError> {
+        let autoscaling = &context.clients.autoscaling;
+        let new = target_group_arns(self.target_groups.difference(&from.target_groups), context)?;
+        if !new.is_empty() {
+            let call = autoscaling.attach_load_balancer_target_groups().auto_scaling_group_name(&self.name);
+            let call = call.set_target_group_arns(Some(new));
+            call.send().await.during("autoscaling", "AttachLoadBalancerTargetGroups", id)?;
+        }
+        let old = from.target_groups.difference(&self.target_groups);
+        let old: Vec<String> = old.map(|group| context.ids.resolve(group)).collect();
+        if !old.is_empty() {
+            let call = autoscaling.detach_load_balancer_target_groups().auto_scaling_group_name(&self.name);
+            let call = call.set_target_group_arns(Some(old));
+            call.send().await.during("autoscaling", "DetachLoadBalancerTargetGroups", id)?;
+        }
+        Ok(())
+    }
+
     fn subnet_ids(&self, context: &Context<'_>) -> Result<String, CloudError> {
         let ids = self.subnets.iter().map(|subnet| context.ids.of(subnet)).collect::<Result<Vec<_>, _>>()?;
         Ok(ids.join(","))
@@ -328,6 +360,13 @@ impl AutoScalingGroup {
     fn tag(&self) -> TagBuilder {
         Tag::builder().resource_id(&self.name).resource_type("auto-scaling-group")
     }
+}
+
+fn target_group_arns<'a>(
+    groups: impl Iterator<Item = &'a Reference<LoadBalancerTargetGroup>>,
+    context: &Context<'_>,
+) -> Result<Vec<String>, CloudError> {
+    groups.map(|group| context.ids.of(group)).collect()
 }
 
 fn policy(maintenance: Maintenance) -> InstanceMaintenancePolicy {
@@ -414,6 +453,12 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         protected_from_scale_in: group.new_instances_protected_from_scale_in().unwrap_or_default(),
         capacity_rebalance: group.capacity_rebalance().unwrap_or_default(),
         is_behind,
+        target_groups: group
+            .target_group_arns()
+            .iter()
+            .filter(|arn| names.known(Kind::LoadBalancerTargetGroup, arn).is_some())
+            .map(|arn| names.reference(arn))
+            .collect(),
         suspended: group
             .suspended_processes()
             .iter()

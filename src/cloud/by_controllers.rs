@@ -12,7 +12,7 @@ mod reclaim_marks;
 mod security_groups;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 
 use windlass_bootstrap::tags as shared;
@@ -30,8 +30,8 @@ use super::kinds::{Kind, Resource};
 use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ObservedFor, ResourceKind, Unwanted};
-use super::vpc;
-use crate::aws::AwsError;
+use super::{security_group, vpc};
+use crate::aws::{AwsError, tags};
 
 /// What the AWS Load Balancer Controller puts on what it makes, besides or instead of `kubernetes.io/cluster/…` (its
 /// documentation, "Tags").
@@ -151,7 +151,7 @@ where
     }
 
     async fn read(look: &Look<'_>) -> Result<K::Answer, CloudError> {
-        let vpcs = vpc::ids(look).await?;
+        let vpcs = vpcs(look).await?;
         if K::IS_IN_VPC && vpcs.is_empty() { Ok(K::Answer::default()) } else { K::read(look, &vpcs).await }
     }
 
@@ -168,9 +168,24 @@ where
     }
 }
 
-/// Whether tags say that a controller of the cluster made what carries them.
-fn is_made_for(tags: &BTreeMap<String, String>, cluster: &str) -> bool {
-    let says = |key: &str, value: &str| tags.get(key).is_some_and(|found| found == value);
+/// AWS's ids of the VPCs that the cluster is in: its own, or where it has none, those of its security groups, as somebody
+/// else's VPC is known by nothing else when no specification names it any more.
+async fn vpcs(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
+    let own = vpc::ids(look).await?;
+    if !own.is_empty() {
+        return Ok(own);
+    }
+    let groups = security_group::list(look).await?;
+    let of_groups: BTreeSet<&str> = groups.iter().filter_map(|group| group.vpc_id()).collect();
+    Ok(of_groups.into_iter().map(str::to_owned).collect())
+}
+
+/// Whether tags say that a controller of the cluster made what carries them, and not windlass from a specification.
+fn is_made_for(found: &BTreeMap<String, String>, cluster: &str) -> bool {
+    if found.contains_key(tags::MANAGED) {
+        return false;
+    }
+    let says = |key: &str, value: &str| found.get(key).is_some_and(|found| found == value);
     says(&shared::ownership(cluster), "owned")
         || says(LOAD_BALANCER_CONTROLLER, cluster)
         || says(VPC_CNI, cluster)

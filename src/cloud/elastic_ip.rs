@@ -1,4 +1,4 @@
-//! Elastic IPs: the API's address where there is one master. The master's agent associates it.
+//! Elastic IPs: the API's address where there is one master, which the master's agent associates; and those of NAT gateways.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::aws::{AwsError, Clients, During};
 /// An Elastic IP. Which address it is, AWS decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElasticIp {
-    /// `api.<cluster>`: a cluster has one.
+    /// `api.<cluster>`, or `<zone>.<cluster>` of a NAT gateway.
     pub name: String,
     /// Its tags.
     pub tags: Tags,
@@ -105,7 +105,11 @@ impl ResourceKind for ElasticIp {
         let found = |address: &Address| {
             let tags = tags::from_ec2(address.tags());
             let allocation = field(address.allocation_id(), &id, "the allocation's id")?;
-            let name = tagging::only_name(&tags, &Self::name_of(context.cluster));
+            let name = if tags.contains_key(shared::MASTER) {
+                tagging::only_name(&tags, &Self::name_of(context.cluster))
+            } else {
+                tagging::name(&tags, allocation)
+            };
             let observed = Self { name: name.clone(), tags };
             let identity = observed.identity(allocation, address.public_ip());
             let found = ObservedResource::new(name, Resource::ElasticIp(observed), identity);

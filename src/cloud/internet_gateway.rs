@@ -29,9 +29,15 @@ impl ResourceKind for InternetGateway {
     const KIND: Kind = Kind::InternetGateway;
     const DECLARATION: Declaration = Declaration {
         observed_after: &[Kind::Vpc],
-        // Pods on instances reach the Internet to the end, and a load balancer has public addresses, with which a gateway
-        // can't be detached.
-        deleted_after: &[Kind::AutoScalingGroup, Kind::LoadBalancer, Kind::ClassicLoadBalancer],
+        // Pods on instances reach the Internet to the end, and load balancers and NAT gateways have public addresses, with
+        // which a gateway can't be detached.
+        deleted_after: &[
+            Kind::AutoScalingGroup,
+            Kind::LoadBalancer,
+            Kind::ClassicLoadBalancer,
+            Kind::NatGateway,
+            Kind::NetworkLoadBalancer,
+        ],
         ..Declaration::of("internet-gateway")
     };
     type Answer = Vec<Answer>;

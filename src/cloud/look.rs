@@ -7,11 +7,12 @@
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, Volume, Vpc};
-use aws_sdk_elasticloadbalancingv2::types::TargetGroup;
+use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer, TargetGroup};
 use tokio::sync::OnceCell;
 
 use super::context::{Context, Names};
 use super::error::CloudError;
+use crate::aws::tags::Tags;
 
 /// One look at AWS.
 pub struct Look<'a> {
@@ -44,7 +45,16 @@ pub(super) struct Answers {
     pub(super) security_groups: Once<SecurityGroup>,
     pub(super) addresses: Once<Address>,
     pub(super) claimed_volumes: Once<Volume>,
+    pub(super) load_balancers: Once<LoadBalancer>,
+    pub(super) tagged_load_balancers: Once<TaggedLoadBalancer>,
     pub(super) target_groups: Once<TargetGroup>,
+}
+
+/// A load balancer whose name may be one of the cluster's, with its tags.
+#[derive(Clone, Debug)]
+pub struct TaggedLoadBalancer {
+    pub(super) balancer: LoadBalancer,
+    pub(super) tags: Tags,
 }
 
 /// What is asked for once.

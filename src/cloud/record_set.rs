@@ -1,15 +1,22 @@
-//! The API's name in a hosted zone: an A record that leads to the Elastic IP, and the TXT record that says whose it is.
+//! A name in a hosted zone, of the API or of bastions: an A record that leads to an Elastic IP or, as an alias, to a load
+//! balancer, and the TXT record that says whose it is.
 //!
 //! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
 //! there and deletes what was read, value for value, so that it fails where somebody else was faster.
 
-use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ResourceRecord, ResourceRecordSet, RrType};
+use std::time::Duration;
+
+use aws_sdk_route53::types::{
+    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+};
 use futures::future::try_join_all;
+use futures::try_join;
 
 use super::context::{Context, Identity, Names, ObservedResource};
 use super::elastic_ip::{self, ElasticIp};
 use super::error::{CloudError, field};
 use super::fields::Fields;
+use super::load_balancing::{self, NetworkLoadBalancer};
 use super::look::Look;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
@@ -17,9 +24,14 @@ use super::{Kind, Resource};
 use crate::aws::During;
 use crate::aws::error::AwsError;
 use crate::aws::hosted_zone::{self, Records};
+use crate::aws::retry::{Look as Found, Patience, wait_for};
 
 /// How long resolvers may keep the answer, in seconds: as long as nobody minds waiting when the address changes.
 const TTL: i64 = 60;
+
+/// How long a change may take until all of Route 53's servers answer with it; usually it takes less than a minute
+/// (API_ChangeResourceRecordSets).
+const SYNC: Duration = Duration::from_mins(5);
 
 /// A name in a hosted zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,17 +43,26 @@ pub struct RecordSet {
     /// Such as `api.demo.example.com`.
     pub domain: String,
     /// What it leads to; absent in what is observed where somebody removed the A record.
-    pub address: Option<Reference<ElasticIp>>,
-    /// How long resolvers may keep it, in seconds.
+    pub leads_to: Option<LeadsTo>,
+    /// How long resolvers may keep it, in seconds; an alias has its target's.
     pub ttl: Option<i64>,
     /// The text of the TXT record.
     pub owner: String,
 }
 
+/// What a name leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeadsTo {
+    /// An address.
+    ElasticIp(Reference<ElasticIp>),
+    /// The addresses of a load balancer, whichever they are.
+    LoadBalancer(Reference<NetworkLoadBalancer>),
+}
+
 impl ResourceKind for RecordSet {
     const KIND: Kind = Kind::RecordSet;
     const DECLARATION: Declaration = Declaration {
-        observed_after: &[Kind::ElasticIp],
+        observed_after: &[Kind::ElasticIp, Kind::NetworkLoadBalancer],
         creation: Creation::ReadsFirst,
         ..Declaration::of("record-set")
     };
@@ -52,9 +73,14 @@ impl ResourceKind for RecordSet {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, zone, domain, address, ttl, owner } = self;
+        let Self { name: _, zone, domain, leads_to, ttl, owner } = self;
         let fields = Fields::default().one("hostedZone", zone).one("name", domain);
-        fields.maybe_reference("elasticIp", address.as_ref()).maybe("ttl", *ttl).one("owner", owner)
+        let fields = match leads_to {
+            Some(LeadsTo::ElasticIp(address)) => fields.reference("elasticIp", address),
+            Some(LeadsTo::LoadBalancer(balancer)) => fields.reference("loadBalancer", balancer),
+            None => fields,
+        };
+        fields.maybe("ttl", *ttl).one("owner", owner)
     }
 
     /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.
@@ -63,7 +89,7 @@ impl ResourceKind for RecordSet {
         if there.is_foreign_to(&self.owner) {
             return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
         }
-        let wanted = [self.address_record(context, id)?, self.owner_record(id)?];
+        let wanted = [self.address_record(context, id)?, self.record(RrType::Txt, &self.owner, id)?];
         let owned = self.owned(&there);
         let gone = owned.iter().filter(|set| !wanted.contains(set)).map(|set| (ChangeAction::Delete, set));
         let new = wanted.iter().filter(|set| !owned.contains(set)).map(|set| (ChangeAction::Create, set));
@@ -71,13 +97,20 @@ impl ResourceKind for RecordSet {
         Ok(Identity::new(&self.name))
     }
 
+    /// A name that leads elsewhere is turned to a load balancer when that has somebody to lead to.
     async fn update(
         &self,
-        _from: &Self,
+        from: &Self,
         _identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
+        if let Some(LeadsTo::LoadBalancer(balancer)) = &self.leads_to
+            && self.leads_to != from.leads_to
+            && from.leads_to.is_some()
+        {
+            load_balancing::wait_until_it_answers(&context.ids.of(balancer)?, context, id).await?;
+        }
         self.create(context, id).await
     }
 
@@ -100,9 +133,11 @@ impl ResourceKind for RecordSet {
         self.change(owned.iter().map(|set| (ChangeAction::Delete, set)), context, id).await
     }
 
-    /// Looks where the Elastic IP's tags say. A hosted zone that is gone has taken its record sets with it.
+    /// Looks where the tags of Elastic IPs and load balancers say. A hosted zone that is gone has taken its record sets with it.
     async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
-        let places = elastic_ip::names_in_zones(look).await?.into_iter();
+        let (addresses, balancers) =
+            try_join!(elastic_ip::names_in_zones(look), load_balancing::names_in_zones(look))?;
+        let places = addresses.union(&balancers).cloned().collect::<Vec<_>>().into_iter();
         let described =
             try_join_all(places.map(|(zone, domain)| describe(look.context, zone, domain))).await?;
         Ok(described.into_iter().flatten().collect())
@@ -127,21 +162,37 @@ impl ResourceKind for RecordSet {
 impl RecordSet {
     /// The name of an Elastic IP.
     pub fn to_address(zone: &str, domain: &str, address: Reference<ElasticIp>, owner: String) -> Self {
-        let address = Some(address);
         let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
-        Self { name, zone, domain, address, ttl: Some(TTL), owner }
+        Self { name, zone, domain, leads_to: Some(LeadsTo::ElasticIp(address)), ttl: Some(TTL), owner }
+    }
+
+    /// The name of a load balancer.
+    pub fn to_load_balancer(
+        zone: &str,
+        domain: &str,
+        balancer: Reference<NetworkLoadBalancer>,
+        owner: String,
+    ) -> Self {
+        let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
+        Self { name, zone, domain, leads_to: Some(LeadsTo::LoadBalancer(balancer)), ttl: None, owner }
     }
 
     fn seen(described: &Described, names: &Names, owner: &str) -> Self {
         let Described { zone, domain, records } = described;
         let addresses: Vec<&ResourceRecordSet> = records.of_type(&RrType::A).collect();
-        let leads_to = |set: &&ResourceRecordSet| hosted_zone::shown(set);
-        let shown = addresses.iter().map(leads_to).collect::<Vec<_>>().join(" ");
+        let leads_to = match addresses.as_slice() {
+            [] => None,
+            [set] => Some(leads_to(set, names)),
+            several => {
+                let shown = several.iter().map(|set| hosted_zone::shown(set)).collect::<Vec<_>>().join(" ");
+                Some(LeadsTo::ElasticIp(names.reference_by_output(ElasticIp::ADDRESS, &shown)))
+            }
+        };
         Self {
             name: format!("{zone}/{domain}"),
             zone: zone.clone(),
             domain: domain.clone(),
-            address: (!addresses.is_empty()).then(|| names.reference_by_output(ElasticIp::ADDRESS, &shown)),
+            leads_to,
             ttl: addresses.first().and_then(|set| set.ttl()),
             owner: owner.to_owned(),
         }
@@ -166,12 +217,22 @@ impl RecordSet {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<ResourceRecordSet, CloudError> {
-        let elastic_ip = field(self.address.as_ref(), id, "what it leads to")?;
-        self.record(RrType::A, &context.ids.output(elastic_ip, ElasticIp::ADDRESS)?, id)
-    }
-
-    fn owner_record(&self, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
-        self.record(RrType::Txt, &self.owner, id)
+        match field(self.leads_to.as_ref(), id, "what it leads to")? {
+            LeadsTo::ElasticIp(address) => {
+                self.record(RrType::A, &context.ids.output(address, ElasticIp::ADDRESS)?, id)
+            }
+            LeadsTo::LoadBalancer(balancer) => {
+                // Route 53 compares aliases as it writes them, in lower case with the root's dot behind.
+                let name = context.ids.output(balancer, NetworkLoadBalancer::DNS_NAME)?.to_ascii_lowercase();
+                let target = AliasTarget::builder()
+                    .dns_name(format!("{name}."))
+                    .hosted_zone_id(context.ids.output(balancer, NetworkLoadBalancer::ALIAS_ZONE)?)
+                    .evaluate_target_health(false);
+                let target = target.build().map_err(|error| incomplete(&error, id))?;
+                let set = ResourceRecordSet::builder().name(format!("{}.", self.domain)).r#type(RrType::A);
+                set.alias_target(target).build().map_err(|error| incomplete(&error, id))
+            }
+        }
     }
 
     fn record(&self, kind: RrType, value: &str, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
@@ -201,8 +262,34 @@ impl RecordSet {
         let batch = batch.set_changes(Some(changes)).build().map_err(|error| incomplete(&error, id))?;
         let call = context.clients.route53.change_resource_record_sets();
         let call = call.hosted_zone_id(&self.zone).change_batch(batch);
-        call.send().await.during("route53", "ChangeResourceRecordSets", id)?;
-        Ok(())
+        let made = call.send().await.during("route53", "ChangeResourceRecordSets", id)?;
+        let Some(change) = made.change_info() else { return Ok(()) };
+        if *change.status() == ChangeStatus::Insync {
+            return Ok(());
+        }
+        let what = format!("all of Route 53's servers to answer with the change of `{}`", self.domain);
+        let change = change.id().trim_start_matches("/change/").to_owned();
+        let look = || in_sync(context, id, &change);
+        Ok(context.waiting(wait_for(what, Patience::of(SYNC), look)).await?)
+    }
+}
+
+async fn in_sync(context: &Context<'_>, id: &ResourceId, change: &str) -> Result<Found<()>, AwsError> {
+    let answer = context.clients.route53.get_change().id(change).send().await;
+    let answer = answer.during("route53", "GetChange", id)?;
+    let is_in_sync = answer.change_info().is_some_and(|change| *change.status() == ChangeStatus::Insync);
+    Ok(if is_in_sync { Found::Done(()) } else { Found::Wait("the change is pending".to_owned()) })
+}
+
+/// What an A record leads to: an alias's name is looked for among those of load balancers.
+fn leads_to(set: &ResourceRecordSet, names: &Names) -> LeadsTo {
+    match set.alias_target() {
+        Some(target) => {
+            let name = target.dns_name().trim_end_matches('.').to_ascii_lowercase();
+            let name = name.strip_prefix("dualstack.").unwrap_or(&name);
+            LeadsTo::LoadBalancer(names.reference_by_output(NetworkLoadBalancer::DNS_NAME, name))
+        }
+        None => LeadsTo::ElasticIp(names.reference_by_output(ElasticIp::ADDRESS, &hosted_zone::shown(set))),
     }
 }
 

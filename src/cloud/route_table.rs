@@ -1,14 +1,17 @@
-//! The route table of the public subnets: its routes and its associations.
+//! Route tables, of the public subnets and of the private ones of each zone: their routes and their associations.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use aws_sdk_ec2::types::{ResourceType, RouteTable as Answer};
+use aws_sdk_ec2::types::{ResourceType, Route as RouteAnswer, RouteTable as Answer};
 
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
+use super::existing::Existing;
 use super::fields::{Change, Effect, Fields};
 use super::internet_gateway::InternetGateway;
 use super::look::Look;
+use super::nat_gateway::NatGateway;
 use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::subnet::Subnet;
@@ -20,22 +23,113 @@ use crate::aws::tags::{self, Tags};
 /// A route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
-    /// The cluster's name.
+    /// The cluster's name, or `private-<zone>.<cluster>`.
     pub name: String,
     /// The VPC it is part of.
     pub vpc: Reference<Vpc>,
-    /// Destination ranges and where they lead, besides the VPC's own range.
-    pub routes: BTreeMap<String, Reference<InternetGateway>>,
+    /// Destination ranges and where they lead, besides the VPC's own range. Of what is observed, those that are windlass's:
+    /// the default route, what leads to an Internet gateway, and what the tag [`tags::ROUTES`] lists. A route that somebody
+    /// added by hand, to a peer of the VPC say, is left alone.
+    pub routes: BTreeMap<String, RouteTarget>,
     /// The subnets that use it.
     pub subnets: BTreeSet<Reference<Subnet>>,
     /// Its tags.
     pub tags: Tags,
 }
 
+/// The destination of everything that no other route is for.
+pub const ANYWHERE: &str = "0.0.0.0/0";
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RouteTarget {
+    /// To an Internet gateway.
+    InternetGateway(Reference<InternetGateway>),
+    /// To a NAT gateway.
+    NatGateway(Reference<NatGateway>),
+    /// To what exists already and is of another kind: a transit gateway, an instance, a peering connection.
+    Existing(Reference<Existing>),
+}
+
+impl RouteTarget {
+    /// To what exists already, by AWS's id.
+    pub fn existing(aws_id: &str) -> Self {
+        match aws_id.split('-').next() {
+            Some("igw") => Self::InternetGateway(Reference::existing(aws_id)),
+            Some("nat") => Self::NatGateway(Reference::existing(aws_id)),
+            _ => Self::Existing(Reference::existing(aws_id)),
+        }
+    }
+
+    fn aws_id(&self, context: &Context<'_>) -> Result<String, CloudError> {
+        match self {
+            Self::InternetGateway(gateway) => context.ids.of(gateway),
+            Self::NatGateway(gateway) => context.ids.of(gateway),
+            Self::Existing(gateway) => context.ids.of(gateway),
+        }
+    }
+
+    /// Of what is observed. EC2 says in a field for each kind where a route leads (API_Route).
+    fn observed(route: &RouteAnswer, names: &Names) -> Option<Self> {
+        if let Some(gateway) = route.nat_gateway_id() {
+            return Some(Self::NatGateway(names.reference(gateway)));
+        }
+        let gateway = route.gateway_id().filter(|gateway| *gateway != "local");
+        if let Some(gateway) = gateway.filter(|gateway| gateway.starts_with("igw-")) {
+            return Some(Self::InternetGateway(names.reference(gateway)));
+        }
+        let others = [
+            gateway,
+            route.transit_gateway_id(),
+            route.instance_id(),
+            route.vpc_peering_connection_id(),
+            route.network_interface_id(),
+        ];
+        // Empty strings stand for nothing in some of EC2's answers.
+        let other = others.into_iter().flatten().find(|id| !id.is_empty())?;
+        Some(Self::Existing(names.reference(other)))
+    }
+}
+
+impl From<&RouteTarget> for ResourceId {
+    fn from(target: &RouteTarget) -> Self {
+        match target {
+            RouteTarget::InternetGateway(gateway) => gateway.id(),
+            RouteTarget::NatGateway(gateway) => gateway.id(),
+            RouteTarget::Existing(gateway) => gateway.id(),
+        }
+    }
+}
+
+impl fmt::Display for RouteTarget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InternetGateway(gateway) => gateway.fmt(formatter),
+            Self::NatGateway(gateway) => gateway.fmt(formatter),
+            Self::Existing(gateway) => gateway.fmt(formatter),
+        }
+    }
+}
+
+/// Puts the target's id into the field of a call that is for its kind.
+macro_rules! leading_to {
+    ($call:expr, $target:expr) => {{
+        let (call, target): (_, String) = ($call, $target);
+        match target.split('-').next() {
+            Some("nat") => call.nat_gateway_id(target),
+            Some("tgw") => call.transit_gateway_id(target),
+            Some("i") => call.instance_id(target),
+            Some("pcx") => call.vpc_peering_connection_id(target),
+            Some("eni") => call.network_interface_id(target),
+            _ => call.gateway_id(target),
+        }
+    }};
+}
+
 impl ResourceKind for RouteTable {
     const KIND: Kind = Kind::RouteTable;
     const DECLARATION: Declaration = Declaration {
-        observed_after: &[Kind::Vpc, Kind::InternetGateway, Kind::Subnet],
+        observed_after: &[Kind::Vpc, Kind::InternetGateway, Kind::NatGateway, Kind::Subnet],
         // Pods on instances reach the Internet to the end.
         deleted_after: &[Kind::AutoScalingGroup],
         creation: Creation::Repeatable,
@@ -129,7 +223,7 @@ impl ResourceKind for RouteTable {
         let tagged = answer.iter().map(|table| (table, tags::from_ec2(table.tags())));
         tagged
             .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(table, tags)| read(table, tags, context.cluster, names, &id))
+            .map(|(table, tags)| read(table, tags, names, &id))
             .collect()
     }
 }
@@ -143,25 +237,29 @@ impl RouteTable {
         id: &ResourceId,
     ) -> Result<(), CloudError> {
         let ec2 = &context.clients.ec2;
-        for (destination, gateway) in &self.routes {
-            let target = context.ids.of(gateway)?;
+        for (destination, target) in &self.routes {
             match from.routes.get(destination) {
-                Some(now) if now == gateway => {}
-                Some(_) => {
-                    let call = ec2.replace_route().route_table_id(&identity.id).gateway_id(target);
-                    let call = call.destination_cidr_block(destination);
-                    call.send().await.during("ec2", "ReplaceRoute", id)?;
-                }
+                Some(now) if now == target => {}
+                Some(_) => replace(destination, target, identity, context, id).await?,
                 None => {
-                    let call = ec2.create_route().route_table_id(&identity.id).gateway_id(target);
-                    let call = call.destination_cidr_block(destination);
-                    call.send().await.during("ec2", "CreateRoute", id)?;
+                    let call =
+                        ec2.create_route().route_table_id(&identity.id).destination_cidr_block(destination);
+                    let call = leading_to!(call, target.aws_id(context)?);
+                    match call.send().await.during("ec2", "CreateRoute", id) {
+                        // Somebody made it by hand, or a call did whose reply was lost.
+                        Err(error) if error.code.as_deref() == Some("RouteAlreadyExists") => {
+                            replace(destination, target, identity, context, id).await?;
+                        }
+                        outcome => {
+                            outcome?;
+                        }
+                    }
                 }
             }
         }
         for destination in from.routes.keys().filter(|destination| !self.routes.contains_key(*destination)) {
             let call = ec2.delete_route().route_table_id(&identity.id).destination_cidr_block(destination);
-            call.send().await.during("ec2", "DeleteRoute", id)?;
+            gone(call.send().await.during("ec2", "DeleteRoute", id))?;
         }
         Ok(())
     }
@@ -187,21 +285,34 @@ impl RouteTable {
     }
 }
 
-fn read(
-    table: &Answer,
-    tags: Tags,
-    cluster: &str,
-    names: &Names,
+/// Makes a route that is there lead elsewhere.
+async fn replace(
+    destination: &str,
+    target: &RouteTarget,
+    table: &Identity,
+    context: &Context<'_>,
     id: &ResourceId,
-) -> Result<ObservedResource, CloudError> {
+) -> Result<(), CloudError> {
+    let call =
+        context.clients.ec2.replace_route().route_table_id(&table.id).destination_cidr_block(destination);
+    let call = leading_to!(call, target.aws_id(context)?);
+    call.send().await.during("ec2", "ReplaceRoute", id)?;
+    Ok(())
+}
+
+fn read(table: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<ObservedResource, CloudError> {
     let table_id = field(table.route_table_id(), id, "the route table's id")?;
+    let listed: BTreeSet<&str> = tags.get(tags::ROUTES).iter().flat_map(|list| list.split(' ')).collect();
     let routes = table.routes().iter().filter_map(|route| {
-        let target = route.gateway_id().filter(|gateway| *gateway != "local")?;
-        Some((route.destination_cidr_block()?.to_owned(), names.reference(target)))
+        let (destination, target) = (route.destination_cidr_block()?, RouteTarget::observed(route, names)?);
+        let is_ours = destination == ANYWHERE
+            || matches!(target, RouteTarget::InternetGateway(_))
+            || listed.contains(destination);
+        is_ours.then(|| (destination.to_owned(), target))
     });
     let subnets = table.associations().iter().filter_map(|association| association.subnet_id());
     let observed = RouteTable {
-        name: tagging::only_name(&tags, cluster),
+        name: tagging::name(&tags, table_id),
         vpc: names.reference(table.vpc_id().unwrap_or_default()),
         routes: routes.collect(),
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),

@@ -68,6 +68,8 @@ pub enum Traffic {
     Tcp(u16, u16),
     /// UDP to these ports, both included.
     Udp(u16, u16),
+    /// ICMP's word that a packet is too large (type 3, code 4), by which hosts find out how large one may be.
+    TooLarge,
     /// Something that windlass never asks for, as observed: protocol and port range.
     Other(String),
 }
@@ -100,6 +102,7 @@ impl fmt::Display for Rule {
             Traffic::All => write!(formatter, "all traffic"),
             Traffic::Tcp(from, to) => write!(formatter, "tcp {}", ports(from, to)),
             Traffic::Udp(from, to) => write!(formatter, "udp {}", ports(from, to)),
+            Traffic::TooLarge => write!(formatter, "icmp 3 4"),
             Traffic::Other(text) => write!(formatter, "{text}"),
         }?;
         match &self.peer {
@@ -291,6 +294,8 @@ impl Rule {
             Traffic::Udp(from, to) => {
                 ports(IpPermission::builder().ip_protocol("udp"), (*from).into(), (*to).into())
             }
+            // EC2 has the type and the code of ICMP in the fields of the ports (API_IpPermission).
+            Traffic::TooLarge => ports(IpPermission::builder().ip_protocol("icmp"), 3, 4),
             Traffic::Other(text) => {
                 let mut parts = text.split(' ');
                 let builder = IpPermission::builder().ip_protocol(parts.next().unwrap_or_default());
@@ -342,6 +347,7 @@ fn read(permission: &IpPermission, names: &Names) -> Vec<(Rule, Option<String>)>
         ("-1", ..) => Traffic::All,
         ("tcp", Some(from), Some(to)) => Traffic::Tcp(from, to),
         ("udp", Some(from), Some(to)) => Traffic::Udp(from, to),
+        ("icmp", Some(3), Some(4)) => Traffic::TooLarge,
         _ => {
             let both = permission.from_port().zip(permission.to_port());
             Traffic::Other(

@@ -124,7 +124,7 @@ impl ResourceKind for Subnet {
                 Identity::new(subnet_id),
             ))
         };
-        answer.iter().map(found).collect()
+        answer.iter().filter(|subnet| is_owned(subnet, context)).map(found).collect()
     }
 
     async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
@@ -132,31 +132,44 @@ impl ResourceKind for Subnet {
     }
 }
 
-/// The cluster's subnets.
+/// The cluster's subnets, and those of others that it may use, as their tags say.
 async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
     let context = look.context;
     let ask = async {
         let id = ResourceId::new(Kind::Subnet, context.cluster);
         let call = context.clients.ec2.describe_subnets();
+        let ownership = shared::ownership(context.cluster);
         let call = match context.sought {
-            Sought::All => call.filters(tags::of_cluster(context.cluster)),
+            // One call for both: values of a filter are alternatives.
+            Sought::All => call
+                .filters(Filter::builder().name("tag-key").values(tags::MANAGED).values(&ownership).build()),
             Sought::Id(id) => call.subnet_ids(id),
         };
         let pages = call.into_paginator().items().send();
         let mut subnets = pages.try_collect().await.during("ec2", "DescribeSubnets", &id)?;
-        subnets.retain(|subnet| context.owner.owns(&tags::from_ec2(subnet.tags())));
+        subnets.retain(|subnet| is_owned(subnet, context) || is_shared(subnet, &ownership));
         Ok(subnets)
     };
     look.answers.subnets.or_ask(ask).await
 }
 
-/// AWS's ids of the cluster's subnets.
+fn is_owned(subnet: &Answer, context: &Context<'_>) -> bool {
+    context.owner.owns(&tags::from_ec2(subnet.tags()))
+}
+
+fn is_shared(subnet: &Answer, ownership: &str) -> bool {
+    tags::all_from_ec2(subnet.tags()).get(ownership).is_some_and(|value| value == "shared")
+}
+
+/// AWS's ids of the cluster's subnets, and of those of others that it may use.
 pub(super) async fn ids(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
-    let id = |subnet: &Answer| subnet.subnet_id().map(str::to_owned);
-    match look.known {
-        Some(names) => Ok(names.ids_of(Kind::Subnet)),
-        None => Ok(list(look).await?.iter().filter_map(id).collect()),
-    }
+    let Some(names) = look.known else {
+        let id = |subnet: &Answer| subnet.subnet_id().map(str::to_owned);
+        return Ok(list(look).await?.iter().filter_map(id).collect());
+    };
+    let mut ids = names.ids_of(Kind::Subnet);
+    ids.extend(names.ids_of(Kind::Existing).into_iter().filter(|id| id.starts_with("subnet-")));
+    Ok(ids)
 }
 
 /// Finds out what is in those subnets that aren't wanted any more, and will still be when the instance groups are gone

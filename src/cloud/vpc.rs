@@ -1,8 +1,12 @@
 //! The VPC.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{AttributeBooleanValue, ResourceType, Vpc as Answer, VpcAttributeName};
+use aws_sdk_ec2::types::{
+    AttributeBooleanValue, ResourceType, Vpc as Answer, VpcAttributeName, VpcCidrBlockAssociation,
+    VpcCidrBlockStateCode,
+};
 use futures::future::try_join_all;
 use ipnet::Ipv4Net;
 
@@ -24,6 +28,8 @@ pub struct Vpc {
     pub name: String,
     /// Its range.
     pub cidr: Ipv4Net,
+    /// Further ranges. Of what is observed, those that the tag [`tags::RANGES`] lists; others are somebody else's.
+    pub additional_cidrs: BTreeSet<Ipv4Net>,
     /// Whether instances get DNS names.
     pub dns_hostnames: bool,
     /// Whether AWS's resolver answers.
@@ -42,9 +48,10 @@ impl ResourceKind for Vpc {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, cidr, dns_hostnames, dns_support, tags } = self;
+        let Self { name: _, cidr, additional_cidrs, dns_hostnames, dns_support, tags } = self;
         Fields::default()
             .one("cidr", cidr)
+            .set("additionalCidrs", additional_cidrs)
             .one("dnsHostnames", dns_hostnames)
             .one("dnsSupport", dns_support)
             .map("tags", tags)
@@ -58,6 +65,9 @@ impl ResourceKind for Vpc {
         match change.field.as_str() {
             "cidr" => Effect::Refused(
                 "a VPC's range can't be changed while it lives: make a new cluster and move over",
+            ),
+            "additionalCidrs" if change.to.is_none() => Effect::Refused(
+                "a range can't be taken from a VPC while subnets are in it: take the subnets away first, then                  disassociate the range (`aws ec2 disassociate-vpc-cidr-block`), and then take it out of                  additionalNetworkCIDRs",
             ),
             _ => Effect::InPlace,
         }
@@ -77,7 +87,12 @@ impl ResourceKind for Vpc {
         let identity = Identity::new(vpc);
         context.ids.insert(id.clone(), identity.clone());
         // What a new VPC has by itself.
-        let bare = Self { dns_hostnames: false, dns_support: true, ..self.clone() };
+        let bare = Self {
+            dns_hostnames: false,
+            dns_support: true,
+            additional_cidrs: BTreeSet::new(),
+            ..self.clone()
+        };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
     }
@@ -99,6 +114,9 @@ impl ResourceKind for Vpc {
         if self.dns_hostnames != from.dns_hostnames {
             let call = modify().enable_dns_hostnames(value(self.dns_hostnames));
             call.send().await.during("ec2", "ModifyVpcAttribute", id)?;
+        }
+        for range in self.additional_cidrs.difference(&from.additional_cidrs) {
+            associate(context, id, &identity.id, *range).await?;
         }
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
         Ok(identity.clone())
@@ -130,6 +148,7 @@ impl ResourceKind for Vpc {
             let observed = Self {
                 name: tagging::only_name(&tags, context.cluster),
                 cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
+                additional_cidrs: own_ranges(&vpc, &tags),
                 dns_hostnames,
                 dns_support,
                 tags,
@@ -143,6 +162,39 @@ impl ResourceKind for Vpc {
     async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
         Ok(look.at_vpc(aws_id).await)
     }
+}
+
+/// Adds a range to a VPC that doesn't have it yet: a call may have done it whose reply was lost, or somebody by hand.
+async fn associate(
+    context: &Context<'_>,
+    id: &ResourceId,
+    vpc: &str,
+    range: Ipv4Net,
+) -> Result<(), CloudError> {
+    let answer = context.clients.ec2.describe_vpcs().vpc_ids(vpc).send().await;
+    let answer = answer.during("ec2", "DescribeVpcs", id)?;
+    if answer.vpcs().iter().any(|vpc| ranges(vpc).contains(&range)) {
+        return Ok(());
+    }
+    let call = context.clients.ec2.associate_vpc_cidr_block().vpc_id(vpc).cidr_block(range.to_string());
+    call.send().await.during("ec2", "AssociateVpcCidrBlock", id)?;
+    Ok(())
+}
+
+/// The ranges that a VPC has, its first among them.
+fn ranges(vpc: &Answer) -> BTreeSet<Ipv4Net> {
+    let is_there = |association: &&VpcCidrBlockAssociation| {
+        let state = association.cidr_block_state().and_then(|state| state.state());
+        matches!(state, None | Some(VpcCidrBlockStateCode::Associated | VpcCidrBlockStateCode::Associating))
+    };
+    let associations = vpc.cidr_block_association_set().iter().filter(is_there);
+    associations.filter_map(|association| association.cidr_block()?.parse().ok()).collect()
+}
+
+fn own_ranges(vpc: &Answer, tags: &Tags) -> BTreeSet<Ipv4Net> {
+    let listed = tags.get(tags::RANGES).map(String::as_str).unwrap_or_default();
+    let listed: BTreeSet<Ipv4Net> = listed.split(' ').filter_map(|range| range.parse().ok()).collect();
+    ranges(vpc).intersection(&listed).copied().collect()
 }
 
 /// What EC2 says of a VPC in three calls.

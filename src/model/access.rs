@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
 
-use super::{Desired, ModelError, named, role_prefix};
+use super::{Desired, ModelError, named, network, role_prefix};
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, digest};
-use crate::spec::cluster::{AccessSource, Cluster, NetworkPlugin, SshKey};
+use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer, NetworkPlugin, SshKey};
 
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
@@ -35,7 +35,7 @@ pub(super) fn add_security_group(
     desired.insert(SecurityGroup {
         name: name.clone(),
         description: description.to_owned(),
-        vpc: Reference::to(&cluster.name),
+        vpc: network::vpc(cluster),
         tags: named(cluster, &name)?,
     })?;
     desired.insert(SecurityGroupRules {
@@ -46,6 +46,62 @@ pub(super) fn add_security_group(
         others: Others::default(),
         marked: true,
     })
+}
+
+/// The security group of windlass's own that says who may reach the API's load balancer, or what the user has for it.
+fn load_balancer_group(cluster: &Cluster, balancer: &LoadBalancer) -> Reference<SecurityGroup> {
+    match &balancer.security_group {
+        Some(id) => Reference::existing(id),
+        None => Reference::to(format!("api-elb.{}", cluster.name)),
+    }
+}
+
+/// Adds the security group of the API's load balancer, unless the user has one for it.
+pub(super) fn add_load_balancer_group(
+    cluster: &Cluster,
+    balancer: &LoadBalancer,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    if balancer.security_group.is_some() {
+        return Ok(());
+    }
+    let name = load_balancer_group(cluster, balancer).name().to_owned();
+    desired.insert(SecurityGroup {
+        name: name.clone(),
+        description: "Security group for the API's load balancer".to_owned(),
+        vpc: network::vpc(cluster),
+        tags: named(cluster, &name)?,
+    })?;
+    let certificates = balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
+    let ports = std::iter::once(cluster.api.port).chain(certificates);
+    let traffic: Vec<Traffic> = ports.map(tcp).chain([Traffic::TooLarge]).collect();
+    let masters = Peer::Group(Reference::to(group_name(cluster, Role::ControlPlane)));
+    let mut ingress = BTreeSet::from([Rule { traffic: Traffic::TooLarge, peer: masters }]);
+    for source in &cluster.api.access {
+        ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
+    }
+    desired.insert(SecurityGroupRules {
+        group: Reference::to(&name),
+        name,
+        ingress,
+        egress: BTreeSet::from([Rule::anywhere_v4()]),
+        others: Others::default(),
+        marked: true,
+    })
+}
+
+/// All security groups of the API's load balancer.
+pub(super) fn load_balancer_groups(
+    cluster: &Cluster,
+    balancer: &LoadBalancer,
+    desired: &mut Desired,
+) -> Result<BTreeSet<Reference<SecurityGroup>>, ModelError> {
+    let existing = balancer.security_group.iter().chain(&balancer.additional_security_groups);
+    for id in existing {
+        network::add_existing_once(id, desired)?;
+    }
+    let further = balancer.additional_security_groups.iter().map(Reference::existing);
+    Ok(further.chain([load_balancer_group(cluster, balancer)]).collect())
 }
 
 /// Adds the SSH key, where one is imported.
@@ -88,7 +144,12 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
             pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: peer.clone() }),
         );
     }
-    rules.extend(cluster.api.access.iter().map(|source| from(api.clone(), source)));
+    if let Some(balancer) = &cluster.api.load_balancer {
+        let peer = Peer::Group(load_balancer_group(cluster, balancer));
+        rules.extend([api, Traffic::TooLarge].map(|traffic| Rule { traffic, peer: peer.clone() }));
+    } else {
+        rules.extend(cluster.api.access.iter().map(|source| from(api.clone(), source)));
+    }
     rules.extend(cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)));
     rules
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, group_name, named, subnet_name};
+use super::{Desired, Inputs, ModelError, group_name, named, network};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
@@ -37,10 +37,12 @@ pub(super) fn add(
         desired.insert(volume(inputs, group, held, subnet)?)?;
         addresses.insert(held.member.private_address);
     }
-    for address in addresses {
+    // Reservations are found by the tags of their subnets.
+    let found_again = subnet.existing.is_none() || !cluster.network.subnet_tags_disabled;
+    for address in addresses.into_iter().filter(|_| found_again) {
         let name = group_name(cluster, group);
         desired.insert(AddressReservation {
-            subnet: Reference::to(subnet_name(cluster, &subnet.name)),
+            subnet: network::subnet(cluster, subnet),
             address,
             tags: masters_own(cluster, group, &name)?,
             name,

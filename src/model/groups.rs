@@ -6,7 +6,7 @@ use windlass_bootstrap::keys;
 
 use super::{
     Desired, Inputs, ModelError, access, control_plane, group_name, group_tags, identity, instance_tags,
-    subnet_name,
+    load_balancer, network,
 };
 use crate::assets::user_data::user_data;
 use crate::cloud::Reference;
@@ -38,11 +38,7 @@ pub(super) fn add(
         version: TemplateVersion::Content(template.version_digest()),
         min_size,
         max_size,
-        subnets: group
-            .subnets()
-            .iter()
-            .map(|subnet| Reference::to(subnet_name(cluster, &subnet.name)))
-            .collect(),
+        subnets: group.subnets().iter().map(|subnet| network::subnet(cluster, subnet)).collect(),
         health_check_grace: HEALTH_CHECK_GRACE,
         maintenance,
         max_instance_lifetime: group.max_instance_lifetime,
@@ -50,6 +46,7 @@ pub(super) fn add(
         capacity_rebalance: group.capacity_rebalance,
         suspended: BTreeSet::new(),
         is_behind: false,
+        target_groups: load_balancer::target_groups(inputs, group),
         tags: group_tags(cluster, group, &name)?,
         name,
     })?;

@@ -381,6 +381,7 @@ mod tests {
             images: [].into(),
             hosted_zone: None,
             kms_keys: [].into(),
+            existing_network: crate::aws::facts::ExistingNetwork::default(),
         };
         let state = StateLocation {
             url: "s3://bucket/prefix".to_owned(),

@@ -2,9 +2,10 @@
 //!
 //! | file | what it adds |
 //! |---|---|
-//! | `network` | VPC, Internet gateway, subnets, routes, the endpoint of S3 |
+//! | `network` | VPC, subnets, Internet and NAT gateways, routes, the endpoint of S3 |
 //! | `access` | security groups and their rules, the SSH key |
 //! | `identity` | roles and what they may do, instance profiles |
+//! | `load_balancer` | the load balancer in front of the API, its listeners and target groups, and its name |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `groups` | each group's launch template and Auto Scaling group |
 //! | `control_plane` | of a master besides: its volume, private address, and Elastic IP with its name |
@@ -15,6 +16,7 @@ mod access;
 mod control_plane;
 mod groups;
 mod identity;
+mod load_balancer;
 mod network;
 mod objects;
 mod roles;
@@ -143,6 +145,18 @@ pub enum ModelError {
         /// The group.
         group: String,
     },
+    /// Nothing that a NAT gateway could stand in.
+    #[error("there is no subnet for the NAT gateway of {zone}")]
+    NoPlaceForNatGateway {
+        /// The zone.
+        zone: String,
+    },
+    /// The address of a NAT gateway wasn't looked up.
+    #[error("no Elastic IP was looked up for the address {address}")]
+    NoAllocation {
+        /// The address.
+        address: std::net::Ipv4Addr,
+    },
     /// Two parts of the specification give one resource its name.
     #[error("two parts of the specification ask for a resource called `{resource}`")]
     Twice {
@@ -195,7 +209,10 @@ impl ModelError {
                  two another name"
                     .to_owned(),
             ),
-            Self::NodeConfig(_) | Self::NoImage { .. } => None,
+            Self::NoPlaceForNatGateway { .. } => {
+                Some("add a subnet with `type: Utility` with `windlass edit cluster`".to_owned())
+            }
+            Self::NodeConfig(_) | Self::NoImage { .. } | Self::NoAllocation { .. } => None,
         }
     }
 }
@@ -206,6 +223,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     network::add(inputs, &mut desired)?;
     access::add_ssh_key(inputs.cluster, &mut desired)?;
     roles::add(inputs, &mut desired)?;
+    load_balancer::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {
         groups::add(inputs, group, &configuration, &mut desired)?;
     }
@@ -322,7 +340,16 @@ mod tests {
 
     fn vpc(cidr: &str) -> Resource {
         let (name, tags) = ("demo".to_owned(), Tags::new());
-        Vpc { name, cidr: cidr.parse().unwrap(), dns_hostnames: true, dns_support: true, tags }.into()
+        let additional_cidrs = BTreeSet::new();
+        Vpc {
+            name,
+            cidr: cidr.parse().unwrap(),
+            additional_cidrs,
+            dns_hostnames: true,
+            dns_support: true,
+            tags,
+        }
+        .into()
     }
 
     fn key_pair() -> Resource {

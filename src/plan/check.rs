@@ -135,9 +135,12 @@ fn contents(desired: &Desired) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut taken: Vec<Ipv4Net> = Vec::new();
     let vpc = desired.0.values().find_map(|resource| match resource {
-        Resource::Vpc(vpc) => Some(vpc.cidr),
+        Resource::Vpc(vpc) => Some(vpc),
         _ => None,
     });
+    let is_outside = |range: &Ipv4Net| {
+        vpc.is_some_and(|vpc| !vpc.additional_cidrs.iter().chain([&vpc.cidr]).any(|own| own.contains(range)))
+    };
     for (id, resource) in &desired.0 {
         match resource {
             Resource::LaunchTemplate(template) if template.user_data.len() > USER_DATA_LIMIT => {
@@ -146,7 +149,7 @@ fn contents(desired: &Desired) -> Vec<Violation> {
             Resource::Subnet(subnet) => {
                 let overlaps =
                     taken.iter().any(|other| other.contains(&subnet.cidr) || subnet.cidr.contains(other));
-                if overlaps || vpc.is_some_and(|vpc| !vpc.contains(&subnet.cidr)) {
+                if overlaps || is_outside(&subnet.cidr) {
                     violations.push(Violation::SubnetRange(id.clone()));
                 }
                 taken.push(subnet.cidr);
@@ -181,6 +184,7 @@ mod tests {
     fn vpc() -> Resource {
         Resource::Vpc(Vpc {
             name: "demo".to_owned(),
+            additional_cidrs: [].into(),
             cidr: "172.20.0.0/16".parse().unwrap(),
             dns_hostnames: true,
             dns_support: true,

@@ -11,7 +11,7 @@ use windlass_bootstrap::tags as shared;
 use super::lost::{SHOWN, marks};
 use super::{Action, Plan, PlanError};
 use crate::aws::tags::Owner;
-use crate::cloud::elastic_ip::Stray;
+use crate::cloud::elastic_ip::{ElasticIp, Stray};
 use crate::cloud::{Kind, Resource, ResourceId};
 use crate::model::Desired;
 
@@ -78,7 +78,8 @@ impl Plan {
         owner: &Owner,
     ) -> Result<(), PlanError> {
         let mut made = self.steps.iter().filter(|step| matches!(step.action, Action::Create(_)));
-        let Some(step) = made.find(|step| step.resource.kind == Kind::ElasticIp) else { return Ok(()) };
+        let api = ResourceId::new(Kind::ElasticIp, ElasticIp::name_of(&owner.cluster));
+        let Some(step) = made.find(|step| step.resource == api) else { return Ok(()) };
         if !was_there && strays.iter().all(|stray| stray.master.is_none()) {
             return Ok(());
         }

@@ -120,7 +120,15 @@ mod tests {
     fn vpc() -> Resource {
         let (name, cidr) = ("demo".to_owned(), "10.0.0.0/16".parse().unwrap());
         let tags = BTreeMap::new();
-        crate::cloud::vpc::Vpc { name, cidr, dns_hostnames: true, dns_support: true, tags }.into()
+        crate::cloud::vpc::Vpc {
+            name,
+            cidr,
+            additional_cidrs: [].into(),
+            dns_hostnames: true,
+            dns_support: true,
+            tags,
+        }
+        .into()
     }
 
     fn desired() -> Desired {

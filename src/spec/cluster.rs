@@ -75,8 +75,14 @@ impl Permissions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Network {
+    /// `spec.networkID`: the VPC that exists already; one is made when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing_vpc: Option<String>,
     /// The VPC's.
     pub cidr: Ipv4Net,
+    /// Further ones of the VPC.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub additional_cidrs: Vec<Ipv4Net>,
     /// Where traffic keeps the addresses of the pods that send it; pods' and services' ranges are cut from it.
     pub non_masquerade_cidr: Ipv4Net,
     /// Pods'.
@@ -87,6 +93,9 @@ pub struct Network {
     pub dns_address: Ipv4Addr,
     /// `cluster.local`.
     pub dns_domain: String,
+    /// `spec.DisableSubnetTags`: what exists already gets no tags, and no subnet those of load balancers' controllers.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub subnet_tags_disabled: bool,
 }
 
 /// A subnet of the VPC.
@@ -99,6 +108,75 @@ pub struct Subnet {
     pub zone: String,
     /// Its range.
     pub cidr: Ipv4Net,
+    /// What it is for.
+    #[serde(skip_serializing_if = "SubnetKind::is_public")]
+    pub kind: SubnetKind,
+    /// How what is in it reaches the Internet.
+    #[serde(skip_serializing_if = "Egress::is_internet_gateway")]
+    pub egress: Egress,
+    /// `id`: the subnet that exists already; one is made when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing: Option<String>,
+    /// Further destinations, each with AWS's id of what leads there.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub additional_routes: BTreeMap<Ipv4Net, String>,
+}
+
+impl Subnet {
+    /// Whether windlass keeps its routes: those of what exists already are their owner's.
+    pub fn is_routed(&self) -> bool {
+        self.existing.is_none() && self.egress != Egress::External
+    }
+}
+
+/// What a subnet is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubnetKind {
+    /// Instances with public addresses.
+    Public,
+    /// Load balancers, NAT gateways and bastions.
+    Utility,
+    /// Instances that nobody outside of the VPC reaches.
+    Private,
+}
+
+impl SubnetKind {
+    fn is_public(&self) -> bool {
+        *self == Self::Public
+    }
+}
+
+/// How what is in a subnet reaches the Internet.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Egress {
+    /// With public addresses.
+    InternetGateway,
+    /// Through a NAT gateway that windlass makes, with this address.
+    NatGateway(NatAddress),
+    /// Through what exists already, by AWS's id: a NAT gateway (`nat-…`), a transit gateway (`tgw-…`), an instance (`i-…`).
+    Existing(String),
+    /// By routes that somebody else keeps.
+    External,
+}
+
+impl Egress {
+    fn is_internet_gateway(&self) -> bool {
+        *self == Self::InternetGateway
+    }
+}
+
+/// The address of a NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NatAddress {
+    /// A new Elastic IP.
+    New,
+    /// An Elastic IP that exists already, by its allocation (`eipalloc-…`).
+    Allocation(String),
+    /// An Elastic IP that exists already, by its address.
+    Address(Ipv4Addr),
 }
 
 /// How the API is reached from outside.
@@ -109,7 +187,10 @@ pub struct Api {
     pub access: Vec<AccessSource>,
     /// The single master's address is an Elastic IP: with `spec.api.elasticIP` and with `spec.api.dns`.
     pub elastic_ip: bool,
-    /// `spec.api.dns`: a hosted zone has a name for that address.
+    /// `spec.api.loadBalancer`: a Network Load Balancer in front of the masters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<LoadBalancer>,
+    /// A hosted zone has a name for that address or load balancer.
     pub dns: Option<ApiName>,
     /// `spec.masterPublicName`, where it is written: a name for the address, which the operator may keep elsewhere than in
     /// a hosted zone. Kubeconfigs have it, as with kops.
@@ -119,6 +200,69 @@ pub struct Api {
     pub additional_sans: Vec<String>,
     /// The secure port: 443.
     pub port: u16,
+}
+
+/// A Network Load Balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancer {
+    /// Whether it has addresses of the VPC alone.
+    pub internal: bool,
+    /// Where it is: one subnet of each zone.
+    pub subnets: NonEmpty<LoadBalancerSubnet>,
+    /// The ARN of a certificate in ACM, which it shows on the API's port; it then passes TCP through on another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Certificate>,
+    /// Whether each of its addresses leads to targets in all zones.
+    pub cross_zone: bool,
+    /// Where its access log is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_log: Option<AccessLog>,
+    /// An existing security group instead of windlass's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_group: Option<String>,
+    /// Existing security groups besides.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub additional_security_groups: BTreeSet<String>,
+}
+
+impl LoadBalancer {
+    /// The port for clients with certificates of their own, where another certificate is shown on the API's: as in kops.
+    pub const CLIENT_CERTIFICATES_PORT: u16 = 8443;
+}
+
+/// A certificate that a load balancer shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Certificate {
+    /// Its ARN in ACM.
+    pub arn: String,
+    /// Which versions and ciphers of TLS the load balancer takes.
+    pub policy: String,
+}
+
+/// A subnet of a load balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LoadBalancerSubnet {
+    /// The subnet.
+    pub subnet: Subnet,
+    /// The load balancer's address in it, where it is internal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_address: Option<Ipv4Addr>,
+    /// The allocation of the existing Elastic IP that it has there, where it is public.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allocation: Option<String>,
+}
+
+/// Where a load balancer writes its access log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessLog {
+    /// The bucket.
+    pub bucket: String,
+    /// What keys begin with.
+    pub prefix: String,
 }
 
 /// From where something may be reached.

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `spec.authorization` | `alwaysAllow` | `rbac` |
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
-//! | `spec.api` | a DNS name or a load balancer | `dns` where `dnsZone` or `topology.dns.type: Public` is written, else `elasticIP`, as long as there is one master |
+//! | `spec.api` | a DNS name or a load balancer | a public load balancer for several masters, or one in a private subnet; else `dns` where `dnsZone` or `topology.dns.type: Public` is written, else `elasticIP` |
 //! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` or `api.dns` is written, else `None` |
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
@@ -23,7 +23,8 @@ use super::subnets::{self, FIRST_MASTER};
 use super::v1alpha2::{
     AccessSpec, AuthorizationSpec, Cluster, ClusterSpec, DnsAccessSpec, DnsSpec, DnsType, ElasticIpSpec,
     EtcdClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, InstanceGroupSpec, InstanceManager,
-    InstanceMetadataSpec, RbacSpec, SubnetSpec, SubnetType, TopologySpec,
+    InstanceMetadataSpec, LoadBalancerClass, LoadBalancerSpec, LoadBalancerType, RbacSpec, SubnetSpec,
+    SubnetType, TopologySpec,
 };
 use super::versions;
 
@@ -98,8 +99,10 @@ fn subnets(spec: &mut ClusterSpec) {
         subnet.r#type.get_or_insert(SubnetType::Public);
         subnet.name = subnet.name.take().or_else(|| subnet.zone.clone());
     }
-    let Some(network) = network else { return };
-    assign_ranges(network, subnets);
+    // Which ranges of an existing VPC are free, its owner knows.
+    if let (Some(network), None) = (network, &spec.network_id) {
+        assign_ranges(network, subnets);
+    }
 }
 
 /// Cuts the VPC's range and gives a block to each subnet that has none.
@@ -171,12 +174,18 @@ fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
         spec.topology.get_or_insert_with(TopologySpec::default).dns.get_or_insert_with(DnsSpec::default);
     let kind = *dns.r#type.get_or_insert(if named { DnsType::Public } else { DnsType::None });
     let api = spec.api.get_or_insert_with(AccessSpec::default);
-    let masters = groups.iter().filter(|group| is_master(group)).count();
-    if api.dns.is_none() && api.load_balancer.is_none() && api.elastic_ip.is_none() && masters == 1 {
-        match (named, kind) {
-            (true, DnsType::Public | DnsType::Private) => api.dns = Some(DnsAccessSpec {}),
+    let masters: Vec<&InstanceGroup> = groups.iter().filter(|group| is_master(group)).collect();
+    let behind = masters.len() > 1 || masters.iter().any(|group| is_private(spec.subnets.as_deref(), group));
+    if api.dns.is_none() && api.load_balancer.is_none() && api.elastic_ip.is_none() && !masters.is_empty() {
+        match (behind, named, kind) {
+            (true, ..) => api.load_balancer = Some(LoadBalancerSpec::default()),
+            (_, true, DnsType::Public | DnsType::Private) => api.dns = Some(DnsAccessSpec {}),
             _ => api.elastic_ip = Some(ElasticIpSpec {}),
         }
+    }
+    if let Some(balancer) = &mut api.load_balancer {
+        balancer.class.get_or_insert(LoadBalancerClass::Network);
+        balancer.r#type.get_or_insert(LoadBalancerType::Public);
     }
     spec.kubernetes_api_access.get_or_insert_with(|| API_ACCESS.map(str::to_owned).to_vec());
     spec.ssh_access.get_or_insert_default();
@@ -188,6 +197,16 @@ fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
     if let Some(flannel) = spec.networking.as_mut().and_then(|networking| networking.flannel.as_mut()) {
         flannel.backend.get_or_insert_with(|| "vxlan".to_owned());
     }
+}
+
+/// Whether instances of a group are in private subnets: those that it names, or all that instances can be in.
+fn is_private(subnets: Option<&[SubnetSpec]>, group: &InstanceGroup) -> bool {
+    let named = group.spec.subnets.as_deref().unwrap_or_default();
+    let of_group = |subnet: &&SubnetSpec| {
+        named.is_empty() || subnet.name.as_ref().is_some_and(|name| named.contains(name))
+    };
+    let mut kinds = subnets.unwrap_or_default().iter().filter(of_group).filter_map(|subnet| subnet.r#type);
+    kinds.any(|kind| matches!(kind, SubnetType::Private | SubnetType::DualStack))
 }
 
 fn is_master(group: &InstanceGroup) -> bool {
@@ -305,12 +324,13 @@ fn instance_group(cluster: &ClusterSpec, group: &InstanceGroup) -> InstanceGroup
     spec.max_size.get_or_insert(min);
     spec.machine_type.get_or_insert_with(|| MACHINE_TYPE.to_owned());
     spec.image.get_or_insert_with(|| image(cluster.kubernetes_version.as_deref().unwrap_or_default()));
-    spec.associate_public_ip.get_or_insert(true);
     let metadata = spec.instance_metadata.get_or_insert_with(InstanceMetadataSpec::default);
     metadata.http_put_response_hop_limit.get_or_insert(1);
     metadata.http_tokens.get_or_insert_with(|| "required".to_owned());
     group_subnets(cluster, spec);
     root_volume(spec);
+    let public = !is_private(cluster.subnets.as_deref(), &group);
+    group.spec.associate_public_ip.get_or_insert(public);
     group
 }
 

@@ -4,20 +4,22 @@
 //! |---|---|
 //! | what runs on a master | the API on its own machine (`NodeConfig::api_endpoint` of the agent) |
 //! | nodes, and pods that have no network of their own yet | the first master's stable private address, whoever the instance is |
-//! | windlass | the Elastic IP, or the stable private address, which it needs a way into the VPC for |
+//! | windlass | the load balancer, the Elastic IP, or the stable private address, which it needs a way into the VPC for |
 //! | kubeconfigs | the API's name where there is one, else as windlass |
 
 use std::net::Ipv4Addr;
 
 use windlass_bootstrap::endpoint::{Endpoint, ServerName};
 
-use super::cluster::{Api, Cluster};
+use super::cluster::{Api, Cluster, LoadBalancer};
 
 /// What AWS decides of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// The Elastic IP's address; none as long as there is no Elastic IP.
     pub elastic_ip: Option<Ipv4Addr>,
+    /// The load balancer's DNS name; none as long as there is no load balancer.
+    pub load_balancer: Option<String>,
 }
 
 /// Where a cluster's API is reached.
@@ -39,13 +41,18 @@ impl ApiEndpoints {
         let at = |host: ServerName| Endpoint { host, port: api.port };
         let master = cluster.etcd.first().members.first();
         let inside = at(master.private_address.into());
-        let outside = if api.elastic_ip {
+        let outside = if let Some(balancer) = &api.load_balancer {
+            // Where it shows another certificate, those who prove who they are with one of their own use another port.
+            let port = balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
+            let name = outputs.load_balancer.map(ServerName::Dns);
+            name.map(|host| Endpoint { host, port: port.unwrap_or(api.port) })
+        } else if api.elastic_ip {
             outputs.elastic_ip.map(|address| at(address.into()))
         } else {
             Some(inside.clone())
         };
         let named = |by_address: &Endpoint| match api.name() {
-            Some(name) => at(ServerName::Dns(name.to_owned())),
+            Some(name) => Endpoint { host: ServerName::Dns(name.to_owned()), port: by_address.port },
             None => by_address.clone(),
         };
         Self { kubeconfig: outside.as_ref().map(named), inside, outside }
@@ -59,10 +66,22 @@ impl Api {
         in_zone.or(self.public_name.as_ref()).map(String::as_str)
     }
 
-    /// The names and addresses of the serving certificate besides those that the agent knows itself.
-    pub fn certificate_names(&self) -> Vec<String> {
-        self.additional_sans.iter().chain(&self.public_name).cloned().collect()
+    /// The names and addresses of the serving certificate besides those that the agent knows itself, in a region.
+    pub fn certificate_names(&self, region: &str) -> Vec<String> {
+        let in_zone = self.dns.as_ref().filter(|_| self.load_balancer.is_some()).map(|dns| &dns.name);
+        let in_zone = in_zone.filter(|name| self.public_name.as_ref() != Some(*name));
+        let balancer = self.load_balancer.as_ref().map(|_| load_balancers_of(region));
+        let written = self.additional_sans.iter().chain(&self.public_name).chain(in_zone).cloned();
+        written.chain(balancer).collect()
     }
+}
+
+/// All names that AWS gives Network Load Balancers of a region, `<name>-<id>.elb.<region>.amazonaws.com`: which one a
+/// cluster's will have is known only when it is made, and a master's certificate, which none but the cluster's own clients
+/// trust, is made without asking for it.
+fn load_balancers_of(region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("*.elb.{region}.{suffix}")
 }
 
 #[cfg(test)]
@@ -71,7 +90,7 @@ mod tests {
     use crate::assets::sample;
     use crate::spec::cluster::{ApiName, DnsZone};
 
-    const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)) };
+    const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
 
     fn urls(cluster: &Cluster, outputs: Outputs) -> (String, Option<String>, Option<String>) {
         let ApiEndpoints { inside, outside, kubeconfig } = ApiEndpoints::of(cluster, outputs);
@@ -109,7 +128,7 @@ mod tests {
         let mut cluster = sample::cluster();
         cluster.api.public_name = Some("k8s.example.com".to_owned());
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://k8s.example.com"));
-        assert_eq!(cluster.api.certificate_names(), ["k8s.example.com"]);
+        assert_eq!(cluster.api.certificate_names("us-east-1"), ["k8s.example.com"]);
         cluster.api.public_name = None;
         cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));

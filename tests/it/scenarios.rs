@@ -38,11 +38,16 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
     let name = "a-cluster-with-a-name-that-is-as-long-as-a-name-of-one-can-be.of-a-platform-team.production.eu.example.com";
     assert!(name.len() == 106, "{}", name.len());
     let group = "g".repeat(63);
-    let text = include_str!("../scenarios/several-etcd/cluster.yaml");
-    let text = text.replace("several-etcd.example.com", name).replace("nodes-us-east-1a", &group);
-    let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
-    let desired = desired_of(&documents.resolve().unwrap(), None);
-    for (id, resource) in &desired.0 {
+    let several_etcd = include_str!("../scenarios/several-etcd/cluster.yaml");
+    let several_etcd =
+        several_etcd.replace("several-etcd.example.com", name).replace("nodes-us-east-1a", &group);
+    let balancer = include_str!("../scenarios/load-balancer/cluster.yaml");
+    let balancer = balancer.replace("load-balancer.example.com", name);
+    let desired = [several_etcd, balancer].map(|text| {
+        let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
+        desired_of(&documents.resolve().unwrap(), None)
+    });
+    for (id, resource) in desired.iter().flat_map(|desired| &desired.0) {
         let limit = match resource {
             Resource::Role(role) => {
                 let policy = serde_json::to_string(&role.policy).unwrap();
@@ -55,6 +60,7 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
             }
             Resource::InstanceProfile(_) => 128,
             Resource::StateObject(_) => 1024,
+            Resource::NetworkLoadBalancer(_) | Resource::LoadBalancerTargetGroup(_) => 32,
             _ => 255,
         };
         assert!(id.name.len() <= limit, "{id} has {} characters", id.name.len());
@@ -77,8 +83,10 @@ fn the_end_of_a_cluster_takes_everything_in_an_order_that_aws_accepts() {
         matches(&scenario.join("deletion.txt"), &plan.to_string());
         matches(&scenario.join("deletion-order.txt"), &after.collect::<Vec<_>>().concat());
         assert!(!plan.to_string().contains("this is a secret"));
-        // What everything else is in goes last, and nothing of it before what uses it.
-        assert_eq!(plan.steps.last().unwrap().resource.kind, Kind::Vpc);
+        // What everything else is in goes last, and nothing of it before what uses it; what exists without the cluster stays.
+        let has_vpc = desired.0.keys().any(|id| id.kind == Kind::Vpc);
+        assert_eq!(plan.steps.last().unwrap().resource.kind == Kind::Vpc, has_vpc, "{}", scenario.display());
+        assert!(plan.steps.iter().all(|step| step.resource.kind != Kind::Existing));
     }
 }
 
@@ -92,12 +100,17 @@ fn as_made(desired: &Desired) -> Observed {
     for resource in desired.0.values() {
         observed.extend(resource.kind(), vec![found(resource)]);
     }
-    let first = |kind: Kind| desired.0.keys().find(|id| id.kind == kind).unwrap().clone();
-    let vpc = first(Kind::Vpc);
-    let place = || vec![first(Kind::Subnet), vpc.clone()];
+    let first = |kind: Kind| desired.0.keys().find(|id| id.kind == kind).cloned();
+    // In a network of somebody else's they are just there.
+    let existing = || ResourceId::new(Kind::Existing, "vpc-0123456789abcdef0");
+    let vpc = first(Kind::Vpc).unwrap_or_else(existing);
+    let subnet = first(Kind::Subnet).unwrap_or_else(existing);
+    let place = || vec![subnet.clone(), vpc.clone()];
     let with = |used: &[&ResourceId]| place().into_iter().chain(used.iter().copied().cloned()).collect();
-    let group =
-        ControllersSecurityGroup::new("k8s-elb-a (sg-1)", vec![vpc.clone(), first(Kind::SecurityGroup)]);
+    let group = ControllersSecurityGroup::new(
+        "k8s-elb-a (sg-1)",
+        vec![vpc.clone(), first(Kind::SecurityGroup).unwrap()],
+    );
     let targets = TargetGroup::new("k8s-web", vec![vpc.clone()]);
     let (group, targets) = (Resource::from(group), Resource::from(targets));
     let mut kept = PersistentVolume::new("vol-2 (claim default/data)", Vec::new());

@@ -1,5 +1,6 @@
 //! Why the facts don't allow a specification, and what to do about it.
 
+use super::network_error::ExistingNetworkError;
 use crate::aws::AwsError;
 use crate::aws::hosted_zone::HostedZoneError;
 use crate::aws::tags::IMAGE_KUBERNETES_VERSION;
@@ -14,6 +15,9 @@ pub enum FactsError {
     /// The hosted zone can't be used, or the API's name in it.
     #[error("{0}")]
     HostedZone(#[from] HostedZoneError),
+    /// What exists already isn't as the specification says.
+    #[error("{0}")]
+    ExistingNetwork(#[from] ExistingNetworkError),
     /// There is no such region.
     #[error("AWS has no region `{region}`")]
     NoRegion {
@@ -162,6 +166,7 @@ impl FactsError {
         match self {
             Self::Aws(error) => error.hint(),
             Self::HostedZone(error) => error.hint(),
+            Self::ExistingNetwork(error) => Some(error.hint()),
             Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
             Self::NoRegion { near: None, .. } => {
                 Some("`aws ec2 describe-regions --query Regions[].RegionName` lists them".to_owned())

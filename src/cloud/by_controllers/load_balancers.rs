@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancing::operation::describe_tags::DescribeTagsOutput as ClassicTagsOutput;
 use aws_sdk_elasticloadbalancing::types::LoadBalancerDescription as ClassicAnswer;
-use aws_sdk_elasticloadbalancingv2::operation::describe_tags::DescribeTagsOutput;
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer as Answer, TargetGroup as TargetGroupAnswer};
 use futures::future::try_join_all;
 use futures::try_join;
@@ -13,14 +12,12 @@ use futures::try_join;
 use super::super::context::{Context, Identity, Names, ObservedResource};
 use super::super::error::{CloudError, gone};
 use super::super::kinds::Kind;
+use super::super::load_balancing::{TAGS_PER_CALL, load_balancers, tags_of, target_groups};
 use super::super::look::Look;
 use super::super::reference::ResourceId;
 use super::super::resource_kind::Declaration;
 use super::{MadeByController, MadeKind, found, is_made_for, made};
 use crate::aws::During;
-
-/// How many of them one DescribeTags takes, in both generations' APIs.
-const TAGS_PER_CALL: usize = 20;
 
 type Tags = BTreeMap<String, String>;
 
@@ -59,17 +56,14 @@ impl MadeKind for Balancer {
     async fn read(look: &Look<'_>, vpcs: &[String]) -> Result<Balancers, CloudError> {
         let context = look.context;
         let id = ResourceId::new(Kind::LoadBalancer, context.cluster);
-        let elb = &context.clients.elbv2;
-        let pages = elb.describe_load_balancers().into_paginator().items().send();
-        let balancers =
-            pages.try_collect().await.during("elasticloadbalancing", "DescribeLoadBalancers", &id)?;
-        let here: Vec<Answer> =
-            balancers.into_iter().filter(|balancer| is_in(vpcs, balancer.vpc_id())).collect();
+        let balancers = load_balancers(look).await?;
+        let here = balancers.iter().filter(|balancer| is_in(vpcs, balancer.vpc_id()));
+        let here: Vec<Answer> = here.cloned().collect();
         if here.is_empty() {
             return Ok(Balancers::default());
         }
         let arns = here.iter().filter_map(|balancer| balancer.load_balancer_arn()).collect();
-        let (tags, groups) = try_join!(tags(context, &id, arns), target_groups(look))?;
+        let (tags, groups) = try_join!(tags_of(context, &id, arns), target_groups(look))?;
         Ok(Balancers { here, tags, groups })
     }
 
@@ -145,7 +139,7 @@ impl MadeKind for Targets {
         let here: Vec<TargetGroupAnswer> =
             all.iter().filter(|group| is_in(vpcs, group.vpc_id())).cloned().collect();
         let arns = here.iter().filter_map(TargetGroupAnswer::target_group_arn).collect();
-        let tags = tags(look.context, &id, arns).await?;
+        let tags = tags_of(look.context, &id, arns).await?;
         Ok(TargetGroups { groups: here, tags })
     }
 
@@ -188,40 +182,8 @@ pub struct TargetGroups {
     tags: BTreeMap<String, Tags>,
 }
 
-/// The target groups of the region, whoever made them.
-async fn target_groups(look: &Look<'_>) -> Result<Arc<[TargetGroupAnswer]>, CloudError> {
-    let context = look.context;
-    let ask = async {
-        let id = ResourceId::new(Kind::TargetGroup, context.cluster);
-        let pages = context.clients.elbv2.describe_target_groups().into_paginator().items().send();
-        Ok(pages.try_collect().await.during("elasticloadbalancing", "DescribeTargetGroups", &id)?)
-    };
-    look.answers.target_groups.or_ask(ask).await
-}
-
 fn is_in(vpcs: &[String], vpc: Option<&str>) -> bool {
     vpc.is_some_and(|vpc| vpcs.iter().any(|known| known == vpc))
-}
-
-async fn tags(
-    context: &Context<'_>,
-    id: &ResourceId,
-    arns: Vec<&str>,
-) -> Result<BTreeMap<String, Tags>, CloudError> {
-    let described = try_join_all(arns.chunks(TAGS_PER_CALL).map(|some| async {
-        let call = context.clients.elbv2.describe_tags();
-        let call = call.set_resource_arns(Some(some.iter().map(|arn| (*arn).to_owned()).collect()));
-        call.send().await.during("elasticloadbalancing", "DescribeTags", id)
-    }));
-    let described = described.await?;
-    let tags = described.iter().flat_map(DescribeTagsOutput::tag_descriptions).map(|described| {
-        let pairs = described
-            .tags()
-            .iter()
-            .filter_map(|tag| Some((tag.key()?.to_owned(), tag.value().unwrap_or_default().to_owned())));
-        (described.resource_arn().unwrap_or_default().to_owned(), pairs.collect())
-    });
-    Ok(tags.collect())
 }
 
 async fn classic_tags(

@@ -1,7 +1,8 @@
 //! Who may reach the cluster, and how.
 
-use super::{Report, Resolved, all, dns, text};
-use crate::spec::cluster::{AccessSource, Api, SshKey};
+use super::network::Networks;
+use super::{Report, Resolved, all, dns, load_balancer, text};
+use crate::spec::cluster::{AccessSource, Api, SshKey, SubnetKind};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
@@ -20,6 +21,7 @@ pub(super) struct Access {
 pub(super) fn resolve(
     cluster: &Cluster,
     groups: &[InstanceGroup],
+    network: &Networks,
     report: &mut Report<'_>,
 ) -> Resolved<Access> {
     const API_ACCESS: &str = "spec.kubernetesApiAccess";
@@ -30,7 +32,10 @@ pub(super) fn resolve(
         let message = "nobody could reach the API";
         report.push(Problem::at(API_ACCESS, message).hint("name a range, or leave it out"));
     }
-    let elastic_ip = elastic_ip(spec, groups, report);
+    let elastic_ip = elastic_ip(spec, groups, network, report);
+    let load_balancer = spec.api.as_ref().and_then(|api| api.load_balancer.as_ref());
+    let load_balancer =
+        load_balancer.map(|it| load_balancer::resolve(it, groups, network, report)).transpose();
     let public_name = public_name(spec, report);
     let additional_sans = additional_sans(spec, report);
     authorization(spec, report);
@@ -38,6 +43,7 @@ pub(super) fn resolve(
     let api = Api {
         access: api_access?,
         elastic_ip,
+        load_balancer: load_balancer?,
         dns: dns?,
         public_name: public_name?,
         additional_sans: additional_sans?,
@@ -70,14 +76,19 @@ pub(in crate::spec) fn access(text: &str) -> Result<AccessSource, Problem> {
 }
 
 /// Whether the master's address is an Elastic IP. There is one way in, and an Elastic IP only for a single master.
-fn elastic_ip(spec: &ClusterSpec, groups: &[InstanceGroup], report: &mut Report<'_>) -> bool {
+fn elastic_ip(
+    spec: &ClusterSpec,
+    groups: &[InstanceGroup],
+    network: &Networks,
+    report: &mut Report<'_>,
+) -> bool {
     const PATH: &str = "spec.api";
     let Some(api) = &spec.api else { return false };
     let ways = [api.dns.is_some(), api.load_balancer.is_some(), api.elastic_ip.is_some()];
     let masters = groups.iter().filter(|group| group.spec.role == Some(InstanceGroupRole::Master)).count();
     match ways.into_iter().filter(|way| *way).count() {
         0 if masters > 0 => {
-            report.missing(PATH, "write `elasticIP: {}`");
+            report.missing(PATH, "write `elasticIP: {}`, or `loadBalancer: {type: Public}`");
         }
         2.. => {
             let problem = Problem::at(PATH, "the API is reached in one way only");
@@ -90,7 +101,24 @@ fn elastic_ip(spec: &ClusterSpec, groups: &[InstanceGroup], report: &mut Report<
         let message = format!("{masters} masters are not supported yet");
         report.push(Problem::at(path, message).hint("keep one InstanceGroup with `role: Master`"));
     }
-    api.elastic_ip.is_some() || api.dns.is_some()
+    let elastic_ip = api.elastic_ip.is_some() || api.dns.is_some();
+    if elastic_ip && api.load_balancer.is_none() {
+        masters_are_reached(groups, network, report);
+    }
+    elastic_ip
+}
+
+/// Packets from the Internet reach an Elastic IP in a subnet with a route to the Internet gateway alone.
+fn masters_are_reached(groups: &[InstanceGroup], network: &Networks, report: &mut Report<'_>) {
+    let masters = groups.iter().filter(|group| group.spec.role == Some(InstanceGroupRole::Master));
+    let names: Vec<&String> = masters.flat_map(|group| group.spec.subnets.iter().flatten()).collect();
+    let mut private = network.subnets.iter().flatten().filter(|subnet| subnet.kind == SubnetKind::Private);
+    if let Some(subnet) = private.find(|subnet| names.contains(&&subnet.name)) {
+        let message = format!("an Elastic IP leads nowhere in the private subnet `{}`", subnet.name);
+        let hint =
+            "write `loadBalancer: {type: Public}`, or `type: Internal` where the API is for the VPC alone";
+        report.push(Problem::at("spec.api", message).hint(hint));
+    }
 }
 
 fn public_name(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<String>> {

@@ -15,7 +15,7 @@ const LONGEST_ID: usize = 32;
 /// The API's name in a hosted zone, where it has one.
 pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Option<ApiName>> {
     let spec = &cluster.spec;
-    let named = spec.api.as_ref().is_some_and(|api| api.dns.is_some());
+    let named = is_named(spec);
     let zone = match (kind(spec), spec.dns_zone.as_deref()) {
         (DnsType::None, None) if !named => return Ok(None),
         (DnsType::None, _) => {
@@ -28,7 +28,8 @@ pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Op
         (_, None) if named => DnsZone::Nearest,
         (kind, None) => {
             let message = format!("`{kind:?}` publishes the API's name, and `api` asks for no name");
-            let hint = "write `api: {dns: {}}`, which has an Elastic IP too, or `None`";
+            let hint =
+                "write `api: {dns: {}}`, which has an Elastic IP too, `api: {loadBalancer: {}}`, or `None`";
             return Err(report.push(Problem::at("spec.topology.dns.type", message).hint(hint)));
         }
         (_, Some(written)) => {
@@ -42,6 +43,13 @@ pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Op
         }
     };
     Ok(named.then(|| ApiName { name: api_name(cluster), zone }))
+}
+
+/// Whether a hosted zone is to have a name for the API: `api.dns` asks for one, and a load balancer has one wherever names are
+/// published.
+fn is_named(spec: &ClusterSpec) -> bool {
+    let published = kind(spec) != DnsType::None;
+    spec.api.as_ref().is_some_and(|api| api.dns.is_some() || (api.load_balancer.is_some() && published))
 }
 
 /// The name of the API in a hosted zone.

@@ -65,7 +65,7 @@ impl<'a> Subnets<'a> {
         let resolved = network.subnets.iter().zip(&network.ranges);
         for (subnet, (resolved, range)) in cluster.spec.subnets.iter().flatten().zip(resolved) {
             let Some(name) = subnet.name.as_deref() else { continue };
-            let public = subnet.r#type == Some(SubnetType::Public);
+            let public = !matches!(subnet.r#type, Some(SubnetType::Private | SubnetType::DualStack));
             known.entry(name).or_insert_with(|| Known { subnet: resolved.clone(), range: *range, public });
         }
         Self(known)
@@ -291,6 +291,16 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
     }
     if spec.associate_public_ip == Some(false) && found.iter().flatten().any(|subnet| subnet.public) {
         let message = "instances in a public subnet reach nothing without a public address";
+        report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
+    }
+    let private = found.iter().flatten().any(|subnet| !subnet.public);
+    if private && found.iter().flatten().any(|subnet| subnet.public) {
+        let message =
+            "a group is in public subnets or in private ones: its instances have public addresses or none";
+        report.push(Problem::at(PATH, message).hint("make a group for each of the two"));
+    }
+    if private && spec.associate_public_ip == Some(true) {
+        let message = "a public address leads nowhere in a private subnet";
         report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
     }
     let range = found.first().and_then(|subnet| subnet.range);

@@ -8,9 +8,11 @@ mod access;
 mod addons;
 mod cluster;
 mod dns;
+mod egress;
 mod etcd;
 mod instance_group;
 mod labels;
+mod load_balancer;
 mod network;
 mod policies;
 mod text;
@@ -103,7 +105,7 @@ fn filled(
     let mut report = Report::of(cluster, problems);
     let whole = cluster::resolve(cluster, groups, &mut report);
     let network = network::resolve(spec, &mut report);
-    let access = access::resolve(cluster, groups, &mut report);
+    let access = access::resolve(cluster, groups, &network, &mut report);
     // The problems of groups are told behind those of the cluster, which refers to them.
     let mut of_groups = Problems::new();
     let groups = instance_group::resolve_all(cluster, groups, &network, &mut of_groups);

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use super::egress::{self, Way};
 use super::{Report, Resolved, text};
 use crate::spec::cluster::{Network, NetworkPlugin, Subnet};
 use crate::spec::problem::Problem;
@@ -35,18 +36,59 @@ pub(super) fn resolve(spec: &ClusterSpec, report: &mut Report<'_>) -> Networks {
         Some(zone) => zone.as_ref().map(|zone| zone.region.clone()).map_err(|reported| *reported),
         None => Err(report.missing("spec.subnets", "write at least one subnet with a name and a zone")),
     };
-    let subnets = names.into_iter().zip(zones).zip(&cidrs);
-    let subnets =
-        subnets.map(|((name, zone), cidr)| Ok(Subnet { name: name?, zone: zone?.name, cidr: (*cidr)? }));
+    let existing = existing_subnets(spec, report);
+    let ways = egress::resolve(spec, report);
+    let subnets = names.into_iter().zip(zones).zip(&cidrs).zip(ways).zip(existing);
+    let subnets = subnets.map(|((((name, zone), cidr), way), existing)| {
+        let Way { kind, egress, additional_routes } = way?;
+        let (name, zone, cidr, existing) = (name?, zone?.name, (*cidr)?, existing?);
+        Ok(Subnet { name, zone, cidr, kind, egress, existing, additional_routes })
+    });
     let subnets = subnets.collect();
+    let existing_vpc = existing_vpc(spec, report);
     let plugin = plugin(spec, report);
     let domain =
         report.read_filled("spec.clusterDNSDomain", spec.cluster_dns_domain.as_ref(), text::dns_name);
-    Networks { network: ranges.network(dns_address, domain), region, subnets, ranges: cidrs, plugin }
+    let network = ranges.network(dns_address, domain).and_then(|network| {
+        let subnet_tags_disabled = spec.disable_subnet_tags.unwrap_or(false);
+        Ok(Network { existing_vpc: existing_vpc?, subnet_tags_disabled, ..network })
+    });
+    Networks { network, region, subnets, ranges: cidrs, plugin }
+}
+
+/// The VPC that exists already, if the cluster is to be in one.
+fn existing_vpc(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<String>> {
+    let Some(id) = spec.network_id.as_deref() else { return Ok(None) };
+    report.read(NETWORK_ID, id, |id| text::aws_id("vpc", id)).map(Some)
+}
+
+/// The ids of the subnets that exist already, in the order of all.
+fn existing_subnets(spec: &ClusterSpec, report: &mut Report<'_>) -> Vec<Resolved<Option<String>>> {
+    let subnets = spec.subnets.as_deref().unwrap_or_default();
+    let mut found = Vec::new();
+    for (index, subnet) in subnets.iter().enumerate() {
+        let path = format!("spec.subnets[{index}].id");
+        let Some(id) = subnet.id.as_deref() else {
+            found.push(Ok(None));
+            continue;
+        };
+        if spec.network_id.is_none() {
+            let problem =
+                Problem::at(&path, format!("`{id}` is in a VPC that exists already, and none is named"));
+            report.push(problem.hint(format!("write its id as `{NETWORK_ID}` (`vpc-…`)")));
+        }
+        if subnets[..index].iter().any(|other| other.id.as_deref() == Some(id)) {
+            report.push(Problem::at(&path, format!("`{id}` stands here twice")));
+        }
+        found.push(report.read(&path, id, |id| text::aws_id("subnet", id)).map(Some));
+    }
+    found
 }
 
 /// The ranges of the cluster, as far as they can be read.
 struct Ranges {
+    /// Whether the VPC exists already.
+    is_existing: bool,
     vpc: Resolved<Ipv4Net>,
     additional: Vec<Ipv4Net>,
     internal: Resolved<Ipv4Net>,
@@ -55,6 +97,8 @@ struct Ranges {
 }
 
 const NETWORK: &str = "spec.networkCIDR";
+const NETWORK_ID: &str = "spec.networkID";
+const ADDITIONAL: &str = "spec.additionalNetworkCIDRs";
 const INTERNAL: &str = "spec.nonMasqueradeCIDR";
 const PODS: &str = "spec.podCIDR";
 const SERVICES: &str = "spec.serviceClusterIPRange";
@@ -66,15 +110,14 @@ impl Ranges {
     fn read(spec: &ClusterSpec, report: &mut Report<'_>) -> Self {
         let additional = spec.additional_network_cidrs.iter().flatten().enumerate();
         let additional = additional.filter_map(|(index, range)| {
-            let path = format!("spec.additionalNetworkCIDRs[{index}]");
-            report.read(&path, range, text::ipv4_net).ok()
+            report.read(&format!("{ADDITIONAL}[{index}]"), range, text::ipv4_net).ok()
         });
         let additional = additional.collect();
         let vpc = report.read_filled(NETWORK, spec.network_cidr.as_ref(), text::ipv4_net);
         let internal = report.read_filled(INTERNAL, spec.non_masquerade_cidr.as_ref(), text::ipv4_net);
         let pods = part(internal, PODS, spec.pod_cidr.as_deref(), report);
         let services = part(internal, SERVICES, spec.service_cluster_ip_range.as_deref(), report);
-        Self { vpc, additional, internal, pods, services }
+        Self { is_existing: spec.network_id.is_some(), vpc, additional, internal, pods, services }
     }
 
     fn in_vpc(&self, range: Ipv4Net) -> bool {
@@ -83,13 +126,17 @@ impl Ranges {
 
     /// Holds the ranges against each other. Returns the address of the cluster's DNS.
     fn check(&self, flannel: bool, report: &mut Report<'_>) -> Resolved<Ipv4Addr> {
-        if let Ok(vpc) = self.vpc
-            && !PREFIXES.contains(&vpc.prefix_len())
-        {
-            let message = format!("`{vpc}` is not a range that a VPC can have");
-            report.push(Problem::at(NETWORK, message).hint("a VPC's prefix is from /16 to /28"));
+        let additional = (0..).zip(&self.additional);
+        let additional = additional.map(|(index, range)| (format!("{ADDITIONAL}[{index}]"), *range));
+        let vpcs: Vec<(String, Ipv4Net)> =
+            self.vpc.iter().map(|vpc| (NETWORK.to_owned(), *vpc)).chain(additional).collect();
+        for (path, vpc) in &vpcs {
+            if !PREFIXES.contains(&vpc.prefix_len()) {
+                let message = format!("`{vpc}` is not a range that a VPC can have");
+                report.push(Problem::at(path, message).hint("a VPC's prefix is from /16 to /28"));
+            }
         }
-        self.apart(report);
+        self.apart(&vpcs, report);
         self.internal_is_apart(flannel, report);
         for (path, range) in [(PODS, self.pods), (SERVICES, self.services)] {
             if let (Ok(range), Ok(internal)) = (range, self.internal)
@@ -134,30 +181,32 @@ impl Ranges {
         }
     }
 
-    /// The VPC, pods and services share no address.
-    fn apart(&self, report: &mut Report<'_>) {
-        let pairs = [
-            (PODS, self.pods, NETWORK, self.vpc),
-            (SERVICES, self.services, NETWORK, self.vpc),
-            (SERVICES, self.services, PODS, self.pods),
-        ];
-        for (path, range, other_path, other) in pairs {
-            if let (Ok(range), Ok(other)) = (range, other)
-                && subnets::overlap(range, other)
-            {
-                report.push(Problem::at(path, format!("`{range}` overlaps {other_path} (`{other}`)")));
+    /// The ranges of the VPC, pods and services share no address.
+    fn apart(&self, vpcs: &[(String, Ipv4Net)], report: &mut Report<'_>) {
+        let own = [(PODS, self.pods), (SERVICES, self.services)];
+        let own = own.into_iter().filter_map(|(path, range)| Some((path.to_owned(), range.ok()?)));
+        // Each is held against those behind it, so that a pair is told at the one that isn't the VPC's first.
+        let all: Vec<(String, Ipv4Net)> = vpcs.iter().cloned().chain(own).collect();
+        for (index, (path, range)) in all.iter().enumerate() {
+            for (other_path, other) in &all[..index] {
+                if subnets::overlap(*range, *other) {
+                    report.push(Problem::at(path, format!("`{range}` overlaps {other_path} (`{other}`)")));
+                }
             }
         }
     }
 
     fn network(&self, dns_address: Resolved<Ipv4Addr>, dns_domain: Resolved<String>) -> Resolved<Network> {
         Ok(Network {
+            existing_vpc: None,
             cidr: self.vpc?,
+            additional_cidrs: self.additional.clone(),
             non_masquerade_cidr: self.internal?,
             pod_cidr: self.pods?,
             service_cidr: self.services?,
             dns_address: dns_address?,
             dns_domain: dns_domain?,
+            subnet_tags_disabled: false,
         })
     }
 }
@@ -242,6 +291,12 @@ fn subnet_range(
     report: &mut Report<'_>,
 ) -> Resolved<Ipv4Net> {
     let Some(written) = subnet.cidr.as_deref() else {
+        if ranges.is_existing {
+            return Err(report.missing(
+                path,
+                "write the subnet's range: which ones of an existing VPC are free is not known",
+            ));
+        }
         // Left out, it would have been cut from the VPC's.
         ranges.vpc?;
         let message = "no range of spec.networkCIDR is left for this subnet";

@@ -67,12 +67,11 @@ fn a_role_of_kops_experiments_is_refused_where_it_is_read() {
 }
 
 #[test]
-fn a_load_balancer_without_a_class_is_refused_for_what_it_is() {
-    let fields = json!({"api": {"elasticIP": null, "loadBalancer": {"type": "Public"}}});
-    let problems = with("demo.example.com", &fields);
-    let balancer = problem(&problems, "spec.api.loadBalancer");
-    assert!(!balancer.message.contains("Classic"), "{balancer:?}");
-    assert!(balancer.hint.is_some());
+fn a_load_balancer_without_a_class_or_a_type_is_a_public_network_load_balancer() {
+    for balancer in [json!({}), json!({"type": "Public"}), json!({"class": "Network"})] {
+        let fields = json!({"api": {"elasticIP": null, "loadBalancer": balancer}});
+        assert_eq!(with("demo.example.com", &fields), []);
+    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_zone_may_be_an_id_and_the_name_another_one() {
             ("PublicName: api.demo.example.com", "PublicName: k8s.example.org"),
             ("    elasticIP: {}", &dns),
         ]);
-        assert!(api.certificate_names().contains(&"k8s.example.org".to_owned()));
+        assert!(api.certificate_names("us-east-1").contains(&"k8s.example.org".to_owned()));
         assert_eq!(api.dns.unwrap(), named("k8s.example.org", DnsZone::Id("Z0123456789ABC".to_owned())));
     }
 }
@@ -93,7 +93,7 @@ fn without_a_zone_the_one_that_holds_the_name_is_meant() {
     }
     let other = ("PublicName: api.demo.example.com", "PublicName: k8s.example.org");
     let found = api(&[UNTYPED, other, ("    elasticIP: {}", "    dns: {}")]);
-    assert!(found.certificate_names().contains(&"k8s.example.org".to_owned()));
+    assert!(found.certificate_names("us-east-1").contains(&"k8s.example.org".to_owned()));
     assert_eq!((found.elastic_ip, found.dns), nearest("k8s.example.org"));
     // An address and a name for the certificate: nothing is published.
     let found = api(&[]);

@@ -62,7 +62,7 @@ fn of_clusters() -> Vec<Broken> {
             "spec.additionalNetworkCIDRs",
         ),
         ("an id without networkID", subnet(json!({"id": "subnet-1"})), "spec.subnets[0].id"),
-        ("networkID without ids", json!({"networkID": "vpc-1"}), "spec.networkID"),
+        ("networkID that is none", json!({"networkID": "mine"}), "spec.networkID"),
         (
             "pods outside",
             json!({"kubeControllerManager": {"clusterCIDR": "10.0.0.0/8"}}),

@@ -1,6 +1,6 @@
 //! Who may reach the cluster, and what its instances may do.
 
-use super::row::{HONOURED, not_yet, only};
+use super::row::{HONOURED, IN_PART, not_yet, only};
 use super::{LoadBalancerType, Quantity};
 
 wire! {
@@ -10,7 +10,7 @@ wire! {
         /// that moves with the only master.
         dns: DnsAccessSpec = HONOURED,
         /// By a Network Load Balancer.
-        load_balancer: LoadBalancerSpec = not_yet("write `elasticIP: {}`"),
+        load_balancer: LoadBalancerSpec = IN_PART,
         /// By an Elastic IP that moves with the only master. This field is windlass's own: kops has no such form.
         #[serde(rename = "elasticIP")]
         elastic_ip: ElasticIpSpec = HONOURED,
@@ -25,27 +25,27 @@ wire! {
     /// The API by a load balancer.
     pub struct LoadBalancerSpec {
         /// The kind of load balancer: `Network`. `Classic` is refused.
-        class: LoadBalancerClass,
+        class: LoadBalancerClass = only(["Network"]),
         /// From where it is reached.
-        r#type: LoadBalancerType,
+        r#type: LoadBalancerType = HONOURED,
         /// Deprecated: for Classic Load Balancers only.
         idle_timeout_seconds: i64,
         /// An existing security group (`sg-…`) instead of windlass's own.
-        security_group_override: String,
+        security_group_override: String = HONOURED,
         /// Further security groups (`sg-…`).
-        additional_security_groups: Vec<String>,
+        additional_security_groups: Vec<String> = HONOURED,
         /// Whether nodes use it, too.
-        use_for_internal_api: bool,
+        use_for_internal_api: bool = only([false]),
         /// The ARN of a certificate in ACM for a second, TLS listener.
-        ssl_certificate: String,
+        ssl_certificate: String = HONOURED,
         /// The TLS listener's security policy.
-        ssl_policy: String,
+        ssl_policy: String = HONOURED,
         /// Whether it balances across zones.
-        cross_zone_load_balancing: bool,
+        cross_zone_load_balancing: bool = HONOURED,
         /// Its subnets and addresses.
-        subnets: Vec<LoadBalancerSubnetSpec>,
+        subnets: Vec<LoadBalancerSubnetSpec> = HONOURED,
         /// Its access log.
-        access_log: AccessLogSpec,
+        access_log: AccessLogSpec = IN_PART,
     }
 
     /// A subnet of a load balancer.
@@ -64,9 +64,9 @@ wire! {
         /// Deprecated: for Classic Load Balancers only.
         interval: i64,
         /// The bucket it is written to.
-        bucket: String,
+        bucket: String = HONOURED,
         /// The prefix in the bucket.
-        bucket_prefix: String,
+        bucket_prefix: String = HONOURED,
     }
 
     /// What instances may do in AWS.

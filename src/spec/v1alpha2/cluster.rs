@@ -52,11 +52,10 @@ wire! {
         network_cidr: String = HONOURED,
         /// Further address ranges of the VPC.
         #[serde(rename = "additionalNetworkCIDRs")]
-        additional_network_cidrs: Vec<String> =
-            not_yet("leave it out, and cut the subnets from spec.networkCIDR"),
+        additional_network_cidrs: Vec<String> = HONOURED,
         /// The id of an existing VPC to use; a new one is made when this is left out.
         #[serde(rename = "networkID")]
-        network_id: String = not_yet("leave it out: windlass makes a VPC for each cluster"),
+        network_id: String = HONOURED,
         /// The subnets that instance groups refer to by name.
         subnets: Vec<SubnetSpec> = IN_PART,
         /// Whether instances have public addresses, and how names are published.
@@ -84,7 +83,7 @@ wire! {
         isolate_masters: bool = only([false]),
         /// Leaves the tags on subnets alone that load balancer controllers look for.
         #[serde(rename = "DisableSubnetTags")]
-        disable_subnet_tags: bool = only([false]),
+        disable_subnet_tags: bool = HONOURED,
         /// A forward proxy through which instances reach the Internet.
         egress_proxy: EgressProxySpec,
 
@@ -212,16 +211,18 @@ wire! {
         #[serde(rename = "ipv6CIDR")]
         ipv6_cidr: String = not_yet("leave it out: the cluster's addresses are IPv4"),
         /// The id of an existing subnet to use.
-        id: String = not_yet("leave it out: windlass makes the subnets of each cluster"),
-        /// How instances of a private subnet reach the Internet: `nat-…`, `eipalloc-…`, `i-…`, `tgw-…` or `External`.
-        egress: String = not_yet("leave it out: instances in public subnets have addresses of their own"),
-        /// Whether the subnet has a route to the Internet gateway.
-        r#type: SubnetType = only(["Public"]),
-        /// An existing Elastic IP for the subnet's NAT gateway.
+        id: String = HONOURED,
+        /// How instances of a private subnet reach the Internet: `nat-…`, `eipalloc-…`, `i-…`, `tgw-…` or `External`. A NAT
+        /// gateway with a new Elastic IP in a utility subnet, of the same zone where there is one, when left out.
+        egress: String = HONOURED,
+        /// Whether the subnet has a route to the Internet gateway (`Public`; `Utility` for load balancers, NAT gateways and
+        /// bastions alone) or not (`Private`).
+        r#type: SubnetType = only(["Public", "Private", "Utility"]),
+        /// The address of an existing Elastic IP for the private subnet's NAT gateway.
         #[serde(rename = "publicIP")]
-        public_ip: String,
-        /// Further routes.
-        additional_routes: Vec<RouteSpec>,
+        public_ip: String = HONOURED,
+        /// Further routes of the private subnets of its zone, which share a route table.
+        additional_routes: Vec<RouteSpec> = HONOURED,
     }
 
     /// A route.
@@ -235,9 +236,9 @@ wire! {
     /// The topology.
     pub struct TopologySpec {
         /// Deprecated: the subnets' types say it.
-        masters: String = only(["public"]),
+        masters: String = only(["public", "private"]),
         /// Deprecated: the subnets' types say it.
-        nodes: String = only(["public"]),
+        nodes: String = only(["public", "private"]),
         /// Bastion hosts.
         bastion: BastionSpec,
         /// How the cluster's names are published.

@@ -1,4 +1,3 @@
-/^    loadBalancer:/,/^      type:/c\    elasticIP: {}
 /^  - cpuRequest: 100m/,/^    name: events/d
 /^  - cpuRequest:/{N;s/.*\n    /  - /}
 /^    manager:/,/^      backupRetentionDays:/d

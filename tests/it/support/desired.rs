@@ -3,14 +3,15 @@
 //! written by hand.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
-use windlass::aws::facts::{Facts, Image};
+use windlass::aws::facts::{ExistingNetwork, Facts, Image};
 use windlass::aws::hosted_zone::HostedZone;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::model::{self, Desired, Inputs, Keys};
-use windlass::spec::cluster::Cluster;
+use windlass::spec::cluster::{Cluster, Egress, NatAddress};
 use windlass_bootstrap::keyset::Secret;
 
 const SECRET: &str = "-----BEGIN PRIVATE KEY-----\nthis is a secret\n-----END PRIVATE KEY-----";
@@ -45,12 +46,27 @@ fn facts(cluster: &Cluster) -> Facts {
         partition: "aws".to_owned(),
         region: cluster.region.clone(),
         kms_keys: BTreeMap::new(),
+        existing_network: existing_network(cluster),
         images: cluster.instance_groups.iter().map(|group| (group.name.clone(), image.clone())).collect(),
         hosted_zone: cluster
             .api
             .dns
             .as_ref()
             .map(|_| HostedZone { id: "Z0123456789ABCDEFGHIJ".to_owned(), name: "example.com".to_owned() }),
+    }
+}
+
+/// An existing VPC with an Internet gateway, and every address that is named.
+fn existing_network(cluster: &Cluster) -> ExistingNetwork {
+    let gateway = || "igw-0123456789abcdef0".to_owned();
+    let allocation = |address: &Ipv4Addr| (*address, "eipalloc-0fedcba9876543210".to_owned());
+    let addresses = cluster.subnets.iter().filter_map(|subnet| match &subnet.egress {
+        Egress::NatGateway(NatAddress::Address(address)) => Some(address),
+        _ => None,
+    });
+    ExistingNetwork {
+        internet_gateway: cluster.network.existing_vpc.as_ref().map(|_| gateway()),
+        allocations: addresses.map(allocation).collect(),
     }
 }
 

@@ -24,7 +24,17 @@ fn wanted(team: &str, uid: &str) -> Desired {
     table.tags.insert(tags::CLOUD_LABELS.to_owned(), "team".to_owned());
     let mut desired = Desired::default();
     let (name, cidr) = (NAME.to_owned(), "10.0.0.0/16".parse().unwrap());
-    desired.insert(Vpc { name, cidr, dns_hostnames: true, dns_support: true, tags: tags(NAME) }).unwrap();
+    let (additional_cidrs, tags_of_vpc) = ([].into(), tags(NAME));
+    desired
+        .insert(Vpc {
+            name,
+            cidr,
+            additional_cidrs,
+            dns_hostnames: true,
+            dns_support: true,
+            tags: tags_of_vpc,
+        })
+        .unwrap();
     desired.insert(table).unwrap();
     desired
         .insert(GatewayEndpoint {
