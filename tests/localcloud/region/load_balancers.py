@@ -175,6 +175,9 @@ def _check_subnets(region: Region, balancer: Balancer, mappings: list[dict[str, 
     vpcs, zones = {one.vpc_id for one in subnets}, [one.availability_zone for one in subnets]
     if len(vpcs) > 1:
         raise AwsError("InvalidConfigurationRequest", "The subnets must be of one VPC")
+    allocations = [one["AllocationId"] for one in mappings if one.get("AllocationId")]
+    if len(allocations) > len(set(allocations)):
+        raise AwsError("InvalidConfigurationRequest", "An allocation ID can be given for one subnet only")
     if len(zones) > len(set(zones)):
         raise AwsError(
             "InvalidConfigurationRequest", "A load balancer cannot be attached to multiple subnets in the same Availability Zone"

@@ -28,7 +28,9 @@ VPC = ec2.kind(
         "DescribeVpcs": {
             "vpc-id",
             "cidr",
+            "cidr-block-association.association-id",
             "cidr-block-association.cidr-block",
+            "cidr-block-association.state",
             "is-default",
             "state",
             "dhcp-options-id",
@@ -136,6 +138,7 @@ def check_create_security_group(region: Region, params: dict[str, Any], action: 
 def check_attach_gateway(region: Region, params: dict[str, Any], action: str) -> None:
     """A VPC has one Internet gateway (VPC User Guide, "Enable internet access")."""
     vpc_id = params.get("VpcId")
+    region.ec2.get_internet_gateway(params.get("InternetGatewayId"))
     for gateway in region.ec2.internet_gateways.values():
         if gateway.vpc and gateway.vpc.id == vpc_id and gateway.id != params.get("InternetGatewayId"):
             raise AwsError("InvalidParameterValue", f"Network {vpc_id} already has an internet gateway attached")

@@ -146,6 +146,7 @@ def _canonical(destination: str) -> str:
 @check("ec2", "AssociateRouteTable")
 def check_associate_route_table(region: Region, params: dict[str, Any], action: str) -> None:
     """A subnet has one explicit association; another takes ReplaceRouteTableAssociation (API_AssociateRouteTable)."""
+    region.ec2.get_route_table(params.get("RouteTableId"))
     subnet_id = params.get("SubnetId")
     for table in region.ec2.route_tables.values():
         if subnet_id and subnet_id in table._associations.values() and table.id != params.get("RouteTableId"):
