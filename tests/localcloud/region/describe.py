@@ -6,6 +6,7 @@ Filters that it would ignore or trip over are refused, answers come in pages, an
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.ec2 import utils
 from moto.ec2.responses._base_response import EC2BaseResponse
 
 from .actions import check, patch
@@ -25,6 +26,19 @@ def check_filters(region: Region, params: dict[str, Any], action: str) -> None:
     for one in (params.get("Filters") or []) if known else []:
         if not any(one["Name"] in names for names in known) and not one["Name"].startswith(OF_TAGS):
             raise Unimplemented(f"the filter {one['Name']} of {action}")
+
+
+@patch
+def mend_tag_keys() -> None:
+    """The values of a filter are alternatives (API_Filter). moto asks for all of several keys of tags."""
+    matches = utils.is_filter_matching
+
+    def is_filter_matching(item: Any, name: str, wanted: list[str]) -> bool:
+        if name in ("tag-key", "tag-value"):
+            return utils.tag_filter_matches(item, name, wanted)
+        return matches(item, name, wanted)
+
+    utils.is_filter_matching = is_filter_matching
 
 
 @patch

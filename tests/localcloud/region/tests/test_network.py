@@ -202,3 +202,11 @@ def test_rules_are_described_anew(network: Any, ec2: Any) -> None:
     other = {**SSH, "IpRanges": [{"CidrIp": "203.0.113.0/24", "Description": "mine"}]}
     update = ec2.update_security_group_rule_descriptions_ingress
     assert code_of(update, GroupId=network.group, IpPermissions=[other]) == "InvalidPermission.NotFound"
+
+
+def test_one_of_several_keys_of_tags_is_enough_for_a_filter(ec2: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    for key in ("one", "other"):
+        ec2.create_tags(Resources=[vpc], Tags=[{"Key": key, "Value": ""}])
+    found = ec2.describe_vpcs(Filters=[{"Name": "tag-key", "Values": ["one", "absent"]}])["Vpcs"]
+    assert [one["VpcId"] for one in found] == [vpc]
