@@ -44,6 +44,12 @@ pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
 /// without standing here is somebody else's.
 pub const ROUTES: &str = "windlass.dev/additional-routes";
 
+/// On what exists without the cluster: the key of the tag that lists the keys of those that were added for it, as
+/// [`join_keys`] writes them. It has at most 125 characters, as the longest name of a cluster has 106.
+pub fn added_by(cluster: &str) -> String {
+    format!("windlass.dev/added/{cluster}")
+}
+
 /// On VPCs: the further ranges that windlass added, parted by spaces. One that doesn't stand here is somebody else's.
 pub const RANGES: &str = "windlass.dev/additional-ranges";
 
@@ -84,7 +90,8 @@ pub fn join_keys<'k>(keys: impl Iterator<Item = &'k String>) -> String {
     keys.map(|key| key.replace('=', "=3D").replace(' ', "=20")).collect::<Vec<_>>().join(" ")
 }
 
-fn split_keys(value: &str) -> Vec<String> {
+/// The keys that such a value lists.
+pub fn split_keys(value: &str) -> Vec<String> {
     value.split(' ').map(|key| key.replace("=20", " ").replace("=3D", "=")).collect()
 }
 

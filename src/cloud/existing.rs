@@ -1,23 +1,33 @@
 //! What exists already and isn't the cluster's: a VPC or a subnet of somebody else's, say, that the cluster is to use.
 //!
 //! It is referred to by AWS's id ([`Reference::existing`]), never made, changed or deleted. Only the tags by which
-//! controllers find it are added where it lacks them; a tag of such a key that is there stays as it is, and stays when the
-//! cluster goes, as another cluster may go by it. EC2 lets any of its resources be tagged by its id in the same way
-//! (`CreateTags`), so that this is one kind for all of them.
+//! controllers find it are added where it lacks them; a tag of such a key that is there stays as it is. One tag more says
+//! which were added ([`tags::added_by`]): they go with the cluster, or when it doesn't use the thing any more, so that it is
+//! again as it was. EC2 lets any of its resources be tagged by its id in the same way (`CreateTags`), so that this is one kind
+//! for all of them.
 //!
 //! [`Reference::existing`]: super::reference::Reference::existing
 
-use aws_sdk_ec2::types::TagDescription;
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::{Filter, Tag, TagDescription};
+use windlass_bootstrap::tags as shared;
 
 use super::context::{Context, Identity, Names, Observed, ObservedResource, Sought};
-use super::error::CloudError;
+use super::error::{CloudError, gone};
 use super::fields::{Change, Fields};
 use super::look::Look;
 use super::reference::ResourceId;
-use super::resource_kind::{Creation, Declaration, ResourceKind, Unwanted};
+use super::resource_kind::{Creation, Declaration, ResourceKind};
 use super::{Kind, Resource};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{Clients, During};
+
+/// What the keys begin with of the tags that say which clusters use something.
+const OWNERSHIP: &str = "kubernetes.io/cluster/";
+
+/// What the keys begin with of the tags that say what a subnet is for.
+const SUBNET_ROLE: &str = "kubernetes.io/role/";
 
 /// How many values a filter takes (API_DescribeTags).
 const FILTER_LIMIT: usize = 200;
@@ -27,17 +37,18 @@ const FILTER_LIMIT: usize = 200;
 pub struct Existing {
     /// AWS's id.
     pub name: String,
-    /// The tags that it must have, whatever their values; as observed, all that it has.
+    /// The tags that it must have, whatever their values; as observed, all that it has, or of what isn't wanted, those that
+    /// the cluster added.
     pub tags: Tags,
 }
 
 impl ResourceKind for Existing {
     const KIND: Kind = Kind::Existing;
     const DECLARATION: Declaration = Declaration {
-        unwanted: Unwanted::LeftAlone,
-        has_deletion_step: false,
+        // Controllers go by the tags as long as they live, and reservations are found by those of their subnets.
+        deleted_after: &[Kind::AutoScalingGroup, Kind::AddressReservation],
         creation: Creation::ReadsFirst,
-        ..Declaration::of("existing")
+        ..Declaration::of("shared-tags")
     };
     type Answer = Vec<Existing>;
 
@@ -71,8 +82,12 @@ impl ResourceKind for Existing {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
-        let missing = self.missing_in(from);
+        let mut missing = self.missing_in(from);
         if !missing.is_empty() {
+            let mark = tags::added_by(context.cluster);
+            let before = from.tags.get(&mark).map(|keys| tags::split_keys(keys)).unwrap_or_default();
+            let added: BTreeSet<String> = before.into_iter().chain(missing.keys().cloned()).collect();
+            missing.insert(mark, tags::join_keys(added.iter()));
             let call = context.clients.ec2.create_tags().resources(&self.name);
             let call = call.set_tags(Some(tags::to_ec2(&missing)));
             call.send().await.during("ec2", "CreateTags", id)?;
@@ -80,20 +95,31 @@ impl ResourceKind for Existing {
         Ok(identity.clone())
     }
 
-    /// It is somebody else's, and no plan deletes it.
+    /// Takes the tags away that the cluster added. Those that say what a subnet is for stay while another cluster uses it: it
+    /// goes by them, too.
     async fn delete(
         &self,
         _identity: &Identity,
-        _context: &Context<'_>,
+        context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
-        Err(CloudError::Foreign { resource: id.clone(), tag: tags::MANAGED, found: None })
+        let found = read(context.clients, &[&self.name]).await?;
+        let own = shared::ownership(context.cluster);
+        let mark = tags::added_by(context.cluster);
+        let all = found.into_iter().next().map(|found| found.tags).unwrap_or_default();
+        let Some(added) = all.get(&mark).map(|keys| tags::split_keys(keys)) else { return Ok(()) };
+        let in_use = all.keys().any(|key| key.starts_with(OWNERSHIP) && *key != own);
+        let gone_now =
+            added.into_iter().filter(|key| !(in_use && key.starts_with(SUBNET_ROLE))).chain([mark]);
+        let keys = gone_now.map(|key| Tag::builder().key(key).build()).collect();
+        let call = context.clients.ec2.delete_tags().resources(&self.name).set_tags(Some(keys));
+        gone(call.send().await.during("ec2", "DeleteTags", id))
     }
 
-    /// Nothing says that it is the cluster's: it is only found by its id ([`look_into`]).
+    /// Of all that exists, what the cluster added tags to. What is wanted is looked at besides ([`look_into`]).
     async fn read(look: &Look<'_>) -> Result<Vec<Existing>, CloudError> {
         match look.context.sought {
-            Sought::All => Ok(Vec::new()),
+            Sought::All => tagged(look.context).await,
             Sought::Id(id) => read(look.context.clients, &[id]).await,
         }
     }
@@ -118,6 +144,21 @@ impl Existing {
         let name = self.name.clone();
         ObservedResource::new(name.clone(), Resource::Existing(self), Identity::new(name))
     }
+}
+
+/// What the cluster added tags to, with those tags, whose values say nothing.
+async fn tagged(context: &Context<'_>) -> Result<Vec<Existing>, CloudError> {
+    let id = ResourceId::new(Kind::Existing, context.cluster);
+    let call = context.clients.ec2.describe_tags();
+    let call = call.filters(tags::filter("key", &tags::added_by(context.cluster)));
+    let marks: Vec<TagDescription> =
+        call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeTags", &id)?;
+    let found = marks.iter().filter_map(|mark| {
+        let added = tags::split_keys(mark.value().unwrap_or_default());
+        let tags: BTreeMap<String, String> = added.into_iter().map(|key| (key, String::new())).collect();
+        Some(Existing { name: mark.resource_id()?.to_owned(), tags })
+    });
+    Ok(found.collect())
 }
 
 /// Looks at what of the wanted resources exists already: no tag says which it is, so that only who wants it knows. One call
@@ -148,7 +189,7 @@ pub async fn look_into<'a>(
 async fn read(clients: &Clients, ids: &[&str]) -> Result<Vec<Existing>, CloudError> {
     let about = ResourceId::new(Kind::Existing, ids.join(", "));
     let values = ids.iter().map(|id| (*id).to_owned()).collect();
-    let filter = aws_sdk_ec2::types::Filter::builder().name("resource-id").set_values(Some(values)).build();
+    let filter = Filter::builder().name("resource-id").set_values(Some(values)).build();
     let pages = clients.ec2.describe_tags().filters(filter).into_paginator().items().send();
     let all: Vec<TagDescription> = pages.try_collect().await.during("ec2", "DescribeTags", &about)?;
     let tags_of = |id: &str| {
@@ -205,9 +246,9 @@ mod tests {
     #[test]
     fn something_that_exists_gets_the_tags_that_it_lacks_before_what_refers_to_it_is_made() {
         let plan = Plan::update(&desired(), &observed(&[("Name", "theirs")])).unwrap();
-        assert_eq!(shown(&plan), ["update existing/vpc-1", "create subnet/a"]);
+        assert_eq!(shown(&plan), ["update shared-tags/vpc-1", "create subnet/a"]);
         let after: Vec<String> = plan.steps[1].after.iter().map(ToString::to_string).collect();
-        assert_eq!(after, ["existing/vpc-1"]);
+        assert_eq!(after, ["shared-tags/vpc-1"]);
     }
 
     #[test]
@@ -217,9 +258,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_exists_without_the_cluster_is_deleted_by_an_update_or_with_it() {
-        let theirs = observed(&[(KEY, "shared")]);
-        assert!(Plan::update(&Desired::default(), &theirs).unwrap().is_empty());
-        assert!(Plan::deletion(&Desired::default(), &theirs).is_empty());
+    fn the_tags_of_what_the_cluster_uses_no_more_go_and_with_the_cluster_too() {
+        let theirs = observed(&[(KEY, "")]);
+        for plan in [
+            Plan::update(&Desired::default(), &theirs).unwrap(),
+            Plan::deletion(&Desired::default(), &theirs),
+        ] {
+            assert_eq!(shown(&plan), ["delete shared-tags/vpc-1"]);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_sdk_ec2::types::{
     AttributeBooleanValue, ResourceType, Vpc as Answer, VpcAttributeName, VpcCidrBlockAssociation,
@@ -18,8 +19,12 @@ use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind};
 use super::{Kind, Resource, tagging};
+use crate::aws::retry::{Look as Found, Patience, wait_for};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{AwsError, During};
+
+/// How long a further range may take to be a VPC's: usually it is so in seconds.
+const ASSOCIATION: Duration = Duration::from_mins(5);
 
 /// A VPC.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,21 +176,50 @@ async fn associate(
     vpc: &str,
     range: Ipv4Net,
 ) -> Result<(), CloudError> {
+    match state_of(context, id, vpc, range).await? {
+        Some(VpcCidrBlockStateCode::Associated) => return Ok(()),
+        Some(VpcCidrBlockStateCode::Associating) => {}
+        _ => {
+            let call =
+                context.clients.ec2.associate_vpc_cidr_block().vpc_id(vpc).cidr_block(range.to_string());
+            call.send().await.during("ec2", "AssociateVpcCidrBlock", id)?;
+        }
+    }
+    let what = format!("the range {range} to be the VPC's");
+    let look = || async {
+        match state_of(context, id, vpc, range).await? {
+            Some(VpcCidrBlockStateCode::Associated) => Ok(Found::Done(())),
+            Some(state @ (VpcCidrBlockStateCode::Failed | VpcCidrBlockStateCode::Failing)) => {
+                Err(AwsError::unexpected("ec2", "AssociateVpcCidrBlock", id, format!("{range} is {state}")))
+            }
+            state => {
+                Ok(Found::Wait(state.map_or("it isn't yet".to_owned(), |state| format!("it is {state}"))))
+            }
+        }
+    };
+    Ok(context.waiting(wait_for(what, Patience::of(ASSOCIATION), look)).await?)
+}
+
+/// How far the association of a range is, where there is one that isn't over.
+async fn state_of(
+    context: &Context<'_>,
+    id: &ResourceId,
+    vpc: &str,
+    range: Ipv4Net,
+) -> Result<Option<VpcCidrBlockStateCode>, AwsError> {
     let answer = context.clients.ec2.describe_vpcs().vpc_ids(vpc).send().await;
     let answer = answer.during("ec2", "DescribeVpcs", id)?;
-    if answer.vpcs().iter().any(|vpc| ranges(vpc).contains(&range)) {
-        return Ok(());
-    }
-    let call = context.clients.ec2.associate_vpc_cidr_block().vpc_id(vpc).cidr_block(range.to_string());
-    call.send().await.during("ec2", "AssociateVpcCidrBlock", id)?;
-    Ok(())
+    let associations = answer.vpcs().iter().flat_map(Answer::cidr_block_association_set);
+    let mut states = associations.filter(|it| it.cidr_block() == Some(range.to_string().as_str()));
+    let is_over = |state: &VpcCidrBlockStateCode| *state == VpcCidrBlockStateCode::Disassociated;
+    Ok(states.find_map(|it| it.cidr_block_state()?.state().filter(|state| !is_over(state)).cloned()))
 }
 
 /// The ranges that a VPC has, its first among them.
 fn ranges(vpc: &Answer) -> BTreeSet<Ipv4Net> {
     let is_there = |association: &&VpcCidrBlockAssociation| {
         let state = association.cidr_block_state().and_then(|state| state.state());
-        matches!(state, None | Some(VpcCidrBlockStateCode::Associated | VpcCidrBlockStateCode::Associating))
+        matches!(state, None | Some(VpcCidrBlockStateCode::Associated))
     };
     let associations = vpc.cidr_block_association_set().iter().filter(is_there);
     associations.filter_map(|association| association.cidr_block()?.parse().ok()).collect()

@@ -26,6 +26,7 @@ mod operate;
 mod permissions;
 mod rollback;
 mod scenarios;
+mod shapes;
 mod state;
 mod stops;
 mod support;

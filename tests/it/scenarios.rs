@@ -9,6 +9,7 @@ use windlass::cloud::by_controllers::{
     ClassicLoadBalancer, ControllersSecurityGroup, LoadBalancer, NetworkInterface, PersistentVolume,
     ReclaimMarks, TargetGroup,
 };
+use windlass::cloud::existing::Existing;
 use windlass::cloud::state_object::Content;
 use windlass::cloud::{Identity, Kind, Observed, ObservedResource, Resource, ResourceId};
 use windlass::model::Desired;
@@ -21,7 +22,7 @@ use crate::support::desired::desired_of;
 fn a_specification_decides_everything_that_is_made() {
     for scenario in scenarios() {
         let desired = desired(&scenario);
-        let plan = Plan::update(&desired, &Observed::default()).unwrap();
+        let plan = Plan::update(&desired, &without_cluster(&desired)).unwrap();
         matches(&scenario.join("plan.txt"), &plan.to_string());
         for (path, text) in documents(&desired) {
             matches(&scenario.join(path), &text);
@@ -86,8 +87,20 @@ fn the_end_of_a_cluster_takes_everything_in_an_order_that_aws_accepts() {
         // What everything else is in goes last, and nothing of it before what uses it; what exists without the cluster stays.
         let has_vpc = desired.0.keys().any(|id| id.kind == Kind::Vpc);
         assert_eq!(plan.steps.last().unwrap().resource.kind == Kind::Vpc, has_vpc, "{}", scenario.display());
-        assert!(plan.steps.iter().all(|step| step.resource.kind != Kind::Existing));
     }
+}
+
+/// What is found before anything is made: what exists already, without tags.
+fn without_cluster(desired: &Desired) -> Observed {
+    let mut observed = Observed::default();
+    for resource in desired.0.values() {
+        if let Resource::Existing(Existing { name, .. }) = resource {
+            let found = Existing { name: name.clone(), tags: BTreeMap::new() };
+            observed
+                .extend(Kind::Existing, vec![ObservedResource::new(name, found.into(), Identity::new(name))]);
+        }
+    }
+    observed
 }
 
 /// A cluster as it is found when all of it was made, with what controllers made in it.

@@ -22,9 +22,8 @@ use super::super::vpc::Vpc;
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
-/// How often a target is looked at, in seconds; and after how many looks of one outcome that is believed.
-const INTERVAL: i32 = 10;
-const THRESHOLD: i32 = 2;
+/// How targets of windlass's are looked at.
+const HEALTH_CHECK: HealthCheck = HealthCheck { interval: 10, timeout: 5, healthy: 2, unhealthy: 2 };
 
 /// What a target group does with the connections of an instance that goes: after half a minute it ends them, so that clients
 /// connect anew to another one (API_TargetGroupAttribute).
@@ -44,12 +43,25 @@ pub struct LoadBalancerTargetGroup {
     pub protocol: Protocol,
     /// The port of instances.
     pub port: u16,
-    /// How often a target is looked at, in seconds, and how often it must be well, and unwell, to count as such.
-    pub health_check: (i32, i32, i32),
+    /// How targets are looked at.
+    pub health_check: HealthCheck,
     /// Those of AWS's attributes that windlass sets.
     pub attributes: BTreeMap<String, String>,
     /// Its tags.
     pub tags: Tags,
+}
+
+/// How targets are looked at: by a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// How often, in seconds.
+    pub interval: i32,
+    /// After how many seconds a look has failed; fewer than `interval`.
+    pub timeout: i32,
+    /// After how many looks that succeed a target is well.
+    pub healthy: i32,
+    /// After how many that fail it is unwell.
+    pub unhealthy: i32,
 }
 
 /// How instances are spoken to.
@@ -102,12 +114,13 @@ impl ResourceKind for LoadBalancerTargetGroup {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, protocol, port, health_check, attributes, tags } = self;
-        let (interval, healthy, unhealthy) = health_check;
+        let HealthCheck { interval, timeout, healthy, unhealthy } = health_check;
         Fields::default()
             .reference("vpc", vpc)
             .one("protocol", protocol)
             .one("port", port)
             .one("healthCheck.intervalSeconds", interval)
+            .one("healthCheck.timeoutSeconds", timeout)
             .one("healthCheck.healthyThreshold", healthy)
             .one("healthCheck.unhealthyThreshold", unhealthy)
             .map("attributes", attributes)
@@ -128,7 +141,7 @@ impl ResourceKind for LoadBalancerTargetGroup {
     }
 
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
-        let (interval, healthy, unhealthy) = self.health_check;
+        let HealthCheck { interval, timeout, healthy, unhealthy } = self.health_check;
         let call = context
             .clients
             .elbv2
@@ -140,6 +153,7 @@ impl ResourceKind for LoadBalancerTargetGroup {
             .target_type(TargetTypeEnum::Instance)
             .health_check_protocol(ProtocolEnum::Tcp)
             .health_check_interval_seconds(interval)
+            .health_check_timeout_seconds(timeout)
             .healthy_threshold_count(healthy)
             .unhealthy_threshold_count(unhealthy)
             .set_tags(super::to_elb(&self.tags));
@@ -160,9 +174,9 @@ impl ResourceKind for LoadBalancerTargetGroup {
     ) -> Result<Identity, CloudError> {
         let elb = &context.clients.elbv2;
         if self.health_check != from.health_check {
-            let (interval, healthy, unhealthy) = self.health_check;
+            let HealthCheck { interval, timeout, healthy, unhealthy } = self.health_check;
             let call = elb.modify_target_group().target_group_arn(&identity.id);
-            let call = call.health_check_interval_seconds(interval);
+            let call = call.health_check_interval_seconds(interval).health_check_timeout_seconds(timeout);
             let call = call.healthy_threshold_count(healthy).unhealthy_threshold_count(unhealthy);
             call.send().await.during("elasticloadbalancing", "ModifyTargetGroup", id)?;
         }
@@ -227,11 +241,12 @@ impl ResourceKind for LoadBalancerTargetGroup {
                 vpc: names.reference(group.vpc_id().unwrap_or_default()),
                 protocol: Protocol::observed(group.protocol()),
                 port: group.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
-                health_check: (
-                    group.health_check_interval_seconds().unwrap_or_default(),
-                    group.healthy_threshold_count().unwrap_or_default(),
-                    group.unhealthy_threshold_count().unwrap_or_default(),
-                ),
+                health_check: HealthCheck {
+                    interval: group.health_check_interval_seconds().unwrap_or_default(),
+                    timeout: group.health_check_timeout_seconds().unwrap_or_default(),
+                    healthy: group.healthy_threshold_count().unwrap_or_default(),
+                    unhealthy: group.unhealthy_threshold_count().unwrap_or_default(),
+                },
                 attributes,
                 tags,
             };
@@ -249,7 +264,7 @@ impl LoadBalancerTargetGroup {
     /// A target group with windlass's health check and attributes.
     pub fn new(name: String, vpc: Reference<Vpc>, protocol: Protocol, port: u16, tags: Tags) -> Self {
         let attributes = ATTRIBUTES.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Self { name, vpc, protocol, port, health_check: (INTERVAL, THRESHOLD, THRESHOLD), attributes, tags }
+        Self { name, vpc, protocol, port, health_check: HEALTH_CHECK, attributes, tags }
     }
 }
 

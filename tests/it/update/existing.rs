@@ -1,4 +1,4 @@
-//! A subnet in somebody else's VPC. No specification asks for it yet: what is wanted is put together by hand.
+//! What exists without the cluster: which tags it gets, and which go again. What specifications ask for is in `shapes.rs`.
 
 use windlass::cloud::existing::{self, Existing};
 use windlass::cloud::subnet::Subnet;
@@ -71,15 +71,17 @@ mod with_region {
         let subnets =
             world.clients.ec2.describe_subnets().filters(tags::of_cluster(NAME)).send().await.unwrap();
         assert_eq!(subnets.subnets()[0].vpc_id(), Some(vpc.as_str()));
-        let tagged = [("Name", "theirs"), (SHARED, "shared"), ("team", "theirs")];
-        let tagged: BTreeMap<String, String> =
-            tagged.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        assert_eq!(tags_of(&world, &vpc).await, tagged);
+        let named = |tags: &[(&str, &str)]| -> BTreeMap<String, String> {
+            tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+        };
+        let mark = tags::added_by(NAME);
+        let tagged = [("Name", "theirs"), (SHARED, "shared"), ("team", "theirs"), (mark.as_str(), SHARED)];
+        assert_eq!(tags_of(&world, &vpc).await, named(&tagged));
         let again = Plan::update(&desired, &observe(&world, &desired).await).unwrap();
         assert!(again.is_empty(), "{again}");
 
         world.delete().await.succeeded();
-        assert_eq!(tags_of(&world, &vpc).await, tagged);
+        assert_eq!(tags_of(&world, &vpc).await, named(&[("Name", "theirs"), ("team", "theirs")]));
         let vpcs = world.clients.ec2.describe_vpcs().vpc_ids(&vpc).send().await.unwrap();
         assert_eq!(vpcs.vpcs().len(), 1);
         let subnets =

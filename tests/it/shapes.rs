@@ -1,0 +1,135 @@
+//! Every shape of `tests/scenarios` on the emulated region: it is made, then there is nothing to do; everything carries the
+//! cluster's tags; its end leaves what was there before, and nothing else.
+
+mod foreign;
+
+mod with_region {
+    use std::path::Path;
+    use std::process::Output;
+
+    use aws_sdk_ec2::types::Filter;
+    use serde_json::Value;
+    use windlass::state::bucket::create_bucket;
+
+    use super::foreign::Foreign;
+    use crate::support::region::Region;
+
+    struct World {
+        region: Region,
+        home: tempfile::TempDir,
+        cluster: String,
+        /// What the region held before there was a cluster.
+        held: Value,
+    }
+
+    impl World {
+        /// A region with what exists before the cluster, and the specification of a scenario in the state.
+        async fn of(scenario: &str) -> (Self, Foreign) {
+            let region = Region::start();
+            region.register_image("1.36.3");
+            let clients = region.clients().await;
+            create_bucket(&clients, "clusters", None).await.unwrap();
+            let foreign = Foreign::make(&clients).await;
+            let cluster = format!(
+                "{}.example.com",
+                scenario.strip_suffix("-api").filter(|it| *it == "named").unwrap_or(scenario)
+            );
+            let held = region.inventory();
+            let world = Self { region, home: tempfile::tempdir().unwrap(), cluster, held };
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
+            let text = std::fs::read_to_string(file.join("cluster.yaml")).unwrap();
+            std::fs::write(world.home.path().join("cluster.yaml"), foreign.named_in(&text)).unwrap();
+            world.succeeds(&["create", "-f", "cluster.yaml"]);
+            (world, foreign)
+        }
+
+        fn windlass(&self, line: &[&str]) -> Output {
+            let mut command = self.region.operator(self.home.path(), "s3://clusters/team");
+            command.current_dir(self.home.path()).args(line).output().unwrap()
+        }
+
+        fn succeeds(&self, line: &[&str]) -> String {
+            let output = self.windlass(line);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{}: {line:?}: {said}", self.cluster);
+            String::from_utf8_lossy(&output.stdout).into_owned() + &said
+        }
+
+        fn update(&self) -> String {
+            self.succeeds(&["update", "cluster", &self.cluster, "--yes", "--create-kube-config=false"])
+        }
+
+        /// What an update would do, as data.
+        fn plan(&self) -> Value {
+            let output = self.windlass(&["update", "cluster", &self.cluster, "-o", "json"]);
+            let said = String::from_utf8_lossy(&output.stderr);
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"))
+        }
+
+        /// Makes the shape, looks that there is nothing left to do, and takes it away.
+        async fn lives(&self, foreign: &Foreign) {
+            let clients = self.region.clients().await;
+            let before = foreign.seen(&clients).await;
+            self.update();
+            assert_eq!(self.plan()["steps"], Value::Array(Vec::new()), "{}", self.cluster);
+            self.everything_is_tagged().await;
+            self.succeeds(&["delete", "cluster", &self.cluster, "--yes"]);
+            assert_eq!(foreign.seen(&clients).await, before, "{}", self.cluster);
+            assert_eq!(self.region.inventory(), self.held, "{}", self.cluster);
+        }
+
+        /// Everything of EC2's that wasn't there before says whose it is.
+        async fn everything_is_tagged(&self) {
+            let ec2 = self.region.clients().await.ec2;
+            let named = Filter::builder().name("key").values("KubernetesCluster").build();
+            let of_cluster = Filter::builder().name("value").values(&self.cluster).build();
+            let pages =
+                ec2.describe_tags().filters(named).filters(of_cluster).into_paginator().items().send();
+            let tagged: Vec<_> = pages.try_collect().await.unwrap();
+            let now = self.region.inventory();
+            // Network interfaces of gateways and load balancers are AWS's own, and so is a VPC's main route table.
+            let kinds = now.as_object().unwrap().iter().filter(|(kind, _)| *kind != "networkInterfaces");
+            let main = Filter::builder().name("association.main").values("true").build();
+            let main = ec2.describe_route_tables().filters(main).send().await.unwrap();
+            let is_main =
+                |id: &str| main.route_tables().iter().any(|table| table.route_table_id() == Some(id));
+            for (kind, ids) in kinds {
+                let news = ids.as_array().unwrap().iter().filter(|id| !contains(&self.held[kind], id));
+                for id in news.filter_map(Value::as_str).filter(|id| is_of_ec2(id) && !is_main(id)) {
+                    let is_tagged = tagged.iter().any(|tag| tag.resource_id() == Some(id));
+                    assert!(is_tagged, "{}: {kind} {id} is not tagged", self.cluster);
+                }
+            }
+        }
+    }
+
+    fn contains(ids: &Value, id: &Value) -> bool {
+        ids.as_array().is_some_and(|ids| ids.contains(id))
+    }
+
+    /// Whether an id is one of EC2's: a word, and hexadecimal digits.
+    fn is_of_ec2(id: &str) -> bool {
+        let digits = id.rsplit_once('-').map(|(_, digits)| digits);
+        digits.is_some_and(|digits| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
+    macro_rules! shapes {
+        ($($test:ident: $scenario:literal,)*) => {
+            $(#[tokio::test(flavor = "multi_thread")]
+            #[ignore = "starts the emulated region"]
+            async fn $test() {
+                let (world, foreign) = World::of($scenario).await;
+                world.lives(&foreign).await;
+            })*
+        };
+    }
+
+    shapes! {
+        a_private_cluster_with_a_nat_gateway_in_each_zone_is_made_and_goes: "private",
+        an_internal_api_behind_a_shared_nat_gateway_is_made_and_goes: "internal-api",
+        a_load_balancer_with_a_certificate_and_an_address_of_its_own_is_made_and_goes: "load-balancer",
+        new_subnets_of_an_existing_vpc_are_made_and_go: "existing-vpc",
+        a_cluster_in_existing_subnets_is_made_and_goes: "existing-subnets",
+        every_other_way_to_the_internet_is_made_and_goes: "egress",
+    }
+}
