@@ -4,7 +4,7 @@ use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 
 use crate::spec::cluster::{
     Api, Cluster, EbsVolume, Egress, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
-    Network, NetworkPlugin, Nodes, Permissions, SshKey, Subnet, SubnetKind,
+    Network, NetworkPlugin, Nodes, Permissions, Purchase, SshKey, Subnet, SubnetKind,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -95,6 +95,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         name: name.to_owned(),
         instances,
         machine_type: "t3.medium".to_owned(),
+        purchase: Purchase::OnDemand,
         image: "ami-1".to_owned(),
         root_volume: volume(),
         associate_public_ip: true,

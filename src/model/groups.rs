@@ -85,6 +85,7 @@ fn template(
         detailed_monitoring: group.detailed_monitoring,
         cpu_credits: group.cpu_credits,
         dedicated: group.dedicated,
+        spot: group.purchase.spot().cloned(),
         resource_name: true,
         instance_tags: instance_tags(&tags),
         tags,

@@ -228,6 +228,7 @@ mod tests {
             detailed_monitoring: false,
             cpu_credits: None,
             dedicated: false,
+            spot: None,
             resource_name: true,
             tags: BTreeMap::new(),
             instance_tags: BTreeMap::new(),

@@ -1,6 +1,8 @@
 //! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
 //! and only this.
 
+mod purchase;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -9,6 +11,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
 use windlass_bootstrap::config::{CONFIG_VERSION, EtcdPorts, EtcdRequests, Role, SEVERAL_ETCD_VERSION};
 
+pub use self::purchase::{Purchase, SpotPrice};
 use super::non_empty::NonEmpty;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -508,6 +511,9 @@ pub struct InstanceGroup<I = Instances> {
     pub instances: I,
     /// Such as `t3.medium`.
     pub machine_type: String,
+    /// How instances are bought.
+    #[serde(skip_serializing_if = "Purchase::is_on_demand")]
+    pub purchase: Purchase,
     /// As written: an AMI's id, or `owner/name`.
     pub image: String,
     /// The root volume.
@@ -599,6 +605,7 @@ impl<I> InstanceGroup<I> {
             name: self.name,
             instances,
             machine_type: self.machine_type,
+            purchase: self.purchase,
             image: self.image,
             root_volume: self.root_volume,
             associate_public_ip: self.associate_public_ip,

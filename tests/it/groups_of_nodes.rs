@@ -6,7 +6,7 @@ use windlass::cloud::launch_template::LaunchTemplate;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::cloud::{Kind, Resource, ResourceKind};
 use windlass::model::Desired;
-use windlass::spec::cluster::{Cluster, InstanceGroup, Instances, Nodes, Taint};
+use windlass::spec::cluster::{Cluster, InstanceGroup, Instances, Nodes, Purchase, SpotPrice, Taint};
 use windlass::spec::{CreateOptions, create};
 use windlass_bootstrap::config::{NodeConfig, Role};
 use windlass_bootstrap::node_groups::Size;
@@ -140,6 +140,30 @@ fn a_group_carries_kops_tags_for_the_labels_and_taints_of_its_nodes() {
         assert_eq!(tags.get(&key).map(String::as_str), Some(value), "{key}: {tags:#?}");
     }
     assert!(!master(&desired).tags.keys().any(|key| key.starts_with(&format!("{prefix}/taint/"))));
+}
+
+/// What changes in a group's template when something changes in the specification of the group; nothing changes in the
+/// master's.
+fn changes_of_template(change: impl Fn(&mut InstanceGroup)) -> Vec<(String, Option<String>, Option<String>)> {
+    let mut cluster = demo();
+    let before = desired_of(&cluster, None);
+    change(nodes(&mut cluster));
+    let after = desired_of(&cluster, None);
+    assert_eq!(master(&after), master(&before));
+    let name = "nodes-us-east-1a.demo.example.com";
+    let changes = template(&after, name).fields().changes_from(&template(&before, name).fields());
+    changes.into_iter().map(|change| (change.field, change.from, change.to)).collect()
+}
+
+fn added(field: &str, value: &str) -> (String, Option<String>, Option<String>) {
+    (field.to_owned(), None, Some(value.to_owned()))
+}
+
+#[test]
+fn a_price_is_in_the_template_of_its_group() {
+    let price = SpotPrice::read("0.05").unwrap();
+    let changes = changes_of_template(|group| group.purchase = Purchase::Spot(price.clone()));
+    assert_eq!(changes, [added("spot.maxPrice", "0.05")]);
 }
 
 #[test]

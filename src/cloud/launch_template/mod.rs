@@ -7,6 +7,7 @@
 mod cpu_credits;
 mod host_name;
 mod instance_tags;
+mod market;
 mod metadata;
 mod monitoring;
 mod network_interface;
@@ -38,7 +39,7 @@ use super::state_object::StateObject;
 use super::{Kind, Resource, ebs, tagging};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{AwsError, During};
-use crate::spec::cluster::CpuCredits;
+use crate::spec::cluster::{CpuCredits, SpotPrice};
 
 /// How many versions are kept: enough to see what ran lately; EC2's limit is 10,000 in all.
 const VERSIONS_KEPT: i64 = 10;
@@ -75,6 +76,8 @@ pub struct LaunchTemplate {
     pub cpu_credits: Option<CpuCredits>,
     /// Whether no other account's instances run on the same hardware.
     pub dedicated: bool,
+    /// The most that is paid for its instances where they are spot instances.
+    pub spot: Option<SpotPrice>,
     /// Whether an instance's host name is its id.
     pub resource_name: bool,
     /// The template's own tags.
@@ -270,6 +273,7 @@ impl LaunchTemplate {
             detailed_monitoring,
             cpu_credits,
             dedicated,
+            spot,
             resource_name,
             tags: _,
             instance_tags,
@@ -291,6 +295,7 @@ impl LaunchTemplate {
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
             .maybe("cpuCredits", cpu_credits.map(CpuCredits::as_str))
             .maybe("tenancy", dedicated.then_some("dedicated"))
+            .maybe("spot.maxPrice", spot.as_ref())
             .one("resourceName", resource_name)
             .map("instanceTags", instance_tags)
             .set("drift", drift)
@@ -322,6 +327,7 @@ impl LaunchTemplate {
             .set_monitoring(monitoring::request(self.detailed_monitoring))
             .set_credit_specification(cpu_credits::request(self.cpu_credits))
             .set_placement(placement::request(self.dedicated))
+            .set_instance_market_options(market::request(self.spot.as_ref()))
             .private_dns_name_options(host_name::request(self.resource_name))
             .set_key_name(ssh_key::request(self.key.as_ref()))
             .user_data(user_data::request(&self.user_data))
@@ -348,6 +354,7 @@ impl LaunchTemplate {
             detailed_monitoring: monitoring::read(data),
             cpu_credits: cpu_credits::read(data),
             dedicated: placement::read_dedicated(data),
+            spot: market::read(data),
             resource_name: host_name::read(data),
             tags,
             instance_tags: instance_tags::read(data),
@@ -358,7 +365,7 @@ impl LaunchTemplate {
 
 fn drift(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
     let others = [
-        data.instance_market_options().is_some().then_some("market options"),
+        market::drift(data),
         placement::drift(data),
         metadata::drift(data),
         root_volume::drift(data),

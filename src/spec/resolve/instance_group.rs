@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
 use super::network::Networks;
+use super::purchase::purchase;
 use super::volume::VolumeFields;
 use super::{Report, Resolved, access, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
@@ -84,6 +85,7 @@ fn resolve(
     let role = role(spec, report);
     let sizes = sizes(spec, report);
     let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
+    let purchase = purchase(spec, report);
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
@@ -108,6 +110,7 @@ fn resolve(
             name: name?,
             instances: (),
             machine_type: machine_type?,
+            purchase: purchase?,
             image: image?,
             root_volume: root_volume?,
             associate_public_ip: public_ip?,

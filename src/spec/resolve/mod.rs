@@ -15,6 +15,7 @@ mod labels;
 mod load_balancer;
 mod network;
 mod policies;
+mod purchase;
 mod text;
 mod volume;
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::rules::with;
 use super::{complete, told};
-use crate::spec::cluster::MetricsServer;
+use crate::spec::cluster::{InstanceGroup, MetricsServer, Purchase, SpotPrice};
 
 #[test]
 fn an_internal_range_that_nothing_can_be_cut_from_is_told_at_what_is_missing() {
@@ -84,4 +84,20 @@ fn what_the_metrics_server_can_not_be_is_told() {
     assert_eq!(told(json!({"enabled": true, "image": "two words"})), at("image"));
     assert_eq!(told(json!({"enabled": true, "image": ""})), at("image"));
     assert_eq!(told(json!({"enabled": true, "insecure": false})), at("insecure"));
+}
+
+/// The group of nodes of the good specification, with more written in it.
+fn nodes_with(written: &str) -> InstanceGroup {
+    let good = include_str!("good.yaml");
+    let text = good.replacen("  role: Node\n", &format!("  role: Node\n{written}"), 1);
+    let cluster = complete(&text).unwrap_or_else(|problems| panic!("{problems}"));
+    cluster.instance_groups.into_iter().find(|group| group.name == "nodes").unwrap()
+}
+
+#[test]
+fn a_price_makes_a_group_of_spot_instances() {
+    let price = SpotPrice::read("0.05").unwrap();
+    assert_eq!(nodes_with("  maxPrice: 0.050\n").purchase, Purchase::Spot(price.clone()));
+    assert_eq!(nodes_with("  maxPrice: '0.05'\n").purchase, Purchase::Spot(price));
+    assert_eq!(nodes_with("  instanceInterruptionBehavior: terminate\n").purchase, Purchase::OnDemand);
 }

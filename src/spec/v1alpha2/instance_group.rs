@@ -53,8 +53,8 @@ wire! {
         zones: Vec<String> = not_yet("leave it out, and name subnets in `subnets`"),
         /// Units for the group's instances.
         hooks: Vec<HookSpec>,
-        /// The most that is paid for an instance: makes this a group of spot instances.
-        max_price: String = not_yet("leave it out: instances are on demand"),
+        /// The most that is paid for an instance, in dollars an hour: makes this a group of spot instances.
+        max_price: String = HONOURED,
         /// Deprecated: AWS no longer sells spot blocks.
         spot_duration_in_minutes: i64,
         /// The credit option of burstable types: `standard` or `unlimited`.
@@ -100,8 +100,9 @@ wire! {
         sysctl_parameters: Vec<String>,
         /// How the group is rolled.
         rolling_update: RollingUpdateSpec,
-        /// What happens to an interrupted spot instance: `hibernate`, `stop` or `terminate`.
-        instance_interruption_behavior: String,
+        /// What happens to an interrupted spot instance: `terminate`. EC2 takes `hibernate` and `stop` only for requests that
+        /// Auto Scaling doesn't make.
+        instance_interruption_behavior: String = only(["terminate"]),
         /// Whether user data is compressed.
         compress_user_data: bool = only([false]),
         /// The instance metadata service.

@@ -1,7 +1,8 @@
 //! What somebody changed on AWS: seen, mended where windlass answers for it, left alone where it doesn't, and named.
 
 use aws_sdk_ec2::types::{
-    IpPermission, IpRange, LaunchTemplatesMonitoring, LaunchTemplatesMonitoringRequest,
+    IpPermission, IpRange, LaunchTemplateInstanceMarketOptionsRequest,
+    LaunchTemplateSpotMarketOptionsRequest, LaunchTemplatesMonitoring, LaunchTemplatesMonitoringRequest,
     RequestLaunchTemplateData, Tag, UserIdGroupPair,
 };
 use windlass::cloud::CloudError;
@@ -416,6 +417,43 @@ mod with_region {
         world.nodes().spec.machine_type = Some("m5.large".to_owned());
         let refused = PlanningInput::gather(&world.state, &world.documents).await.err().unwrap();
         assert!(format!("{refused:?}").contains("NotBurstable"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn spot_instances_are_asked_for_in_the_launch_template_and_another_price_by_hand_is_undone() {
+        let mut world = World::new().await;
+        world.nodes().spec.max_price = Some("0.050".to_owned());
+        world.update().await.succeeded();
+        let template = world.id(Kind::LaunchTemplate, "nodes").await;
+        let latest = async |world: &World| {
+            let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(&template);
+            let answer = call.versions("$Latest").send().await.unwrap();
+            let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
+            data.instance_market_options().cloned()
+        };
+        let options = latest(&world).await.unwrap();
+        assert_eq!(options.market_type().unwrap().as_str(), "spot");
+        assert_eq!(options.spot_options().unwrap().max_price(), Some("0.05"));
+        assert!(world.plan().await.is_empty());
+
+        let spot = LaunchTemplateSpotMarketOptionsRequest::builder()
+            .max_price("9.00")
+            .instance_interruption_behavior("stop".into());
+        let options = LaunchTemplateInstanceMarketOptionsRequest::builder()
+            .market_type("spot".into())
+            .spot_options(spot.build());
+        let data = RequestLaunchTemplateData::builder().instance_market_options(options.build()).build();
+        let call = world.clients.ec2.create_launch_template_version().launch_template_id(&template);
+        call.source_version("$Latest").launch_template_data(data).send().await.unwrap();
+        let shown = world.update().await.succeeded().plan.to_string();
+        assert!(shown.contains("spot.maxPrice") && shown.contains("market options"), "{shown}");
+        assert_eq!(latest(&world).await.unwrap().spot_options().unwrap().max_price(), Some("0.05"));
+
+        world.nodes().spec.max_price = None;
+        world.update().await.succeeded();
+        assert_eq!(latest(&world).await, None);
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
