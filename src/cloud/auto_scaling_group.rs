@@ -1,11 +1,14 @@
 //! Auto Scaling groups.
 
+mod mixed_instances;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_autoscaling::types::builders::TagBuilder;
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification, Tag,
+    AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification,
+    MixedInstancesPolicy, Tag,
 };
 use windlass_bootstrap::{keys, tags as shared};
 
@@ -24,6 +27,7 @@ use super::{Kind, Resource, tagging};
 use crate::aws::retry::{Patience, wait_for};
 use crate::aws::tags::{self, Owner, Tags};
 use crate::aws::{AwsError, During};
+use crate::spec::cluster::MixedInstances;
 
 /// How long the deletion of a group may take: its instances shut down first, and EC2 gives a hanging one up to
 /// a quarter of an hour, after which Auto Scaling may take its time to see it.
@@ -41,6 +45,8 @@ pub struct AutoScalingGroup {
     pub template: Reference<LaunchTemplate>,
     /// Which version of the template.
     pub version: TemplateVersion,
+    /// Of which machine types its instances are, where not of the template's alone.
+    pub mixed: Option<MixedInstances>,
     /// Fewest instances.
     pub min_size: u32,
     /// Most instances.
@@ -107,6 +113,7 @@ impl ResourceKind for AutoScalingGroup {
             name: _,
             template,
             version,
+            mixed,
             min_size,
             max_size,
             subnets,
@@ -124,9 +131,8 @@ impl ResourceKind for AutoScalingGroup {
             TemplateVersion::Content(digest) => format!("content {digest}"),
             TemplateVersion::Older(number) => format!("number {number}"),
         };
-        Fields::default()
-            .reference("template", template)
-            .one("version", version)
+        let fields = Fields::default().reference("template", template).one("version", version);
+        mixed_instances::add_fields(fields, mixed.as_ref())
             .one("minSize", min_size)
             .one("maxSize", max_size)
             .references("subnets", subnets)
@@ -154,12 +160,14 @@ impl ResourceKind for AutoScalingGroup {
     }
 
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
+        let (template, mixed) = self.launched(None, context)?;
         let call = context
             .clients
             .autoscaling
             .create_auto_scaling_group()
             .auto_scaling_group_name(&self.name)
-            .launch_template(self.specification(context)?)
+            .set_launch_template(template)
+            .set_mixed_instances_policy(mixed)
             .min_size(to_i32(self.min_size))
             .max_size(to_i32(self.max_size))
             .vpc_zone_identifier(self.subnet_ids(context)?)
@@ -191,10 +199,12 @@ impl ResourceKind for AutoScalingGroup {
             ..from.clone()
         };
         if *self != tagged_alike {
+            let (template, mixed) = self.launched(from.mixed.as_ref(), context)?;
             let call = autoscaling
                 .update_auto_scaling_group()
                 .auto_scaling_group_name(&self.name)
-                .launch_template(self.specification(context)?)
+                .set_launch_template(template)
+                .set_mixed_instances_policy(mixed)
                 .min_size(to_i32(self.min_size))
                 .max_size(to_i32(self.max_size))
                 .vpc_zone_identifier(self.subnet_ids(context)?)
@@ -312,11 +322,20 @@ impl AutoScalingGroup {
         Ok(instances.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
     }
 
-    fn specification(&self, context: &Context<'_>) -> Result<LaunchTemplateSpecification, CloudError> {
-        Ok(LaunchTemplateSpecification::builder()
+    /// What it launches: the template, or the template within a policy of several types. Each takes the other's place.
+    fn launched(
+        &self,
+        before: Option<&MixedInstances>,
+        context: &Context<'_>,
+    ) -> Result<(Option<LaunchTemplateSpecification>, Option<MixedInstancesPolicy>), CloudError> {
+        let template = LaunchTemplateSpecification::builder()
             .launch_template_id(context.ids.of(&self.template)?)
             .version(context.ids.output(&self.template, LaunchTemplate::LATEST_VERSION)?)
-            .build())
+            .build();
+        Ok(match &self.mixed {
+            Some(mixed) => (None, Some(mixed_instances::request(mixed, before, template))),
+            None => (Some(template), None),
+        })
     }
 
     /// Its instances are in new target groups before they leave old ones.
@@ -420,7 +439,7 @@ fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) ->
 
 fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<ObservedResource, CloudError> {
     let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
-    let specification = group.launch_template();
+    let specification = mixed_instances::template(group);
     let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
     let template: Reference<LaunchTemplate> = names.reference(template_id);
     let number = specification.and_then(|template| template.version()).unwrap_or_default();
@@ -444,6 +463,7 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         version: version(&template, number, names),
         name: name.clone(),
         template,
+        mixed: mixed_instances::read(group),
         min_size: to_u32(group.min_size()).unwrap_or_default(),
         max_size: to_u32(group.max_size()).unwrap_or_default(),
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),

@@ -36,6 +36,7 @@ pub(super) fn add(
     desired.insert(AutoScalingGroup {
         template: Reference::to(&template.name),
         version: TemplateVersion::Content(template.version_digest()),
+        mixed: group.purchase.mixed().cloned(),
         min_size,
         max_size,
         subnets: group.subnets().iter().map(|subnet| network::subnet(cluster, subnet)).collect(),

@@ -1,7 +1,9 @@
 //! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
 //! and only this.
 
+mod mixed;
 mod purchase;
+mod spot_price;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,7 +13,9 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
 use windlass_bootstrap::config::{CONFIG_VERSION, EtcdPorts, EtcdRequests, Role, SEVERAL_ETCD_VERSION};
 
-pub use self::purchase::{Purchase, SpotPrice};
+pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
+pub use self::purchase::Purchase;
+pub use self::spot_price::SpotPrice;
 use super::non_empty::NonEmpty;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -587,6 +591,15 @@ impl InstanceGroup {
     /// Fewest and most instances.
     pub fn sizes(&self) -> (u32, u32) {
         self.nodes().map_or((1, 1), |nodes| (nodes.min_size, nodes.max_size))
+    }
+
+    /// The machine types that its instances can be of, where they are known by name.
+    pub fn machine_types(&self) -> Option<Vec<&String>> {
+        match self.purchase.mixed().map(|mixed| &mixed.types) {
+            None => Some(vec![&self.machine_type]),
+            Some(MachineTypes::These(types)) => Some(types.iter().collect()),
+            Some(MachineTypes::With(_)) => None,
+        }
     }
 
     /// The subnets that its instances are in.

@@ -75,6 +75,18 @@ pub enum FactsError {
         /// The zones with it.
         offered: Vec<String>,
     },
+    /// Two machine types can't be in one group.
+    #[error("instance group `{group}`: `{machine_type}` and `{other}` can't be in one group: {difference}")]
+    Unlike {
+        /// The instance group.
+        group: String,
+        /// The group's `machineType`.
+        machine_type: String,
+        /// One of `mixedInstancesPolicy`.
+        other: String,
+        /// What is different.
+        difference: &'static str,
+    },
     /// The machine type has no CPU credits.
     #[error("instance group `{group}`: `{machine_type}` isn't burstable, and has no CPU credits")]
     NotBurstable {
@@ -186,6 +198,9 @@ impl FactsError {
             }
             Self::NotOffered { offered, .. } => {
                 Some(format!("choose another machine type, or only subnets in {}", offered.join(", ")))
+            }
+            Self::Unlike { group, .. } => {
+                Some(format!("make a group for each kind: windlass edit instancegroup {group}"))
             }
             Self::NotBurstable { group, .. } => {
                 Some(format!("take `cpuCredits` out: windlass edit instancegroup {group}"))

@@ -14,7 +14,7 @@ pub(super) async fn machine_types(
     cluster: &Cluster,
     clients: &Clients,
 ) -> Result<BTreeMap<String, Architecture>, FactsError> {
-    let wanted: BTreeSet<&String> = cluster.instance_groups.iter().map(|group| &group.machine_type).collect();
+    let wanted: BTreeSet<&String> = cluster.instance_groups.iter().flat_map(named_types).collect();
     let these = names_filter("instance-type", &wanted);
     let types = async {
         let call = clients.ec2.describe_instance_types().filters(these.clone());
@@ -30,8 +30,9 @@ pub(super) async fn machine_types(
     let (types, offerings) = try_join!(types, offerings)?;
     let (architectures, offered) = (architectures(&types), zones_by_type(&offerings));
     for group in &cluster.instance_groups {
+        check_machine_types(cluster, group, &architectures, &offered)?;
+        check_alike(group, &types, &architectures)?;
         check_cpu_credits(group, &types)?;
-        check_machine_type(cluster, group, &architectures, &offered)?;
     }
     Ok(architectures)
 }
@@ -39,13 +40,42 @@ pub(super) async fn machine_types(
 /// Only burstable types take a credit specification: with it, an Auto Scaling group launches no instance of another type
 /// (EC2 User Guide, "Burstable performance instances").
 fn check_cpu_credits(group: &InstanceGroup, types: &[InstanceTypeInfo]) -> Result<(), FactsError> {
-    let is_its = |kind: &&InstanceTypeInfo| {
-        kind.instance_type().is_some_and(|name| name.as_str() == group.machine_type)
+    let burstable = |kind: &&String| {
+        info(types, kind).and_then(InstanceTypeInfo::burstable_performance_supported) != Some(false)
     };
-    let burstable = types.iter().find(is_its).and_then(InstanceTypeInfo::burstable_performance_supported);
-    if group.cpu_credits.is_some() && burstable == Some(false) {
-        let (group, machine_type) = (group.name.clone(), group.machine_type.clone());
-        return Err(FactsError::NotBurstable { group, machine_type });
+    let launched = group.machine_types().unwrap_or_default();
+    match launched.into_iter().find(|kind| !burstable(kind)) {
+        Some(machine_type) if group.cpu_credits.is_some() => {
+            let (group, machine_type) = (group.name.clone(), machine_type.clone());
+            Err(FactsError::NotBurstable { group, machine_type })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn info<'t>(types: &'t [InstanceTypeInfo], name: &str) -> Option<&'t InstanceTypeInfo> {
+    types.iter().find(|kind| kind.instance_type().is_some_and(|kind| kind.as_str() == name))
+}
+
+/// All types of a group run one image, and have GPUs or have none: Nodes of a group are alike (as with kops).
+fn check_alike(
+    group: &InstanceGroup,
+    types: &[InstanceTypeInfo],
+    architectures: &BTreeMap<String, Architecture>,
+) -> Result<(), FactsError> {
+    let first = &group.machine_type;
+    let has_gpu = |kind: &str| info(types, kind).is_some_and(|kind| kind.gpu_info().is_some());
+    let difference = |other: &str| {
+        if architectures.get(other) != architectures.get(first) {
+            return Some("they are of two architectures");
+        }
+        (has_gpu(other) != has_gpu(first)).then_some("one has GPUs and the other hasn't")
+    };
+    for other in group.machine_types().unwrap_or_default() {
+        if let Some(difference) = difference(other) {
+            let (group, machine_type) = (group.name.clone(), first.clone());
+            return Err(FactsError::Unlike { group, machine_type, other: other.clone(), difference });
+        }
     }
     Ok(())
 }
@@ -76,20 +106,22 @@ fn names_filter(name: &str, values: &BTreeSet<&String>) -> aws_sdk_ec2::types::F
     aws_sdk_ec2::types::Filter::builder().name(name).set_values(Some(values)).build()
 }
 
-fn check_machine_type(
+/// Every type exists, and each zone of the group offers one of them.
+fn check_machine_types(
     cluster: &Cluster,
     group: &InstanceGroup,
     architectures: &BTreeMap<String, Architecture>,
     offered: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<(), FactsError> {
-    if !architectures.contains_key(&group.machine_type) {
+    if let Some(unknown) = named_types(group).find(|kind| !architectures.contains_key(*kind)) {
         return Err(FactsError::MachineType {
             group: group.name.clone(),
-            machine_type: group.machine_type.clone(),
+            machine_type: unknown.clone(),
             region: cluster.region.clone(),
         });
     }
-    let here = offered.get(&group.machine_type).cloned().unwrap_or_default();
+    let Some(launched) = group.machine_types() else { return Ok(()) };
+    let here: BTreeSet<&String> = launched.iter().filter_map(|kind| offered.get(*kind)).flatten().collect();
     let (with, without): (BTreeSet<String>, BTreeSet<String>) =
         group.subnets().iter().map(|subnet| subnet.zone.clone()).partition(|zone| here.contains(zone));
     if without.is_empty() {
@@ -97,8 +129,13 @@ fn check_machine_type(
     }
     Err(FactsError::NotOffered {
         group: group.name.clone(),
-        machine_type: group.machine_type.clone(),
+        machine_type: launched.into_iter().map(String::as_str).collect::<Vec<_>>().join("`, `"),
         missing: without.into_iter().collect(),
         offered: with.into_iter().collect(),
     })
+}
+
+/// The machine types that a group names.
+fn named_types(group: &InstanceGroup) -> impl Iterator<Item = &String> {
+    std::iter::once(&group.machine_type).chain(group.machine_types().unwrap_or_default())
 }

@@ -102,6 +102,36 @@ pub(in crate::spec) fn aws_id(kind: &str, text: &str) -> Result<String, Problem>
         .hint(format!("write it like `{kind}-0123456789abcdef0`")))
 }
 
+/// To which whole number what lies between two is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::spec) enum Rounding {
+    Up,
+    Down,
+}
+
+/// The MiB of a whole quantity of bytes, such as `4Gi` or `500M`; `None` if it isn't one.
+pub(in crate::spec) fn mebibytes(text: &str, rounding: Rounding) -> Option<u32> {
+    const UNITS: [(&str, u64); 9] = [
+        ("", 1),
+        ("k", 1000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+    ];
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = text[..text.len() - unit.len()].parse().ok()?;
+    let bytes = number.checked_mul(UNITS.iter().find(|(name, _)| *name == unit)?.1)?;
+    let mebibytes = match rounding {
+        Rounding::Up => bytes.div_ceil(1 << 20),
+        Rounding::Down => bytes >> 20,
+    };
+    u32::try_from(mebibytes).ok()
+}
+
 /// A DNS label: at most 63 lower-case letters, digits and `-`, with a letter or digit at both ends.
 pub(in crate::spec) fn dns_label(text: &str) -> Result<String, Problem> {
     if is_dns_label(text) {
@@ -223,6 +253,17 @@ mod tests {
         }
         for wrong in ["", "m", "-1", "1 core", "100mb", "1e", "1e--3", "1e+-3", "1..5", "1.2.3", "1KI"] {
             assert!(quantity(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_is_counted_in_mib() {
+        for (text, up, down) in [("4Gi", 4096, 4096), ("4G", 3815, 3814), ("512Mi", 512, 512), ("1", 1, 0)] {
+            assert_eq!(mebibytes(text, Rounding::Up), Some(up), "{text}");
+            assert_eq!(mebibytes(text, Rounding::Down), Some(down), "{text}");
+        }
+        for wrong in ["", "Gi", "4GB", "1.5Gi", "-1Gi", "99999999Ti", "1e3"] {
+            assert_eq!(mebibytes(wrong, Rounding::Up), None, "{wrong}");
         }
     }
 

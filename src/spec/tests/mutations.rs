@@ -437,6 +437,43 @@ const RULES: &[(&str, &str, &str)] = &[
     ("dedicated hosts", "tenancy: default", "tenancy: host"),
     ("a price that is none", "  tenancy: default", "  maxPrice: cheap"),
     ("a price that EC2 refuses", "  tenancy: default", "  maxPrice: 0.0001"),
+    (
+        "types that are listed and chosen",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {instances: [m5.large], instanceRequirements: {}}",
+    ),
+    (
+        "types twice, and one that is none",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {instances: [m5.large, m5.large, large]}",
+    ),
+    (
+        "more on demand than there are",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {onDemandBase: 6, onDemandAboveBase: 101}",
+    ),
+    (
+        "strategies that there are not",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {spotAllocationStrategy: diversified, onDemandAllocationStrategy: cheap}",
+    ),
+    (
+        "an order of types that are not listed",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {instanceRequirements: {}, onDemandAllocationStrategy: prioritized}",
+    ),
+    (
+        "pools without the cheapest",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {spotAllocationStrategy: capacity-optimized, spotInstancePools: 2}",
+    ),
+    ("too many pools", "  tenancy: default", "  mixedInstancesPolicy: {spotInstancePools: 21}"),
+    (
+        "requirements that nothing meets",
+        "  tenancy: default",
+        "  mixedInstancesPolicy: {instanceRequirements: {cpu: {min: 500m}, memory: {min: 4Gi, max: 2Gi}, \
+         excludedInstanceTypes: [T2]}}",
+    ),
     ("a spot instance that sleeps", "  tenancy: default", "  instanceInterruptionBehavior: hibernate"),
     ("a spot instance for an hour", "  tenancy: default", "  spotDurationInMinutes: 60"),
     ("a private key", "publicKey: ssh-ed25519", "publicKey: -----BEGIN OPENSSH PRIVATE KEY-----"),

@@ -4,7 +4,10 @@ use serde_json::json;
 
 use super::rules::with;
 use super::{complete, told};
-use crate::spec::cluster::{InstanceGroup, MetricsServer, Purchase, SpotPrice};
+use crate::spec::cluster::{
+    InstanceGroup, MachineRequirements, MachineTypes, MetricsServer, MixedInstances, Purchase, Range,
+    SpotPrice,
+};
 
 #[test]
 fn an_internal_range_that_nothing_can_be_cut_from_is_told_at_what_is_missing() {
@@ -100,4 +103,38 @@ fn a_price_makes_a_group_of_spot_instances() {
     assert_eq!(nodes_with("  maxPrice: 0.050\n").purchase, Purchase::Spot(price.clone()));
     assert_eq!(nodes_with("  maxPrice: '0.05'\n").purchase, Purchase::Spot(price));
     assert_eq!(nodes_with("  instanceInterruptionBehavior: terminate\n").purchase, Purchase::OnDemand);
+}
+
+#[test]
+fn a_policy_says_what_auto_scaling_takes_for_what_is_left_out() {
+    let of = |policy: &str| {
+        let group = nodes_with(&format!("  mixedInstancesPolicy: {policy}\n"));
+        group.purchase.mixed().cloned().unwrap()
+    };
+    let plain = of("{}");
+    let usual = MixedInstances {
+        types: MachineTypes::These(vec!["m6g.large".to_owned()]),
+        on_demand_base: 0,
+        on_demand_percent: 100,
+        on_demand_allocation: "prioritized".to_owned(),
+        spot_allocation: "lowest-price".to_owned(),
+        spot_pools: Some(2),
+        spot_price: None,
+    };
+    assert_eq!(plain, usual);
+    let written = of("{instances: [m6g.large, m7g.large], onDemandBase: 1, onDemandAboveBase: 0, \
+                      spotAllocationStrategy: price-capacity-optimized}\n  maxPrice: 0.10");
+    let types = vec!["m6g.large".to_owned(), "m7g.large".to_owned()];
+    assert_eq!(written.types, MachineTypes::These(types));
+    assert_eq!((written.on_demand_base, written.on_demand_percent, written.spot_pools), (1, 0, None));
+    assert_eq!(written.spot_price, SpotPrice::read("0.1"));
+    let by_requirements = of("{instanceRequirements: {cpu: {min: 2, max: 4}, memory: {min: 1G}, \
+                              excludedInstanceTypes: ['t2.*']}}");
+    assert_eq!(by_requirements.on_demand_allocation, "lowest-price");
+    let requirements = MachineRequirements {
+        cpus: Range { min: 2, max: Some(4) },
+        memory: Range { min: 954, max: None },
+        excluded: ["t2.*".to_owned()].into(),
+    };
+    assert_eq!(by_requirements.types, MachineTypes::With(requirements));
 }

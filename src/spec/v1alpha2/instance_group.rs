@@ -78,8 +78,7 @@ wire! {
         /// Taints for the Nodes, as `key=value:Effect`. Left out, masters are tainted while the cluster has nodes.
         taints: Vec<String> = HONOURED,
         /// Several instance types, on demand and spot.
-        mixed_instances_policy: MixedInstancesPolicySpec =
-            not_yet("leave it out: a group has one instance type, in `machineType`"),
+        mixed_instances_policy: MixedInstancesPolicySpec = HONOURED,
         /// Whether spot instances at risk are replaced before they are interrupted.
         capacity_rebalance: bool = HONOURED,
         /// Further parts of the user data.
@@ -131,20 +130,21 @@ wire! {
 
     /// Several instance types.
     pub struct MixedInstancesPolicySpec {
-        /// The types.
+        /// The types, the preferred first: `machineType` when left out.
         instances: Vec<String>,
         /// What types must have, instead of a list.
         instance_requirements: InstanceRequirementsSpec,
-        /// How on-demand types are chosen.
+        /// How on-demand types are chosen: `prioritized`, or `lowest-price`, which is the only one with requirements.
         on_demand_allocation_strategy: String,
-        /// How many instances are on demand before any is spot.
-        on_demand_base: i64,
-        /// The percentage on demand beyond that.
-        on_demand_above_base: i64,
-        /// How spot types are chosen.
+        /// How many instances are on demand before any is spot: 0 when left out.
+        on_demand_base: u32,
+        /// The percentage on demand beyond that: 100 when left out.
+        on_demand_above_base: u32,
+        /// How spot types are chosen: `lowest-price` when left out, `capacity-optimized`, `capacity-optimized-prioritized` or
+        /// `price-capacity-optimized`.
         spot_allocation_strategy: String,
-        /// How many spot pools are used with `lowest-price`.
-        spot_instance_pools: i64,
+        /// How many spot pools are used with `lowest-price`: 2 when left out.
+        spot_instance_pools: u32,
     }
 
     /// What instance types must have.
@@ -153,7 +153,7 @@ wire! {
         cpu: MinMaxSpec,
         /// Memory.
         memory: MinMaxSpec,
-        /// Types that are left out.
+        /// Types that are left out, such as `t2.*`.
         excluded_instance_types: Vec<String>,
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{
 };
 use windlass::cloud::CloudError;
 use windlass::plan::PlanError;
-use windlass::spec::v1alpha2::EtcdMemberSpec;
+use windlass::spec::v1alpha2::{EtcdMemberSpec, MixedInstancesPolicySpec};
 
 use super::*;
 
@@ -454,6 +454,70 @@ mod with_region {
         world.update().await.succeeded();
         assert_eq!(latest(&world).await, None);
         assert!(world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn several_machine_types_are_asked_of_auto_scaling_and_taken_back_with_the_specification() {
+        let mut world = World::new().await;
+        world.update().await.succeeded();
+        let group = world.id(Kind::AutoScalingGroup, "nodes").await;
+        let autoscaling = world.clients.autoscaling.clone();
+        let policy = async || {
+            let call = autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&group);
+            let answer = call.send().await.unwrap();
+            let group = &answer.auto_scaling_groups()[0];
+            assert_ne!(group.launch_template().is_some(), group.mixed_instances_policy().is_some());
+            group.mixed_instances_policy().cloned()
+        };
+        assert_eq!(policy().await, None);
+        world.nodes().spec.mixed_instances_policy = Some(MixedInstancesPolicySpec {
+            instances: Some(vec!["m5.large".to_owned(), "c5.large".to_owned()]),
+            on_demand_base: Some(1),
+            on_demand_above_base: Some(0),
+            ..MixedInstancesPolicySpec::default()
+        });
+        world.nodes().spec.max_price = Some("0.05".to_owned());
+        let update = world.update().await.succeeded();
+        assert_eq!(steps(&update.plan).len(), 1, "the launch template says nothing of it: {}", update.plan);
+        let found = policy().await.unwrap();
+        let distribution = found.instances_distribution().unwrap();
+        assert_eq!(distribution.on_demand_base_capacity(), Some(1));
+        assert_eq!(distribution.spot_max_price(), Some("0.05"));
+        assert_eq!(found.launch_template().unwrap().overrides().len(), 2);
+        assert!(world.plan().await.is_empty());
+
+        // A new version of the template is launched by the policy.
+        world.nodes().spec.detailed_instance_monitoring = Some(true);
+        world.update().await.succeeded();
+        assert!(world.plan().await.is_empty());
+
+        let template = found.launch_template().unwrap().launch_template_specification().unwrap().clone();
+        let call = autoscaling.update_auto_scaling_group().auto_scaling_group_name(&group);
+        call.launch_template(template).send().await.unwrap();
+        let shown = world.update().await.succeeded().plan.to_string();
+        assert!(shown.contains("m5.large, c5.large"), "{shown}");
+        assert!(policy().await.is_some());
+
+        (world.nodes().spec.mixed_instances_policy, world.nodes().spec.max_price) = (None, None);
+        world.update().await.succeeded();
+        assert_eq!(policy().await, None);
+        assert!(world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn machine_types_of_one_group_are_alike_and_are_all_there() {
+        let mut world = World::new().await;
+        for (types, told) in [(["m5.large", "m6g.large"], "Unlike"), (["m5.large", "m5.none"], "MachineType")]
+        {
+            world.nodes().spec.mixed_instances_policy = Some(MixedInstancesPolicySpec {
+                instances: Some(types.map(str::to_owned).into()),
+                ..MixedInstancesPolicySpec::default()
+            });
+            let refused = PlanningInput::gather(&world.state, &world.documents).await.err().unwrap();
+            assert!(format!("{refused:?}").contains(told), "{refused:?}");
+        }
     }
 
     #[tokio::test]
