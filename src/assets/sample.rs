@@ -106,6 +106,8 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         protected_from_scale_in: false,
         capacity_rebalance: false,
         dedicated: false,
+        additional_security_groups: [].into(),
+        instance_profile: None,
         node_labels: [].into(),
         taints: Vec::new(),
         default_taint: false,

@@ -4,6 +4,7 @@ mod error;
 mod machine_types;
 mod network;
 mod network_error;
+mod security_groups;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,6 +18,7 @@ pub use self::error::FactsError;
 use self::machine_types::machine_types;
 pub use self::network::ExistingNetwork;
 pub use self::network_error::ExistingNetworkError;
+use self::security_groups::security_groups;
 use super::hosted_zone::{self, HostedZone};
 use super::tags::{
     IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, IMAGE_NODE_CONFIG, filter,
@@ -77,9 +79,10 @@ pub struct Image {
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
     let groups = groups_by_image(cluster);
     let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
-    let (identity, (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
+    let (identity, (), (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
         caller(clients),
         check_zones(cluster, clients),
+        security_groups(cluster, clients),
         machine_types(cluster, clients),
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),

@@ -11,8 +11,9 @@ use super::{
 use crate::assets::user_data::user_data;
 use crate::cloud::Reference;
 use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion};
-use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
-use crate::spec::cluster::{InstanceGroup, Instances};
+use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
+use crate::cloud::security_group::SecurityGroup;
+use crate::spec::cluster::{Cluster, InstanceGroup, Instances};
 
 /// Seconds after its launch during which an instance isn't replaced for failing EC2's status checks: they take some
 /// minutes to pass.
@@ -30,6 +31,9 @@ pub(super) fn add(
         Instances::Node(_) => None,
     };
     let cluster = inputs.cluster;
+    for id in &group.additional_security_groups {
+        desired.refer_to_existing(id);
+    }
     let name = group_name(cluster, group);
     let template = template(inputs, group, node_config_sha256)?;
     let (min_size, max_size) = group.sizes();
@@ -72,8 +76,8 @@ fn template(
     Ok(LaunchTemplate {
         image: image.id.clone(),
         machine_type: group.machine_type.clone(),
-        profile: Reference::to(identity::name(cluster, group.role())),
-        security_groups: [Reference::to(access::group_name(cluster, group.role()))].into(),
+        profile: profile(cluster, group),
+        security_groups: security_groups(cluster, group),
         key: access::ssh_key(cluster),
         public_ip: group.associate_public_ip,
         user_data: user_data(&cluster.name, &group.name, inputs.state, node_config_sha256),
@@ -93,4 +97,17 @@ fn template(
         name: LaunchTemplate::name_for(name),
         drift: [].into(),
     })
+}
+
+/// The instance profile: that of the role of the group's instances, or the group's own.
+fn profile(cluster: &Cluster, group: &InstanceGroup) -> ProfileName {
+    match &group.instance_profile {
+        Some(name) => ProfileName::Existing(name.clone()),
+        None => ProfileName::Ours(Reference::to(identity::name(cluster, group.role()))),
+    }
+}
+
+fn security_groups(cluster: &Cluster, group: &InstanceGroup) -> BTreeSet<Reference<SecurityGroup>> {
+    let own = Reference::to(access::group_name(cluster, group.role()));
+    group.additional_security_groups.iter().map(Reference::existing).chain([own]).collect()
 }

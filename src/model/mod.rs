@@ -36,6 +36,7 @@ use crate::assets::node_config::NodeConfigError;
 use crate::assets::user_data::StateLocation;
 use crate::aws::facts::Facts;
 use crate::aws::tags::{self, Tags};
+use crate::cloud::existing::Existing;
 use crate::cloud::state_object::StateObject;
 use crate::cloud::{self, Observed, ObservedResource, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
@@ -118,6 +119,12 @@ impl Desired {
             }
             Entry::Occupied(place) => Err(ModelError::Twice { resource: place.key().clone() }),
         }
+    }
+
+    /// Adds what exists without the cluster and needs no tags of it, so that others can refer to it. Several may.
+    pub fn refer_to_existing(&mut self, aws_id: &str) {
+        let existing = Resource::Existing(Existing { name: aws_id.to_owned(), tags: Tags::new() });
+        self.0.entry(existing.id()).or_insert(existing);
     }
 
     /// Adds resources.

@@ -167,7 +167,7 @@ mod tests {
     use windlass_bootstrap::keyset::Secret;
 
     use super::*;
-    use crate::cloud::launch_template::{LaunchTemplate, RootVolume};
+    use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
     use crate::cloud::state_object::StateObject;
     use crate::cloud::subnet::Subnet;
     use crate::cloud::vpc::Vpc;
@@ -207,7 +207,7 @@ mod tests {
             name: "nodes".to_owned(),
             image: "ami-1".to_owned(),
             machine_type: "t3.medium".to_owned(),
-            profile: Reference::to("nodes"),
+            profile: ProfileName::Ours(Reference::to("nodes")),
             security_groups: [].into(),
             key: None,
             public_ip: true,

@@ -544,6 +544,12 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether no other account's instances run on the same hardware.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dedicated: bool,
+    /// Security groups besides windlass's own, by their ids.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub additional_security_groups: BTreeSet<String>,
+    /// The name of an instance profile in place of windlass's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_profile: Option<String>,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes.
@@ -629,6 +635,8 @@ impl<I> InstanceGroup<I> {
             capacity_rebalance: self.capacity_rebalance,
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,
+            additional_security_groups: self.additional_security_groups,
+            instance_profile: self.instance_profile,
             node_labels: self.node_labels,
             taints: self.taints,
             default_taint: self.default_taint,

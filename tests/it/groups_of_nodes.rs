@@ -167,6 +167,15 @@ fn a_price_is_in_the_template_of_its_group() {
 }
 
 #[test]
+fn security_groups_and_a_profile_that_exist_are_in_the_template_of_their_group() {
+    let more = changes_of_template(|group| group.additional_security_groups = ["sg-1".to_owned()].into());
+    assert_eq!(more, [added("securityGroups", "sg-1")]);
+    let other = changes_of_template(|group| group.instance_profile = Some("web".to_owned()));
+    let own = Some("nodes.demo.example.com".to_owned());
+    assert_eq!(other, [("profile".to_owned(), own, Some("web".to_owned()))]);
+}
+
+#[test]
 fn detailed_monitoring_changes_the_template_of_its_group_and_nothing_else() {
     let mut cluster = demo();
     let before = desired_of(&cluster, None);

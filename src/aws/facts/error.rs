@@ -75,6 +75,16 @@ pub enum FactsError {
         /// The zones with it.
         offered: Vec<String>,
     },
+    /// A security group that a group names isn't there.
+    #[error("instance group `{group}`: there is no security group `{id}` in {region}")]
+    SecurityGroup {
+        /// The instance group.
+        group: String,
+        /// As written.
+        id: String,
+        /// Where it was looked for.
+        region: String,
+    },
     /// Two machine types can't be in one group.
     #[error("instance group `{group}`: `{machine_type}` and `{other}` can't be in one group: {difference}")]
     Unlike {
@@ -199,6 +209,10 @@ impl FactsError {
             Self::NotOffered { offered, .. } => {
                 Some(format!("choose another machine type, or only subnets in {}", offered.join(", ")))
             }
+            Self::SecurityGroup { group, region, .. } => Some(format!(
+                "`aws ec2 describe-security-groups --region {region}` lists those that there are; to name another: windlass \
+                 edit instancegroup {group}"
+            )),
             Self::Unlike { group, .. } => {
                 Some(format!("make a group for each kind: windlass edit instancegroup {group}"))
             }

@@ -12,6 +12,7 @@ mod metadata;
 mod monitoring;
 mod network_interface;
 mod placement;
+mod profile;
 mod root_volume;
 mod ssh_key;
 mod user_data;
@@ -19,17 +20,17 @@ mod user_data;
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
-    LaunchTemplate as Answer, LaunchTemplateIamInstanceProfileSpecificationRequest, LaunchTemplateVersion,
-    RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
+    LaunchTemplate as Answer, LaunchTemplateVersion, RequestLaunchTemplateData, ResourceType,
+    ResponseLaunchTemplateData,
 };
 use windlass_bootstrap::{keys, tags as shared};
 
+pub use self::profile::ProfileName;
 pub use self::root_volume::RootVolume;
 pub use self::ssh_key::SshKeyName;
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field, gone};
 use super::fields::{Change, Fields};
-use super::instance_profile::InstanceProfile;
 use super::look::Look;
 use super::namesakes::Namesake;
 use super::reference::{Reference, ResourceId};
@@ -54,7 +55,7 @@ pub struct LaunchTemplate {
     /// Such as `t3.medium`.
     pub machine_type: String,
     /// The instance profile.
-    pub profile: Reference<InstanceProfile>,
+    pub profile: ProfileName,
     /// The security groups of the one network interface.
     pub security_groups: BTreeSet<Reference<SecurityGroup>>,
     /// The SSH key.
@@ -92,7 +93,7 @@ pub struct LaunchTemplate {
 impl ResourceKind for LaunchTemplate {
     const KIND: Kind = Kind::LaunchTemplate;
     const DECLARATION: Declaration = Declaration {
-        observed_after: &[Kind::SecurityGroup, Kind::KeyPair],
+        observed_after: &[Kind::SecurityGroup, Kind::KeyPair, Kind::InstanceProfile],
         creation: Creation::Repeatable,
         ..Declaration::of("launch-template")
     };
@@ -282,7 +283,8 @@ impl LaunchTemplate {
         let fields = Fields::default()
             .one("image", image)
             .one("machineType", machine_type)
-            .reference("profile", profile)
+            .one("profile", profile.name())
+            .needs(profile.ours().map(Reference::id))
             .references("securityGroups", security_groups)
             .maybe("key", key.as_ref().map(SshKeyName::name))
             .needs(key.as_ref().and_then(SshKeyName::ours).map(Reference::id))
@@ -315,12 +317,10 @@ impl LaunchTemplate {
     }
 
     fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {
-        let profile =
-            LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(self.profile.name());
         Ok(RequestLaunchTemplateData::builder()
             .image_id(&self.image)
             .instance_type(self.machine_type.as_str().into())
-            .iam_instance_profile(profile.build())
+            .iam_instance_profile(profile::request(&self.profile))
             .network_interfaces(network_interface::request(&self.security_groups, self.public_ip, context)?)
             .block_device_mappings(root_volume::request(&self.root))
             .metadata_options(metadata::request(self.metadata_hop_limit))
@@ -338,12 +338,11 @@ impl LaunchTemplate {
     /// Reads a version. What it has that no version of ours has becomes drift, so that it shows as a difference and the
     /// next version is without it.
     fn read(name: String, tags: Tags, data: &ResponseLaunchTemplateData, names: &Names) -> Self {
-        let profile = data.iam_instance_profile().and_then(|profile| profile.name());
         Self {
             name,
             image: data.image_id().unwrap_or_default().to_owned(),
             machine_type: data.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
-            profile: Reference::to(profile.unwrap_or_default()),
+            profile: profile::read(data, names),
             security_groups: network_interface::read_security_groups(data, names),
             key: ssh_key::read(data, names),
             public_ip: network_interface::read_public_ip(data),

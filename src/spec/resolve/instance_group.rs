@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
+use super::identity::{additional_security_groups, instance_profile};
 use super::network::Networks;
 use super::purchase::purchase;
 use super::volume::VolumeFields;
@@ -101,6 +102,8 @@ fn resolve(
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
     let root_volume = root_volume(spec, report);
+    let additional_security_groups = additional_security_groups(spec, report);
+    let instance_profile = instance_profile(spec, report);
     let node_labels = labels::node_labels(group, report);
     let taints = labels::taints(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
@@ -121,6 +124,8 @@ fn resolve(
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
             cpu_credits: cpu_credits?,
             dedicated: dedicated?.unwrap_or(false),
+            additional_security_groups: additional_security_groups?,
+            instance_profile: instance_profile?,
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,

@@ -10,6 +10,7 @@ mod cluster;
 mod dns;
 mod egress;
 mod etcd;
+mod identity;
 mod instance_group;
 mod labels;
 mod load_balancer;

@@ -197,6 +197,15 @@ pub(in crate::spec) fn taint(text: &str) -> Result<Taint, Problem> {
     Ok(Taint { key, value, effect: effect.to_owned() })
 }
 
+/// A security group's id.
+pub(in crate::spec) fn security_group(text: &str) -> Result<String, Problem> {
+    let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if text.strip_prefix("sg-").is_some_and(hex) {
+        return Ok(text.to_owned());
+    }
+    Err(refuse(format!("`{text}` is not a security group")).hint("write its id (`sg-…`)"))
+}
+
 /// A machine image: `ami-…` or `<owner>/<name>`.
 pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
     if let Some(parameter) = text.strip_prefix("ssm:") {

@@ -435,6 +435,16 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a taint's effect that there is not", "tier=web:NoSchedule", "tier=web:Never"),
     ("a taint twice", "  tenancy: default", "  - example.com/tier=api:NoSchedule\n  tenancy: default"),
     ("dedicated hosts", "tenancy: default", "tenancy: host"),
+    (
+        "security groups that are none, and one twice",
+        "  tenancy: default",
+        "  additionalSecurityGroups: [web, sg-0123456789abcdef0, sg-0123456789abcdef0]",
+    ),
+    (
+        "a role in place of an instance profile",
+        "  tenancy: default",
+        "  iam: {profile: 'arn:aws:iam::123456789012:role/nodes'}",
+    ),
     ("a price that is none", "  tenancy: default", "  maxPrice: cheap"),
     ("a price that EC2 refuses", "  tenancy: default", "  maxPrice: 0.0001"),
     (

@@ -138,3 +138,12 @@ fn a_policy_says_what_auto_scaling_takes_for_what_is_left_out() {
     };
     assert_eq!(by_requirements.types, MachineTypes::With(requirements));
 }
+
+#[test]
+fn an_instance_profile_is_named_by_itself_or_by_its_arn() {
+    let of = |written: &str| nodes_with(&format!("  iam: {{profile: '{written}'}}\n")).instance_profile;
+    assert_eq!(of("arn:aws:iam::123456789012:instance-profile/team/web").as_deref(), Some("web"));
+    assert_eq!(of("arn:aws-cn:iam::123456789012:instance-profile/web").as_deref(), Some("web"));
+    assert_eq!(of("web").as_deref(), Some("web"));
+    assert_eq!(nodes_with("  iam: {}\n").instance_profile, None);
+}

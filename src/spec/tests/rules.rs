@@ -161,7 +161,7 @@ fn of_groups() -> Vec<Broken> {
         ),
         ("a volume without a device", json!({"volumes": [{"size": 0}]}), "spec.volumes"),
         ("a mount without a path", json!({"volumeMounts": [{"device": "/dev/sdb"}]}), "spec.volumeMounts"),
-        ("a profile that is none", json!({"iam": {"profile": "x"}}), "spec.iam"),
+        ("a profile that is none", json!({"iam": {"profile": "a role"}}), "spec.iam"),
         ("a sysctl without a value", json!({"sysctlParameters": ["a"]}), "spec.sysctlParameters"),
         ("gVisor", json!({"containerd": {"gvisor": {"enabled": true}}}), "spec.containerd.gvisor.enabled"),
         (

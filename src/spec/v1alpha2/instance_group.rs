@@ -62,7 +62,7 @@ wire! {
         /// Whether instances get public addresses: they do in public subnets when left out.
         associate_public_ip: bool = HONOURED,
         /// Further security groups (`sg-…`).
-        additional_security_groups: Vec<String>,
+        additional_security_groups: Vec<String> = HONOURED,
         /// Tags for the group's resources.
         cloud_labels: BTreeMap<String, String> = HONOURED,
         /// Labels for the Nodes.
@@ -90,7 +90,7 @@ wire! {
         /// Whether CloudWatch has metrics for each minute.
         detailed_instance_monitoring: bool = HONOURED,
         /// An existing instance profile instead of windlass's own.
-        iam: IamProfileSpec,
+        iam: IamProfileSpec = HONOURED,
         /// An existing security group (`sg-…`) instead of windlass's own.
         security_group_override: String,
         /// Whether instances are protected from scaling in.
@@ -211,7 +211,7 @@ wire! {
 
     /// An existing instance profile.
     pub struct IamProfileSpec {
-        /// Its ARN.
+        /// Its ARN, or its name. Its role must allow what windlass's own does.
         profile: String,
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::{
 };
 use windlass::cloud::CloudError;
 use windlass::plan::PlanError;
-use windlass::spec::v1alpha2::{EtcdMemberSpec, MixedInstancesPolicySpec};
+use windlass::spec::v1alpha2::{EtcdMemberSpec, IamProfileSpec, MixedInstancesPolicySpec};
 
 use super::*;
 
@@ -503,6 +503,49 @@ mod with_region {
         world.update().await.succeeded();
         assert_eq!(policy().await, None);
         assert!(world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn security_groups_and_a_profile_that_exist_are_used_and_stay_when_they_are_not_named_any_more() {
+        let mut world = World::new().await;
+        world.nodes().spec.additional_security_groups = Some(vec!["sg-0123456789abcdef0".to_owned()]);
+        let refused = PlanningInput::gather(&world.state, &world.documents).await.err().unwrap();
+        assert!(format!("{refused:?}").contains("SecurityGroup"), "{refused:?}");
+        world.nodes().spec.additional_security_groups = None;
+        world.update().await.succeeded();
+
+        let vpc = world.id(Kind::Vpc, "").await;
+        let call = world.clients.ec2.create_security_group().group_name("theirs").description("theirs");
+        let theirs = call.vpc_id(&vpc).send().await.unwrap().group_id().unwrap().to_owned();
+        let iam = &world.clients.iam;
+        iam.create_instance_profile().instance_profile_name("theirs").send().await.unwrap();
+        let role = "nodes.demo.example.com";
+        let call = iam.add_role_to_instance_profile().instance_profile_name("theirs").role_name(role);
+        call.send().await.unwrap();
+        world.nodes().spec.additional_security_groups = Some(vec![theirs.clone()]);
+        let profile = Some("arn:aws:iam::123456789012:instance-profile/theirs".to_owned());
+        world.nodes().spec.iam = Some(IamProfileSpec { profile });
+        world.update().await.succeeded();
+        let template = world.id(Kind::LaunchTemplate, "nodes").await;
+        let used = async |world: &World| {
+            let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(&template);
+            let answer = call.versions("$Latest").send().await.unwrap();
+            let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
+            let profile = data.iam_instance_profile().unwrap().name().unwrap().to_owned();
+            (profile, data.network_interfaces()[0].groups().to_vec())
+        };
+        let (profile, groups) = used(&world).await;
+        assert!(profile == "theirs" && groups.len() == 2 && groups.contains(&theirs), "{profile} {groups:?}");
+        assert!(world.plan().await.is_empty());
+
+        (world.nodes().spec.additional_security_groups, world.nodes().spec.iam) = (None, None);
+        world.update().await.succeeded();
+        let (profile, groups) = used(&world).await;
+        assert!(profile == role && !groups.contains(&theirs), "{profile} {groups:?}");
+        assert!(world.plan().await.is_empty());
+        let call = world.clients.ec2.describe_security_groups().group_ids(&theirs);
+        assert!(call.send().await.unwrap().security_groups()[0].tags().is_empty(), "it is somebody else's");
     }
 
     #[tokio::test]
