@@ -53,6 +53,10 @@ pub fn added_by(cluster: &str) -> String {
 /// On VPCs: the further ranges that windlass added, parted by spaces. One that doesn't stand here is somebody else's.
 pub const RANGES: &str = "windlass.dev/additional-ranges";
 
+/// On Auto Scaling groups: `<process> <process>…`, those that windlass suspended as the specification says. Another one that
+/// is suspended, somebody else suspended.
+pub const SUSPENDED: &str = "windlass.dev/suspended-processes";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 

@@ -1,6 +1,7 @@
 //! Auto Scaling groups.
 
 mod mixed_instances;
+mod processes;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -63,9 +64,11 @@ pub struct AutoScalingGroup {
     pub protected_from_scale_in: bool,
     /// Whether Spot instances at risk are replaced before they are interrupted.
     pub capacity_rebalance: bool,
+    /// Processes that are suspended because the specification says so. The tag [`tags::SUSPENDED`] names them, too.
+    pub suspended: BTreeSet<String>,
     /// Processes that somebody suspended, as observed; empty for what is wanted. Not compared: whoever suspends one has a
     /// reason, and wants to be told, not overruled.
-    pub suspended: BTreeSet<String>,
+    pub suspended_by_others: BTreeSet<String>,
     /// As observed: whether it launches, or one of its instances was launched from, another version of the template than
     /// the latest. Not compared.
     pub is_behind: bool,
@@ -122,7 +125,8 @@ impl ResourceKind for AutoScalingGroup {
             max_instance_lifetime,
             protected_from_scale_in,
             capacity_rebalance,
-            suspended: _,
+            suspended,
+            suspended_by_others: _,
             is_behind: _,
             target_groups,
             tags,
@@ -143,6 +147,7 @@ impl ResourceKind for AutoScalingGroup {
             .maybe("protectedFromScaleIn", protected_from_scale_in.then_some(true))
             .maybe("capacityRebalance", capacity_rebalance.then_some(true))
             .references("targetGroups", target_groups)
+            .set("suspendedProcesses", suspended)
             .map("tags", tags)
     }
 
@@ -180,6 +185,7 @@ impl ResourceKind for AutoScalingGroup {
             .set_target_group_arns(Some(target_group_arns(self.target_groups.iter(), context)?))
             .set_tags(Some(self.autoscaling_tags(&self.tags)));
         call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
+        processes::suspend(&self.name, &self.suspended, &BTreeSet::new(), context, id).await?;
         Ok(Identity::new(&self.name))
     }
 
@@ -194,6 +200,7 @@ impl ResourceKind for AutoScalingGroup {
         let tagged_alike = Self {
             tags: self.tags.clone(),
             suspended: self.suspended.clone(),
+            suspended_by_others: self.suspended_by_others.clone(),
             is_behind: self.is_behind,
             target_groups: self.target_groups.clone(),
             ..from.clone()
@@ -216,6 +223,8 @@ impl ResourceKind for AutoScalingGroup {
             call.send().await.during("autoscaling", "UpdateAutoScalingGroup", id)?;
         }
         self.put_into_target_groups(from, context, id).await?;
+        // A process runs again before the tag that says whose suspension it was goes, and is suspended after it has come.
+        processes::resume(&self.name, &self.suspended, &from.suspended, context, id).await?;
         let (set, gone) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
             let call = autoscaling.create_or_update_tags().set_tags(Some(self.autoscaling_tags(&set)));
@@ -226,6 +235,7 @@ impl ResourceKind for AutoScalingGroup {
             let call = autoscaling.delete_tags().set_tags(Some(keys));
             call.send().await.during("autoscaling", "DeleteTags", id)?;
         }
+        processes::suspend(&self.name, &self.suspended, &from.suspended, context, id).await?;
         Ok(identity.clone())
     }
 
@@ -283,12 +293,14 @@ impl ResourceKind for AutoScalingGroup {
 
     /// A process that somebody suspended: a dead instance may stay dead.
     fn remark(&self) -> Option<String> {
-        let Self { name, suspended, .. } = self;
+        let Self { name, suspended_by_others: suspended, .. } = self;
         (!suspended.is_empty()).then(|| {
             format!(
-                "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {name}",
+                "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {name} \
+                 --scaling-processes {}",
                 ResourceId::new(Kind::AutoScalingGroup, name),
                 suspended.iter().cloned().collect::<Vec<_>>().join(", "),
+                suspended.iter().cloned().collect::<Vec<_>>().join(" "),
             )
         })
     }
@@ -406,7 +418,7 @@ fn no_policy() -> InstanceMaintenancePolicy {
 
 /// Whether a tag says who the group is, and nothing about its instances, which aren't windlass's to change one by one.
 fn is_of_the_group(key: &str) -> bool {
-    [tags::UID, tags::NAME].contains(&key)
+    [tags::UID, tags::NAME, tags::SUSPENDED].contains(&key)
 }
 
 fn all_tags(group: &Answer) -> Tags {
@@ -459,6 +471,7 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
     let is_behind = latest != Some(number) || !instances.into_iter().all(is_latest);
     let subnets =
         group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
+    let (suspended, suspended_by_others) = processes::read(group, &tags);
     let observed = AutoScalingGroup {
         version: version(&template, number, names),
         name: name.clone(),
@@ -479,11 +492,8 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
             .filter(|arn| names.known(Kind::LoadBalancerTargetGroup, arn).is_some())
             .map(|arn| names.reference(arn))
             .collect(),
-        suspended: group
-            .suspended_processes()
-            .iter()
-            .filter_map(|process| process.process_name().map(str::to_owned))
-            .collect(),
+        suspended,
+        suspended_by_others,
         tags,
     };
     Ok(ObservedResource::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))

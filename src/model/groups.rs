@@ -9,6 +9,7 @@ use super::{
     load_balancer, network,
 };
 use crate::assets::user_data::user_data;
+use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
 use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion};
 use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
@@ -49,10 +50,11 @@ pub(super) fn add(
         max_instance_lifetime: group.max_instance_lifetime,
         protected_from_scale_in: group.protected_from_scale_in,
         capacity_rebalance: group.capacity_rebalance,
-        suspended: BTreeSet::new(),
+        suspended: group.suspended_processes.clone(),
+        suspended_by_others: BTreeSet::new(),
         is_behind: false,
         target_groups: load_balancer::target_groups(inputs, group),
-        tags: group_tags(cluster, group, &name)?,
+        tags: auto_scaling_tags(cluster, group, &name)?,
         name,
     })?;
     desired.insert(template)?;
@@ -110,4 +112,14 @@ fn profile(cluster: &Cluster, group: &InstanceGroup) -> ProfileName {
 fn security_groups(cluster: &Cluster, group: &InstanceGroup) -> BTreeSet<Reference<SecurityGroup>> {
     let own = Reference::to(access::group_name(cluster, group.role()));
     group.additional_security_groups.iter().map(Reference::existing).chain([own]).collect()
+}
+
+/// The tags of the Auto Scaling group, which also say what windlass has suspended.
+fn auto_scaling_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Tags, ModelError> {
+    let mut tags = group_tags(cluster, group, name)?;
+    let suspended: Vec<&str> = group.suspended_processes.iter().map(String::as_str).collect();
+    if !suspended.is_empty() {
+        tags.insert(tags::SUSPENDED.to_owned(), suspended.join(" "));
+    }
+    Ok(tags)
 }

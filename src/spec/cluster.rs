@@ -538,6 +538,9 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether Spot instances at risk are replaced before they are interrupted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub capacity_rebalance: bool,
+    /// Processes of Auto Scaling that are suspended.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub suspended_processes: BTreeSet<String>,
     /// How burstable types are charged for what they use beyond their baseline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_credits: Option<CpuCredits>,
@@ -633,6 +636,7 @@ impl<I> InstanceGroup<I> {
             max_instance_lifetime: self.max_instance_lifetime,
             protected_from_scale_in: self.protected_from_scale_in,
             capacity_rebalance: self.capacity_rebalance,
+            suspended_processes: self.suspended_processes,
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,
             additional_security_groups: self.additional_security_groups,

@@ -33,16 +33,18 @@ fn size(wanted: &InstanceGroup, group: Option<&Group>, snapshot: &Snapshot) -> C
         }
     };
     // Who waits for an instance that never comes must know why.
-    let outcome = group.and_then(|group| suspended(name, group)).unwrap_or(outcome);
+    let outcome = group.and_then(|group| suspended(wanted, group)).unwrap_or(outcome);
     Check { kind: CheckKind::InstanceGroup, name: name.clone(), instance_group: Some(name.clone()), outcome }
 }
 
 /// What keeps a group as large and as alive as it shall be; the other processes of Auto Scaling may rest.
 const ESSENTIAL: [&str; 4] = ["HealthCheck", "Launch", "ReplaceUnhealthy", "Terminate"];
 
-fn suspended(name: &str, group: &Group) -> Option<Outcome> {
+fn suspended(wanted: &InstanceGroup, group: &Group) -> Option<Outcome> {
+    let name = &wanted.name;
+    let unwanted = group.suspended.iter().filter(|process| !wanted.suspended_processes.contains(*process));
     let processes: Vec<&str> =
-        group.suspended.iter().map(String::as_str).filter(|process| ESSENTIAL.contains(process)).collect();
+        unwanted.map(String::as_str).filter(|process| ESSENTIAL.contains(process)).collect();
     (!processes.is_empty()).then(|| Outcome::Fail {
         why: format!(
             "instance group \"{name}\" doesn't replace what dies: {} suspended on AWS",

@@ -9,7 +9,7 @@ use super::identity::{additional_security_groups, instance_profile};
 use super::network::Networks;
 use super::purchase::purchase;
 use super::volume::VolumeFields;
-use super::{Report, Resolved, access, labels, text};
+use super::{Report, Resolved, access, all, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::{Problem, Problems};
@@ -90,6 +90,7 @@ fn resolve(
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
+    let suspended_processes = suspended_processes(spec, report);
     let cpu_credits = one_of(
         "spec.cpuCredits",
         spec.cpu_credits.as_ref(),
@@ -122,6 +123,7 @@ fn resolve(
             max_instance_lifetime: max_instance_lifetime?,
             protected_from_scale_in: spec.instance_protection.unwrap_or(false),
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
+            suspended_processes: suspended_processes?,
             cpu_credits: cpu_credits?,
             dedicated: dedicated?.unwrap_or(false),
             additional_security_groups: additional_security_groups?,
@@ -232,6 +234,32 @@ fn max_instance_lifetime(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> R
         None => Problem::at(PATH, format!("`{text}` is not a duration")),
     };
     Err(report.push(problem.hint("write it like `168h`")))
+}
+
+/// The processes of Auto Scaling (API_ProcessType).
+const PROCESSES: [&str; 9] = [
+    "AZRebalance",
+    "AddToLoadBalancer",
+    "AlarmNotification",
+    "HealthCheck",
+    "InstanceRefresh",
+    "Launch",
+    "ReplaceUnhealthy",
+    "ScheduledActions",
+    "Terminate",
+];
+
+fn suspended_processes(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<BTreeSet<String>> {
+    let written = spec.suspend_processes.iter().flatten().enumerate();
+    let processes = written.map(|(index, process)| {
+        if PROCESSES.contains(&process.as_str()) {
+            return Ok(process.clone());
+        }
+        let message = format!("Auto Scaling has no process `{process}`");
+        let problem = Problem::at(format!("spec.suspendProcesses[{index}]"), message);
+        Err(report.push(problem.hint(format!("there are: {}", PROCESSES.join(", ")))))
+    });
+    Ok(all(processes)?.into_iter().collect())
 }
 
 /// What a word means that is one of some, where it is written.

@@ -445,6 +445,7 @@ const RULES: &[(&str, &str, &str)] = &[
         "  tenancy: default",
         "  iam: {profile: 'arn:aws:iam::123456789012:role/nodes'}",
     ),
+    ("a process that there is not", "  tenancy: default", "  suspendProcesses: [Launch, Sleep]"),
     ("a price that is none", "  tenancy: default", "  maxPrice: cheap"),
     ("a price that EC2 refuses", "  tenancy: default", "  maxPrice: 0.0001"),
     (

@@ -83,8 +83,8 @@ wire! {
         capacity_rebalance: bool = HONOURED,
         /// Further parts of the user data.
         additional_user_data: Vec<UserDataSpec>,
-        /// Auto Scaling processes that are suspended.
-        suspend_processes: Vec<String>,
+        /// Auto Scaling processes that are suspended, such as `AZRebalance`.
+        suspend_processes: Vec<String> = HONOURED,
         /// Existing load balancers for the group.
         external_load_balancers: Vec<ExternalLoadBalancerSpec>,
         /// Whether CloudWatch has metrics for each minute.

@@ -267,6 +267,44 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn processes_are_suspended_and_resumed_with_the_specification_and_those_of_others_are_left_alone() {
+        let mut world = World::new().await;
+        world.nodes().spec.suspend_processes = Some(vec!["AZRebalance".to_owned(), "Launch".to_owned()]);
+        world.update().await.succeeded();
+        let group = world.id(Kind::AutoScalingGroup, "nodes-us-east-1a").await;
+        let autoscaling = world.clients.autoscaling.clone();
+        let suspended = async || {
+            let call = autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&group);
+            let answer = call.send().await.unwrap();
+            let all = answer.auto_scaling_groups()[0].suspended_processes().iter();
+            let mut all: Vec<String> = all.map(|it| it.process_name().unwrap().to_owned()).collect();
+            all.sort();
+            all.join(" ")
+        };
+        assert_eq!(suspended().await, "AZRebalance Launch");
+        assert!(world.plan().await.is_empty());
+
+        // One is resumed by hand, and another one suspended.
+        let call = autoscaling.resume_processes().auto_scaling_group_name(&group);
+        call.scaling_processes("Launch").send().await.unwrap();
+        let call = autoscaling.suspend_processes().auto_scaling_group_name(&group);
+        call.scaling_processes("Terminate").send().await.unwrap();
+        let shown = world.update().await.succeeded().plan.to_string();
+        assert!(shown.contains("Launch") && shown.contains("somebody suspended Terminate;"), "{shown}");
+        assert_eq!(suspended().await, "AZRebalance Launch Terminate");
+        assert!(world.plan().await.is_empty());
+
+        world.nodes().spec.suspend_processes = Some(vec!["Launch".to_owned()]);
+        world.update().await.succeeded();
+        assert_eq!(suspended().await, "Launch Terminate");
+        world.nodes().spec.suspend_processes = None;
+        world.update().await.succeeded();
+        assert_eq!(suspended().await, "Terminate");
+        assert!(world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn what_somebody_changed_on_aws_is_not_called_a_wish_of_the_specification() {
         let world = World::new().await;
         world.update().await.succeeded();
