@@ -99,6 +99,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         image: "ami-1".to_owned(),
         root_volume: volume(),
         associate_public_ip: true,
+        ebs_optimized: false,
         metadata_hop_limit: 1,
         detailed_monitoring: false,
         cpu_credits: None,

@@ -88,6 +88,7 @@ fn template(
             device: image.root_device.clone(),
             ebs: inputs.facts.with_key_arn(&group.root_volume),
         },
+        ebs_optimized: group.ebs_optimized,
         metadata_hop_limit: group.metadata_hop_limit,
         detailed_monitoring: group.detailed_monitoring,
         cpu_credits: group.cpu_credits,

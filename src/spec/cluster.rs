@@ -522,6 +522,9 @@ pub struct InstanceGroup<I = Instances> {
     pub image: String,
     /// The root volume.
     pub root_volume: EbsVolume,
+    /// Whether instances have a bandwidth to EBS of their own, whatever their type has anyway.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ebs_optimized: bool,
     /// Whether instances get a public address.
     pub associate_public_ip: bool,
     /// IMDSv2's hop limit.
@@ -630,6 +633,7 @@ impl<I> InstanceGroup<I> {
             purchase: self.purchase,
             image: self.image,
             root_volume: self.root_volume,
+            ebs_optimized: self.ebs_optimized,
             associate_public_ip: self.associate_public_ip,
             metadata_hop_limit: self.metadata_hop_limit,
             detailed_monitoring: self.detailed_monitoring,

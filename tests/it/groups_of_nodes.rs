@@ -176,6 +176,11 @@ fn security_groups_and_a_profile_that_exist_are_in_the_template_of_their_group()
 }
 
 #[test]
+fn a_bandwidth_to_ebs_is_in_the_template_of_its_group() {
+    assert_eq!(changes_of_template(|group| group.ebs_optimized = true), [added("ebsOptimized", "true")]);
+}
+
+#[test]
 fn detailed_monitoring_changes_the_template_of_its_group_and_nothing_else() {
     let mut cluster = demo();
     let before = desired_of(&cluster, None);

@@ -5,6 +5,7 @@
 //! beside how it is read from an answer (`read`), and what no version of ours has (`drift`).
 
 mod cpu_credits;
+mod ebs_optimized;
 mod host_name;
 mod instance_tags;
 mod market;
@@ -69,6 +70,8 @@ pub struct LaunchTemplate {
     pub node_config: Option<Reference<StateObject>>,
     /// The root volume.
     pub root: RootVolume,
+    /// Whether instances have a bandwidth to EBS of their own, whatever their type has anyway.
+    pub ebs_optimized: bool,
     /// How many network hops IMDS's answers may take. IMDS itself is always version 2 only.
     pub metadata_hop_limit: u32,
     /// Whether CloudWatch has metrics for each minute (detailed monitoring) and not for every five.
@@ -270,6 +273,7 @@ impl LaunchTemplate {
             user_data,
             node_config,
             root,
+            ebs_optimized,
             metadata_hop_limit,
             detailed_monitoring,
             cpu_credits,
@@ -293,6 +297,7 @@ impl LaunchTemplate {
             .one("userData", user_data)
             .one("rootVolume.device", &root.device);
         ebs::add_fields(fields, "rootVolume.", &root.ebs)
+            .maybe("ebsOptimized", ebs_optimized.then_some(true))
             .one("metadata.hopLimit", metadata_hop_limit)
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
             .maybe("cpuCredits", cpu_credits.map(CpuCredits::as_str))
@@ -323,6 +328,7 @@ impl LaunchTemplate {
             .iam_instance_profile(profile::request(&self.profile))
             .network_interfaces(network_interface::request(&self.security_groups, self.public_ip, context)?)
             .block_device_mappings(root_volume::request(&self.root))
+            .set_ebs_optimized(ebs_optimized::request(self.ebs_optimized))
             .metadata_options(metadata::request(self.metadata_hop_limit))
             .set_monitoring(monitoring::request(self.detailed_monitoring))
             .set_credit_specification(cpu_credits::request(self.cpu_credits))
@@ -349,6 +355,7 @@ impl LaunchTemplate {
             user_data: user_data::read(data),
             node_config: None,
             root: root_volume::read(data),
+            ebs_optimized: ebs_optimized::read(data),
             metadata_hop_limit: metadata::read_hop_limit(data),
             detailed_monitoring: monitoring::read(data),
             cpu_credits: cpu_credits::read(data),

@@ -117,6 +117,7 @@ fn resolve(
             purchase: purchase?,
             image: image?,
             root_volume: root_volume?,
+            ebs_optimized: spec.root_volume_optimization.unwrap_or(false),
             associate_public_ip: public_ip?,
             metadata_hop_limit: hop_limit?,
             detailed_monitoring: spec.detailed_instance_monitoring.unwrap_or(false),

@@ -35,8 +35,8 @@ wire! {
         root_volume_iops: u32 = HONOURED,
         /// The root volume's throughput in MiB/s.
         root_volume_throughput: u32 = HONOURED,
-        /// Whether the instance is EBS-optimized.
-        root_volume_optimization: bool,
+        /// Whether the instance is EBS-optimized. Types of today are anyway.
+        root_volume_optimization: bool = HONOURED,
         /// Deprecated: the root volume always goes with the instance.
         root_volume_delete_on_termination: bool = only([true]),
         /// Whether the root volume is encrypted: it is when left out.

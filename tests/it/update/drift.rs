@@ -436,6 +436,7 @@ mod with_region {
         let mut world = World::new().await;
         world.nodes().spec.cpu_credits = Some("unlimited".to_owned());
         world.nodes().spec.tenancy = Some("dedicated".to_owned());
+        world.nodes().spec.root_volume_optimization = Some(true);
         world.update().await.succeeded();
         let template = world.id(Kind::LaunchTemplate, "nodes").await;
         let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(&template);
@@ -443,12 +444,17 @@ mod with_region {
         let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
         assert_eq!(data.credit_specification().unwrap().cpu_credits(), Some("unlimited"));
         assert_eq!(data.placement().unwrap().tenancy().unwrap().as_str(), "dedicated");
+        assert_eq!(data.ebs_optimized(), Some(true));
         assert!(world.plan().await.is_empty());
 
         (world.nodes().spec.cpu_credits, world.nodes().spec.tenancy) = (None, None);
+        world.nodes().spec.root_volume_optimization = None;
         let update = world.update().await.succeeded();
         let shown = update.plan.to_string();
-        assert!(shown.contains("cpuCredits") && shown.contains("tenancy"), "{shown}");
+        assert!(
+            ["cpuCredits", "tenancy", "ebsOptimized"].iter().all(|field| shown.contains(field)),
+            "{shown}"
+        );
         assert!(world.plan().await.is_empty());
 
         world.nodes().spec.cpu_credits = Some("standard".to_owned());
