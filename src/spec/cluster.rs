@@ -518,7 +518,7 @@ pub struct InstanceGroup<I = Instances> {
     /// How instances are bought.
     #[serde(skip_serializing_if = "Purchase::is_on_demand")]
     pub purchase: Purchase,
-    /// As written: an AMI's id, or `owner/name`.
+    /// An AMI's id, or `owner/name`.
     pub image: String,
     /// The root volume.
     pub root_volume: EbsVolume,

@@ -11,6 +11,7 @@ use super::purchase::purchase;
 use super::volume::VolumeFields;
 use super::{Report, Resolved, access, all, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
+use crate::spec::default;
 use crate::spec::non_empty::NonEmpty;
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
@@ -87,7 +88,7 @@ fn resolve(
     let sizes = sizes(spec, report);
     let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
     let purchase = purchase(spec, report);
-    let image = report.read_filled("spec.image", spec.image.as_ref(), text::image);
+    let image = image(cluster, spec, report);
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
     let suspended_processes = suspended_processes(spec, report);
@@ -159,6 +160,15 @@ fn half(
             Half::Nodes(whole.and_then(|group| Ok(group.with(nodes?))))
         }
         Err(reported) => Half::Nodes(Err(reported)),
+    }
+}
+
+/// The image; where one of a distribution is written, as kops does, windlass's own.
+fn image(cluster: &Cluster, spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<String> {
+    let image = report.read_filled("spec.image", spec.image.as_ref(), text::image)?;
+    match &cluster.spec.kubernetes_version {
+        Some(version) if text::is_of_a_distribution(&image) => Ok(default::image(version)),
+        _ => Ok(image),
     }
 }
 

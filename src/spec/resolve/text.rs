@@ -206,6 +206,30 @@ pub(in crate::spec) fn security_group(text: &str) -> Result<String, Problem> {
     Err(refuse(format!("`{text}` is not a security group")).hint("write its id (`sg-…`)"))
 }
 
+/// Who publishes the images of distributions, by the names and the accounts that kops knows them by.
+const DISTRIBUTIONS: [&str; 14] = [
+    "amazon",
+    "amazon.com",
+    "137112412989",
+    "debian",
+    "debian11",
+    "136693071363",
+    "flatcar",
+    "075585003325",
+    "redhat",
+    "redhat.com",
+    "309956199498",
+    "ubuntu",
+    "099720109477",
+    "792107900819",
+];
+
+/// Whether an image is one of a distribution, which kops installs Kubernetes on at boot: windlass's own image holds all of it,
+/// and stands in its place.
+pub(in crate::spec) fn is_of_a_distribution(image: &str) -> bool {
+    image.split_once('/').is_some_and(|(owner, _)| DISTRIBUTIONS.contains(&owner))
+}
+
 /// A machine image: `ami-…` or `<owner>/<name>`.
 pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
     if let Some(parameter) = text.strip_prefix("ssm:") {
@@ -215,7 +239,8 @@ pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
     }
     let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let owner = |owner: &str| {
-        ["self", "amazon", "aws-marketplace", "debian"].contains(&owner)
+        ["self", "aws-marketplace"].contains(&owner)
+            || DISTRIBUTIONS.contains(&owner)
             || (owner.len() == 12 && owner.bytes().all(|byte| byte.is_ascii_digit()))
     };
     let fits = match (text.strip_prefix("ami-"), text.split_once('/')) {
@@ -319,6 +344,17 @@ mod tests {
         }
         for wrong in ["", "ami-", "ami-xyz", "ssm:/a/b", "k8s", "me/k8s", "self/"] {
             assert!(image(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_distributions_publish_is_known_by_its_owner() {
+        for theirs in ["099720109477/ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-1", "ubuntu/x"]
+        {
+            assert!(image(theirs).is_ok() && is_of_a_distribution(theirs), "{theirs}");
+        }
+        for other in ["ami-0123456789abcdef0", "self/ubuntu", "123456789012/ubuntu", "aws-marketplace/x"] {
+            assert!(image(other).is_ok() && !is_of_a_distribution(other), "{other}");
         }
     }
 }

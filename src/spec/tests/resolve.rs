@@ -147,3 +147,20 @@ fn an_instance_profile_is_named_by_itself_or_by_its_arn() {
     assert_eq!(of("web").as_deref(), Some("web"));
     assert_eq!(nodes_with("  iam: {}\n").instance_profile, None);
 }
+
+#[test]
+fn an_image_of_a_distribution_means_windlass_s_own() {
+    let good = include_str!("good.yaml");
+    let of = |image: &str| {
+        let text = good.replacen("image: self/windlass-1.36.3-debian-13-*", image, 1);
+        let cluster = complete(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        cluster.instance_groups.into_iter().find(|group| group.name == "nodes").unwrap().image
+    };
+    let own = "self/windlass-1.36.3-debian-13-*";
+    assert_eq!(
+        of("image: 099720109477/ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-arm64-server-20261014"),
+        own
+    );
+    assert_eq!(of("image: debian/debian-13-arm64"), own);
+    assert_eq!(of("image: 123456789012/ours"), "123456789012/ours");
+}

@@ -15,7 +15,7 @@ wire! {
         /// What the instances are for.
         role: InstanceGroupRole = only(["Master", "Node"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
-        /// the name, or `ssm:<parameter>`.
+        /// the name. One of a distribution, such as `ubuntu/…`, means windlass's own, as does none.
         image: String = HONOURED,
         /// Fewest instances: 1 for masters and 2 for nodes when left out.
         min_size: u32 = HONOURED,

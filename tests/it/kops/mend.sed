@@ -4,4 +4,3 @@
 /^    memoryRequest:/d
 s/^    cilium:/    flannel: {}/
 /^      enableNodePort:/d
-/^  image:/d
