@@ -47,5 +47,5 @@ mod testing;
 pub use aws::bucket_owner;
 pub use contract::{
     auto_scaling, bootstrap_token, config, docker_config, endpoint, keys, keyset, node_groups, node_labels,
-    rbac, report, tags,
+    rbac, report, tags, user_data,
 };

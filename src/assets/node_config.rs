@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use windlass_bootstrap::config::{
-    AddonRef, ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
-    NodeConfig,
+    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
 };
 
 use super::versions::{self, Versions};
@@ -48,7 +47,7 @@ pub fn node_config(
         Instances::Node(_) => None,
     };
     Ok(NodeConfig {
-        version: group.master().map_or(CONFIG_VERSION, Master::node_config_version).to_owned(),
+        version: group.node_config_version().to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),

@@ -1,6 +1,9 @@
 //! EC2 user data: what an instance knows before it knows anything.
 
 use windlass_bootstrap::config::{BootConfig, CONFIG_VERSION};
+use windlass_bootstrap::user_data;
+
+use crate::spec::cluster::{InstanceGroup, UserDataPart};
 
 /// Where a cluster's state is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +29,25 @@ impl StateLocation {
     }
 }
 
-/// The user data of a group's instances: JSON, on lines, so that a plan shows what changes in it.
-pub fn user_data(cluster: &str, group: &str, state: &StateLocation, node_config_sha256: &str) -> String {
+/// The user data of a group's instances: JSON, on lines, so that a plan shows what changes in it; beside it whatever the
+/// specification has for cloud-init.
+pub fn user_data(
+    cluster: &str,
+    group: &InstanceGroup,
+    state: &StateLocation,
+    node_config_sha256: &str,
+) -> String {
     let boot = BootConfig {
         version: CONFIG_VERSION.to_owned(),
         cluster: cluster.to_owned(),
-        instance_group: group.to_owned(),
+        instance_group: group.name.clone(),
         state_store: state.url.clone(),
         region: state.region.clone(),
         state_store_owner: Some(state.owner.clone()),
         node_config_sha256: node_config_sha256.to_owned(),
     };
     // A struct of strings always becomes JSON.
-    serde_json::to_string_pretty(&boot).unwrap_or_default()
+    let boot = serde_json::to_string_pretty(&boot).unwrap_or_default();
+    let others: Vec<_> = group.user_data.iter().map(UserDataPart::as_part).collect();
+    user_data::write(&boot, &others)
 }

@@ -12,7 +12,7 @@ use aws_sdk_ec2::types::{Image as Ami, ImageState};
 use futures::future::try_join_all;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
-use windlass_bootstrap::config::CONFIG_VERSION;
+use windlass_bootstrap::config::{CONFIG_VERSION, GROUP_SETTINGS_VERSION, NODE_CONFIG_VERSIONS};
 
 pub use self::error::FactsError;
 use self::machine_types::machine_types;
@@ -24,7 +24,7 @@ use super::tags::{
     IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, IMAGE_NODE_CONFIG, filter,
 };
 use super::{Caller, Class, Clients, During};
-use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup, Master};
+use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup};
 use crate::spec::shape::nearest;
 
 /// What was found out.
@@ -344,15 +344,20 @@ fn choose(
 /// An older agent refuses a node configuration of a newer version, and the master would not come up. Of an image that
 /// another account shares it can't be known: then its agent says it.
 fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), FactsError> {
-    let wanted = group.master().map_or(CONFIG_VERSION, Master::node_config_version);
+    let wanted = group.node_config_version();
+    let age = |version: &str| NODE_CONFIG_VERSIONS.iter().position(|known| *known == version);
     let is_shared = name_of_shared(image, account).is_some();
-    if is_shared || wanted == CONFIG_VERSION || tag(image, IMAGE_NODE_CONFIG).as_deref() == Some(wanted) {
+    let read = tag(image, IMAGE_NODE_CONFIG);
+    // A version that isn't known is newer than all that are.
+    let reads = read.map_or(age(CONFIG_VERSION), |read| age(&read).or(Some(usize::MAX)));
+    if is_shared || reads >= age(wanted) {
         return Ok(());
     }
-    let lacks = format!(
-        "it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent knows neither several etcd clusters, nor what \
-         their pods request, nor intervals"
-    );
+    let unknown = match wanted {
+        GROUP_SETTINGS_VERSION => "has no `additionalUserData`",
+        _ => "knows neither several etcd clusters, nor what their pods request, nor intervals",
+    };
+    let lacks = format!("it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent {unknown}");
     Err(old_image_that_lacks(group, image, lacks))
 }
 
@@ -447,7 +452,7 @@ mod tests {
     use windlass_bootstrap::config::SEVERAL_ETCD_VERSION;
 
     use super::*;
-    use crate::spec::cluster::Instances;
+    use crate::spec::cluster::{Instances, UserDataPart};
     use crate::spec::non_empty::NonEmpty;
 
     #[test]
@@ -537,13 +542,35 @@ mod tests {
     }
 
     #[test]
+    fn a_group_with_parts_of_user_data_needs_an_image_whose_agent_finds_its_own() {
+        let mut cluster = sample();
+        let content = "echo hello".to_owned();
+        let (name, media_type) = ("hello.sh".to_owned(), "text/x-shellscript".to_owned());
+        cluster.instance_groups[1].user_data = vec![UserDataPart { name, media_type, content }];
+        let image = |reads: &str| {
+            let mut image = own_image(Some("3.6.16"));
+            let tag = aws_sdk_ec2::types::Tag::builder().key(IMAGE_NODE_CONFIG).value(reads).build();
+            image.tags.get_or_insert_default().push(tag);
+            image
+        };
+        let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
+        for old in [image(SEVERAL_ETCD_VERSION), own_image(Some("3.6.16"))] {
+            let error = chosen(&cluster, nodes, old).unwrap_err().to_string();
+            assert!(error.contains("windlass/v3") && error.contains("additionalUserData"), "{error}");
+        }
+        chosen(&cluster, nodes, image(GROUP_SETTINGS_VERSION)).unwrap();
+        chosen(&cluster, nodes, image("windlass/v9")).unwrap();
+        chosen(&cluster, masters, own_image(Some("3.6.16"))).unwrap();
+    }
+
+    #[test]
     fn what_builds_images_tags_them_with_the_newest_node_configuration_that_the_agent_reads() {
         for build in [
             include_str!("../../packer/variables.pkr.hcl"),
             include_str!("../../tests/localcloud/image/build"),
         ] {
             let line = build.lines().find(|line| line.contains(IMAGE_NODE_CONFIG)).unwrap();
-            assert!(line.contains(&format!("\"{SEVERAL_ETCD_VERSION}\"")), "{line}");
+            assert!(line.contains(&format!("\"{GROUP_SETTINGS_VERSION}\"")), "{line}");
         }
     }
 

@@ -64,7 +64,7 @@ pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 /// agent refuses the documents of today.
 pub const IMAGE_ETCD_VERSION: &str = "windlass.dev/etcd-version";
 
-/// On images: the newest version of node configurations that an image's agent reads, such as `windlass/v2`. One without it
+/// On images: the newest version of node configurations that an image's agent reads, such as `windlass/v3`. One without it
 /// reads `windlass/v1`.
 pub const IMAGE_NODE_CONFIG: &str = "windlass.dev/node-config";
 

@@ -4,6 +4,7 @@
 mod mixed;
 mod purchase;
 mod spot_price;
+mod user_data;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,11 +12,14 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Serialize, Serializer};
-use windlass_bootstrap::config::{CONFIG_VERSION, EtcdPorts, EtcdRequests, Role, SEVERAL_ETCD_VERSION};
+use windlass_bootstrap::config::{
+    CONFIG_VERSION, EtcdPorts, EtcdRequests, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION,
+};
 
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
 pub use self::purchase::Purchase;
 pub use self::spot_price::SpotPrice;
+pub use self::user_data::UserDataPart;
 use super::non_empty::NonEmpty;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -456,8 +460,8 @@ pub struct Master {
 }
 
 impl Master {
-    /// The version of its node configuration: the oldest in which all that it says of etcd can be said.
-    pub fn node_config_version(&self) -> &'static str {
+    /// The oldest version of node configurations in which all that it says of etcd can be said.
+    fn node_config_version(&self) -> &'static str {
         let is_plain =
             self.members.iter().count() == 1 && self.members.iter().all(|held| held.etcd.is_known_to_all());
         if is_plain { CONFIG_VERSION } else { SEVERAL_ETCD_VERSION }
@@ -556,6 +560,9 @@ pub struct InstanceGroup<I = Instances> {
     /// The name of an instance profile in place of windlass's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,
+    /// What cloud-init gets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub user_data: Vec<UserDataPart>,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes.
@@ -598,6 +605,15 @@ impl InstanceGroup {
             Instances::ControlPlane(_) => None,
             Instances::Node(nodes) => Some(nodes),
         }
+    }
+
+    /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
+    /// read its user data.
+    pub fn node_config_version(&self) -> &'static str {
+        if !self.user_data.is_empty() {
+            return GROUP_SETTINGS_VERSION;
+        }
+        self.master().map_or(CONFIG_VERSION, Master::node_config_version)
     }
 
     /// Fewest and most instances.
@@ -645,6 +661,7 @@ impl<I> InstanceGroup<I> {
             dedicated: self.dedicated,
             additional_security_groups: self.additional_security_groups,
             instance_profile: self.instance_profile,
+            user_data: self.user_data,
             node_labels: self.node_labels,
             taints: self.taints,
             default_taint: self.default_taint,

@@ -201,13 +201,21 @@ fn documents(desired: &Desired) -> BTreeMap<String, String> {
                 }
             }
             Resource::LaunchTemplate(template) => {
-                let user_data = serde_json::from_str::<serde_json::Value>(&template.user_data).unwrap();
-                files.insert(format!("user-data/{}.json", template.name), format!("{user_data:#}\n"));
+                let (ending, text) = user_data(&template.user_data);
+                files.insert(format!("user-data/{}.{ending}", template.name), text);
             }
             _ => {}
         }
     }
     files
+}
+
+/// User data as people read it, and the ending of its file.
+fn user_data(text: &str) -> (&'static str, String) {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(boot) => ("json", format!("{boot:#}\n")),
+        Err(_) => ("txt", text.to_owned()),
+    }
 }
 
 fn matches(file: &Path, actual: &str) {

@@ -17,6 +17,7 @@ mod drift;
 mod existing;
 mod faults;
 mod gateway_endpoint;
+mod group_settings;
 mod pruning;
 mod removed_subnets;
 mod replacement;

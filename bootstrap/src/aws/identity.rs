@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use crate::aws::state::{StateError, StateStore};
 use crate::aws::{self, AwsError};
 use crate::contract::config::{self, BootConfig, DocumentError};
+use crate::contract::user_data;
 use crate::progress::reporter::Reporter;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
@@ -155,7 +156,7 @@ pub async fn boot_config(metadata: &Client) -> Result<BootConfig, IdentityError>
 }
 
 fn parse_boot_config(user_data: &str) -> Result<BootConfig, IdentityError> {
-    config::read(user_data.as_bytes()).map_err(IdentityError::UserData)
+    config::read(user_data::boot_config(user_data).as_bytes()).map_err(IdentityError::UserData)
 }
 
 async fn get(metadata: &Client, path: &str) -> Result<String, IdentityError> {
@@ -187,6 +188,17 @@ mod tests {
         assert_eq!(error.class(), Class::Permanent);
         assert!(parse_boot_config(&USER_DATA.replace("\"region\"", "\"zone\"")).is_err());
         assert!(parse_boot_config("#cloud-config").is_err());
+    }
+
+    #[test]
+    fn the_boot_configuration_may_be_one_part_of_the_user_data() {
+        let script = user_data::Part {
+            name: "hello.sh",
+            media_type: "text/x-shellscript",
+            content: "#!/bin/sh\n\necho hello\n",
+        };
+        let parts = user_data::write(USER_DATA, &[script]);
+        assert_eq!(parse_boot_config(&parts).unwrap(), parse_boot_config(USER_DATA).unwrap());
     }
 
     #[test]

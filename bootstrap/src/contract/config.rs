@@ -14,7 +14,8 @@
 //! Both are JSON with an explicit [`version`](NodeConfig::version). Within a major version formats only grow: an image
 //! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
 //! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of the second
-//! one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`].
+//! or third one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`] and
+//! [`GROUP_SETTINGS_VERSION`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -33,6 +34,13 @@ pub const CONFIG_VERSION: &str = "windlass/v1";
 /// refuse it: what belongs into further etcd clusters would end in `main`.
 pub const SEVERAL_ETCD_VERSION: &str = "windlass/v2";
 
+/// The version of a node configuration, and of an image, of a group that asks for what an agent of [`SEVERAL_ETCD_VERSION`]
+/// doesn't know: user data of several parts.
+pub const GROUP_SETTINGS_VERSION: &str = "windlass/v3";
+
+/// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
+pub const NODE_CONFIG_VERSIONS: [&str; 3] = [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION];
+
 /// The etcd cluster that holds what no other does.
 pub const MAIN_ETCD: &str = "main";
 
@@ -42,7 +50,7 @@ pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
         "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and \
-         `{SEVERAL_ETCD_VERSION}` of a node configuration, so it takes an image with a newer agent"
+         `{GROUP_SETTINGS_VERSION}` of a node configuration, so it takes an image with a newer agent"
     )]
     Version(String),
     /// It isn't what it should be.
@@ -126,7 +134,7 @@ pub struct NodeConfig {
 impl NodeConfig {
     /// Reads a node configuration, of every version that there is of it.
     pub fn read(document: &[u8]) -> Result<Self, DocumentError> {
-        read_one_of(document, &[CONFIG_VERSION, SEVERAL_ETCD_VERSION])
+        read_one_of(document, &NODE_CONFIG_VERSIONS)
     }
 
     /// Where what runs on the instance reaches the API.

@@ -15,3 +15,4 @@ pub mod node_labels;
 pub mod rbac;
 pub mod report;
 pub mod tags;
+pub mod user_data;

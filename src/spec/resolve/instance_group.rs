@@ -8,6 +8,7 @@ use windlass_bootstrap::config::Role;
 use super::identity::{additional_security_groups, instance_profile};
 use super::network::Networks;
 use super::purchase::purchase;
+use super::user_data::additional_user_data;
 use super::volume::VolumeFields;
 use super::{Report, Resolved, access, all, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
@@ -106,6 +107,7 @@ fn resolve(
     let root_volume = root_volume(spec, report);
     let additional_security_groups = additional_security_groups(spec, report);
     let instance_profile = instance_profile(spec, report);
+    let user_data = additional_user_data(spec, report);
     let node_labels = labels::node_labels(group, report);
     let taints = labels::taints(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
@@ -130,6 +132,7 @@ fn resolve(
             dedicated: dedicated?.unwrap_or(false),
             additional_security_groups: additional_security_groups?,
             instance_profile: instance_profile?,
+            user_data: user_data?,
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,

@@ -18,6 +18,7 @@ mod network;
 mod policies;
 mod purchase;
 mod text;
+mod user_data;
 mod volume;
 
 pub(super) use access::{access, public_key};

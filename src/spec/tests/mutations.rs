@@ -446,6 +446,16 @@ const RULES: &[(&str, &str, &str)] = &[
         "  iam: {profile: 'arn:aws:iam::123456789012:role/nodes'}",
     ),
     ("a process that there is not", "  tenancy: default", "  suspendProcesses: [Launch, Sleep]"),
+    (
+        "user data without a type, and of one that cloud-init has no use for",
+        "  tenancy: default",
+        "  additionalUserData: [{name: a.sh, content: x}, {name: a b, type: text/html, content: ''}]",
+    ),
+    (
+        "two parts of one name",
+        "  tenancy: default",
+        "  additionalUserData: [&a {name: a.sh, type: text/x-shellscript, content: x}, *a]",
+    ),
     ("a price that is none", "  tenancy: default", "  maxPrice: cheap"),
     ("a price that EC2 refuses", "  tenancy: default", "  maxPrice: 0.0001"),
     (

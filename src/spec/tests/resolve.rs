@@ -164,3 +164,16 @@ fn an_image_of_a_distribution_means_windlass_s_own() {
     assert_eq!(of("image: debian/debian-13-arm64"), own);
     assert_eq!(of("image: 123456789012/ours"), "123456789012/ours");
 }
+
+#[test]
+fn user_data_is_as_long_as_ec2_takes_beside_windlass_s_own() {
+    let with_script = |length: usize| {
+        let script = "x".repeat(length);
+        json!({"additionalUserData": [{"name": "a", "type": "text/x-shellscript", "content": script}]})
+    };
+    assert_eq!(with("nodes", &with_script(14 * 1024)), []);
+    let problems = with("nodes", &with_script(15 * 1024));
+    let told: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(told, ["spec.additionalUserData"]);
+    assert!(problems[0].hint.is_some());
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::row::{HONOURED, IN_PART, not_yet, only};
+use super::row::{HONOURED, IN_PART, KEPT, not_yet, only};
 use super::{
     ContainerdSpec, Duration, FileAssetSpec, HookSpec, KubeletSpec, Quantity, RollingUpdateSpec, WarmPoolSpec,
 };
@@ -81,8 +81,8 @@ wire! {
         mixed_instances_policy: MixedInstancesPolicySpec = HONOURED,
         /// Whether spot instances at risk are replaced before they are interrupted.
         capacity_rebalance: bool = HONOURED,
-        /// Further parts of the user data.
-        additional_user_data: Vec<UserDataSpec>,
+        /// Further parts of the user data, for cloud-init: 15 KiB at most.
+        additional_user_data: Vec<UserDataSpec> = HONOURED,
         /// Auto Scaling processes that are suspended, such as `AZRebalance`.
         suspend_processes: Vec<String> = HONOURED,
         /// Existing load balancers for the group.
@@ -102,8 +102,8 @@ wire! {
         /// What happens to an interrupted spot instance: `terminate`. EC2 takes `hibernate` and `stop` only for requests that
         /// Auto Scaling doesn't make.
         instance_interruption_behavior: String = only(["terminate"]),
-        /// Whether user data is compressed.
-        compress_user_data: bool = only([false]),
+        /// Whether kops's own part of the user data is compressed: windlass's is a few lines.
+        compress_user_data: bool = KEPT,
         /// The instance metadata service.
         instance_metadata: InstanceMetadataSpec = IN_PART,
         /// Whether instances update their own packages: `automatic` or `external`.
