@@ -20,8 +20,8 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    containerd, image, join, kernel, kubelet, membership, pod_network, proxy, ready, registry_credentials,
-    swap,
+    containerd, image, join, kernel, kernel_parameters, kubelet, membership, pod_network, proxy, ready,
+    registry_credentials, swap,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -94,6 +94,7 @@ async fn boot_node(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
 
 /// What masters and nodes have in common, and nothing else waits for but the kubelet.
 async fn prepare(agent: &Agent) -> Result<(), StepError> {
+    kernel_parameters::run(agent).await?;
     kernel::run(agent).await?;
     containerd::run(agent).await?;
     kubelet::read_ahead(&agent.host).await;

@@ -61,6 +61,7 @@ pub fn node_config(
             ecr_credentials: cluster.container_registry,
         },
         images: images(cluster, group, &NODE_IMAGES)?,
+        kernel_parameters: group.kernel_parameters.clone(),
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,

@@ -107,6 +107,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         protected_from_scale_in: false,
         capacity_rebalance: false,
         dedicated: false,
+        kernel_parameters: [].into(),
         user_data: Vec::new(),
         suspended_processes: [].into(),
         additional_security_groups: [].into(),

@@ -354,7 +354,7 @@ fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), 
         return Ok(());
     }
     let unknown = match wanted {
-        GROUP_SETTINGS_VERSION => "has no `additionalUserData`",
+        GROUP_SETTINGS_VERSION => "knows neither `additionalUserData` nor `sysctlParameters`",
         _ => "knows neither several etcd clusters, nor what their pods request, nor intervals",
     };
     let lacks = format!("it has no tag `{IMAGE_NODE_CONFIG}: {wanted}`, so that its agent {unknown}");

@@ -563,6 +563,9 @@ pub struct InstanceGroup<I = Instances> {
     /// What cloud-init gets.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub user_data: Vec<UserDataPart>,
+    /// Kernel parameters by name, the cluster's among them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernel_parameters: BTreeMap<String, String>,
     /// Labels for the Nodes.
     pub node_labels: BTreeMap<String, String>,
     /// Taints for the Nodes.
@@ -610,7 +613,7 @@ impl InstanceGroup {
     /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
     /// read its user data.
     pub fn node_config_version(&self) -> &'static str {
-        if !self.user_data.is_empty() {
+        if !self.user_data.is_empty() || !self.kernel_parameters.is_empty() {
             return GROUP_SETTINGS_VERSION;
         }
         self.master().map_or(CONFIG_VERSION, Master::node_config_version)
@@ -662,6 +665,7 @@ impl<I> InstanceGroup<I> {
             additional_security_groups: self.additional_security_groups,
             instance_profile: self.instance_profile,
             user_data: self.user_data,
+            kernel_parameters: self.kernel_parameters,
             node_labels: self.node_labels,
             taints: self.taints,
             default_taint: self.default_taint,

@@ -35,7 +35,7 @@ pub const CONFIG_VERSION: &str = "windlass/v1";
 pub const SEVERAL_ETCD_VERSION: &str = "windlass/v2";
 
 /// The version of a node configuration, and of an image, of a group that asks for what an agent of [`SEVERAL_ETCD_VERSION`]
-/// doesn't know: user data of several parts.
+/// doesn't know: user data of several parts, kernel parameters.
 pub const GROUP_SETTINGS_VERSION: &str = "windlass/v3";
 
 /// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
@@ -125,6 +125,9 @@ pub struct NodeConfig {
     pub kubelet: KubeletConfig,
     /// The images of what runs on every instance, by component name (`kube-proxy`, `pause`).
     pub images: BTreeMap<String, String>,
+    /// Kernel parameters that the specification asks for, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernel_parameters: BTreeMap<String, String>,
     /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.

@@ -9,6 +9,7 @@ pub mod ecr;
 pub mod image;
 pub mod join;
 pub mod kernel;
+pub mod kernel_parameters;
 pub mod kubelet;
 pub mod look;
 pub mod membership;

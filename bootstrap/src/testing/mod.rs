@@ -115,6 +115,7 @@ pub(crate) fn node_config() -> NodeConfig {
         kubernetes_ca: String::new(),
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
+        kernel_parameters: [].into(),
         disable_source_dest_check: false,
         control_plane: None,
     }

@@ -306,6 +306,7 @@ pub(crate) fn node_config() -> NodeConfig {
             ecr_credentials: false,
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
+        kernel_parameters: [].into(),
         disable_source_dest_check: false,
         control_plane: None,
     }

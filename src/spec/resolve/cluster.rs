@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::kernel_parameters::kernel_parameters;
 use super::{Report, Resolved, instance_group, labels, text};
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Object};
@@ -25,8 +26,9 @@ pub(super) fn resolve(
     let name = name(cluster.name(), report);
     let version = kubernetes_version(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
-    // Groups have their own value, or this one.
+    // Groups have their own values, or these.
     instance_group::max_pods(spec.kubelet.as_ref(), report);
+    let kernel_parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
     let certificate_seconds = certificate_seconds(spec, report);
     group_names(groups, report);
     // Without nodes, masters run the pods.
@@ -35,6 +37,7 @@ pub(super) fn resolve(
         let hint = "add an InstanceGroup with `role: Master`";
         report.push(Problem::at("metadata.name", message).hint(hint));
     }
+    kernel_parameters?;
     Ok(Whole {
         name: name?,
         kubernetes_version: version?.to_string(),

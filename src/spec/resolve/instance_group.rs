@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
 use super::identity::{additional_security_groups, instance_profile};
+use super::kernel_parameters::{kernel_parameters, with_cluster};
 use super::network::Networks;
 use super::purchase::purchase;
 use super::user_data::additional_user_data;
@@ -108,6 +109,7 @@ fn resolve(
     let additional_security_groups = additional_security_groups(spec, report);
     let instance_profile = instance_profile(spec, report);
     let user_data = additional_user_data(spec, report);
+    let parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
     let node_labels = labels::node_labels(group, report);
     let taints = labels::taints(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
@@ -133,6 +135,7 @@ fn resolve(
             additional_security_groups: additional_security_groups?,
             instance_profile: instance_profile?,
             user_data: user_data?,
+            kernel_parameters: with_cluster(cluster.spec.sysctl_parameters.as_ref(), parameters?),
             node_labels: node_labels?,
             taints: taints.taints,
             default_taint: taints.default,

@@ -12,6 +12,7 @@ mod egress;
 mod etcd;
 mod identity;
 mod instance_group;
+mod kernel_parameters;
 mod labels;
 mod load_balancer;
 mod network;

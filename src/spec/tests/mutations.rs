@@ -456,6 +456,7 @@ const RULES: &[(&str, &str, &str)] = &[
         "  tenancy: default",
         "  additionalUserData: [&a {name: a.sh, type: text/x-shellscript, content: x}, *a]",
     ),
+    ("a kernel parameter without a name", "  tenancy: default", "  sysctlParameters: ['=1']"),
     ("a price that is none", "  tenancy: default", "  maxPrice: cheap"),
     ("a price that EC2 refuses", "  tenancy: default", "  maxPrice: 0.0001"),
     (

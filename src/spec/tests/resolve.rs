@@ -177,3 +177,25 @@ fn user_data_is_as_long_as_ec2_takes_beside_windlass_s_own() {
     assert_eq!(told, ["spec.additionalUserData"]);
     assert!(problems[0].hint.is_some());
 }
+
+#[test]
+fn a_groups_kernel_parameters_go_before_those_of_the_cluster() {
+    let good = include_str!("good.yaml");
+    let text =
+        good.replacen("spec:\n", "spec:\n  sysctlParameters: [vm.swappiness=10, kernel.pid_max=65536]\n", 1);
+    let own =
+        "  role: Node\n  sysctlParameters: ['vm.swappiness = 60', net.ipv4.ip_local_port_range=1024 65000]\n";
+    let cluster =
+        complete(&text.replacen("  role: Node\n", own, 1)).unwrap_or_else(|problems| panic!("{problems}"));
+    let of = |name: &str| {
+        let group = cluster.instance_groups.iter().find(|group| group.name == name).unwrap();
+        let all = group.kernel_parameters.iter().map(|(name, value)| format!("{name}={value}"));
+        (all.collect::<Vec<_>>().join(";"), group.node_config_version())
+    };
+    assert_eq!(
+        of("control-plane-us-east-1a"),
+        ("kernel.pid_max=65536;vm.swappiness=10".to_owned(), "windlass/v3")
+    );
+    let nodes = "kernel.pid_max=65536;net.ipv4.ip_local_port_range=1024 65000;vm.swappiness=60";
+    assert_eq!(of("nodes").0, nodes);
+}

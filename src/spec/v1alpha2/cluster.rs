@@ -156,7 +156,7 @@ wire! {
         /// Mirrors for files and container images.
         assets: AssetsSpec,
         /// Kernel parameters, as `name=value`.
-        sysctl_parameters: Vec<String>,
+        sysctl_parameters: Vec<String> = HONOURED,
         /// Debian packages for instances.
         packages: Vec<String>,
         /// Mounts the host's certificate authorities into control plane pods.

@@ -95,8 +95,8 @@ wire! {
         security_group_override: String,
         /// Whether instances are protected from scaling in.
         instance_protection: bool = HONOURED,
-        /// Kernel parameters, as `name=value`.
-        sysctl_parameters: Vec<String>,
+        /// Kernel parameters, as `name=value`, beyond the cluster's `sysctlParameters`.
+        sysctl_parameters: Vec<String> = HONOURED,
         /// How the group is rolled.
         rolling_update: RollingUpdateSpec,
         /// What happens to an interrupted spot instance: `terminate`. EC2 takes `hibernate` and `stop` only for requests that
