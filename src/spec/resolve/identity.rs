@@ -16,7 +16,7 @@ pub(super) fn additional_security_groups(
         if !seen.insert(id) {
             report.push(Problem::at(&path, format!("`{id}` stands here twice")).hint("name it once"));
         }
-        report.read(&path, id, text::security_group)
+        report.read(&path, id, |id| text::aws_id("sg", id))
     });
     Ok(all(groups)?.into_iter().collect())
 }

@@ -197,15 +197,6 @@ pub(in crate::spec) fn taint(text: &str) -> Result<Taint, Problem> {
     Ok(Taint { key, value, effect: effect.to_owned() })
 }
 
-/// A security group's id.
-pub(in crate::spec) fn security_group(text: &str) -> Result<String, Problem> {
-    let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if text.strip_prefix("sg-").is_some_and(hex) {
-        return Ok(text.to_owned());
-    }
-    Err(refuse(format!("`{text}` is not a security group")).hint("write its id (`sg-…`)"))
-}
-
 /// Who publishes the images of distributions, by the names and the accounts that kops knows them by.
 const DISTRIBUTIONS: [&str; 14] = [
     "amazon",
