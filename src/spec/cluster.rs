@@ -1,25 +1,31 @@
 //! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
 //! and only this.
 
+mod cpu_credits;
+mod etcd;
 mod mixed;
 mod purchase;
 mod spot_price;
+mod taint;
 mod user_data;
+mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
-use serde::{Serialize, Serializer};
-use windlass_bootstrap::config::{
-    CONFIG_VERSION, EtcdPorts, EtcdRequests, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION,
-};
+use serde::Serialize;
+use windlass_bootstrap::config::{CONFIG_VERSION, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION};
 
+pub use self::cpu_credits::CpuCredits;
+pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
 pub use self::purchase::Purchase;
 pub use self::spot_price::SpotPrice;
+pub use self::taint::Taint;
 pub use self::user_data::UserDataPart;
+pub use self::volume::EbsVolume;
 use super::non_empty::NonEmpty;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -345,82 +351,6 @@ pub enum SshKey {
     Import(String),
 }
 
-/// An etcd cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EtcdCluster {
-    /// Such as `main` or `events`.
-    pub name: String,
-    /// Without a leading `v`.
-    pub version: String,
-    /// Its members.
-    pub members: NonEmpty<EtcdMember>,
-    /// Where its members listen.
-    #[serde(skip)]
-    pub ports: EtcdPorts,
-    /// What Kubernetes keeps here instead of in `main`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub holds: Vec<String>,
-    /// What the pods of its members ask the scheduler for.
-    #[serde(skip_serializing_if = "EtcdRequests::are_usual")]
-    pub requests: EtcdRequests,
-    /// How often its leader says that it is there, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heartbeat_milliseconds: Option<u32>,
-    /// How long its members wait for their leader, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub election_milliseconds: Option<u32>,
-}
-
-impl EtcdCluster {
-    /// Whether it says nothing that an agent of [`CONFIG_VERSION`] alone doesn't know.
-    fn is_known_to_all(&self) -> bool {
-        let is_timed = self.heartbeat_milliseconds.is_some() || self.election_milliseconds.is_some();
-        self.requests.are_usual() && !is_timed
-    }
-}
-
-/// A member, as the others of its etcd cluster know it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EtcdMember {
-    /// Such as `a`.
-    pub name: String,
-    /// The reserved address of its master.
-    pub private_address: Ipv4Addr,
-}
-
-/// A member, as its master holds it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HeldMember {
-    /// The etcd cluster that it is of.
-    pub etcd: Box<EtcdCluster>,
-    /// The member.
-    #[serde(flatten)]
-    pub member: EtcdMember,
-    /// The volume that its data is on.
-    pub volume: EbsVolume,
-}
-
-/// An EBS volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct EbsVolume {
-    /// GiB.
-    pub size: u32,
-    /// `gp3` and the like.
-    pub kind: String,
-    /// Provisioned operations a second.
-    pub iops: Option<u32>,
-    /// MiB/s.
-    pub throughput: Option<u32>,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// The KMS key; AWS's own for EBS when absent.
-    pub kms_key: Option<String>,
-}
-
 /// The network plug-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -478,34 +408,6 @@ pub struct Nodes {
     pub max_size: u32,
     /// The subnets that they are in.
     pub subnets: NonEmpty<Subnet>,
-}
-
-/// How instances of burstable types are charged for what they use beyond their baseline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum CpuCredits {
-    /// Not at all: without credits they are slowed down.
-    Standard,
-    /// By the hour.
-    Unlimited,
-}
-
-impl CpuCredits {
-    /// Every way.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::Unlimited];
-
-    /// As EC2 spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Unlimited => "unlimited",
-        }
-    }
-
-    /// Reads EC2's word.
-    pub fn read(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|credits| credits.as_str() == word)
-    }
 }
 
 /// A group of instances; while it is resolved, `I` is what is known of them so far.
@@ -672,32 +574,5 @@ impl<I> InstanceGroup<I> {
             cloud_labels: self.cloud_labels,
             max_pods: self.max_pods,
         }
-    }
-}
-
-/// A taint of a Node. It is shown as it was written: `key=value:Effect`, or `key:Effect` without a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taint {
-    /// Such as `example.com/gpu`.
-    pub key: String,
-    /// Its value, where one is written; it may be empty.
-    pub value: Option<String>,
-    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    pub effect: String,
-}
-
-impl fmt::Display for Taint {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, value, effect } = self;
-        match value {
-            Some(value) => write!(formatter, "{key}={value}:{effect}"),
-            None => write!(formatter, "{key}:{effect}"),
-        }
-    }
-}
-
-impl Serialize for Taint {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
     }
 }

@@ -1,0 +1,67 @@
+//! etcd clusters and their members.
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
+
+use super::EbsVolume;
+use crate::spec::non_empty::NonEmpty;
+
+/// An etcd cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdCluster {
+    /// Such as `main` or `events`.
+    pub name: String,
+    /// Without a leading `v`.
+    pub version: String,
+    /// Its members.
+    pub members: NonEmpty<EtcdMember>,
+    /// Where its members listen.
+    #[serde(skip)]
+    pub ports: EtcdPorts,
+    /// What Kubernetes keeps here instead of in `main`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
+    /// What the pods of its members ask the scheduler for.
+    #[serde(skip_serializing_if = "EtcdRequests::are_usual")]
+    pub requests: EtcdRequests,
+    /// How often its leader says that it is there, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat_milliseconds: Option<u32>,
+    /// How long its members wait for their leader, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub election_milliseconds: Option<u32>,
+}
+
+impl EtcdCluster {
+    /// Whether it says nothing that an agent of [`CONFIG_VERSION`] alone doesn't know.
+    pub(super) fn is_known_to_all(&self) -> bool {
+        let is_timed = self.heartbeat_milliseconds.is_some() || self.election_milliseconds.is_some();
+        self.requests.are_usual() && !is_timed
+    }
+}
+
+/// A member, as the others of its etcd cluster know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdMember {
+    /// Such as `a`.
+    pub name: String,
+    /// The reserved address of its master.
+    pub private_address: Ipv4Addr,
+}
+
+/// A member, as its master holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeldMember {
+    /// The etcd cluster that it is of.
+    pub etcd: Box<EtcdCluster>,
+    /// The member.
+    #[serde(flatten)]
+    pub member: EtcdMember,
+    /// The volume that its data is on.
+    pub volume: EbsVolume,
+}
