@@ -14,7 +14,8 @@ use super::look::Look;
 use super::resource_kind::ObservedFor;
 
 /// Finds everything that windlass made for the cluster. The number of calls grows with the number of kinds, not with
-/// the number of instance groups or instances; no more than two of them wait for each other, but for pages.
+/// the number of instance groups or instances; no more than two of them wait for each other, but for pages, and
+/// three where there is a load balancer: its tags say whose it is, and then what it is like is asked.
 ///
 /// # Errors
 ///

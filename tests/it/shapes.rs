@@ -87,7 +87,12 @@ mod with_region {
                 ec2.describe_tags().filters(named).filters(of_cluster).into_paginator().items().send();
             let tagged: Vec<_> = pages.try_collect().await.unwrap();
             let now = self.region.inventory();
-            // Network interfaces of gateways and load balancers are AWS's own, and so is a VPC's main route table.
+            // Network interfaces of gateways and load balancers are AWS's own, and so are a VPC's main route table and its
+            // first security group.
+            let first = Filter::builder().name("group-name").values("default").build();
+            let first = ec2.describe_security_groups().filters(first).send().await.unwrap();
+            let is_first =
+                |id: &str| first.security_groups().iter().any(|group| group.group_id() == Some(id));
             let kinds = now.as_object().unwrap().iter().filter(|(kind, _)| *kind != "networkInterfaces");
             let main = Filter::builder().name("association.main").values("true").build();
             let main = ec2.describe_route_tables().filters(main).send().await.unwrap();
@@ -95,7 +100,9 @@ mod with_region {
                 |id: &str| main.route_tables().iter().any(|table| table.route_table_id() == Some(id));
             for (kind, ids) in kinds {
                 let news = ids.as_array().unwrap().iter().filter(|id| !contains(&self.held[kind], id));
-                for id in news.filter_map(Value::as_str).filter(|id| is_of_ec2(id) && !is_main(id)) {
+                for id in
+                    news.filter_map(Value::as_str).filter(|id| is_of_ec2(id) && !is_main(id) && !is_first(id))
+                {
                     let is_tagged = tagged.iter().any(|tag| tag.resource_id() == Some(id));
                     assert!(is_tagged, "{}: {kind} {id} is not tagged", self.cluster);
                 }

@@ -73,7 +73,7 @@ mod with_region {
             };
             assert_eq!(*times, expected, "{action}");
         }
-        assert_eq!(asked.calls.values().sum::<usize>(), 27, "{:?}", asked.calls);
+        assert_eq!(asked.calls.values().sum::<usize>(), 31, "{:?}", asked.calls);
     }
 
     #[tokio::test]
