@@ -123,7 +123,8 @@ fn resolve(
             image: image?,
             root_volume: root_volume?,
             ebs_optimized: spec.root_volume_optimization.unwrap_or(false),
-            associate_public_ip: public_ip?,
+            // In a private subnet it means nothing, as in kops.
+            associate_public_ip: public_ip? && !placement.private,
             metadata_hop_limit: hop_limit?,
             detailed_monitoring: spec.detailed_instance_monitoring.unwrap_or(false),
             max_instance_lifetime: max_instance_lifetime?,
@@ -315,6 +316,8 @@ struct Placement {
     subnets: Resolved<NonEmpty<Subnet>>,
     /// The range of the first.
     range: Resolved<Ipv4Net>,
+    /// Whether they are private.
+    private: bool,
 }
 
 fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<'_>) -> Placement {
@@ -336,7 +339,7 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
     let found: Vec<Resolved<&Known>> = found.collect();
     let Some(found) = NonEmpty::of(found) else {
         let reported = report.missing(PATH, "name the subnets that the group spans");
-        return Placement { subnets: Err(reported), range: Err(reported) };
+        return Placement { subnets: Err(reported), range: Err(reported), private: false };
     };
     if spec.role == Some(InstanceGroupRole::Master) && subnets.len() > 1 {
         let message = "a master stays in one subnet: its volume and its address are there";
@@ -352,13 +355,9 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
             "a group is in public subnets or in private ones: its instances have public addresses or none";
         report.push(Problem::at(PATH, message).hint("make a group for each of the two"));
     }
-    if private && spec.associate_public_ip == Some(true) {
-        let message = "a public address leads nowhere in a private subnet";
-        report.push(Problem::at("spec.associatePublicIp", message).hint("leave it out"));
-    }
     let range = found.first().and_then(|subnet| subnet.range);
     let subnets = found.map(|_, known| known.and_then(|known| known.subnet.clone()));
-    Placement { subnets: subnets.transpose(), range }
+    Placement { subnets: subnets.transpose(), range, private }
 }
 
 fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<EbsVolume> {

@@ -65,28 +65,19 @@ pub(super) fn node_labels(
     report: &mut Report<'_>,
 ) -> Resolved<BTreeMap<String, String>> {
     let labels = group.spec.node_labels.iter().flatten();
-    let labels = all(labels.map(|(key, value)| node_label(group, key, value, report)))?;
+    let labels = all(labels.map(|(key, value)| node_label(key, value, report)))?;
     let mut labels: BTreeMap<String, String> = labels.into_iter().flatten().collect();
     labels.insert(INSTANCE_GROUP.to_owned(), group.name().to_owned());
     Ok(labels)
 }
 
 /// A label; none where it is kops's for the group.
-fn node_label(
-    group: &InstanceGroup,
-    key: &str,
-    value: &str,
-    report: &mut Report<'_>,
-) -> Resolved<Option<(String, String)>> {
+fn node_label(key: &str, value: &str, report: &mut Report<'_>) -> Resolved<Option<(String, String)>> {
     let path = join("spec.nodeLabels", key);
     let known_key = report.read(&path, key, text::label_key);
     let known_value = report.read(&path, value, text::label_value);
+    // As with kops, it has the group's name, whatever is written.
     if key == GROUP_LABEL {
-        if value != group.name() {
-            let message = format!("the group is called `{}`, and not `{value}`", group.name());
-            let hint = format!("write `{}`, or leave the label out", group.name());
-            report.push(Problem::at(path, message).hint(hint));
-        }
         return Ok(None);
     }
     if !kubelet_may_set(key) {

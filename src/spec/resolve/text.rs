@@ -50,6 +50,10 @@ pub(in crate::spec) fn seconds(text: &str) -> Option<u64> {
 
 /// The whole milliseconds of a duration as Go writes it, such as `250ms` or `5s`; `None` if it isn't one.
 pub(in crate::spec) fn milliseconds(text: &str) -> Option<u64> {
+    // Go needs no unit for it.
+    if text == "0" {
+        return Some(0);
+    }
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"hms".contains(&byte));
     let duration: jiff::SignedDuration = text.parse().ok().filter(|_| plain)?;
     u64::try_from(duration.as_millis()).ok()

@@ -428,7 +428,6 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a hop too many", "httpPutResponseHopLimit: 2", "httpPutResponseHopLimit: 65"),
     ("no public address", "associatePublicIp: true", "associatePublicIp: false"),
     ("a label that a kubelet may not set", "example.com/tier: web", "node-role.kubernetes.io/web: 'true'"),
-    ("a label of another group", "example.com/tier: web", "kops.k8s.io/instancegroup: web"),
     ("a label's value that is none", "example.com/tier: web", "example.com/tier: a b"),
     ("a label's key that is none", "example.com/tier: web", "example.com/tier/x: web"),
     ("a taint without an effect", "tier=web:NoSchedule", "tier=web"),
