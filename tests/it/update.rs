@@ -85,9 +85,12 @@ impl Listen for Unheard {
 
 impl World {
     async fn new() -> Self {
+        Self::of(specification()).await
+    }
+
+    async fn of(documents: Documents) -> Self {
         let (region, process) = Region::fork(REGION).await.unwrap();
         let clients = Clients::for_endpoint(REGION, &format!("http://{}", region.address())).await;
-        let documents = specification();
         let state = new_state(&region, &clients, &documents).await;
         Self { region, _process: process, clients, state, documents }
     }
@@ -314,7 +317,17 @@ fn is_of_nodes(group: &v1alpha2::InstanceGroup) -> bool {
 }
 
 fn specification() -> Documents {
-    let options = CreateOptions {
+    create(&options()).unwrap()
+}
+
+/// Private subnets behind NAT gateways, and the API by a load balancer.
+fn private() -> Documents {
+    let (topology, kind) = (Some("private".to_owned()), Some("public".to_owned()));
+    create(&CreateOptions { topology, api_loadbalancer_type: kind, ..options() }).unwrap()
+}
+
+fn options() -> CreateOptions {
+    CreateOptions {
         name: NAME.to_owned(),
         zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
         node_count: Some(2),
@@ -324,8 +337,7 @@ fn specification() -> Documents {
         ssh_access: vec!["203.0.113.0/24".to_owned(), "pl-0123456789abcdef0".to_owned()],
         cloud_labels: BTreeMap::from([("team".to_owned(), "a".to_owned())]),
         ..CreateOptions::default()
-    };
-    create(&options).unwrap()
+    }
 }
 
 /// All that there is in the region, objects of the state too, as `kind id`.

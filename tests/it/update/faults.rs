@@ -13,7 +13,16 @@ mod with_region {
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn throttling_and_lost_replies_of_every_kind_of_call_end_in_one_cluster() {
-        let mut world = World::new().await;
+        survives_faults(World::new().await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn throttling_and_lost_replies_of_every_kind_of_call_end_in_one_private_cluster() {
+        survives_faults(World::of(private()).await).await;
+    }
+
+    async fn survives_faults(mut world: World) {
         world.update().await.succeeded();
         let mut actions = world.journal(true).await;
         actions.sort();
@@ -42,7 +51,16 @@ mod with_region {
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn what_is_seen_only_after_a_while_is_made_once() {
-        let mut world = World::new().await;
+        is_made_once(World::new().await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn what_of_a_private_cluster_is_seen_only_after_a_while_is_made_once() {
+        is_made_once(World::of(private()).await).await;
+    }
+
+    async fn is_made_once(mut world: World) {
         world.update().await.succeeded();
         let expected = counts(&world).await;
         world.reset().await;
@@ -109,7 +127,16 @@ mod with_region {
     #[tokio::test]
     #[ignore = "starts the emulated region"]
     async fn killed_at_any_changing_call_the_next_run_ends_in_the_same_place() {
-        let mut world = World::new().await;
+        survives_being_killed(World::new().await).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn killed_at_any_changing_call_for_a_private_cluster_the_next_run_ends_in_the_same_place() {
+        survives_being_killed(World::of(private()).await).await;
+    }
+
+    async fn survives_being_killed(mut world: World) {
         world.update().await.succeeded();
         let calls = world.journal(true).await.len();
         assert!(calls > 30);
