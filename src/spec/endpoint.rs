@@ -88,7 +88,7 @@ fn load_balancers_of(region: &str) -> String {
 mod tests {
     use super::*;
     use crate::assets::sample;
-    use crate::spec::cluster::{ApiName, DnsZone};
+    use crate::spec::cluster::{ApiName, Certificate, DnsZone, LoadBalancerSubnet};
 
     const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
 
@@ -132,5 +132,38 @@ mod tests {
         cluster.api.public_name = None;
         cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));
+    }
+
+    #[test]
+    fn through_a_load_balancer_everybody_but_instances_goes_by_its_name_and_with_a_certificate_by_another_port()
+     {
+        const NAME: &str = "api-demo-1.elb.us-east-1.amazonaws.com";
+        let mut cluster = sample::cluster();
+        let subnet = cluster.subnets[0].clone();
+        let mut balancer = LoadBalancer {
+            internal: false,
+            subnets: LoadBalancerSubnet { subnet, private_address: None, allocation: None }.into(),
+            certificate: None,
+            cross_zone: false,
+            access_log: None,
+            security_group: None,
+            additional_security_groups: [].into(),
+        };
+        cluster.api.elastic_ip = false;
+        cluster.api.load_balancer = Some(balancer.clone());
+        let outputs = || Outputs { load_balancer: Some(NAME.to_owned()), elastic_ip: None };
+        let url = format!("https://{NAME}");
+        assert_eq!(urls(&cluster, outputs()), said(PRIVATE, &url, &url));
+        assert_eq!(urls(&cluster, Outputs::default()), (PRIVATE.to_owned(), None, None));
+        assert_eq!(cluster.api.certificate_names("us-east-1"), ["*.elb.us-east-1.amazonaws.com"]);
+        assert_eq!(cluster.api.certificate_names("cn-north-1"), ["*.elb.cn-north-1.amazonaws.com.cn"]);
+
+        balancer.certificate = Some(Certificate { arn: "arn".to_owned(), policy: "policy".to_owned() });
+        cluster.api.load_balancer = Some(balancer);
+        cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
+        let named = "https://api.demo.example.com:8443";
+        assert_eq!(urls(&cluster, outputs()), said(PRIVATE, &format!("{url}:8443"), named));
+        let names = cluster.api.certificate_names("us-east-1");
+        assert!(names.contains(&"api.demo.example.com".to_owned()), "{names:?}");
     }
 }

@@ -18,6 +18,7 @@ mod existing;
 mod faults;
 mod gateway_endpoint;
 mod group_settings;
+mod load_balancer;
 mod pruning;
 mod removed_subnets;
 mod replacement;
