@@ -71,7 +71,7 @@ pub fn name_of_api(cluster: &Cluster, balancer: &cluster::LoadBalancer) -> Strin
 /// Whether a name begins as those of the cluster's for one of these purposes do.
 fn may_be_ours(name: Option<&str>, purposes: &[&str], cluster: &str) -> bool {
     let begins = |purpose: &&str| name.is_some_and(|name| name.starts_with(&cluster_part(purpose, cluster)));
-    purposes.iter().any(|purpose| begins(&purpose))
+    purposes.iter().any(begins)
 }
 
 /// The load balancers of the region, whoever made them.
@@ -161,9 +161,8 @@ async fn answers(arn: &str, context: &Context<'_>, id: &ResourceId) -> Result<Fo
 }
 
 /// Tags in Elastic Load Balancing's form.
-fn to_elb(tags: &Tags) -> Option<Vec<Tag>> {
-    // Both are given, so that no tag fails to be built.
-    Some(tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect())
+fn to_elb(tags: &Tags) -> Vec<Tag> {
+    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
 }
 
 /// Sets and removes tags so that those in `from` become those in `to`.
@@ -177,7 +176,7 @@ async fn retag(
     let elb = &context.clients.elbv2;
     let (set, gone) = tags::difference(from, to);
     if !set.is_empty() {
-        let call = elb.add_tags().resource_arns(arn).set_tags(to_elb(&set));
+        let call = elb.add_tags().resource_arns(arn).set_tags(Some(to_elb(&set)));
         call.send().await.during("elasticloadbalancing", "AddTags", id)?;
     }
     if !gone.is_empty() {

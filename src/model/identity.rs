@@ -177,10 +177,14 @@ pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
         ec2.allow("TakeVolume", &["ec2:AttachVolume", "ec2:DetachVolume"], &["volume"], true),
         ec2.allow("TakeVolumeOnto", &["ec2:AttachVolume", "ec2:DetachVolume"], &["instance"], false),
         ec2.allow("MarkVolume", &["ec2:CreateTags"], &["volume"], true),
-        ec2.allow("TakeElasticIp", &["ec2:AssociateAddress"], &["elastic-ip"], true),
-        ec2.allow("TakeElasticIpOnto", &["ec2:AssociateAddress"], &["instance", "network-interface"], false),
-        ec2.allow("TakePrivateAddress", &["ec2:AssignPrivateIpAddresses"], &["network-interface"], false),
     ];
+    if inputs.cluster.api.elastic_ip {
+        let onto = ["instance", "network-interface"];
+        statements.push(ec2.allow("TakeElasticIp", &["ec2:AssociateAddress"], &["elastic-ip"], true));
+        statements.push(ec2.allow("TakeElasticIpOnto", &["ec2:AssociateAddress"], &onto, false));
+    }
+    let interface = ["network-interface"];
+    statements.push(ec2.allow("TakePrivateAddress", &["ec2:AssignPrivateIpAddresses"], &interface, false));
     let keys: Vec<String> = inputs
         .cluster
         .masters()

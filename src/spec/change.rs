@@ -6,7 +6,9 @@ use super::default;
 use super::documents::Documents;
 use super::problem::{Problem, Problems};
 use super::resolve::{LEASES, Report, chosen_plugins, is_users_own};
-use super::v1alpha2::{Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object};
+use super::v1alpha2::{
+    Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object, SubnetSpec, SubnetType,
+};
 use super::versions::{Version, check_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
@@ -72,7 +74,12 @@ const ANOTHER_CLUSTER: &str = "create a new cluster and move workloads to it";
 type Text = fn(&ClusterSpec) -> Option<&str>;
 
 /// Fields whose value is built into what runs, and why.
-const FIXED: [(&str, Text, &str); 4] = [
+const FIXED: [(&str, Text, &str); 5] = [
+    (
+        "spec.networkID",
+        |spec| spec.network_id.as_deref(),
+        "everything that the cluster is made of is in its VPC",
+    ),
     ("spec.networkCIDR", |spec| spec.network_cidr.as_deref(), "AWS can't change the range of a VPC"),
     ("spec.podCIDR", |spec| spec.pod_cidr.as_deref(), "every node has its part of the old range"),
     (
@@ -91,8 +98,10 @@ fn ranges(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
     for (path, value, reason) in FIXED {
         let (old, new) = (value(old).unwrap_or_default(), value(new).unwrap_or_default());
         if old != new {
-            let message = format!("`{old}` can't be changed to `{new}`: {reason}");
-            let hint = format!("write `{old}`, or {ANOTHER_CLUSTER}");
+            let shown =
+                |value: &str| if value.is_empty() { "nothing".to_owned() } else { format!("`{value}`") };
+            let message = format!("{} can't be changed to {}: {reason}", shown(old), shown(new));
+            let hint = hint_for(Some(old).filter(|old| !old.is_empty()));
             report.push(Problem::at(path, message).hint(hint));
         }
     }
@@ -102,16 +111,33 @@ fn subnets(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
     let known: BTreeMap<_, _> = old.subnets.iter().flatten().map(|subnet| (&subnet.name, subnet)).collect();
     for (index, subnet) in new.subnets.iter().flatten().enumerate() {
         let Some(before) = known.get(&subnet.name) else { continue };
-        let fields = [("cidr", &before.cidr, &subnet.cidr), ("zone", &before.zone, &subnet.zone)];
+        private_or_not(&format!("spec.subnets[{index}].type"), before, subnet, report);
+        let fields = [
+            ("cidr", &before.cidr, &subnet.cidr),
+            ("zone", &before.zone, &subnet.zone),
+            ("id", &before.id, &subnet.id),
+        ];
         for (field, before, after) in fields {
             if before != after {
-                let (before, after) =
-                    (before.as_deref().unwrap_or_default(), after.as_deref().unwrap_or_default());
-                let message = format!("`{before}` can't be changed to `{after}`: AWS can't change a subnet");
+                let shown = |value: &Option<String>| {
+                    value.as_ref().map_or("nothing".to_owned(), |it| format!("`{it}`"))
+                };
+                let (before, after) = (shown(before), shown(after));
+                let message = format!("{before} can't be changed to {after}: AWS can't change a subnet");
                 let hint = "add a subnet with another name, move the groups to it, then remove this one";
                 report.push(Problem::at(format!("spec.subnets[{index}].{field}"), message).hint(hint));
             }
         }
+    }
+}
+
+/// What is in a subnet was launched with public addresses or without, and reaches the Internet in that way alone.
+fn private_or_not(path: &str, before: &SubnetSpec, after: &SubnetSpec, report: &mut Report<'_>) {
+    let is_private = |subnet: &SubnetSpec| subnet.r#type == Some(SubnetType::Private);
+    if is_private(before) != is_private(after) {
+        let message = "a subnet stays private, or open to the Internet: what is in it could reach nothing";
+        let hint = "add a subnet with another name, move the groups to it, then remove this one";
+        report.push(Problem::at(path, message).hint(hint));
     }
 }
 

@@ -159,6 +159,7 @@ pub enum SubnetKind {
 }
 
 impl SubnetKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_public(&self) -> bool {
         *self == Self::Public
     }

@@ -163,7 +163,7 @@ mod tests {
         cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
         let named = "https://api.demo.example.com:8443";
         assert_eq!(urls(&cluster, outputs()), said(PRIVATE, &format!("{url}:8443"), named));
-        let names = cluster.api.certificate_names("us-east-1");
-        assert!(names.contains(&"api.demo.example.com".to_owned()), "{names:?}");
+        let good_for = cluster.api.certificate_names("us-east-1");
+        assert!(good_for.contains(&"api.demo.example.com".to_owned()), "{good_for:?}");
     }
 }

@@ -52,7 +52,7 @@ pub fn boot_config(user_data: &str) -> &str {
     part(user_data, BOOT_CONFIG_NAME).unwrap_or(user_data)
 }
 
-/// What is in the part of a name, of what [`write`] has written.
+/// What is in the part of a name, of what [`write()`] has written.
 fn part<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (head, rest) = text.split_once("\n\n")?;
     let (_, boundary) = head.split_once("boundary=\"")?;

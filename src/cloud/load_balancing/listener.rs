@@ -97,7 +97,7 @@ impl ResourceKind for LoadBalancerListener {
             .set_certificates(certificate.as_ref().map(in_aws))
             .set_ssl_policy(certificate.as_ref().map(|certificate| certificate.policy.clone()))
             .default_actions(self.action(context)?)
-            .set_tags(super::to_elb(&self.tags));
+            .set_tags(Some(super::to_elb(&self.tags)));
         let made = call.send().await.during("elasticloadbalancing", "CreateListener", id)?;
         let arn = made.listeners().first().and_then(Answer::listener_arn);
         Ok(Identity::new(field(arn, id, "its ARN")?))

@@ -132,7 +132,7 @@ impl ResourceKind for NetworkLoadBalancer {
             .scheme(scheme(self.internal))
             .set_subnet_mappings(Some(self.mappings(context)?))
             .set_security_groups(Some(self.group_ids(context)?))
-            .set_tags(super::to_elb(&self.tags));
+            .set_tags(Some(super::to_elb(&self.tags)));
         let made = call.send().await.during("elasticloadbalancing", "CreateLoadBalancer", id)?;
         let identity = self.identity(field(made.load_balancers().first(), id, "the load balancer")?, id)?;
         context.ids.insert(id.clone(), identity.clone());

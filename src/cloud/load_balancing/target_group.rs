@@ -156,7 +156,7 @@ impl ResourceKind for LoadBalancerTargetGroup {
             .health_check_timeout_seconds(timeout)
             .healthy_threshold_count(healthy)
             .unhealthy_threshold_count(unhealthy)
-            .set_tags(super::to_elb(&self.tags));
+            .set_tags(Some(super::to_elb(&self.tags)));
         let made = call.send().await.during("elasticloadbalancing", "CreateTargetGroup", id)?;
         let arn = made.target_groups().first().and_then(Answer::target_group_arn);
         let identity = Identity::new(field(arn, id, "its ARN")?);

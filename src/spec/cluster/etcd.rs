@@ -36,7 +36,7 @@ pub struct EtcdCluster {
 }
 
 impl EtcdCluster {
-    /// Whether it says nothing that an agent of [`CONFIG_VERSION`] alone doesn't know.
+    /// Whether it says nothing that an agent of [`windlass_bootstrap::config::CONFIG_VERSION`] alone doesn't know.
     pub(super) fn is_known_to_all(&self) -> bool {
         let is_timed = self.heartbeat_milliseconds.is_some() || self.election_milliseconds.is_some();
         self.requests.are_usual() && !is_timed

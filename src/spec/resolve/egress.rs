@@ -113,13 +113,12 @@ fn additional_routes(
 
 fn target(path: &str, written: Option<&str>, report: &mut Report<'_>) -> Resolved<String> {
     let Some(written) = written else { return Err(report.missing(path, "name what leads there")) };
-    match TARGETS.into_iter().find(|kind| written.starts_with(&format!("{kind}-"))) {
-        Some(kind) => report.read(path, written, |id| text::aws_id(kind, id)),
-        None => {
-            let problem = Problem::at(path, format!("`{written}` is not what a route can lead to"));
-            Err(report.push(problem.hint(format!("write the id of one: {}-…", TARGETS.join("-…, ")))))
-        }
+    let known = TARGETS.into_iter().find(|kind| written.starts_with(&format!("{kind}-")));
+    if let Some(kind) = known {
+        return report.read(path, written, |id| text::aws_id(kind, id));
     }
+    let problem = Problem::at(path, format!("`{written}` is not what a route can lead to"));
+    Err(report.push(problem.hint(format!("write the id of one: {}-…", TARGETS.join("-…, ")))))
 }
 
 /// What `egress` names: a gateway that exists, or the address of one that doesn't yet.

@@ -33,6 +33,11 @@ fn what_a_running_cluster_can_not_change_is_told_with_the_reason() {
         ("privateAddress: 172.20.32.10", "privateAddress: 172.20.32.11"),
         ("volumeSize: 40", "volumeSize: 20"),
         ("cidr: 172.20.64.0/19", "cidr: 172.20.96.0/19"),
+        ("  networkCIDR:", "  networkID: vpc-0123456789abcdef0\n  networkCIDR:"),
+        (
+            "    type: Public\n    zone: us-east-1b",
+            "    id: subnet-0123456789abcdef0\n    type: Private\n    zone: us-east-1b",
+        ),
         (
             "rootVolumeType: gp3\n  subnets:\n  - us-east-1a",
             "rootVolumeType: gp3\n  subnets:\n  - us-east-1b",
