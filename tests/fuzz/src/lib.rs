@@ -3,7 +3,7 @@
 // Inside of windlass, the lints of its workspace hold for this code; here, its users are two targets.
 #![allow(dead_code)]
 
-// What the specification takes from the agent: the contract and the tags.
+// What the specification takes from the agent: the contract, the tags, and the form of user data.
 extern crate self as windlass_bootstrap;
 #[path = "../../../bootstrap/src/contract/config.rs"]
 pub mod config;
@@ -11,6 +11,8 @@ pub mod config;
 pub mod endpoint;
 #[path = "../../../bootstrap/src/contract/tags.rs"]
 pub mod tags;
+#[path = "../../../bootstrap/src/contract/user_data.rs"]
+pub mod user_data;
 
 #[path = "../../../src/spec/mod.rs"]
 pub mod spec;
