@@ -223,7 +223,7 @@ impl ResourceKind for RouteTable {
         let tagged = answer.iter().map(|table| (table, tags::from_ec2(table.tags())));
         tagged
             .filter(|(_, tags)| context.owner.owns(tags))
-            .map(|(table, tags)| read(table, tags, names, &id))
+            .map(|(table, tags)| read(table, tags, context.cluster, names, &id))
             .collect()
     }
 }
@@ -300,7 +300,24 @@ async fn replace(
     Ok(())
 }
 
-fn read(table: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<ObservedResource, CloudError> {
+/// What the names of route tables of private subnets begin with.
+const PRIVATE: &str = "private-";
+
+/// A table's name. One without the tag [`tags::NAME`] was made before there was that tag, when a cluster had one table; or
+/// somebody took the tag away, and then `Name` says it of the tables of private subnets.
+fn name_of(tags: &Tags, cluster: &str) -> String {
+    let of_private = tags.get("Name").filter(|name| name.starts_with(PRIVATE));
+    let only = of_private.map_or(cluster, String::as_str);
+    tagging::only_name(tags, only)
+}
+
+fn read(
+    table: &Answer,
+    tags: Tags,
+    cluster: &str,
+    names: &Names,
+    id: &ResourceId,
+) -> Result<ObservedResource, CloudError> {
     let table_id = field(table.route_table_id(), id, "the route table's id")?;
     let listed: BTreeSet<&str> = tags.get(tags::ROUTES).iter().flat_map(|list| list.split(' ')).collect();
     let routes = table.routes().iter().filter_map(|route| {
@@ -312,7 +329,7 @@ fn read(table: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
     });
     let subnets = table.associations().iter().filter_map(|association| association.subnet_id());
     let observed = RouteTable {
-        name: tagging::name(&tags, table_id),
+        name: name_of(&tags, cluster),
         vpc: names.reference(table.vpc_id().unwrap_or_default()),
         routes: routes.collect(),
         subnets: subnets.map(|subnet| names.reference(subnet)).collect(),

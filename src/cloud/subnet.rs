@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{Filter, ResourceType, Subnet as Answer};
+use aws_sdk_ec2::types::{Filter, NetworkInterface, NetworkInterfaceType, ResourceType, Subnet as Answer};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::tags as shared;
 
@@ -198,7 +198,11 @@ pub async fn find_occupants(
     let call = context.clients.ec2.describe_network_interfaces().filters(these.build()).into_paginator();
     let interfaces =
         call.items().send().try_collect().await.during("ec2", "DescribeNetworkInterfaces", &id)?;
-    for interface in interfaces {
+    // A NAT gateway goes, or is kept, with the private subnets that it serves.
+    let is_of_nat = |interface: &NetworkInterface| {
+        interface.interface_type() == Some(&NetworkInterfaceType::NatGateway)
+    };
+    for interface in interfaces.into_iter().filter(|interface| !is_of_nat(interface)) {
         let tags = tags::all_from_ec2(interface.tag_set());
         let goes = tags.get(shared::INSTANCE_GROUP).is_some_and(|group| {
             tags.get(shared::CLUSTER).is_some_and(|cluster| cluster == context.cluster)

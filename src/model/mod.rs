@@ -38,7 +38,7 @@ use crate::aws::facts::Facts;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::existing::Existing;
 use crate::cloud::state_object::StateObject;
-use crate::cloud::{self, Observed, ObservedResource, Reference, Resource, ResourceId};
+use crate::cloud::{self, Kind, Observed, ObservedResource, Reference, Resource, ResourceId};
 use crate::spec::AdditionalObject;
 use crate::spec::cluster::{Cluster, InstanceGroup, Taint};
 
@@ -99,10 +99,22 @@ impl Desired {
             kept.push((id.clone(), found.used_by.clone()));
         }
         for (id, _) in &kept {
-            let found = observed.0.get(id).map(|found| found.resource.clone());
-            self.0.extend(found.map(|found| (id.clone(), found)));
+            self.keep(id, observed);
+            let tables = observed.0.iter().filter(|(table, _)| table.kind == Kind::RouteTable);
+            for (table, _) in tables.filter(|(_, found)| found.resource.references().contains(id)) {
+                self.keep(table, observed);
+            }
         }
         kept
+    }
+
+    /// Keeps what isn't asked for any more as it is, with all that it refers to.
+    fn keep(&mut self, id: &ResourceId, observed: &Observed) {
+        let Some(found) = observed.0.get(id).filter(|_| !self.0.contains_key(id)) else { return };
+        self.0.insert(id.clone(), found.resource.clone());
+        for other in found.resource.references() {
+            self.keep(&other, observed);
+        }
     }
 
     /// Adds a resource.

@@ -55,6 +55,30 @@ mod with_region {
 
     #[tokio::test]
     #[ignore = "starts the emulated region"]
+    async fn a_removed_private_subnet_is_kept_with_its_nat_gateway_until_it_is_empty() {
+        let mut world = World::of(private()).await;
+        move_nodes(&mut world, "us-east-1b");
+        world.update().await.succeeded();
+        move_nodes(&mut world, "us-east-1a");
+        let subnets = world.documents.cluster.spec.subnets.as_mut().unwrap();
+        subnets.retain(|it| it.zone.as_deref() == Some("us-east-1a"));
+        let first = world.update().await.succeeded().plan;
+        let by = occupants(&first);
+        assert!(!by.is_empty(), "{first}");
+        for kept in ["subnet/us-east-1b", "route-table/private-us-east-1b", "nat-gateway/us-east-1b"] {
+            assert!(!first.to_string().contains(&format!("- {kept}")), "{kept}: {first}");
+        }
+        for instance in by {
+            world.clients.ec2.terminate_instances().instance_ids(instance).send().await.unwrap();
+        }
+        let second = world.update().await.succeeded().plan.to_string();
+        for gone in ["subnet/us-east-1b", "route-table/private-us-east-1b", "nat-gateway/us-east-1b"] {
+            assert!(second.contains(&format!("- {gone}")), "{gone}: {second}");
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
     async fn a_subnet_goes_together_with_the_only_group_that_is_in_it() {
         let mut world = World::new().await;
         world.update().await.succeeded();
