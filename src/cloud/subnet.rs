@@ -199,8 +199,10 @@ pub async fn find_occupants(
     let interfaces =
         call.items().send().try_collect().await.during("ec2", "DescribeNetworkInterfaces", &id)?;
     // A NAT gateway goes, or is kept, with the private subnets that it serves.
+    // EC2's reference and its answers spell the type differently.
     let is_of_nat = |interface: &NetworkInterface| {
-        interface.interface_type() == Some(&NetworkInterfaceType::NatGateway)
+        let kind = interface.interface_type().map(NetworkInterfaceType::as_str);
+        kind.is_some_and(|kind| ["natGateway", "nat_gateway"].contains(&kind))
     };
     for interface in interfaces.into_iter().filter(|interface| !is_of_nat(interface)) {
         let tags = tags::all_from_ec2(interface.tag_set());
