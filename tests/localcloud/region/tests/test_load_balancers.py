@@ -102,7 +102,7 @@ def test_its_interfaces_have_the_addresses_that_were_asked_for(network: Any, elb
     (elastic,) = ec2.describe_addresses()["Addresses"]
     (told,) = made["AvailabilityZones"][0]["LoadBalancerAddresses"]
     assert told == {"AllocationId": allocation, "IpAddress": elastic["PublicIp"]}
-    first, second = interfaces(ec2)
+    first, second = sorted(interfaces(ec2), key=lambda one: network.subnets.index(one["SubnetId"]))
     assert first["Description"] == second["Description"] == f"ELB {made['LoadBalancerArn'].partition('loadbalancer/')[2]}"
     assert (first["RequesterManaged"], first["RequesterId"], first["Status"]) == (True, "amazon-elb", "in-use")
     assert [group["GroupId"] for group in first["Groups"]] == [network.group]
