@@ -36,7 +36,7 @@ wire! {
         additional_security_groups: Vec<String> = HONOURED,
         /// Whether nodes use it, too.
         use_for_internal_api: bool = only([false]),
-        /// The ARN of a certificate in ACM for a second, TLS listener.
+        /// The ARN of a certificate in ACM, which is shown on port 443; port 8443 then passes TCP through.
         ssl_certificate: String = HONOURED,
         /// The TLS listener's security policy.
         ssl_policy: String = HONOURED,

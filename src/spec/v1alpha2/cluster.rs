@@ -122,7 +122,7 @@ wire! {
         /// Injects AWS credentials into pods by their service account.
         pod_identity_webhook: PodIdentityWebhookSpec = IN_PART,
 
-        /// The etcd clusters. Windlass runs one, `main`.
+        /// The etcd clusters: `main`, and others beside it.
         etcd_clusters: Vec<EtcdClusterSpec> = IN_PART,
 
         /// kube-apiserver.
