@@ -75,11 +75,14 @@ pub enum FactsError {
         /// The zones with it.
         offered: Vec<String>,
     },
-    /// A security group that a group names isn't there.
-    #[error("instance group `{group}`: there is no security group `{id}` in {region}")]
+    /// A security group that is named isn't there.
+    #[error(
+        "{}: there is no security group `{id}` in {region}",
+        group.as_ref().map_or("spec.api.loadBalancer".to_owned(), |group| format!("instance group `{group}`"))
+    )]
     SecurityGroup {
-        /// The instance group.
-        group: String,
+        /// The instance group that names it; none where the API's load balancer does.
+        group: Option<String>,
         /// As written.
         id: String,
         /// Where it was looked for.
@@ -211,7 +214,8 @@ impl FactsError {
             }
             Self::SecurityGroup { group, region, .. } => Some(format!(
                 "`aws ec2 describe-security-groups --region {region}` lists those that there are; to name another: windlass \
-                 edit instancegroup {group}"
+                 edit {}",
+                group.as_ref().map_or("cluster".to_owned(), |group| format!("instancegroup {group}"))
             )),
             Self::Unlike { group, .. } => {
                 Some(format!("make a group for each kind: windlass edit instancegroup {group}"))
