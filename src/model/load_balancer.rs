@@ -53,7 +53,8 @@ pub(super) fn target_groups(
 ) -> BTreeSet<Reference<LoadBalancerTargetGroup>> {
     let cluster = inputs.cluster;
     let balancer = cluster.api.load_balancer.as_ref().filter(|_| group.master().is_some());
-    balancer.into_iter().flat_map(protocols).map(|(_, it)| target_group(cluster, balancer, it)).collect()
+    let Some(balancer) = balancer else { return BTreeSet::new() };
+    protocols(balancer).into_iter().map(|(_, protocol)| target_group(cluster, balancer, protocol)).collect()
 }
 
 /// How instances are spoken to, each with the port of the load balancer for it.
@@ -74,11 +75,10 @@ fn purpose(protocol: Protocol) -> &'static str {
 /// A target group is one load balancer's, so that another load balancer has others.
 fn target_group(
     cluster: &Cluster,
-    balancer: Option<&LoadBalancer>,
+    balancer: &LoadBalancer,
     protocol: Protocol,
 ) -> Reference<LoadBalancerTargetGroup> {
-    let balancer = balancer.map(|balancer| name_of_api(cluster, balancer)).unwrap_or_default();
-    Reference::to(name_of(purpose(protocol), &cluster.name, &balancer))
+    Reference::to(name_of(purpose(protocol), &cluster.name, &name_of_api(cluster, balancer)))
 }
 
 fn add_target_groups(
@@ -87,7 +87,7 @@ fn add_target_groups(
     desired: &mut Desired,
 ) -> Result<(), ModelError> {
     for (_, protocol) in protocols(balancer) {
-        let name = target_group(cluster, Some(balancer), protocol).name().to_owned();
+        let name = target_group(cluster, balancer, protocol).name().to_owned();
         let tags = named(cluster, &name)?;
         let (vpc, port) = (network::vpc(cluster), cluster.api.port);
         desired.insert(LoadBalancerTargetGroup::new(name, vpc, protocol, port, tags))?;
@@ -97,7 +97,7 @@ fn add_target_groups(
 
 fn listeners(cluster: &Cluster, balancer: &LoadBalancer) -> Vec<(u16, Forwarding)> {
     let forwarding = |protocol| Forwarding {
-        target_group: target_group(cluster, Some(balancer), protocol),
+        target_group: target_group(cluster, balancer, protocol),
         certificate: balancer.certificate.clone().filter(|_| protocol == Protocol::Tls),
     };
     let all = protocols(balancer).into_iter();
