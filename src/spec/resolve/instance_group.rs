@@ -94,15 +94,11 @@ fn resolve(
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
     let suspended_processes = suspended_processes(spec, report);
-    let cpu_credits = one_of(
-        "spec.cpuCredits",
-        spec.cpu_credits.as_ref(),
-        CpuCredits::ALL.map(|credits| (credits.as_str(), credits)),
-        report,
-    );
-    let dedicated =
-        one_of("spec.tenancy", spec.tenancy.as_ref(), [("default", false), ("dedicated", true)], report);
-    let max_pods = max_pods(spec.kubelet.as_ref(), report);
+    let cpu_credits = cpu_credits(spec, report);
+    let dedicated = dedicated(spec, report);
+    // The group's own word goes before the cluster's.
+    let max_pods =
+        max_pods(spec.kubelet.as_ref(), report).or_else(|| cluster.spec.kubelet.as_ref()?.max_pods);
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
     let root_volume = root_volume(spec, report);
@@ -132,7 +128,7 @@ fn resolve(
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
             suspended_processes: suspended_processes?,
             cpu_credits: cpu_credits?,
-            dedicated: dedicated?.unwrap_or(false),
+            dedicated: dedicated?,
             additional_security_groups: additional_security_groups?,
             instance_profile: instance_profile?,
             user_data: user_data?,
@@ -141,13 +137,22 @@ fn resolve(
             taints: taints.taints,
             default_taint: taints.default,
             cloud_labels,
-            // The group's own word goes before the cluster's.
-            max_pods: max_pods.or_else(|| cluster.spec.kubelet.as_ref()?.max_pods),
+            max_pods,
         })
     })();
     let instances = sizes.and_then(|sizes| Ok((sizes, placement.subnets?)));
-    let resolved = half(role, whole, instances);
-    Group { name: group.name().to_owned(), range: placement.range, resolved }
+    Group { name: group.name().to_owned(), range: placement.range, resolved: half(role, whole, instances) }
+}
+
+fn cpu_credits(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Option<CpuCredits>> {
+    let words = CpuCredits::ALL.map(|credits| (credits.as_str(), credits));
+    one_of("spec.cpuCredits", spec.cpu_credits.as_ref(), words, report)
+}
+
+/// Whether no other account's instances run on the same hardware.
+fn dedicated(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<bool> {
+    let words = [("default", false), ("dedicated", true)];
+    Ok(one_of("spec.tenancy", spec.tenancy.as_ref(), words, report)?.unwrap_or(false))
 }
 
 /// A group with its instances, fewest and most in these subnets.
