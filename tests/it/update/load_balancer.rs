@@ -158,6 +158,22 @@ mod with_region {
         assert!(attached.contains(&theirs) && attached.contains(&ours[0]), "{attached:?}");
     }
 
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_security_group_that_is_not_there_is_refused_before_anything_is_made() {
+        let mut world = World::new().await;
+        let mut api = by_a_load_balancer(LoadBalancerType::Public);
+        let balancer = api.load_balancer.get_or_insert_default();
+        balancer.additional_security_groups = Some(vec!["sg-0123456789abcdef0".to_owned()]);
+        world.documents.cluster.spec.api = Some(api);
+        let refusal = world.refusal().await;
+        assert!(
+            refusal.to_string().starts_with("spec.api.loadBalancer: there is no security group"),
+            "{refusal}"
+        );
+        assert!(refusal.hint().is_some_and(|hint| hint.ends_with("windlass edit cluster")), "{refusal}");
+    }
+
     async fn another_target_group(world: &World) -> String {
         let vpc = world.id(Kind::Vpc, NAME).await;
         let call = world.clients.elbv2.create_target_group().name("theirs").vpc_id(vpc);
