@@ -12,7 +12,9 @@ use aws_sdk_ec2::types::{Image as Ami, ImageState};
 use futures::future::try_join_all;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
-use windlass_bootstrap::config::{CONFIG_VERSION, GROUP_SETTINGS_VERSION, NODE_CONFIG_VERSIONS};
+use windlass_bootstrap::config::{
+    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, NODE_CONFIG_VERSIONS,
+};
 
 pub use self::error::FactsError;
 use self::machine_types::machine_types;
@@ -354,6 +356,7 @@ fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), 
         return Ok(());
     }
     let unknown = match wanted {
+        EXTENDED_VERSION => "doesn't know all that the specification asks for",
         GROUP_SETTINGS_VERSION => "knows neither `additionalUserData` nor `sysctlParameters`",
         _ => "knows neither several etcd clusters, nor what their pods request, nor intervals",
     };
@@ -570,7 +573,7 @@ mod tests {
             include_str!("../../tests/localcloud/image/build"),
         ] {
             let line = build.lines().find(|line| line.contains(IMAGE_NODE_CONFIG)).unwrap();
-            assert!(line.contains(&format!("\"{GROUP_SETTINGS_VERSION}\"")), "{line}");
+            assert!(line.contains(&format!("\"{EXTENDED_VERSION}\"")), "{line}");
         }
     }
 

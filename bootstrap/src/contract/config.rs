@@ -13,9 +13,9 @@
 //!
 //! Both are JSON with an explicit [`version`](NodeConfig::version). Within a major version formats only grow: an image
 //! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
-//! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of the second
-//! or third one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`] and
-//! [`GROUP_SETTINGS_VERSION`].
+//! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of a later
+//! one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`],
+//! [`GROUP_SETTINGS_VERSION`] and [`EXTENDED_VERSION`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -38,8 +38,13 @@ pub const SEVERAL_ETCD_VERSION: &str = "windlass/v2";
 /// doesn't know: user data of several parts, kernel parameters.
 pub const GROUP_SETTINGS_VERSION: &str = "windlass/v3";
 
+/// The version of a node configuration, and of an image, that says what an agent of [`GROUP_SETTINGS_VERSION`] would carry out
+/// in part: other roles than masters and nodes, settings of components, files, volumes and hooks of a group.
+pub const EXTENDED_VERSION: &str = "windlass/v4";
+
 /// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
-pub const NODE_CONFIG_VERSIONS: [&str; 3] = [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION];
+pub const NODE_CONFIG_VERSIONS: [&str; 4] =
+    [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION, EXTENDED_VERSION];
 
 /// The etcd cluster that holds what no other does.
 pub const MAIN_ETCD: &str = "main";
@@ -50,7 +55,7 @@ pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
         "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and \
-         `{GROUP_SETTINGS_VERSION}` of a node configuration, so it takes an image with a newer agent"
+         `{EXTENDED_VERSION}` of a node configuration, so it takes an image with a newer agent"
     )]
     Version(String),
     /// It isn't what it should be.
