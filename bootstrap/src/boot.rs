@@ -20,8 +20,8 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    containerd, image, join, kernel, kernel_parameters, kubelet, membership, pod_network, proxy, ready,
-    registry_credentials, swap,
+    api_name, containerd, image, join, kernel, kernel_parameters, kubelet, membership, pod_network, proxy,
+    ready, registry_credentials, swap,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -52,6 +52,7 @@ pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     // Before anything else: with another image than the configuration is made for, nothing is touched.
     image::run(agent).await?;
     swap::run(agent).await?;
+    api_name::run(agent).await?;
     match &agent.config.control_plane {
         Some(control_plane) => boot_master(agent, control_plane).await,
         None => boot_node(agent).await,

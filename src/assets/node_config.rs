@@ -47,7 +47,7 @@ pub fn node_config(
         Instances::Node(_) => None,
     };
     Ok(NodeConfig {
-        version: group.node_config_version().to_owned(),
+        version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
@@ -84,8 +84,10 @@ fn network(cluster: &Cluster) -> NetworkConfig {
 }
 
 fn api(cluster: &Cluster) -> ApiConfig {
+    let ApiEndpoints { inside, masters, .. } = ApiEndpoints::of(cluster, Outputs::default());
     ApiConfig {
-        endpoint: ApiEndpoints::of(cluster, Outputs::default()).inside,
+        endpoint: inside,
+        masters,
         service_account_issuer: format!("https://kubernetes.default.svc.{}", cluster.network.dns_domain),
         additional_sans: cluster.api.certificate_names(&cluster.region),
     }

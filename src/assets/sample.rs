@@ -32,6 +32,7 @@ pub(crate) fn cluster() -> Cluster {
             load_balancer: None,
             dns: None,
             public_name: None,
+            internal_name: None,
             additional_sans: Vec::new(),
             port: 443,
         },

@@ -149,7 +149,7 @@ pub async fn caller(clients: &Clients) -> Result<(String, String), FactsError> {
 /// The hosted zone that the specification names, in which the API's name is free or the cluster's.
 async fn hosted_zone(cluster: &Cluster, clients: &Clients) -> Result<Option<HostedZone>, FactsError> {
     let Some(api) = &cluster.api.dns else { return Ok(None) };
-    Ok(Some(hosted_zone::find(clients, api, &cluster.name).await?))
+    Ok(Some(hosted_zone::find(clients, api, cluster).await?))
 }
 
 /// Checks that a region is one, and that the account has turned it on. The clients are of any region that is.
@@ -335,7 +335,7 @@ fn choose(
     let etcd = etcd_version(&image, candidates.account);
     let etcd = etcd.ok_or_else(|| old_image(group, &image, candidates.account))?;
     check_etcd(group, &id, &etcd)?;
-    check_agent(group, &image, candidates.account)?;
+    check_agent(cluster, group, &image, candidates.account)?;
     Ok(Image {
         id,
         name: image.name().unwrap_or_default().to_owned(),
@@ -345,8 +345,13 @@ fn choose(
 
 /// An older agent refuses a node configuration of a newer version, and the master would not come up. Of an image that
 /// another account shares it can't be known: then its agent says it.
-fn check_agent(group: &InstanceGroup, image: &Ami, account: &str) -> Result<(), FactsError> {
-    let wanted = group.node_config_version();
+fn check_agent(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    image: &Ami,
+    account: &str,
+) -> Result<(), FactsError> {
+    let wanted = cluster.node_config_version(group);
     let age = |version: &str| NODE_CONFIG_VERSIONS.iter().position(|known| *known == version);
     let is_shared = name_of_shared(image, account).is_some();
     let read = tag(image, IMAGE_NODE_CONFIG);

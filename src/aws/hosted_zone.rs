@@ -7,10 +7,11 @@
 use aws_sdk_route53::types::{
     HostedZone as Described, HostedZoneConfig, ResourceRecord, ResourceRecordSet, RrType,
 };
+use futures::future::try_join_all;
 use thiserror::Error;
 
 use super::{AwsError, Class, Clients, During};
-use crate::spec::cluster::{ApiName, DnsZone, is_in_zone};
+use crate::spec::cluster::{ApiName, Cluster, DnsZone, is_in_zone};
 
 /// Record sets in one answer. A name has about a dozen types at most; more than one of a type is somebody else's.
 const PAGE: i32 = 50;
@@ -116,8 +117,12 @@ impl HostedZoneError {
 }
 
 /// Finds the hosted zone that a specification names. Fails unless it is the only public one, the API's name is in it,
-/// and that name is free or the cluster's own.
-pub async fn find(clients: &Clients, api: &ApiName, cluster: &str) -> Result<HostedZone, HostedZoneError> {
+/// and the API's names are free or the cluster's own.
+pub async fn find(
+    clients: &Clients,
+    api: &ApiName,
+    cluster: &Cluster,
+) -> Result<HostedZone, HostedZoneError> {
     let zone = match &api.zone {
         DnsZone::Name(name) => by_name(clients, name).await?,
         DnsZone::Id(id) => by_id(clients, id).await?,
@@ -126,11 +131,26 @@ pub async fn find(clients: &Clients, api: &ApiName, cluster: &str) -> Result<Hos
     if !is_in_zone(&api.name, &zone.name) {
         return Err(HostedZoneError::Elsewhere { name: api.name.clone(), zone });
     }
-    let there = Records::read(clients, &zone.id, &api.name).await?;
-    if there.is_foreign_to(&owner(cluster, &clients.region)) {
-        return Err(HostedZoneError::Taken { name: api.name.clone(), zone, found: there.described() });
+    let internal = internal_name(cluster, &zone);
+    if internal.is_none() && cluster.api.load_balancer.as_ref().is_some_and(|balancer| balancer.for_nodes) {
+        return Err(HostedZoneError::Elsewhere { name: cluster.internal_name(), zone });
+    }
+    let owner = owner(&cluster.name, &clients.region);
+    let names = std::iter::once(api.name.clone()).chain(internal);
+    let read =
+        names.map(async |name| Ok::<_, AwsError>((Records::read(clients, &zone.id, &name).await?, name)));
+    for (there, name) in try_join_all(read).await? {
+        if there.is_foreign_to(&owner) {
+            return Err(HostedZoneError::Taken { name, zone, found: there.described() });
+        }
     }
     Ok(zone)
+}
+
+/// The API's name inside of the VPC, where the hosted zone can have it: where the API's name was chosen to be in another zone
+/// than the cluster's name, it can't, and nobody but nodes needs it.
+pub fn internal_name(cluster: &Cluster, zone: &HostedZone) -> Option<String> {
+    Some(cluster.internal_name()).filter(|name| is_in_zone(name, &zone.name))
 }
 
 /// The public zone with the longest name that a name is in, as kops finds it where `dnsZone` is left out. Zones that

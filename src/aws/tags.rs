@@ -36,6 +36,12 @@ pub const HOSTED_ZONE: &str = "windlass.dev/hosted-zone";
 /// On the API's Elastic IP: the name that the hosted zone has for it.
 pub const API_NAME: &str = "windlass.dev/api-name";
 
+/// On what the API's name is published with: its name inside of the VPC, in the same hosted zone.
+pub const API_INTERNAL_NAME: &str = "windlass.dev/api-internal-name";
+
+/// On the load balancer of bastions: their name in the hosted zone.
+pub const BASTION_NAME: &str = "windlass.dev/bastion-name";
+
 /// On security groups: every rule that windlass made in the group says so in its description. What carries no such
 /// description in a group with this tag is somebody else's.
 pub const RULES_MARKED: &str = "windlass.dev/rules-marked";

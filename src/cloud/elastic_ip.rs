@@ -15,7 +15,7 @@ use super::fields::Fields;
 use super::look::Look;
 use super::reference::ResourceId;
 use super::resource_kind::{Declaration, ResourceKind, Unwanted};
-use super::{Kind, Resource, tagging};
+use super::{Kind, Resource, names_in_zones, tagging};
 use crate::aws::tags::{self, Owner, Ownership, Tags};
 use crate::aws::{AwsError, Clients, During};
 
@@ -123,17 +123,8 @@ impl ElasticIp {
     /// The output that says which address it is.
     pub const ADDRESS: &'static str = "its address";
 
-    /// The output that says in which hosted zone it has a name, by the zone's id.
-    pub const HOSTED_ZONE: &'static str = "the hosted zone of its name";
-
-    /// The output that says which name it has there.
-    pub const API_NAME: &'static str = "its name in a hosted zone";
-
     fn identity(&self, allocation: &str, address: Option<&str>) -> Identity {
-        Identity::new(allocation)
-            .with(Self::ADDRESS, address)
-            .with(Self::HOSTED_ZONE, self.tags.get(tags::HOSTED_ZONE))
-            .with(Self::API_NAME, self.tags.get(tags::API_NAME))
+        names_in_zones::with_names(Identity::new(allocation).with(Self::ADDRESS, address), &self.tags)
     }
 
     /// What the API's address is called.
@@ -162,15 +153,14 @@ async fn list(look: &Look<'_>) -> Result<Arc<[Address]>, CloudError> {
 
 /// Where the cluster's addresses have names, by what their tags say: hosted zones' ids, and names in them.
 pub(super) async fn names_in_zones(look: &Look<'_>) -> Result<BTreeSet<(String, String)>, CloudError> {
-    let place = |zone: Option<&String>, name: Option<&String>| Some((zone?.clone(), name?.clone()));
-    if let Some(names) = look.known {
-        let outputs = names.outputs_of(Kind::ElasticIp).map(|(_, outputs)| outputs);
-        let [zone, name] = [ElasticIp::HOSTED_ZONE, ElasticIp::API_NAME];
-        return Ok(outputs.filter_map(|of| place(of.get(zone), of.get(name))).collect());
+    if let Some(known) = look.known {
+        return Ok(names_in_zones::of_known(Kind::ElasticIp, known));
     }
     let addresses = list(look).await?;
-    let tags = addresses.iter().map(|address| tags::from_ec2(address.tags()));
-    Ok(tags.filter_map(|of| place(of.get(tags::HOSTED_ZONE), of.get(tags::API_NAME))).collect())
+    Ok(addresses
+        .iter()
+        .flat_map(|address| names_in_zones::of_tags(&tags::from_ec2(address.tags())))
+        .collect())
 }
 
 /// EC2 doesn't say since when an address is allocated.

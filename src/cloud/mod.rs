@@ -30,6 +30,7 @@ pub mod launch_template;
 pub mod load_balancing;
 pub mod look;
 mod name_limit;
+mod names_in_zones;
 pub mod namesakes;
 pub mod nat_gateway;
 pub mod node_groups;

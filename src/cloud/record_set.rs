@@ -1,9 +1,12 @@
-//! A name in a hosted zone, of the API or of bastions: an A record that leads to an Elastic IP or, as an alias, to a load
+//! A name in a hosted zone, of the API or of bastions: an A record that leads to addresses or, as an alias, to a load
 //! balancer, and the TXT record that says whose it is.
 //!
 //! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
 //! there and deletes what was read, value for value, so that it fails where somebody else was faster.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::slice;
 use std::time::Duration;
 
 use aws_sdk_route53::types::{
@@ -53,8 +56,10 @@ pub struct RecordSet {
 /// What a name leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeadsTo {
-    /// An address.
-    ElasticIp(Reference<ElasticIp>),
+    /// Elastic IPs, whichever addresses they are.
+    ElasticIps(BTreeSet<Reference<ElasticIp>>),
+    /// Addresses that the specification knows.
+    Addresses(BTreeSet<Ipv4Addr>),
     /// The addresses of a load balancer, whichever they are.
     LoadBalancer(Reference<NetworkLoadBalancer>),
 }
@@ -76,7 +81,8 @@ impl ResourceKind for RecordSet {
         let Self { name: _, zone, domain, leads_to, ttl, owner } = self;
         let fields = Fields::default().one("hostedZone", zone).one("name", domain);
         let fields = match leads_to {
-            Some(LeadsTo::ElasticIp(address)) => fields.reference("elasticIp", address),
+            Some(LeadsTo::ElasticIps(addresses)) => fields.references("elasticIps", addresses),
+            Some(LeadsTo::Addresses(addresses)) => fields.set("addresses", addresses),
             Some(LeadsTo::LoadBalancer(balancer)) => fields.reference("loadBalancer", balancer),
             None => fields,
         };
@@ -89,7 +95,8 @@ impl ResourceKind for RecordSet {
         if there.is_foreign_to(&self.owner) {
             return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
         }
-        let wanted = [self.address_record(context, id)?, self.record(RrType::Txt, &self.owner, id)?];
+        let wanted =
+            [self.address_record(context, id)?, self.record(RrType::Txt, slice::from_ref(&self.owner), id)?];
         let owned = self.owned(&there);
         let gone = owned.iter().filter(|set| !wanted.contains(set)).map(|set| (ChangeAction::Delete, set));
         let new = wanted.iter().filter(|set| !owned.contains(set)).map(|set| (ChangeAction::Create, set));
@@ -160,34 +167,17 @@ impl ResourceKind for RecordSet {
 }
 
 impl RecordSet {
-    /// The name of an Elastic IP.
-    pub fn to_address(zone: &str, domain: &str, address: Reference<ElasticIp>, owner: String) -> Self {
+    /// A name in the hosted zone of this id.
+    pub fn new(zone: &str, domain: &str, leads_to: LeadsTo, owner: String) -> Self {
         let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
-        Self { name, zone, domain, leads_to: Some(LeadsTo::ElasticIp(address)), ttl: Some(TTL), owner }
-    }
-
-    /// The name of a load balancer.
-    pub fn to_load_balancer(
-        zone: &str,
-        domain: &str,
-        balancer: Reference<NetworkLoadBalancer>,
-        owner: String,
-    ) -> Self {
-        let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
-        Self { name, zone, domain, leads_to: Some(LeadsTo::LoadBalancer(balancer)), ttl: None, owner }
+        let ttl = if matches!(leads_to, LeadsTo::LoadBalancer(_)) { None } else { Some(TTL) };
+        Self { name, zone, domain, leads_to: Some(leads_to), ttl, owner }
     }
 
     fn seen(described: &Described, names: &Names, owner: &str) -> Self {
         let Described { zone, domain, records } = described;
         let addresses: Vec<&ResourceRecordSet> = records.of_type(&RrType::A).collect();
-        let leads_to = match addresses.as_slice() {
-            [] => None,
-            [set] => Some(leads_to(set, names)),
-            several => {
-                let shown = several.iter().map(|set| hosted_zone::shown(set)).collect::<Vec<_>>().join(" ");
-                Some(LeadsTo::ElasticIp(names.reference_by_output(ElasticIp::ADDRESS, &shown)))
-            }
-        };
+        let leads_to = (!addresses.is_empty()).then(|| leads_to(&addresses, names));
         Self {
             name: format!("{zone}/{domain}"),
             zone: zone.clone(),
@@ -218,8 +208,14 @@ impl RecordSet {
         id: &ResourceId,
     ) -> Result<ResourceRecordSet, CloudError> {
         match field(self.leads_to.as_ref(), id, "what it leads to")? {
-            LeadsTo::ElasticIp(address) => {
-                self.record(RrType::A, &context.ids.output(address, ElasticIp::ADDRESS)?, id)
+            LeadsTo::ElasticIps(addresses) => {
+                let addresses =
+                    addresses.iter().map(|address| context.ids.output(address, ElasticIp::ADDRESS));
+                self.record(RrType::A, &addresses.collect::<Result<Vec<String>, _>>()?, id)
+            }
+            LeadsTo::Addresses(addresses) => {
+                let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
+                self.record(RrType::A, &addresses, id)
             }
             LeadsTo::LoadBalancer(balancer) => {
                 // Route 53 compares aliases as it writes them, in lower case with the root's dot behind.
@@ -235,12 +231,19 @@ impl RecordSet {
         }
     }
 
-    fn record(&self, kind: RrType, value: &str, id: &ResourceId) -> Result<ResourceRecordSet, CloudError> {
-        let record =
-            ResourceRecord::builder().value(value).build().map_err(|error| incomplete(&error, id))?;
+    /// One with these values, in their order: Route 53 gives them back in one of its own.
+    fn record(
+        &self,
+        kind: RrType,
+        values: &[String],
+        id: &ResourceId,
+    ) -> Result<ResourceRecordSet, CloudError> {
+        let records = values.iter().map(|value| ResourceRecord::builder().value(value).build());
+        let records: Result<Vec<ResourceRecord>, _> = records.collect();
+        let records = records.map_err(|error| incomplete(&error, id))?;
         // As Route 53 writes names, so that what is there and what shall be compare.
         let set = ResourceRecordSet::builder().name(format!("{}.", self.domain)).r#type(kind);
-        set.ttl(TTL).resource_records(record).build().map_err(|error| incomplete(&error, id))
+        set.ttl(TTL).set_resource_records(Some(records)).build().map_err(|error| incomplete(&error, id))
     }
 
     /// Makes all changes at once; none is none.
@@ -281,16 +284,31 @@ async fn in_sync(context: &Context<'_>, id: &ResourceId, change: &str) -> Result
     Ok(if is_in_sync { Found::Done(()) } else { Found::Wait("the change is pending".to_owned()) })
 }
 
-/// What an A record leads to: an alias's name is looked for among those of load balancers.
-fn leads_to(set: &ResourceRecordSet, names: &Names) -> LeadsTo {
-    match set.alias_target() {
-        Some(target) => {
-            let name = target.dns_name().trim_end_matches('.').to_ascii_lowercase();
-            let name = name.strip_prefix("dualstack.").unwrap_or(&name);
-            LeadsTo::LoadBalancer(names.reference_by_output(NetworkLoadBalancer::DNS_NAME, name))
-        }
-        None => LeadsTo::ElasticIp(names.reference_by_output(ElasticIp::ADDRESS, &hosted_zone::shown(set))),
+/// What A records lead to: an alias's name is looked for among those of load balancers. There are several only where somebody
+/// gave them weights or places; then what they say isn't what windlass makes, whatever it is.
+fn leads_to(sets: &[&ResourceRecordSet], names: &Names) -> LeadsTo {
+    if let [set] = sets
+        && let Some(target) = set.alias_target()
+    {
+        let name = target.dns_name().trim_end_matches('.').to_ascii_lowercase();
+        let name = name.strip_prefix("dualstack.").unwrap_or(&name);
+        return LeadsTo::LoadBalancer(names.reference_by_output(NetworkLoadBalancer::DNS_NAME, name));
     }
+    let values: BTreeSet<&str> = match sets {
+        [set] => hosted_zone::values(set).into_iter().collect(),
+        _ => BTreeSet::new(),
+    };
+    let private: Option<BTreeSet<Ipv4Addr>> =
+        values.iter().map(|value| value.parse().ok().filter(Ipv4Addr::is_private)).collect();
+    if let Some(private) = private.filter(|private| !private.is_empty()) {
+        return LeadsTo::Addresses(private);
+    }
+    let shown: Vec<String> = match sets {
+        [_] => values.into_iter().map(str::to_owned).collect(),
+        several => vec![several.iter().map(|set| hosted_zone::shown(set)).collect::<Vec<_>>().join(" ")],
+    };
+    let addresses = shown.iter().map(|value| names.reference_by_output(ElasticIp::ADDRESS, value));
+    LeadsTo::ElasticIps(addresses.collect())
 }
 
 /// What there is of a name.

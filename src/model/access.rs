@@ -80,6 +80,10 @@ pub(super) fn add_load_balancer_group(
     for source in &cluster.api.access {
         ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
     }
+    if balancer.for_nodes {
+        let nodes = Peer::Group(Reference::to(group_name(cluster, Role::Node)));
+        ingress.extend(traffic.into_iter().map(|traffic| Rule { traffic, peer: nodes.clone() }));
+    }
     desired.insert(SecurityGroupRules {
         group: Reference::to(&name),
         name,

@@ -4,14 +4,11 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, group_name, named, network};
-use crate::aws::hosted_zone;
-use crate::aws::tags::{self, Tags};
-use crate::cloud::Reference;
+use super::{Desired, Inputs, ModelError, addresses, group_name, named, names, network};
+use crate::aws::tags::Tags;
 use crate::cloud::address_reservation::AddressReservation;
 use crate::cloud::auto_scaling_group::Maintenance;
 use crate::cloud::elastic_ip::ElasticIp;
-use crate::cloud::record_set::RecordSet;
 use crate::cloud::volume::Volume;
 use crate::spec::cluster::{Cluster, HeldMember, InstanceGroup, Master, Subnet};
 
@@ -32,14 +29,14 @@ pub(super) fn add(
 ) -> Result<Maintenance, ModelError> {
     let cluster = inputs.cluster;
     let Master { subnet, members } = master;
-    let mut addresses = BTreeSet::new();
+    let mut private_addresses = BTreeSet::new();
     for held in members {
         desired.insert(volume(inputs, group, held, subnet)?)?;
-        addresses.insert(held.member.private_address);
+        private_addresses.insert(held.member.private_address);
     }
     // Reservations are found by the tags of their subnets.
     let found_again = subnet.existing.is_none() || !cluster.network.subnet_tags_disabled;
-    for address in addresses.into_iter().filter(|_| found_again) {
+    for address in private_addresses.into_iter().filter(|_| found_again) {
         let name = group_name(cluster, group);
         desired.insert(AddressReservation {
             subnet: network::subnet(cluster, subnet),
@@ -49,24 +46,12 @@ pub(super) fn add(
         })?;
     }
     if cluster.api.elastic_ip {
-        let name = ElasticIp::name_of(&cluster.name);
+        let name = addresses::elastic_ip(cluster, group, master);
         let mut tags = masters_own(cluster, group, &name)?;
-        if let Some(record) = record_set(inputs, &name) {
-            tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
-            tags.insert(tags::API_NAME.to_owned(), record.domain.clone());
-            desired.insert(record)?;
-        }
+        tags.extend(names::tags(inputs));
         desired.insert(ElasticIp { name, tags })?;
     }
     Ok(TERMINATE_FIRST)
-}
-
-/// The API's name in a hosted zone, if it has one.
-fn record_set(inputs: &Inputs<'_>, elastic_ip: &str) -> Option<RecordSet> {
-    let Inputs { cluster, facts, .. } = inputs;
-    let (api, zone) = (cluster.api.dns.as_ref()?, facts.hosted_zone.as_ref()?);
-    let owner = hosted_zone::owner(&cluster.name, &cluster.region);
-    Some(RecordSet::to_address(&zone.id, &api.name, Reference::to(elastic_ip), owner))
 }
 
 /// The tags of what moves with a master.

@@ -5,18 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Desired, Inputs, ModelError, access, named, network};
-use crate::aws::hosted_zone;
-use crate::aws::tags;
+use super::{Desired, Inputs, ModelError, access, named, names, network};
 use crate::cloud::load_balancing::{
     Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
     name_of, name_of_api,
 };
-use crate::cloud::record_set::RecordSet;
 use crate::cloud::{Kind, Reference, ResourceId};
 use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer, SubnetKind};
 
-/// Adds the load balancer, its listeners and target groups, and its name in a hosted zone, where the API has one.
+/// Adds the load balancer, its listeners and target groups.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let cluster = inputs.cluster;
     let Some(balancer) = &cluster.api.load_balancer else { return Ok(()) };
@@ -24,11 +21,7 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     access::add_load_balancer_group(cluster, balancer, desired)?;
     add_target_groups(cluster, balancer, desired)?;
     let mut tags = named(cluster, &format!("api.{}", cluster.name))?;
-    if let Some(record) = record_set(inputs, &name) {
-        tags.insert(tags::HOSTED_ZONE.to_owned(), record.zone.clone());
-        tags.insert(tags::API_NAME.to_owned(), record.domain.clone());
-        desired.insert(record)?;
-    }
+    tags.extend(names::tags(inputs));
     for (port, forwarding) in listeners(cluster, balancer) {
         let tags = named(cluster, &format!("{name}:{port}"))?;
         desired.insert(LoadBalancerListener::new(&name, port, forwarding, tags))?;
@@ -118,11 +111,4 @@ fn way_out(cluster: &Cluster, balancer: &LoadBalancer) -> Option<ResourceId> {
     let mut subnets = balancer.subnets.iter().map(|chosen| &chosen.subnet);
     let routed = subnets.any(|subnet| subnet.kind != SubnetKind::Private && subnet.is_routed());
     (routed && !balancer.internal).then(|| ResourceId::new(Kind::RouteTable, &cluster.name))
-}
-
-fn record_set(inputs: &Inputs<'_>, balancer: &str) -> Option<RecordSet> {
-    let Inputs { cluster, facts, .. } = inputs;
-    let (api, zone) = (cluster.api.dns.as_ref()?, facts.hosted_zone.as_ref()?);
-    let owner = hosted_zone::owner(&cluster.name, &cluster.region);
-    Some(RecordSet::to_load_balancer(&zone.id, &api.name, Reference::to(balancer), owner))
 }

@@ -4,19 +4,23 @@
 //! |---|---|
 //! | `network` | VPC, subnets, Internet and NAT gateways, routes, the endpoint of S3 |
 //! | `access` | security groups and their rules, the SSH key |
+//! | `addresses` | nothing: what masters' Elastic IPs are called |
 //! | `identity` | roles and what they may do, instance profiles |
-//! | `load_balancer` | the load balancer in front of the API, its listeners and target groups, and its name |
+//! | `load_balancer` | the load balancer in front of the API, its listeners and target groups |
+//! | `names` | the names of the API in a hosted zone |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `groups` | each group's launch template and Auto Scaling group |
-//! | `control_plane` | of a master besides: its volume, private address, and Elastic IP with its name |
+//! | `control_plane` | of a master besides: its volumes, private address, and Elastic IP |
 //! | `roles` | of each role of instances what all of them share: `access` and `identity` make it |
 //! | `tag_limits` | nothing: it checks that AWS takes the tags |
 
 mod access;
+mod addresses;
 mod control_plane;
 mod groups;
 mod identity;
 mod load_balancer;
+mod names;
 mod network;
 mod objects;
 mod roles;
@@ -31,6 +35,7 @@ use windlass_bootstrap::config::Role;
 use windlass_bootstrap::node_labels;
 use windlass_bootstrap::tags as shared;
 
+pub use self::addresses::elastic_ips;
 use crate::assets::addons::Addon;
 use crate::assets::node_config::NodeConfigError;
 use crate::assets::user_data::StateLocation;
@@ -243,6 +248,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     access::add_ssh_key(inputs.cluster, &mut desired)?;
     roles::add(inputs, &mut desired)?;
     load_balancer::add(inputs, &mut desired)?;
+    names::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {
         groups::add(inputs, group, &configuration, &mut desired)?;
     }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::{Located, OperationError};
 use crate::aws::tags::Owner;
-use crate::cloud::elastic_ip::{self, ElasticIp};
+use crate::cloud::elastic_ip;
 use crate::cloud::volume::{self, Volume};
 use crate::cloud::{Kind, Observed, ResourceId};
-use crate::model::Desired;
+use crate::model::{self, Desired};
 use crate::plan::{Plan, PlanError};
 use crate::spec::cluster::Cluster;
 use crate::state::ClusterState;
@@ -18,9 +18,9 @@ pub struct Losses {
     known_volumes: BTreeSet<String>,
     /// Where one of them is missing: the volumes that could be it.
     volumes: Vec<volume::Stray>,
-    /// Whether the cluster had an Elastic IP when it was last applied.
-    had_address: bool,
-    /// Where it is wanted and not found: the addresses that could be it.
+    /// The names of the Elastic IPs that masters had when the cluster was last applied.
+    known_addresses: BTreeSet<String>,
+    /// Where one is wanted and not found: the addresses that could be it.
     addresses: Vec<elastic_ip::Stray>,
 }
 
@@ -36,14 +36,14 @@ impl Losses {
         let known_volumes = known_volumes(state, applied).await?;
         let volumes = volumes(located, state, cluster, &known_volumes, observed).await?;
         let addresses = addresses(located, state, cluster, observed).await?;
-        let had_address = applied.is_some_and(|applied| applied.api.elastic_ip);
-        Ok(Self { known_volumes, volumes, had_address, addresses })
+        let known_addresses = applied.map(addresses_of).unwrap_or_default();
+        Ok(Self { known_volumes, volumes, known_addresses, addresses })
     }
 
     /// Refuses a plan that makes anew what was there.
     pub fn refuse(&self, plan: &Plan, desired: &Desired, owner: &Owner) -> Result<(), PlanError> {
         plan.refuse_lost_volumes(desired, &self.known_volumes, &self.volumes, owner)?;
-        plan.refuse_lost_address(desired, self.had_address, &self.addresses, owner)
+        plan.refuse_lost_address(desired, &self.known_addresses, &self.addresses, owner)
     }
 }
 
@@ -80,15 +80,20 @@ async fn volumes(
     strays.map_err(OperationError::look(format!("lost volumes of `{}`", state.name())))
 }
 
-/// Where the API's address is wanted and not found: all addresses that could be it.
+/// The names of masters' Elastic IPs.
+fn addresses_of(cluster: &Cluster) -> BTreeSet<String> {
+    model::elastic_ips(cluster).iter().map(|address| address.name().to_owned()).collect()
+}
+
+/// Where a master's address is wanted and not found: all addresses that could be it.
 async fn addresses(
     located: &Located,
     state: &ClusterState,
     cluster: &Cluster,
     observed: &Observed,
 ) -> Result<Vec<elastic_ip::Stray>, OperationError> {
-    let wanted = ResourceId::new(Kind::ElasticIp, ElasticIp::name_of(&cluster.name));
-    if !cluster.api.elastic_ip || observed.0.contains_key(&wanted) {
+    let is_there = |name: &String| observed.0.contains_key(&ResourceId::new(Kind::ElasticIp, name));
+    if addresses_of(cluster).iter().all(is_there) {
         return Ok(Vec::new());
     }
     let strays = elastic_ip::strays(&located.clients, &located.owner(state)).await;

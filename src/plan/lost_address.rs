@@ -11,7 +11,7 @@ use windlass_bootstrap::tags as shared;
 use super::lost::{SHOWN, marks};
 use super::{Action, Plan, PlanError};
 use crate::aws::tags::Owner;
-use crate::cloud::elastic_ip::{ElasticIp, Stray};
+use crate::cloud::elastic_ip::Stray;
 use crate::cloud::{Kind, Resource, ResourceId};
 use crate::model::Desired;
 
@@ -67,22 +67,28 @@ impl LostAddress {
 }
 
 impl Plan {
-    /// Refuses to allocate the API's address where there is one already: `was_there` when the cluster was last applied,
-    /// or with the tags that agents of masters go by. `strays` are the addresses that are there and aren't found as the
-    /// cluster's.
+    /// Refuses to allocate a master's address where there is one already: those that `were_there` when the cluster was last
+    /// applied, by their names, or one with the tags that the master's agent goes by. `strays` are the addresses that are
+    /// there and aren't found as the cluster's.
     pub fn refuse_lost_address(
         &self,
         desired: &Desired,
-        was_there: bool,
+        were_there: &BTreeSet<String>,
         strays: &[Stray],
         owner: &Owner,
     ) -> Result<(), PlanError> {
-        let mut made = self.steps.iter().filter(|step| matches!(step.action, Action::Create(_)));
-        let api = ResourceId::new(Kind::ElasticIp, ElasticIp::name_of(&owner.cluster));
-        let Some(step) = made.find(|step| step.resource == api) else { return Ok(()) };
-        if !was_there && strays.iter().all(|stray| stray.master.is_none()) {
-            return Ok(());
-        }
+        let made = self.steps.iter().filter(|step| matches!(step.action, Action::Create(_)));
+        let mut addresses = made.filter(|step| step.resource.kind == Kind::ElasticIp);
+        let is_there = |id: &ResourceId| {
+            let master = desired
+                .0
+                .get(id)
+                .and_then(|address| address.clone().tags_mut()?.get(shared::MASTER).cloned());
+            were_there.contains(&id.name)
+                || master
+                    .is_some_and(|master| strays.iter().any(|stray| stray.master.as_ref() == Some(&master)))
+        };
+        let Some(step) = addresses.find(|step| is_there(&step.resource)) else { return Ok(()) };
         let masters: BTreeSet<Ipv4Addr> = desired.0.values().filter_map(address_of_master).collect();
         let likeness = |stray: &Stray| {
             let at_master = stray.private_address.is_some_and(|address| masters.contains(&address));
@@ -130,8 +136,10 @@ mod tests {
     }
 
     fn outcome(was_there: bool, strays: &[Stray]) -> Result<(), PlanError> {
+        let were_there = was_there.then(|| "api.demo".to_owned()).into_iter().collect();
+        let tags = BTreeMap::from([(shared::MASTER.to_owned(), "control-plane-a".to_owned())]);
         let wanted = [
-            Resource::ElasticIp(ElasticIp { name: "api.demo".to_owned(), tags: BTreeMap::new() }),
+            Resource::ElasticIp(ElasticIp { name: "api.demo".to_owned(), tags }),
             Resource::AddressReservation(AddressReservation {
                 name: "masters".to_owned(),
                 subnet: Reference::to("one"),
@@ -145,7 +153,7 @@ mod tests {
             let action = Action::Create(resource.fields().additions());
             plan.steps.push(crate::plan::Step { resource: id.clone(), action, after: BTreeSet::new() });
         }
-        plan.refuse_lost_address(&desired, was_there, strays, &Owner::new("demo", "1"))
+        plan.refuse_lost_address(&desired, &were_there, strays, &Owner::new("demo", "1"))
     }
 
     #[test]

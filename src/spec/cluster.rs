@@ -16,7 +16,10 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
-use windlass_bootstrap::config::{CONFIG_VERSION, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION};
+use windlass_bootstrap::config::{
+    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION,
+};
+use windlass_bootstrap::endpoint;
 
 pub use self::cpu_credits::CpuCredits;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
@@ -203,7 +206,7 @@ pub enum NatAddress {
 pub struct Api {
     /// Who may reach it.
     pub access: Vec<AccessSource>,
-    /// The single master's address is an Elastic IP: with `spec.api.elasticIP` and with `spec.api.dns`.
+    /// Masters' addresses are Elastic IPs: with `spec.api.elasticIP`, which has a single master, and with `spec.api.dns`.
     pub elastic_ip: bool,
     /// `spec.api.loadBalancer`: a Network Load Balancer in front of the masters.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -214,6 +217,9 @@ pub struct Api {
     /// a hosted zone. Kubeconfigs have it, as with kops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_name: Option<String>,
+    /// `spec.masterInternalName`, where it is written: the API's name inside of the VPC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_name: Option<String>,
     /// `spec.additionalSans`: names and addresses that the serving certificate is to have, too.
     pub additional_sans: Vec<String>,
     /// The secure port: 443.
@@ -233,6 +239,9 @@ pub struct LoadBalancer {
     pub certificate: Option<Certificate>,
     /// Whether each of its addresses leads to targets in all zones.
     pub cross_zone: bool,
+    /// Whether nodes go by it, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub for_nodes: bool,
     /// Where its access log is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_log: Option<AccessLog>,
@@ -485,6 +494,17 @@ impl Cluster {
     /// The masters, in the order of their groups' names.
     pub fn masters(&self) -> impl Iterator<Item = &Master> {
         self.instance_groups.iter().filter_map(InstanceGroup::master)
+    }
+
+    /// The API's name inside of the VPC.
+    pub fn internal_name(&self) -> String {
+        self.api.internal_name.clone().unwrap_or_else(|| endpoint::internal_name(&self.name))
+    }
+
+    /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
+    /// masters, an older agent would look for the internal name in DNS.
+    pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
+        if self.masters().count() > 1 { EXTENDED_VERSION } else { group.node_config_version() }
     }
 }
 

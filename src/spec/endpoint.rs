@@ -3,7 +3,7 @@
 //! | who | goes to |
 //! |---|---|
 //! | what runs on a master | the API on its own machine (`NodeConfig::api_endpoint` of the agent) |
-//! | nodes, and pods that have no network of their own yet | the first master's stable private address, whoever the instance is |
+//! | nodes, and pods that have no network of their own yet | the master's stable private address, whoever the instance is; of several masters, the internal name, which their `/etc/hosts` gives all those addresses |
 //! | windlass | the load balancer, the Elastic IP, or the stable private address, which it needs a way into the VPC for |
 //! | kubeconfigs | the API's name where there is one, else as windlass |
 
@@ -27,6 +27,8 @@ pub struct Outputs {
 pub struct ApiEndpoints {
     /// By instances, and by their pods that have no network of their own yet.
     pub inside: Endpoint,
+    /// The stable private addresses of all masters, where `inside` is a name that instances keep for them.
+    pub masters: Vec<Ipv4Addr>,
     /// By windlass: it knows the address from EC2, also before every resolver knows the name. `None` as long as the
     /// address doesn't exist.
     pub outside: Option<Endpoint>,
@@ -39,23 +41,45 @@ impl ApiEndpoints {
     pub fn of(cluster: &Cluster, outputs: Outputs) -> Self {
         let api = &cluster.api;
         let at = |host: ServerName| Endpoint { host, port: api.port };
-        let master = cluster.etcd.first().members.first();
-        let inside = at(master.private_address.into());
+        let first = at(cluster.etcd.first().members.first().private_address.into());
+        let (inside, masters) = inside(cluster);
         let outside = if let Some(balancer) = &api.load_balancer {
-            // Where it shows another certificate, those who prove who they are with one of their own use another port.
-            let port = balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
             let name = outputs.load_balancer.map(ServerName::Dns);
-            name.map(|host| Endpoint { host, port: port.unwrap_or(api.port) })
+            name.map(|host| Endpoint { host, port: balancer.port_for_clients(api.port) })
         } else if api.elastic_ip {
-            outputs.elastic_ip.map(|address| at(address.into()))
+            // Of several masters' addresses, one may be of a master that is gone: clients of the name try the others.
+            let named = api.name().filter(|_| cluster.masters().count() > 1);
+            let host = |address: Ipv4Addr| named.map_or(address.into(), ServerName::from);
+            outputs.elastic_ip.map(|address| at(host(address)))
         } else {
-            Some(inside.clone())
+            Some(first)
         };
         let named = |by_address: &Endpoint| match api.name() {
             Some(name) => Endpoint { host: ServerName::Dns(name.to_owned()), port: by_address.port },
             None => by_address.clone(),
         };
-        Self { kubeconfig: outside.as_ref().map(named), inside, outside }
+        Self { kubeconfig: outside.as_ref().map(named), inside, masters, outside }
+    }
+}
+
+/// Where instances reach it, and the masters' addresses where that is a name which they keep for them.
+fn inside(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
+    let api = &cluster.api;
+    let named = |port| Endpoint { host: ServerName::Dns(cluster.internal_name()), port };
+    let masters: Vec<Ipv4Addr> =
+        cluster.etcd.first().members.iter().map(|member| member.private_address).collect();
+    match (&api.load_balancer, masters.as_slice()) {
+        (Some(balancer), _) if balancer.for_nodes => (named(balancer.port_for_clients(api.port)), Vec::new()),
+        (_, [only]) => (Endpoint { host: (*only).into(), port: api.port }, Vec::new()),
+        _ => (named(api.port), masters),
+    }
+}
+
+impl LoadBalancer {
+    /// The port for those who prove who they are with a certificate of their own: where it shows another one on the API's
+    /// port, that is another port.
+    fn port_for_clients(&self, api: u16) -> u16 {
+        self.certificate.as_ref().map_or(api, |_| Self::CLIENT_CERTIFICATES_PORT)
     }
 }
 
@@ -71,7 +95,8 @@ impl Api {
         let in_zone = self.dns.as_ref().filter(|_| self.load_balancer.is_some()).map(|dns| &dns.name);
         let in_zone = in_zone.filter(|name| self.public_name.as_ref() != Some(*name));
         let balancer = self.load_balancer.as_ref().map(|_| load_balancers_of(region));
-        let written = self.additional_sans.iter().chain(&self.public_name).chain(in_zone).cloned();
+        let names = self.public_name.iter().chain(&self.internal_name).chain(in_zone);
+        let written = self.additional_sans.iter().chain(names).cloned();
         written.chain(balancer).collect()
     }
 }
@@ -93,7 +118,7 @@ mod tests {
     const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
 
     fn urls(cluster: &Cluster, outputs: Outputs) -> (String, Option<String>, Option<String>) {
-        let ApiEndpoints { inside, outside, kubeconfig } = ApiEndpoints::of(cluster, outputs);
+        let ApiEndpoints { inside, masters: _, outside, kubeconfig } = ApiEndpoints::of(cluster, outputs);
         (inside.url(), outside.map(|at| at.url()), kubeconfig.map(|at| at.url()))
     }
 
@@ -145,6 +170,7 @@ mod tests {
             subnets: LoadBalancerSubnet { subnet, private_address: None, allocation: None }.into(),
             certificate: None,
             cross_zone: false,
+            for_nodes: false,
             access_log: None,
             security_group: None,
             additional_security_groups: [].into(),

@@ -25,19 +25,18 @@ mod with_region {
     impl World {
         /// A region with what exists before the cluster, and the specification of a scenario in the state.
         async fn of(scenario: &str) -> (Self, Foreign) {
-            let region = Region::start();
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
+            let text = std::fs::read_to_string(file.join("cluster.yaml")).unwrap();
+            let name = if text.contains("zone: eu-central-1a") { "eu-central-1" } else { "us-east-1" };
+            let region = Region::start_as(name);
             region.register_image("1.36.3");
             let clients = region.clients().await;
             create_bucket(&clients, "clusters", None).await.unwrap();
-            let foreign = Foreign::make(&clients).await;
-            let cluster = format!(
-                "{}.example.com",
-                scenario.strip_suffix("-api").filter(|it| *it == "named").unwrap_or(scenario)
-            );
+            let foreign = Foreign::make(&clients, name).await;
+            let mut names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
+            let cluster = names.next().unwrap().to_owned();
             let held = region.inventory();
             let world = Self { region, home: tempfile::tempdir().unwrap(), cluster, held };
-            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
-            let text = std::fs::read_to_string(file.join("cluster.yaml")).unwrap();
             std::fs::write(world.home.path().join("cluster.yaml"), foreign.named_in(&text)).unwrap();
             world.succeeds(&["create", "-f", "cluster.yaml"]);
             (world, foreign)
@@ -138,5 +137,12 @@ mod with_region {
         new_subnets_of_an_existing_vpc_are_made_and_go: "existing-vpc",
         a_cluster_in_existing_subnets_is_made_and_goes: "existing-subnets",
         every_other_way_to_the_internet_is_made_and_goes: "egress",
+        the_smallest_cluster_is_made_and_goes: "minimal",
+        a_cluster_with_a_name_in_a_hosted_zone_is_made_and_goes: "named-api",
+        several_etcd_clusters_are_made_and_go: "several-etcd",
+        a_cluster_whose_network_somebody_else_brings_is_made_and_goes: "external-network",
+        groups_with_all_their_settings_are_made_and_go: "group-settings",
+        three_masters_with_an_elastic_ip_each_are_made_and_go: "three-masters",
+        three_masters_in_a_private_network_are_made_and_go: "private-three-masters",
     }
 }

@@ -174,10 +174,14 @@ pub struct NetworkConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiConfig {
-    /// Where nodes reach it: at the master's stable private address. Masters go to the API on their own machine,
-    /// see [`NodeConfig::api_endpoint`].
+    /// Where nodes reach it: at the master's stable private address, or by a name of several masters. Masters go to the
+    /// API on their own machine, see [`NodeConfig::api_endpoint`].
     #[serde(flatten)]
     pub endpoint: Endpoint,
+    /// The stable private addresses of all masters, where the endpoint's name is one that no DNS server has to know:
+    /// the machine keeps it in `/etc/hosts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masters: Vec<Ipv4Addr>,
     /// The service-account issuer, a URL.
     pub service_account_issuer: String,
     /// Names and addresses for the serving certificate besides those the agent adds itself (the private

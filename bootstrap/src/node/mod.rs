@@ -3,6 +3,7 @@
 //!
 //! It may use every room above it, and knows nothing of what only masters do.
 
+pub mod api_name;
 pub mod client_certificate;
 pub mod containerd;
 pub mod ecr;

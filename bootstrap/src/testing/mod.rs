@@ -109,6 +109,7 @@ pub(crate) fn node_config() -> NodeConfig {
         api: ApiConfig {
             // Whatever a test does with it stays on this machine.
             endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.into(), port: 443 },
+            masters: vec![],
             service_account_issuer: "https://api.internal.demo".into(),
             additional_sans: vec![],
         },

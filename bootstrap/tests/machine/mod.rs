@@ -295,6 +295,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         api: ApiConfig {
             endpoint: Endpoint { host: "172.20.32.10".into(), port: 443 },
+            masters: vec![],
             service_account_issuer: "https://api.internal.demo.example.com".into(),
             additional_sans: vec!["k8s.example.com".into(), "198.51.100.9".into()],
         },

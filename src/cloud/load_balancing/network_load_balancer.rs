@@ -15,6 +15,7 @@ use super::super::error::{CloudError, field, gone};
 use super::super::fields::{Change, Effect, Fields};
 use super::super::kinds::{Kind, Resource};
 use super::super::look::{Look, TaggedLoadBalancer as Tagged};
+use super::super::names_in_zones;
 use super::super::namesakes::Namesake;
 use super::super::reference::{Reference, ResourceId};
 use super::super::resource_kind::{Creation, Declaration, ResourceKind};
@@ -165,7 +166,7 @@ impl ResourceKind for NetworkLoadBalancer {
             call.send().await.during("elasticloadbalancing", "ModifyLoadBalancerAttributes", id)?;
         }
         super::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
-        Ok(self.with_place(identity.clone()))
+        Ok(names_in_zones::with_names(identity.clone(), &self.tags))
     }
 
     /// Its listeners go with it.
@@ -222,12 +223,6 @@ impl NetworkLoadBalancer {
     /// The output that says in which hosted zone of AWS's that name is: what an alias refers to.
     pub const ALIAS_ZONE: &'static str = "the hosted zone of its DNS name";
 
-    /// The output that says in which hosted zone it has a name, by the zone's id.
-    pub const HOSTED_ZONE: &'static str = "the hosted zone of its name";
-
-    /// The output that says which name it has there.
-    pub const API_NAME: &'static str = "its name in a hosted zone";
-
     /// For what the cluster has load balancers.
     pub const PURPOSES: [&'static str; 2] = ["api", "bastion"];
 
@@ -235,13 +230,7 @@ impl NetworkLoadBalancer {
         let identity = Identity::new(field(answer.load_balancer_arn(), id, "its ARN")?)
             .with(Self::DNS_NAME, answer.dns_name().map(str::to_ascii_lowercase))
             .with(Self::ALIAS_ZONE, answer.canonical_hosted_zone_id());
-        Ok(self.with_place(identity))
-    }
-
-    fn with_place(&self, identity: Identity) -> Identity {
-        identity
-            .with(Self::HOSTED_ZONE, self.tags.get(tags::HOSTED_ZONE))
-            .with(Self::API_NAME, self.tags.get(tags::API_NAME))
+        Ok(names_in_zones::with_names(identity, &self.tags))
     }
 
     fn seen(described: &Described, names: &Names) -> Self {
@@ -356,13 +345,10 @@ pub(super) async fn arns(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
 
 /// Where the cluster's load balancers have names, by what their tags say: hosted zones' ids, and names in them.
 pub async fn names_in_zones(look: &Look<'_>) -> Result<BTreeSet<(String, String)>, CloudError> {
-    let place = |zone: Option<&String>, name: Option<&String>| Some((zone?.clone(), name?.clone()));
-    if let Some(names) = look.known {
-        let outputs = names.outputs_of(Kind::NetworkLoadBalancer).map(|(_, outputs)| outputs);
-        let [zone, name] = [NetworkLoadBalancer::HOSTED_ZONE, NetworkLoadBalancer::API_NAME];
-        return Ok(outputs.filter_map(|of| place(of.get(zone), of.get(name))).collect());
+    if let Some(known) = look.known {
+        return Ok(names_in_zones::of_known(Kind::NetworkLoadBalancer, known));
     }
     let tagged = tagged(look).await?;
     let own = tagged.iter().map(|it| &it.tags).filter(|tags| look.context.owner.owns(tags));
-    Ok(own.filter_map(|of| place(of.get(tags::HOSTED_ZONE), of.get(tags::API_NAME))).collect())
+    Ok(own.flat_map(names_in_zones::of_tags).collect())
 }

@@ -34,9 +34,11 @@ pub(super) fn resolve(
     }
     let elastic_ip = elastic_ip(spec, groups, network, report);
     let load_balancer = spec.api.as_ref().and_then(|api| api.load_balancer.as_ref());
-    let load_balancer =
-        load_balancer.map(|it| load_balancer::resolve(it, groups, network, report)).transpose();
-    let public_name = public_name(spec, report);
+    let load_balancer = load_balancer
+        .map(|it| load_balancer::resolve(it, groups, network, dns::is_named(spec), report))
+        .transpose();
+    let public_name = name("spec.masterPublicName", spec.master_public_name.as_deref(), report);
+    let internal_name = name("spec.masterInternalName", spec.master_internal_name.as_deref(), report);
     let additional_sans = additional_sans(spec, report);
     authorization(spec, report);
     let dns = dns::resolve(cluster, report);
@@ -46,6 +48,7 @@ pub(super) fn resolve(
         load_balancer: load_balancer?,
         dns: dns?,
         public_name: public_name?,
+        internal_name: internal_name?,
         additional_sans: additional_sans?,
         port: API_PORT,
     };
@@ -75,7 +78,7 @@ pub(in crate::spec) fn access(text: &str) -> Result<AccessSource, Problem> {
         .hint("write it as AWS does, such as `pl-0123456789abcdef0`, or write address ranges"))
 }
 
-/// Whether the master's address is an Elastic IP. There is one way in, and an Elastic IP only for a single master.
+/// Whether masters' addresses are Elastic IPs. There is one way in; without a name, one Elastic IP for a single master.
 fn elastic_ip(
     spec: &ClusterSpec,
     groups: &[InstanceGroup],
@@ -96,10 +99,11 @@ fn elastic_ip(
         }
         _ => {}
     }
-    if masters > 1 {
-        let path = if api.elastic_ip.is_some() { "spec.api.elasticIP" } else { PATH };
-        let message = format!("{masters} masters are not supported yet");
-        report.push(Problem::at(path, message).hint("keep one InstanceGroup with `role: Master`"));
+    if masters > 1 && api.elastic_ip.is_some() {
+        let message = format!("an Elastic IP leads to one master, and there are {masters}");
+        let hint =
+            "write `loadBalancer: {type: Public}`, or `dns: {}` for a name with an Elastic IP of each master";
+        report.push(Problem::at("spec.api.elasticIP", message).hint(hint));
     }
     let elastic_ip = api.elastic_ip.is_some() || api.dns.is_some();
     if elastic_ip && api.load_balancer.is_none() {
@@ -121,9 +125,8 @@ fn masters_are_reached(groups: &[InstanceGroup], network: &Networks, report: &mu
     }
 }
 
-fn public_name(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<String>> {
-    let name = spec.master_public_name.as_deref();
-    name.map(|name| report.read("spec.masterPublicName", name, text::dns_name)).transpose()
+fn name(path: &str, written: Option<&str>, report: &mut Report<'_>) -> Resolved<Option<String>> {
+    written.map(|name| report.read(path, name, text::dns_name)).transpose()
 }
 
 fn additional_sans(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Vec<String>> {

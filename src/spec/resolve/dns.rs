@@ -47,7 +47,7 @@ pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Op
 
 /// Whether a hosted zone is to have a name for the API: `api.dns` asks for one, and a load balancer has one wherever names are
 /// published.
-fn is_named(spec: &ClusterSpec) -> bool {
+pub(super) fn is_named(spec: &ClusterSpec) -> bool {
     let published = kind(spec) != DnsType::None;
     spec.api.as_ref().is_some_and(|api| api.dns.is_some() || (api.load_balancer.is_some() && published))
 }

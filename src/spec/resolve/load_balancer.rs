@@ -22,6 +22,7 @@ pub(super) fn resolve(
     spec: &LoadBalancerSpec,
     groups: &[InstanceGroup],
     network: &Networks,
+    is_named: bool,
     report: &mut Report<'_>,
 ) -> Resolved<LoadBalancer> {
     let internal = spec.r#type == Some(LoadBalancerType::Internal);
@@ -39,6 +40,7 @@ pub(super) fn resolve(
         every_master_has_a_zone(chosen, &masters, report);
     }
     let certificate = certificate(spec, report);
+    let for_nodes = for_nodes(spec, internal, is_named, report);
     let access_log = access_log(spec, report);
     let group =
         |path: &str, id: &String, report: &mut Report<'_>| report.read(path, id, |id| text::aws_id("sg", id));
@@ -54,10 +56,30 @@ pub(super) fn resolve(
         subnets: chosen?,
         certificate: certificate?,
         cross_zone: spec.cross_zone_load_balancing.unwrap_or(false),
+        for_nodes: for_nodes?,
         access_log: access_log?,
         security_group: security_group?,
         additional_security_groups: additional?.into_iter().collect(),
     })
+}
+
+/// Whether nodes go by it, too: by the API's internal name, as AWS decides the load balancer's own only when it is made.
+fn for_nodes(
+    spec: &LoadBalancerSpec,
+    internal: bool,
+    is_named: bool,
+    report: &mut Report<'_>,
+) -> Resolved<bool> {
+    let asked = spec.use_for_internal_api.unwrap_or(false);
+    let message = if asked && !internal {
+        "nodes would reach a public load balancer from outside of the VPC"
+    } else if asked && !is_named {
+        "nodes find the load balancer by a name in a hosted zone, and there is none"
+    } else {
+        return Ok(asked);
+    };
+    let hint = "leave it out: nodes then go to the masters' own private addresses; or write `type: Internal` with `dnsZone`";
+    Err(report.push(Problem::at(format!("{PATH}.useForInternalApi"), message).hint(hint)))
 }
 
 /// The subnets that masters are in.

@@ -34,8 +34,9 @@ wire! {
         security_group_override: String = HONOURED,
         /// Further security groups (`sg-…`).
         additional_security_groups: Vec<String> = HONOURED,
-        /// Whether nodes use it, too.
-        use_for_internal_api: bool = only([false]),
+        /// Whether nodes use it, too, by the API's internal name: internal load balancers with a name in a hosted zone only.
+        /// Otherwise nodes go to the masters' stable private addresses.
+        use_for_internal_api: bool = HONOURED,
         /// The ARN of a certificate in ACM, which is shown on port 443; port 8443 then passes TCP through.
         ssl_certificate: String = HONOURED,
         /// The TLS listener's security policy.

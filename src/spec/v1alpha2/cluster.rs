@@ -101,8 +101,9 @@ wire! {
         /// The API's public DNS name: it stands in the API server's certificate and, with `api.dns`, in a hosted zone:
         /// that of `dnsZone`, or else the one that holds the name.
         master_public_name: String = HONOURED,
-        /// The API's DNS name inside the VPC. Windlass's nodes use the master's stable private address.
-        master_internal_name: String,
+        /// The API's DNS name inside the VPC, else `api.internal.<cluster>`: it stands in the API server's certificate and,
+        /// where a hosted zone has the API's name, in that, too. Nodes of several masters use it.
+        master_internal_name: String = HONOURED,
         /// Further names and addresses for the API's serving certificate.
         additional_sans: Vec<String> = HONOURED,
 

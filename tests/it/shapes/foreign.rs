@@ -10,7 +10,7 @@ pub(super) struct Foreign(BTreeMap<&'static str, String>);
 
 impl Foreign {
     /// Makes it: a VPC with an Internet gateway, two subnets, a NAT gateway in the second, and addresses.
-    pub(super) async fn make(clients: &Clients) -> Self {
+    pub(super) async fn make(clients: &Clients, region: &str) -> Self {
         let ec2 = &clients.ec2;
         let vpc = ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap();
         let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
@@ -19,7 +19,8 @@ impl Foreign {
         ec2.attach_internet_gateway().vpc_id(&vpc).internet_gateway_id(&gateway).send().await.unwrap();
         let mut subnets = Vec::new();
         for range in ["10.0.64.0/18", "10.0.0.0/21"] {
-            let call = ec2.create_subnet().vpc_id(&vpc).cidr_block(range).availability_zone("us-east-1a");
+            let call =
+                ec2.create_subnet().vpc_id(&vpc).cidr_block(range).availability_zone(format!("{region}a"));
             let made = call.send().await.unwrap();
             subnets.push(made.subnet().unwrap().subnet_id().unwrap().to_owned());
         }

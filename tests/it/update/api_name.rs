@@ -11,6 +11,10 @@ use windlass::spec::v1alpha2::{AccessSpec, DnsAccessSpec, DnsType};
 use super::*;
 
 const API: &str = "api.demo.example.com";
+const INTERNAL: &str = "api.internal.demo.example.com";
+
+/// The master's stable private address.
+const MASTER: &str = "172.20.0.10";
 
 /// A region with an empty cluster, whose specification names a hosted zone.
 async fn named_world() -> (World, String) {
@@ -56,12 +60,13 @@ async fn ours(world: &World) -> Vec<String> {
     let answer = world.clients.ec2.describe_addresses().send().await.unwrap();
     let addresses: Vec<&str> = answer.addresses().iter().filter_map(|address| address.public_ip()).collect();
     let [address] = addresses.as_slice() else { panic!("not one Elastic IP: {addresses:?}") };
-    vec![
-        format!("{API}. A 60 {address}"),
-        format!(
-            "{API}. TXT 60 \"heritage=windlass,windlass.dev/cluster={NAME},windlass.dev/region=us-east-1\""
-        ),
-    ]
+    [pair(API, address), pair(INTERNAL, MASTER)].concat()
+}
+
+/// The records of one name that is the cluster's.
+fn pair(name: &str, leads_to: &str) -> [String; 2] {
+    let mark = format!("heritage=windlass,windlass.dev/cluster={NAME},windlass.dev/region=us-east-1");
+    [format!("{name}. A 60 {leads_to}"), format!("{name}. TXT 60 \"{mark}\"")]
 }
 
 fn set(kind: RrType, value: &str) -> ResourceRecordSet {
@@ -206,7 +211,8 @@ mod with_region {
             "{}",
             failure.error
         );
-        assert_eq!(records(&world, &zone).await, [format!("{API}. A 300 192.0.2.1")]);
+        let [address, mark] = pair(INTERNAL, MASTER);
+        assert_eq!(records(&world, &zone).await, [format!("{API}. A 300 192.0.2.1"), address, mark]);
         world.delete().await.succeeded();
         assert_eq!(records(&world, &zone).await, [format!("{API}. A 300 192.0.2.1")]);
     }
@@ -219,7 +225,11 @@ mod with_region {
         change(&world, &zone, ChangeAction::Upsert, set(RrType::A, "192.0.2.1")).await;
         let outcome = world.update().await.succeeded();
         assert_eq!(steps(&outcome.plan), ["update record-set"], "{}", outcome.plan);
-        assert!(outcome.plan.to_string().contains("192.0.2.1 → "), "{}", outcome.plan);
+        assert!(
+            outcome.plan.to_string().contains("- elasticIps                  192.0.2.1"),
+            "{}",
+            outcome.plan
+        );
         assert_eq!(records(&world, &zone).await, ours(&world).await);
 
         change(&world, &zone, ChangeAction::Upsert, set(RrType::Txt, "\"mine\"")).await;
@@ -241,7 +251,7 @@ mod with_region {
         assert!(matches!(refused, OperationError::Plan(PlanError::AddressLost(_))), "{refused}");
         let observed = world.observe().await;
         let plan = Plan::update(&desired, &observed).unwrap();
-        assert_eq!(steps(&plan), ["create elastic-ip", "create record-set"], "{plan}");
+        assert_eq!(steps(&plan), ["create elastic-ip", "create record-set", "create record-set"], "{plan}");
         world.carry_out(plan, &desired, &observed).await.succeeded();
         let after = records(&world, &zone).await;
         assert_eq!(after, ours(&world).await);
@@ -267,7 +277,7 @@ mod with_region {
             (&in_one, &unnamed),
         ];
         for (from, to) in transitions {
-            for kill_after in 0..4 {
+            for kill_after in 0..6 {
                 world.documents.cluster.clone_from(from);
                 world.update().await.succeeded();
                 world.documents.cluster.clone_from(to);
@@ -275,13 +285,15 @@ mod with_region {
                 world.update().await.succeeded();
                 let again = world.plan().await;
                 assert!(again.is_empty(), "killed after {kill_after} calls:\n{again}");
-                let expected = if to.spec.dns_zone.is_some() { 2 } else { 0 };
+                let expected = if to.spec.dns_zone.is_some() { 4 } else { 0 };
                 let left = [records(&world, &one).await, records(&world, &two).await].concat();
                 let (from, to) = (&from.spec, &to.spec);
                 let way = format!("{:?} to {:?}, killed after {kill_after}", from.dns_zone, to.dns_zone);
                 assert_eq!(left.len(), expected, "{way}: {left:?}");
                 let name = to.master_public_name.as_deref().unwrap_or(API);
-                assert!(left.iter().all(|record| record.starts_with(&format!("{name}. "))), "{left:?}");
+                let names = [name, INTERNAL].map(|name| format!("{name}. "));
+                let is_known = |record: &String| names.iter().any(|name| record.starts_with(name));
+                assert!(left.iter().all(is_known), "{left:?}");
             }
         }
     }

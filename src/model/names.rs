@@ -1,0 +1,47 @@
+//! The names of the API in a hosted zone: the one by which it is reached from outside, and the one inside of the VPC.
+
+use super::{Desired, Inputs, ModelError, addresses};
+use crate::aws::hosted_zone;
+use crate::aws::tags::{self, Tags};
+use crate::cloud::Reference;
+use crate::cloud::load_balancing::name_of_api;
+use crate::cloud::record_set::{LeadsTo, RecordSet};
+use crate::spec::cluster::Cluster;
+
+/// Adds the names, where a hosted zone has them.
+pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    let Inputs { cluster, facts, .. } = inputs;
+    let (Some(api), Some(zone)) = (&cluster.api.dns, &facts.hosted_zone) else { return Ok(()) };
+    let owner = hosted_zone::owner(&cluster.name, &cluster.region);
+    let internal = hosted_zone::internal_name(cluster, zone).map(|name| (name, inside(cluster)));
+    let mut names = std::iter::once((api.name.clone(), outside(cluster))).chain(internal);
+    names.try_for_each(|(name, leads_to)| {
+        desired.insert(RecordSet::new(&zone.id, &name, leads_to, owner.clone()))
+    })
+}
+
+/// What the resources that names lead to carry, so that the names are found again: record sets have no tags.
+pub(super) fn tags(inputs: &Inputs<'_>) -> Tags {
+    let Inputs { cluster, facts, .. } = inputs;
+    let (Some(api), Some(zone)) = (&cluster.api.dns, &facts.hosted_zone) else { return Tags::new() };
+    let internal = hosted_zone::internal_name(cluster, zone).map(|name| (tags::API_INTERNAL_NAME, name));
+    let tags = [(tags::HOSTED_ZONE, zone.id.clone()), (tags::API_NAME, api.name.clone())].into_iter();
+    tags.chain(internal).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn outside(cluster: &Cluster) -> LeadsTo {
+    match &cluster.api.load_balancer {
+        Some(balancer) => LeadsTo::LoadBalancer(Reference::to(name_of_api(cluster, balancer))),
+        None => LeadsTo::ElasticIps(addresses::elastic_ips(cluster)),
+    }
+}
+
+/// Masters' stable private addresses; or the load balancer, where it is for nodes, too.
+fn inside(cluster: &Cluster) -> LeadsTo {
+    match &cluster.api.load_balancer {
+        Some(balancer) if balancer.for_nodes => {
+            LeadsTo::LoadBalancer(Reference::to(name_of_api(cluster, balancer)))
+        }
+        _ => LeadsTo::Addresses(cluster.etcd.first().members.iter().map(|it| it.private_address).collect()),
+    }
+}
