@@ -55,8 +55,15 @@ pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     api_name::run(agent).await?;
     match &agent.config.control_plane {
         Some(control_plane) => boot_master(agent, control_plane).await,
+        None if agent.config.bastion => boot_bastion(agent).await,
         None => boot_node(agent).await,
     }
+}
+
+/// A bastion runs nothing of Kubernetes: it only goes on reporting.
+async fn boot_bastion(agent: &Agent) -> Result<Tasks, StepError> {
+    kernel_parameters::run(agent).await?;
+    Ok(Tasks::default())
 }
 
 async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> Result<Tasks, StepError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 use windlass_bootstrap::config::{
-    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
+    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig, Role,
 };
 
 use super::versions::{self, Versions};
@@ -44,8 +44,9 @@ pub fn node_config(
 ) -> Result<NodeConfig, NodeConfigError> {
     let control_plane = match &group.instances {
         Instances::ControlPlane(master) => Some(control_plane(cluster, group, master, addons)?),
-        Instances::Node(_) => None,
+        Instances::Node(_) | Instances::Bastion(_) => None,
     };
+    let bastion = group.role() == Role::Bastion;
     Ok(NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
@@ -53,19 +54,21 @@ pub fn node_config(
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
         api: api(cluster),
-        kubernetes_ca: kubernetes_ca.to_owned(),
+        kubernetes_ca: if bastion { String::new() } else { kubernetes_ca.to_owned() },
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
             taints: group.taints.iter().map(ToString::to_string).collect(),
             max_pods: group.max_pods,
             ecr_credentials: cluster.container_registry,
         },
-        images: images(cluster, group, &NODE_IMAGES)?,
+        // What runs on every Node; a bastion is none, so that neither new images nor new authorities make it stale.
+        images: if bastion { BTreeMap::new() } else { images(cluster, group, &NODE_IMAGES)? },
         kernel_parameters: group.kernel_parameters.clone(),
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,
         control_plane,
+        bastion,
     })
 }
 

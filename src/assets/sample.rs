@@ -40,6 +40,8 @@ pub(crate) fn cluster() -> Cluster {
         container_registry: false,
         masters_may: Permissions::default(),
         nodes_may: Permissions::default(),
+        bastions_may: Permissions::default(),
+        bastion: None,
         ssh_key: SshKey::None,
         etcd: NonEmpty::from(etcd()),
         certificate_seconds: None,

@@ -58,9 +58,9 @@ pub enum HostedZoneError {
         ids: Vec<String>,
     },
     /// The name belongs elsewhere.
-    #[error("the API's name `{name}` is not in the hosted zone `{}` ({})", zone.name, zone.id)]
+    #[error("the name `{name}` is not in the hosted zone `{}` ({})", zone.name, zone.id)]
     Elsewhere {
-        /// The API's name.
+        /// Of the API, or of bastions.
         name: String,
         /// The one that would have to hold it.
         zone: HostedZone,
@@ -71,7 +71,7 @@ pub enum HostedZoneError {
         found.join(", ")
     )]
     Taken {
-        /// The API's name.
+        /// Of the API, or of bastions.
         name: String,
         /// The one that holds the records.
         zone: HostedZone,
@@ -105,7 +105,11 @@ impl HostedZoneError {
                 Some(format!("write the id of the one that is meant, such as `dnsZone: {}`", ids.first()?))
             }
             Self::Elsewhere { .. } => {
-                Some("name the zone that holds it, or set `masterPublicName` to a name in this zone".to_owned())
+                Some(
+                "name the zone that holds it, or set `masterPublicName`, `masterInternalName` or `bastionPublicName` to a \
+                 name in this zone"
+                    .to_owned(),
+            )
             }
             Self::Taken { .. } => Some(
                 "delete them if nobody needs them, or set `masterPublicName` to another name of the zone; nothing was \
@@ -136,7 +140,11 @@ pub async fn find(
         return Err(HostedZoneError::Elsewhere { name: cluster.internal_name(), zone });
     }
     let owner = owner(&cluster.name, &clients.region);
-    let names = std::iter::once(api.name.clone()).chain(internal);
+    let bastions = cluster.bastion.as_ref().and_then(|bastion| bastion.name.clone());
+    if let Some(name) = bastions.as_ref().filter(|name| !is_in_zone(name, &zone.name)) {
+        return Err(HostedZoneError::Elsewhere { name: name.clone(), zone });
+    }
+    let names = std::iter::once(api.name.clone()).chain(internal).chain(bastions);
     let read =
         names.map(async |name| Ok::<_, AwsError>((Records::read(clients, &zone.id, &name).await?, name)));
     for (there, name) in try_join_all(read).await? {

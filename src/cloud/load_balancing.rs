@@ -56,16 +56,21 @@ pub fn name_of(purpose: &str, cluster: &str, fixed: &str) -> String {
     format!("{}-{}", cluster_part(purpose, cluster), &digest[..DIGEST])
 }
 
-/// What the API's load balancer is called. A load balancer's scheme and its own addresses are never changed; with others, it
-/// is another one.
+/// What the API's load balancer is called.
 pub fn name_of_api(cluster: &Cluster, balancer: &cluster::LoadBalancer) -> String {
+    name_of_front("api", cluster, balancer)
+}
+
+/// What the load balancer for a purpose is called. A load balancer's scheme and its own addresses are never changed; with
+/// others, it is another one.
+pub fn name_of_front(purpose: &str, cluster: &Cluster, balancer: &cluster::LoadBalancer) -> String {
     let scheme = if balancer.internal { "internal" } else { "public" };
     let addresses = balancer.subnets.iter().filter_map(|chosen| {
         let address = chosen.allocation.clone().or(chosen.private_address.map(|it| it.to_string()))?;
         Some(format!("{}={address}", chosen.subnet.name))
     });
     let fixed: Vec<String> = std::iter::once(scheme.to_owned()).chain(addresses).collect();
-    name_of("api", &cluster.name, &fixed.join("\n"))
+    name_of(purpose, &cluster.name, &fixed.join("\n"))
 }
 
 /// Whether a name begins as those of the cluster's for one of these purposes do.

@@ -271,9 +271,9 @@ async fn inline_policy(
     }
 }
 
-/// The names of the roles of a cluster's instances: masters', nodes'.
-pub fn instance_role_names(cluster: &str) -> [String; 2] {
-    [name_for("masters", cluster), name_for("nodes", cluster)]
+/// The names of the roles of a cluster's instances: masters', nodes', bastions'.
+pub fn instance_role_names(cluster: &str) -> [String; 3] {
+    ["masters", "nodes", "bastions"].map(|prefix| name_for(prefix, cluster))
 }
 
 /// IAM's limit for the name of a role.

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
 
+use super::front::{Front, SSH, fronts};
 use super::{Desired, ModelError, named, network, role_prefix};
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
@@ -20,8 +21,6 @@ const KUBELET: u16 = 10250;
 
 /// vxlan as Linux numbers it, which is what flannel uses.
 const VXLAN: u16 = 8472;
-
-const SSH: u16 = 22;
 
 /// Adds the security group of a role's instances, with what may reach them.
 pub(super) fn add_security_group(
@@ -48,64 +47,70 @@ pub(super) fn add_security_group(
     })
 }
 
-/// The security group of windlass's own that says who may reach the API's load balancer, or what the user has for it.
-fn load_balancer_group(cluster: &Cluster, balancer: &LoadBalancer) -> Reference<SecurityGroup> {
-    match &balancer.security_group {
+/// The security group of windlass's own that says who may reach a load balancer, or what the user has for it.
+fn load_balancer_group(cluster: &Cluster, front: &Front<'_>) -> Reference<SecurityGroup> {
+    match &front.balancer.security_group {
         Some(id) => Reference::existing(id),
-        None => Reference::to(format!("api-elb.{}", cluster.name)),
+        None => Reference::to(format!("{}-elb.{}", front.purpose, cluster.name)),
     }
 }
 
-/// Adds the security group of the API's load balancer, unless the user has one for it.
+/// Adds the security group of a load balancer, unless the user has one for it.
 pub(super) fn add_load_balancer_group(
     cluster: &Cluster,
-    balancer: &LoadBalancer,
+    front: &Front<'_>,
     desired: &mut Desired,
 ) -> Result<(), ModelError> {
-    if balancer.security_group.is_some() {
+    if front.balancer.security_group.is_some() {
         return Ok(());
     }
-    let name = load_balancer_group(cluster, balancer).name().to_owned();
+    let name = load_balancer_group(cluster, front).name().to_owned();
+    let of = if front.behind == Role::Bastion { "bastions'" } else { "the API's" };
     desired.insert(SecurityGroup {
         name: name.clone(),
-        description: "Security group for the API's load balancer".to_owned(),
+        description: format!("Security group for {of} load balancer"),
         vpc: network::vpc(cluster),
         tags: named(cluster, &name)?,
     })?;
-    let certificates = balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
-    let ports = std::iter::once(cluster.api.port).chain(certificates);
-    let traffic: Vec<Traffic> = ports.map(tcp).chain([Traffic::TooLarge]).collect();
-    let masters = Peer::Group(Reference::to(group_name(cluster, Role::ControlPlane)));
-    let mut ingress = BTreeSet::from([Rule { traffic: Traffic::TooLarge, peer: masters }]);
-    for source in &cluster.api.access {
-        ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
-    }
-    if balancer.for_nodes {
-        let nodes = Peer::Group(Reference::to(group_name(cluster, Role::Node)));
-        ingress.extend(traffic.into_iter().map(|traffic| Rule { traffic, peer: nodes.clone() }));
-    }
     desired.insert(SecurityGroupRules {
         group: Reference::to(&name),
         name,
-        ingress,
+        ingress: into_load_balancer(cluster, front),
         egress: BTreeSet::from([Rule::anywhere_v4()]),
         others: Others::default(),
         marked: true,
     })
 }
 
-/// All security groups of the API's load balancer.
+fn into_load_balancer(cluster: &Cluster, front: &Front<'_>) -> BTreeSet<Rule> {
+    let certificates = front.balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
+    let ports = std::iter::once(front.port).chain(certificates);
+    let traffic: Vec<Traffic> = ports.map(tcp).chain([Traffic::TooLarge]).collect();
+    let mut ingress =
+        BTreeSet::from([Rule { traffic: Traffic::TooLarge, peer: of_role(cluster, front.behind) }]);
+    for source in front.access {
+        ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
+    }
+    if front.balancer.for_nodes {
+        let nodes = of_role(cluster, Role::Node);
+        ingress.extend(traffic.into_iter().map(|traffic| Rule { traffic, peer: nodes.clone() }));
+    }
+    ingress
+}
+
+/// All security groups of a load balancer.
 pub(super) fn load_balancer_groups(
     cluster: &Cluster,
-    balancer: &LoadBalancer,
+    front: &Front<'_>,
     desired: &mut Desired,
 ) -> Result<BTreeSet<Reference<SecurityGroup>>, ModelError> {
+    let balancer = front.balancer;
     let existing = balancer.security_group.iter().chain(&balancer.additional_security_groups);
     for id in existing {
         network::add_existing_once(id, desired)?;
     }
     let further = balancer.additional_security_groups.iter().map(Reference::existing);
-    Ok(further.chain([load_balancer_group(cluster, balancer)]).collect())
+    Ok(further.chain([load_balancer_group(cluster, front)]).collect())
 }
 
 /// Adds the SSH key, where one is imported.
@@ -148,13 +153,12 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
             pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: peer.clone() }),
         );
     }
-    if let Some(balancer) = &cluster.api.load_balancer {
-        let peer = Peer::Group(load_balancer_group(cluster, balancer));
-        rules.extend([api, Traffic::TooLarge].map(|traffic| Rule { traffic, peer: peer.clone() }));
-    } else {
+    let behind = from_load_balancers(cluster, Role::ControlPlane);
+    if behind.is_empty() {
         rules.extend(cluster.api.access.iter().map(|source| from(api.clone(), source)));
     }
-    rules.extend(cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)));
+    rules.extend(behind);
+    rules.extend(by_ssh(cluster));
     rules
 }
 
@@ -167,8 +171,31 @@ pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
     rules.extend(
         pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: masters.clone() }),
     );
-    rules.extend(cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)));
+    rules.extend(by_ssh(cluster));
     rules
+}
+
+/// Nobody reaches a bastion but through its load balancer.
+pub(super) fn into_bastions(cluster: &Cluster) -> BTreeSet<Rule> {
+    from_load_balancers(cluster, Role::Bastion)
+}
+
+/// What instances of a role are reached by through load balancers.
+fn from_load_balancers(cluster: &Cluster, behind: Role) -> BTreeSet<Rule> {
+    let fronts = fronts(cluster).into_iter().filter(|front| front.behind == behind);
+    let rules = fronts.flat_map(|front| {
+        let peer = Peer::Group(load_balancer_group(cluster, &front));
+        [tcp(front.port), Traffic::TooLarge].map(|traffic| Rule { traffic, peer: peer.clone() })
+    });
+    rules.collect()
+}
+
+/// Who reaches masters and nodes by SSH: bastions alone, where there are some.
+fn by_ssh(cluster: &Cluster) -> BTreeSet<Rule> {
+    if cluster.bastion.is_some() {
+        return BTreeSet::from([Rule { traffic: tcp(SSH), peer: of_role(cluster, Role::Bastion) }]);
+    }
+    cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)).collect()
 }
 
 /// What carries pods' packets between instances.
@@ -182,7 +209,12 @@ fn pod_network(plugin: NetworkPlugin) -> Vec<Traffic> {
 }
 
 fn both_groups(cluster: &Cluster) -> [Peer; 2] {
-    [Role::ControlPlane, Role::Node].map(|role| Peer::Group(Reference::to(group_name(cluster, role))))
+    [Role::ControlPlane, Role::Node].map(|role| of_role(cluster, role))
+}
+
+/// The instances of a role.
+fn of_role(cluster: &Cluster, role: Role) -> Peer {
+    Peer::Group(Reference::to(group_name(cluster, role)))
 }
 
 fn tcp(port: u16) -> Traffic {

@@ -26,7 +26,7 @@ pub(super) fn add(
     desired: &mut Desired,
 ) -> Result<(), ModelError> {
     let name = name(inputs.cluster, role);
-    if inputs.cluster.container_registry {
+    if inputs.cluster.container_registry && role != Role::Bastion {
         statements.extend(read_registries(inputs));
     }
     statements.extend(use_key(inputs));
@@ -158,6 +158,11 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
 
 pub(super) fn nodes(_inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     vec![state.read(&["public", "nodes"]), state.write(&[])]
+}
+
+/// A bastion, which the Internet reaches, reads what anybody may know of the cluster, and nothing that nodes join with.
+pub(super) fn bastions(_inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+    vec![state.read(&["public"]), state.write(&[])]
 }
 
 pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {

@@ -1,32 +1,48 @@
-//! The load balancer in front of the API: a public or an internal Network Load Balancer.
+//! The load balancers in front of the API and of bastions: public or internal Network Load Balancers.
 //!
-//! It passes TCP through to the API servers, so that clients prove who they are with certificates. Where it is to show a
-//! certificate of ACM's, it ends TLS on the API's port, where nobody can; client certificates are then for another port.
+//! They pass TCP through to the instances, so that clients prove who they are with certificates or SSH keys. Where that of the
+//! API is to show a certificate of ACM's, it ends TLS on the API's port, where nobody can; client certificates are then for
+//! another port.
 
 use std::collections::BTreeSet;
 
+use windlass_bootstrap::config::Role;
+
+use super::front::{Front, fronts};
 use super::{Desired, Inputs, ModelError, access, named, names, network};
+use crate::aws::tags::Tags;
 use crate::cloud::load_balancing::{
     Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
-    name_of, name_of_api,
 };
 use crate::cloud::{Kind, Reference, ResourceId};
 use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer, SubnetKind};
 
-/// Adds the load balancer, its listeners and target groups.
+/// Adds the load balancers, their listeners and target groups.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
-    let cluster = inputs.cluster;
-    let Some(balancer) = &cluster.api.load_balancer else { return Ok(()) };
-    let name = name_of_api(cluster, balancer);
-    access::add_load_balancer_group(cluster, balancer, desired)?;
-    add_target_groups(cluster, balancer, desired)?;
-    let mut tags = named(cluster, &format!("api.{}", cluster.name))?;
-    tags.extend(names::tags(inputs));
-    for (port, forwarding) in listeners(cluster, balancer) {
+    for front in fronts(inputs.cluster) {
+        let names =
+            if front.behind == Role::Bastion { names::of_bastions(inputs) } else { names::tags(inputs) };
+        add_front(inputs.cluster, &front, names, desired)?;
+    }
+    Ok(())
+}
+
+fn add_front(
+    cluster: &Cluster,
+    front: &Front<'_>,
+    names: Tags,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let (name, balancer) = (front.name(cluster), front.balancer);
+    access::add_load_balancer_group(cluster, front, desired)?;
+    add_target_groups(cluster, front, desired)?;
+    for (port, forwarding) in listeners(cluster, front) {
         let tags = named(cluster, &format!("{name}:{port}"))?;
         desired.insert(LoadBalancerListener::new(&name, port, forwarding, tags))?;
     }
-    let security_groups = access::load_balancer_groups(cluster, balancer, desired)?;
+    let mut tags = named(cluster, &format!("{}.{}", front.purpose, cluster.name))?;
+    tags.extend(names);
+    let security_groups = access::load_balancer_groups(cluster, front, desired)?;
     desired.insert(NetworkLoadBalancer {
         internal: balancer.internal,
         subnets: mappings(cluster, balancer),
@@ -45,56 +61,31 @@ pub(super) fn target_groups(
     group: &InstanceGroup,
 ) -> BTreeSet<Reference<LoadBalancerTargetGroup>> {
     let cluster = inputs.cluster;
-    let balancer = cluster.api.load_balancer.as_ref().filter(|_| group.master().is_some());
-    let Some(balancer) = balancer else { return BTreeSet::new() };
-    protocols(balancer).into_iter().map(|(_, protocol)| target_group(cluster, balancer, protocol)).collect()
+    let fronts = fronts(cluster).into_iter().filter(|front| front.behind == group.role());
+    let groups = fronts.flat_map(|front| {
+        let protocols = front.protocols().into_iter();
+        protocols.map(|(_, protocol)| front.target_group(cluster, protocol)).collect::<Vec<_>>()
+    });
+    groups.collect()
 }
 
-/// How instances are spoken to, each with the port of the load balancer for it.
-fn protocols(balancer: &LoadBalancer) -> Vec<(Option<u16>, Protocol)> {
-    match balancer.certificate {
-        Some(_) => vec![(Some(LoadBalancer::CLIENT_CERTIFICATES_PORT), Protocol::Tcp), (None, Protocol::Tls)],
-        None => vec![(None, Protocol::Tcp)],
-    }
-}
-
-fn purpose(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Tls => "tls",
-    }
-}
-
-/// A target group is one load balancer's, so that another load balancer has others.
-fn target_group(
-    cluster: &Cluster,
-    balancer: &LoadBalancer,
-    protocol: Protocol,
-) -> Reference<LoadBalancerTargetGroup> {
-    Reference::to(name_of(purpose(protocol), &cluster.name, &name_of_api(cluster, balancer)))
-}
-
-fn add_target_groups(
-    cluster: &Cluster,
-    balancer: &LoadBalancer,
-    desired: &mut Desired,
-) -> Result<(), ModelError> {
-    for (_, protocol) in protocols(balancer) {
-        let name = target_group(cluster, balancer, protocol).name().to_owned();
+fn add_target_groups(cluster: &Cluster, front: &Front<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    for (_, protocol) in front.protocols() {
+        let name = front.target_group(cluster, protocol).name().to_owned();
         let tags = named(cluster, &name)?;
-        let (vpc, port) = (network::vpc(cluster), cluster.api.port);
-        desired.insert(LoadBalancerTargetGroup::new(name, vpc, protocol, port, tags))?;
+        let vpc = network::vpc(cluster);
+        desired.insert(LoadBalancerTargetGroup::new(name, vpc, protocol, front.port, tags))?;
     }
     Ok(())
 }
 
-fn listeners(cluster: &Cluster, balancer: &LoadBalancer) -> Vec<(u16, Forwarding)> {
+fn listeners(cluster: &Cluster, front: &Front<'_>) -> Vec<(u16, Forwarding)> {
+    let certificate = &front.balancer.certificate;
     let forwarding = |protocol| Forwarding {
-        target_group: target_group(cluster, balancer, protocol),
-        certificate: balancer.certificate.clone().filter(|_| protocol == Protocol::Tls),
+        target_group: front.target_group(cluster, protocol),
+        certificate: certificate.clone().filter(|_| protocol == Protocol::Tls),
     };
-    let all = protocols(balancer).into_iter();
-    all.map(|(port, protocol)| (port.unwrap_or(cluster.api.port), forwarding(protocol))).collect()
+    front.protocols().into_iter().map(|(port, protocol)| (port, forwarding(protocol))).collect()
 }
 
 fn mappings(cluster: &Cluster, balancer: &LoadBalancer) -> BTreeSet<Mapping> {

@@ -6,8 +6,9 @@
 //! | `access` | security groups and their rules, the SSH key |
 //! | `addresses` | nothing: what masters' Elastic IPs are called |
 //! | `identity` | roles and what they may do, instance profiles |
-//! | `load_balancer` | the load balancer in front of the API, its listeners and target groups |
-//! | `names` | the names of the API in a hosted zone |
+//! | `front` | nothing: which load balancers there are |
+//! | `load_balancer` | the load balancers in front of the API and of bastions, their listeners and target groups |
+//! | `names` | the names of the API and of bastions in a hosted zone |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `groups` | each group's launch template and Auto Scaling group |
 //! | `control_plane` | of a master besides: its volumes, private address, and Elastic IP |
@@ -17,6 +18,7 @@
 mod access;
 mod addresses;
 mod control_plane;
+mod front;
 mod groups;
 mod identity;
 mod load_balancer;
@@ -307,6 +309,9 @@ fn group_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Ta
 /// tags stay, and nobody scales masters.
 fn autoscaler_tags(group: &InstanceGroup) -> Tags {
     const PREFIX: &str = "k8s.io/cluster-autoscaler/node-template";
+    if group.role() == Role::Bastion {
+        return Tags::new();
+    }
     let role = node_labels::role_label(group.role());
     let own = [(role, String::new()), (node_labels::GROUP, group.name.clone())];
     let labels = group.node_labels.iter().map(|(label, value)| (label.as_str(), value.clone()));

@@ -1,10 +1,11 @@
-//! The names of the API in a hosted zone: the one by which it is reached from outside, and the one inside of the VPC.
+//! The names of the cluster in a hosted zone: of the API, by which it is reached from outside, and inside of the VPC; and of
+//! bastions.
 
 use super::{Desired, Inputs, ModelError, addresses};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
-use crate::cloud::load_balancing::name_of_api;
+use crate::cloud::load_balancing::{name_of_api, name_of_front};
 use crate::cloud::record_set::{LeadsTo, RecordSet};
 use crate::spec::cluster::Cluster;
 
@@ -14,7 +15,8 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     let (Some(api), Some(zone)) = (&cluster.api.dns, &facts.hosted_zone) else { return Ok(()) };
     let owner = hosted_zone::owner(&cluster.name, &cluster.region);
     let internal = hosted_zone::internal_name(cluster, zone).map(|name| (name, inside(cluster)));
-    let mut names = std::iter::once((api.name.clone(), outside(cluster))).chain(internal);
+    let bastions = bastions(cluster);
+    let mut names = std::iter::once((api.name.clone(), outside(cluster))).chain(internal).chain(bastions);
     names.try_for_each(|(name, leads_to)| {
         desired.insert(RecordSet::new(&zone.id, &name, leads_to, owner.clone()))
     })
@@ -44,4 +46,20 @@ fn inside(cluster: &Cluster) -> LeadsTo {
         }
         _ => LeadsTo::Addresses(cluster.etcd.first().members.iter().map(|it| it.private_address).collect()),
     }
+}
+
+/// The name of bastions.
+fn bastions(cluster: &Cluster) -> Option<(String, LeadsTo)> {
+    let bastion = cluster.bastion.as_ref()?;
+    let balancer = name_of_front("bastion", cluster, &bastion.load_balancer);
+    Some((bastion.name.clone()?, LeadsTo::LoadBalancer(Reference::to(balancer))))
+}
+
+/// What the load balancer of bastions carries of it.
+pub(super) fn of_bastions(inputs: &Inputs<'_>) -> Tags {
+    let Inputs { cluster, facts, .. } = inputs;
+    let name = cluster.bastion.as_ref().and_then(|bastion| bastion.name.clone());
+    let (Some(name), Some(zone)) = (name, &facts.hosted_zone) else { return Tags::new() };
+    let tags = [(tags::HOSTED_ZONE, zone.id.clone()), (tags::BASTION_NAME, name)];
+    tags.map(|(key, value)| (key.to_owned(), value)).into()
 }

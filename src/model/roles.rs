@@ -33,7 +33,7 @@ pub(super) struct RoleModel {
 /// Adds what all instances of a role share: their security group, and what they may do on AWS.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let (cluster, state) = (inputs.cluster, State::new(inputs)?);
-    for model in ALL {
+    for model in ALL.into_iter().filter(|model| model.role != Role::Bastion || cluster.bastion.is_some()) {
         let RoleModel { role, security_group, ingress, statements, may, .. } = model;
         access::add_security_group(cluster, *role, security_group, ingress(cluster), desired)?;
         identity::add(inputs, *role, statements(inputs, &state), may(cluster), desired)?;
@@ -42,13 +42,14 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
 }
 
 /// Every role.
-const ALL: [&RoleModel; 2] = [&MASTERS, &NODES];
+const ALL: [&RoleModel; 3] = [&MASTERS, &NODES, &BASTIONS];
 
 /// What is special about this role.
 pub(super) fn of(role: Role) -> &'static RoleModel {
     match role {
         Role::ControlPlane => &MASTERS,
         Role::Node => &NODES,
+        Role::Bastion => &BASTIONS,
     }
 }
 
@@ -71,5 +72,16 @@ const NODES: RoleModel = RoleModel {
     ingress: access::into_nodes,
     statements: identity::nodes,
     may: |cluster| &cluster.nodes_may,
+    installs_addons: false,
+};
+
+const BASTIONS: RoleModel = RoleModel {
+    role: Role::Bastion,
+    prefix: "bastions",
+    tag: "k8s.io/role/bastion",
+    security_group: "Security group for bastions",
+    ingress: access::into_bastions,
+    statements: identity::bastions,
+    may: |cluster| &cluster.bastions_may,
     installs_addons: false,
 };

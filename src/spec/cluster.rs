@@ -59,6 +59,12 @@ pub struct Cluster {
     /// What nodes may do in AWS besides what windlass allows them.
     #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub nodes_may: Permissions,
+    /// What bastions may do in AWS besides what windlass allows them.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
+    pub bastions_may: Permissions,
+    /// How bastions are reached, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bastion: Option<BastionAccess>,
     /// The etcd clusters, `main` first.
     pub etcd: NonEmpty<EtcdCluster>,
     /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
@@ -258,6 +264,17 @@ impl LoadBalancer {
     pub const CLIENT_CERTIFICATES_PORT: u16 = 8443;
 }
 
+/// How bastions are reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BastionAccess {
+    /// The load balancer in front of them.
+    pub load_balancer: LoadBalancer,
+    /// `spec.topology.bastion.bastionPublicName`: their name in the API's hosted zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
 /// A certificate that a load balancer shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -387,6 +404,8 @@ pub enum Instances {
     ControlPlane(Master),
     /// Those that run workloads.
     Node(Nodes),
+    /// Those that let operators in.
+    Bastion(Nodes),
 }
 
 /// A master: one instance, which stays where its volumes and its address are.
@@ -408,7 +427,7 @@ impl Master {
     }
 }
 
-/// Nodes.
+/// Nodes, or bastions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Nodes {
@@ -514,6 +533,7 @@ impl InstanceGroup {
         match self.instances {
             Instances::ControlPlane(_) => Role::ControlPlane,
             Instances::Node(_) => Role::Node,
+            Instances::Bastion(_) => Role::Bastion,
         }
     }
 
@@ -521,14 +541,14 @@ impl InstanceGroup {
     pub fn master(&self) -> Option<&Master> {
         match &self.instances {
             Instances::ControlPlane(master) => Some(master),
-            Instances::Node(_) => None,
+            Instances::Node(_) | Instances::Bastion(_) => None,
         }
     }
 
     /// The nodes, where they are some.
     pub fn nodes(&self) -> Option<&Nodes> {
         match &self.instances {
-            Instances::ControlPlane(_) => None,
+            Instances::ControlPlane(_) | Instances::Bastion(_) => None,
             Instances::Node(nodes) => Some(nodes),
         }
     }
@@ -536,6 +556,9 @@ impl InstanceGroup {
     /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
     /// read its user data.
     pub fn node_config_version(&self) -> &'static str {
+        if self.role() == Role::Bastion {
+            return EXTENDED_VERSION;
+        }
         if !self.user_data.is_empty() || !self.kernel_parameters.is_empty() {
             return GROUP_SETTINGS_VERSION;
         }
@@ -544,7 +567,10 @@ impl InstanceGroup {
 
     /// Fewest and most instances.
     pub fn sizes(&self) -> (u32, u32) {
-        self.nodes().map_or((1, 1), |nodes| (nodes.min_size, nodes.max_size))
+        match &self.instances {
+            Instances::ControlPlane(_) => (1, 1),
+            Instances::Node(some) | Instances::Bastion(some) => (some.min_size, some.max_size),
+        }
     }
 
     /// The machine types that its instances can be of, where they are known by name.
@@ -560,7 +586,7 @@ impl InstanceGroup {
     pub fn subnets(&self) -> NonEmpty<&Subnet> {
         match &self.instances {
             Instances::ControlPlane(master) => NonEmpty::from(&master.subnet),
-            Instances::Node(nodes) => nodes.subnets.as_ref(),
+            Instances::Node(some) | Instances::Bastion(some) => some.subnets.as_ref(),
         }
     }
 }

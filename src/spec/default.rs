@@ -8,6 +8,7 @@
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
 //! | `spec.api` | a DNS name or a load balancer | a public load balancer for several masters, or one in a private subnet; else `dns` where `dnsZone` or `topology.dns.type: Public` is written, else `elasticIP` |
 //! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` or `api.dns` is written, else `None` |
+//! | `zone` of a subnet with `id` | has to be written | the zone of all other subnets, where there is one such |
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
 //! | `encryptedVolume` of etcd members | false | true |
 //!
@@ -95,6 +96,7 @@ fn ranges(spec: &mut ClusterSpec) {
 fn subnets(spec: &mut ClusterSpec) {
     let network = spec.network_cidr.as_deref().and_then(|cidr| ipv4_net(cidr).ok());
     let subnets = spec.subnets.get_or_insert_default();
+    zone_of_existing(subnets);
     for subnet in subnets.iter_mut() {
         subnet.r#type.get_or_insert(SubnetType::Public);
         subnet.name = subnet.name.take().or_else(|| subnet.zone.clone());
@@ -102,6 +104,15 @@ fn subnets(spec: &mut ClusterSpec) {
     // Which ranges of an existing VPC are free, its owner knows.
     if let (Some(network), None) = (network, &spec.network_id) {
         assign_ranges(network, subnets);
+    }
+}
+
+/// An existing subnet is in the zone that all others are in, where there is one such; AWS is asked whether it is.
+fn zone_of_existing(subnets: &mut [SubnetSpec]) {
+    let zones: BTreeSet<String> = subnets.iter().filter_map(|subnet| subnet.zone.clone()).collect();
+    let [zone] = zones.iter().collect::<Vec<_>>()[..] else { return };
+    for subnet in subnets.iter_mut().filter(|subnet| subnet.id.is_some()) {
+        subnet.zone.get_or_insert_with(|| zone.clone());
     }
 }
 

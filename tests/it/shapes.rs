@@ -142,6 +142,7 @@ mod with_region {
         several_etcd_clusters_are_made_and_go: "several-etcd",
         a_cluster_whose_network_somebody_else_brings_is_made_and_goes: "external-network",
         groups_with_all_their_settings_are_made_and_go: "group-settings",
+        a_bastion_in_front_of_a_private_cluster_is_made_and_goes: "bastion",
         three_masters_with_an_elastic_ip_each_are_made_and_go: "three-masters",
         three_masters_in_a_private_network_are_made_and_go: "private-three-masters",
     }

@@ -11,6 +11,9 @@ use crate::contract::config::Role;
 /// labels, so that no group of nodes can be called so.
 const MASTERS: &str = ".masters";
 
+/// The same of bastions: an instance that the Internet reaches is never taken for a node.
+const BASTIONS: &str = ".bastions";
+
 /// The instance group that launched an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -20,11 +23,13 @@ pub struct Group {
     pub role: Role,
 }
 
-/// The name of an instance group's Auto Scaling group: `<group>.masters.<cluster>` or `<group>.<cluster>`, as in kops.
+/// The name of an instance group's Auto Scaling group: `<group>.masters.<cluster>` or `<group>.<cluster>`, as in kops, and
+/// `<group>.bastions.<cluster>`.
 pub fn group_name(cluster: &str, group: &str, role: Role) -> String {
     match role {
         Role::ControlPlane => format!("{group}{MASTERS}.{cluster}"),
         Role::Node => format!("{group}.{cluster}"),
+        Role::Bastion => format!("{group}{BASTIONS}.{cluster}"),
     }
 }
 
@@ -32,10 +37,9 @@ impl Group {
     /// Reads the name of an Auto Scaling group; `None` if it is not one of this cluster's.
     pub fn read(auto_scaling_group: &str, cluster: &str) -> Option<Self> {
         let name = auto_scaling_group.strip_suffix(cluster)?.strip_suffix('.')?;
-        let (group, role) = match name.strip_suffix(MASTERS) {
-            Some(group) => (group, Role::ControlPlane),
-            None => (name, Role::Node),
-        };
+        let of_role = |suffix, role| name.strip_suffix(suffix).map(|group| (group, role));
+        let special = of_role(MASTERS, Role::ControlPlane).or_else(|| of_role(BASTIONS, Role::Bastion));
+        let (group, role) = special.unwrap_or((name, Role::Node));
         let is_label = !group.is_empty() && !group.contains('.');
         is_label.then(|| Self { name: group.to_owned(), role })
     }
@@ -47,9 +51,12 @@ mod tests {
 
     #[test]
     fn an_auto_scaling_groups_name_says_group_and_role() {
-        for (group, role) in
-            [("nodes-us-east-1a", Role::Node), ("masters", Role::Node), ("a", Role::ControlPlane)]
-        {
+        for (group, role) in [
+            ("nodes-us-east-1a", Role::Node),
+            ("masters", Role::Node),
+            ("a", Role::ControlPlane),
+            ("b", Role::Bastion),
+        ] {
             let name = group_name("demo.example.com", group, role);
             let read = Group::read(&name, "demo.example.com").unwrap();
             assert_eq!((read.name.as_str(), read.role), (group, role), "{name}");
@@ -65,6 +72,7 @@ mod tests {
             "demo.example.com",
             ".demo.example.com",
             ".masters.demo.example.com",
+            ".bastions.demo.example.com",
             "nodesdemo.example.com",
             "nodes.demo.example.com.",
             "",

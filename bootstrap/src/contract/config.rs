@@ -137,6 +137,9 @@ pub struct NodeConfig {
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
     pub control_plane: Option<ControlPlaneConfig>,
+    /// Whether the instance is a bastion, which runs nothing of Kubernetes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bastion: bool,
 }
 
 impl NodeConfig {
@@ -376,6 +379,8 @@ pub enum Role {
     ControlPlane,
     /// Runs workloads.
     Node,
+    /// Lets operators in by SSH; no Node of the cluster's.
+    Bastion,
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ pub const GROUP: &str = "kops.k8s.io/instancegroup";
 /// The key of masters' default taint, and the label of their role.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
-/// The label of a role.
+/// The label of a role; bastions are no Nodes, and none has theirs.
 pub fn role_label(role: Role) -> &'static str {
     match role {
         Role::ControlPlane => CONTROL_PLANE,
         Role::Node => "node-role.kubernetes.io/node",
+        Role::Bastion => "node-role.kubernetes.io/bastion",
     }
 }

@@ -241,7 +241,7 @@ fn configuration(
             configuration["tlsCertFile"] = json!(format!("{}/kubelet/server.crt", root::SECRETS));
             configuration["tlsPrivateKeyFile"] = json!(format!("{}/kubelet/server.key", root::SECRETS));
         }
-        Role::Node => {
+        Role::Node | Role::Bastion => {
             configuration["rotateCertificates"] = json!(true);
             configuration["serverTLSBootstrap"] = json!(true);
         }
@@ -273,7 +273,7 @@ fn arguments(config: &NodeConfig, identity: &InstanceIdentity) -> Vec<String> {
     ];
     match role(config) {
         Role::ControlPlane => arguments.push(format!("--kubeconfig={MASTER_KUBECONFIG}")),
-        Role::Node => arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}")),
+        Role::Node | Role::Bastion => arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}")),
     }
     arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =

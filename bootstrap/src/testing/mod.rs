@@ -119,5 +119,6 @@ pub(crate) fn node_config() -> NodeConfig {
         kernel_parameters: [].into(),
         disable_source_dest_check: false,
         control_plane: None,
+        bastion: false,
     }
 }

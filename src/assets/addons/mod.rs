@@ -108,6 +108,7 @@ impl Policy {
         match role {
             Role::ControlPlane => &self.masters,
             Role::Node => &self.nodes,
+            Role::Bastion => &[],
         }
     }
 }

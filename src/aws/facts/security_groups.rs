@@ -29,15 +29,16 @@ pub(super) async fn security_groups(cluster: &Cluster, clients: &Clients) -> Res
     Ok(())
 }
 
-/// The ids, each with an instance group that names it; those of the API's load balancer without one.
+/// The ids, each with an instance group that names it; those of load balancers without one.
 fn wanted(cluster: &Cluster) -> BTreeMap<&str, Option<&str>> {
     let of_groups = cluster.instance_groups.iter().flat_map(|group| {
         let ids = group.additional_security_groups.iter();
         ids.map(|id| (id.as_str(), Some(group.name.as_str())))
     });
-    let of_balancer = cluster.api.load_balancer.iter().flat_map(|balancer| {
+    let of_bastions = cluster.bastion.iter().map(|bastion| &bastion.load_balancer);
+    let of_balancers = cluster.api.load_balancer.iter().chain(of_bastions).flat_map(|balancer| {
         let ids = balancer.security_group.iter().chain(&balancer.additional_security_groups);
         ids.map(|id| (id.as_str(), None))
     });
-    of_groups.chain(of_balancer).collect()
+    of_groups.chain(of_balancers).collect()
 }

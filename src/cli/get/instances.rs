@@ -87,6 +87,7 @@ fn rows(cluster: &Cluster, cloud: &CloudView, boot: &BTreeMap<String, Status>, n
         {
             Role::ControlPlane => "control-plane",
             Role::Node => "node",
+            Role::Bastion => "bastion",
         });
         Row {
             id: instance.id.clone(),

@@ -242,6 +242,7 @@ fn table(cluster: &Cluster, report: &Report) -> String {
             match group.role() {
                 Role::ControlPlane => "ControlPlane".to_owned(),
                 Role::Node => "Node".to_owned(),
+                Role::Bastion => "Bastion".to_owned(),
             },
             group.machine_type.clone(),
             min_size.to_string(),

@@ -1,5 +1,6 @@
 //! What each instance says of itself: whether it boots, has become a node, and goes on.
 
+use windlass_bootstrap::config::Role;
 use windlass_bootstrap::report::{self, BootState, FailingTask, Status};
 
 use super::{Check, CheckKind, Outcome, group_of, node, staying};
@@ -39,6 +40,8 @@ pub(super) fn check(cluster: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
 fn machine(wanted: &InstanceGroup, instance: &Instance, snapshot: &Snapshot) -> Check {
     let boot = snapshot.boot.get(&instance.id);
     let joined = match &snapshot.kubernetes {
+        // It becomes no node; its own word counts.
+        _ if wanted.role() == Role::Bastion => boot.is_some(),
         Ok(view) => view.node_of(&instance.id).is_some(),
         // Nobody knows; then the boot's own word counts.
         Err(_) => boot.is_some_and(|status| status.state == BootState::Ready),

@@ -12,6 +12,7 @@ use crate::assets::sample;
 use crate::health::snapshot::{Authority, CloudView, KubernetesView, Member, StateView, Unanswered};
 use crate::kube::view::Waiting;
 use crate::kube::{Node, Pod, Ready};
+use crate::spec::cluster::Instances;
 
 /// What is broken, how, and the kind, class and words of the check that has to say so.
 type Defect = (&'static str, Disturbance, CheckKind, &'static str, &'static str);
@@ -131,6 +132,33 @@ fn every_defect_of_a_group_or_a_machine_is_named_and_classed() {
         ),
     ];
     expect_each_to_be_said(&defects);
+}
+
+#[test]
+fn a_bastion_is_well_when_its_boot_is_done_though_it_becomes_no_node() {
+    let mut cluster = sample::cluster();
+    let Instances::Node(nodes) = cluster.instance_groups[1].instances.clone() else { panic!("no nodes") };
+    cluster.instance_groups[1].instances = Instances::Bastion(nodes);
+    let said = |boot: Option<BootState>| {
+        let mut snapshot = healthy();
+        view(&mut snapshot).nodes.retain(|node| node.name == MASTER);
+        for id in NODES {
+            match boot {
+                None => drop(snapshot.boot.remove(id)),
+                Some(state) => snapshot.boot.get_mut(id).unwrap().state = state,
+            }
+        }
+        let report = evaluate(&cluster, &snapshot);
+        let machines = report.checks.into_iter().filter(|check| check.kind == CheckKind::Machine);
+        let outcomes =
+            machines.filter(|check| NODES.contains(&check.name.as_str())).map(|check| check.outcome);
+        outcomes.collect::<Vec<_>>()
+    };
+    assert_eq!(said(Some(BootState::Ready)), [Outcome::Pass, Outcome::Pass]);
+    for state in [None, Some(BootState::Running), Some(BootState::Failed)] {
+        let outcomes = said(state);
+        assert!(outcomes.len() == 2 && !outcomes.contains(&Outcome::Pass), "{state:?}: {outcomes:?}");
+    }
 }
 
 #[test]

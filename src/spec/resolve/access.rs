@@ -1,8 +1,8 @@
 //! Who may reach the cluster, and how.
 
 use super::network::Networks;
-use super::{Report, Resolved, all, dns, load_balancer, text};
-use crate::spec::cluster::{AccessSource, Api, SshKey, SubnetKind};
+use super::{Report, Resolved, all, bastion, dns, load_balancer, text};
+use crate::spec::cluster::{AccessSource, Api, BastionAccess, SshKey, SubnetKind};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
@@ -15,7 +15,8 @@ const API_PORT: u16 = 443;
 /// Who may reach the cluster.
 pub(super) struct Access {
     pub(super) api: Api,
-    pub(super) ssh_access: Vec<AccessSource>,
+    pub(super) ssh: Vec<AccessSource>,
+    pub(super) bastion: Option<BastionAccess>,
 }
 
 pub(super) fn resolve(
@@ -42,6 +43,7 @@ pub(super) fn resolve(
     let additional_sans = additional_sans(spec, report);
     authorization(spec, report);
     let dns = dns::resolve(cluster, report);
+    let bastion = bastion::resolve(spec, groups, network, report);
     let api = Api {
         access: api_access?,
         elastic_ip,
@@ -52,7 +54,7 @@ pub(super) fn resolve(
         additional_sans: additional_sans?,
         port: API_PORT,
     };
-    Ok(Access { api, ssh_access: ssh_access? })
+    Ok(Access { api, ssh: ssh_access?, bastion: bastion? })
 }
 
 fn sources(

@@ -68,6 +68,11 @@ pub(super) fn with_members(
             let nodes = Instances::Node(half.instances.clone());
             Ok(half.with(nodes))
         }
+        Half::Bastions(half) => {
+            let half = half?;
+            let bastions = Instances::Bastion(half.instances.clone());
+            Ok(half.with(bastions))
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) enum Half {
     Master(Resolved<cluster::InstanceGroup<Subnet>>),
     /// Nodes, and what is of no role that there is.
     Nodes(Resolved<cluster::InstanceGroup<Nodes>>),
+    /// Bastions.
+    Bastions(Resolved<cluster::InstanceGroup<Nodes>>),
 }
 
 impl Group {
@@ -166,13 +168,18 @@ fn half(
             let subnet = instances.map(|(_, subnets)| subnets.first().clone());
             Half::Master(whole.and_then(|group| Ok(group.with(subnet?))))
         }
-        Ok(Role::Node) => {
-            let nodes =
-                instances.map(|((min_size, max_size), subnets)| Nodes { min_size, max_size, subnets });
-            Half::Nodes(whole.and_then(|group| Ok(group.with(nodes?))))
-        }
+        Ok(Role::Node) => Half::Nodes(some(whole, instances)),
+        Ok(Role::Bastion) => Half::Bastions(some(whole, instances)),
         Err(reported) => Half::Nodes(Err(reported)),
     }
+}
+
+fn some(
+    whole: Resolved<cluster::InstanceGroup<()>>,
+    instances: Resolved<((u32, u32), NonEmpty<Subnet>)>,
+) -> Resolved<cluster::InstanceGroup<Nodes>> {
+    let (group, ((min_size, max_size), subnets)) = (whole?, instances?);
+    Ok(group.with(Nodes { min_size, max_size, subnets }))
 }
 
 /// The image; where one of a distribution is written, as kops does, windlass's own.
@@ -192,16 +199,19 @@ fn name(group: &InstanceGroup, report: &mut Report<'_>) -> Resolved<String> {
     }
 }
 
+const ROLES: &str = "write `Master`, `Node` or `Bastion`";
+
 fn role(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Role> {
     const PATH: &str = "spec.role";
     match spec.role {
         Some(InstanceGroupRole::Master) => Ok(Role::ControlPlane),
         Some(InstanceGroupRole::Node) => Ok(Role::Node),
-        Some(other @ (InstanceGroupRole::Bastion | InstanceGroupRole::ApiServer)) => {
-            let message = format!("`{other:?}` is not supported yet");
-            Err(report.push(Problem::at(PATH, message).hint("write `Master` or `Node`")))
+        Some(InstanceGroupRole::Bastion) => Ok(Role::Bastion),
+        Some(InstanceGroupRole::ApiServer) => {
+            let message = "`APIServer` is not supported yet";
+            Err(report.push(Problem::at(PATH, message).hint(ROLES)))
         }
-        None => Err(report.missing(PATH, "write `Master` or `Node`")),
+        None => Err(report.missing(PATH, ROLES)),
     }
 }
 

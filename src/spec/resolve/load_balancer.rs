@@ -27,17 +27,17 @@ pub(super) fn resolve(
 ) -> Resolved<LoadBalancer> {
     let internal = spec.r#type == Some(LoadBalancerType::Internal);
     let known: Vec<&Subnet> = network.subnets.iter().flatten().collect();
-    let masters = subnets_of_masters(groups, &known);
+    let masters = subnets_of(InstanceGroupRole::Master, groups, &known);
     let chosen = match spec.subnets.as_deref() {
         Some(written) if !written.is_empty() => written_subnets(written, internal, &known, report),
         _ => match network.subnets.iter().find_map(|subnet| subnet.as_ref().err()) {
             // What is wrong with a subnet is told; which of the others are meant can't be said without it.
             Some(told) => Err(*told),
-            None => best_subnets(internal, &masters, &known, report),
+            None => best_subnets(PATH, internal, &masters, &known, report),
         },
     };
     if let Ok(chosen) = &chosen {
-        every_master_has_a_zone(chosen, &masters, report);
+        is_in_every_zone(&format!("{PATH}.subnets"), chosen, &masters, report);
     }
     let certificate = certificate(spec, report);
     let for_nodes = for_nodes(spec, internal, is_named, report);
@@ -82,18 +82,23 @@ fn for_nodes(
     Err(report.push(Problem::at(format!("{PATH}.useForInternalApi"), message).hint(hint)))
 }
 
-/// The subnets that masters are in.
-fn subnets_of_masters<'a>(groups: &[InstanceGroup], known: &[&'a Subnet]) -> Vec<&'a Subnet> {
-    let masters = groups.iter().filter(|group| group.spec.role == Some(InstanceGroupRole::Master));
-    let names: BTreeSet<&String> = masters.flat_map(|group| group.spec.subnets.iter().flatten()).collect();
+/// The subnets that the instances of a role are in.
+pub(super) fn subnets_of<'a>(
+    role: InstanceGroupRole,
+    groups: &[InstanceGroup],
+    known: &[&'a Subnet],
+) -> Vec<&'a Subnet> {
+    let groups = groups.iter().filter(|group| group.spec.role == Some(role));
+    let names: BTreeSet<&String> = groups.flat_map(|group| group.spec.subnets.iter().flatten()).collect();
     known.iter().copied().filter(|subnet| names.contains(&subnet.name)).collect()
 }
 
-/// One subnet of each zone: of those on the right side the one that is made for load balancers, or else a master's. An
-/// internal load balancer is in private subnets, or where there are none, in what there is.
-fn best_subnets(
+/// One subnet of each zone: of those on the right side the one that is made for load balancers, or else one of those that what
+/// it leads to is in. An internal load balancer is in private subnets, or where there are none, in what there is.
+pub(super) fn best_subnets(
+    path: &str,
     internal: bool,
-    masters: &[&Subnet],
+    behind: &[&Subnet],
     known: &[&Subnet],
     report: &mut Report<'_>,
 ) -> Resolved<NonEmpty<LoadBalancerSubnet>> {
@@ -101,7 +106,7 @@ fn best_subnets(
     let any_private = known.iter().any(|subnet| is_private(&subnet));
     let mut by_zone: BTreeMap<&str, &Subnet> = BTreeMap::new();
     let score = |subnet: &Subnet| {
-        (subnet.kind == SubnetKind::Utility, masters.iter().any(|master| master.name == subnet.name))
+        (subnet.kind == SubnetKind::Utility, behind.iter().any(|behind| behind.name == subnet.name))
     };
     for subnet in known.iter().filter(|subnet| is_private(subnet) == (internal && any_private)) {
         let best = by_zone.entry(&subnet.zone).or_insert(subnet);
@@ -116,8 +121,9 @@ fn best_subnets(
     };
     NonEmpty::of(by_zone.into_values().map(plain)).ok_or_else(|| {
         let message = "there is no subnet that the Internet reaches for a public load balancer";
-        let hint = "add a subnet with `type: Utility` in each zone of a master, or write `type: Internal`";
-        report.push(Problem::at(PATH, message).hint(hint))
+        let hint =
+            "add a subnet with `type: Utility` in each zone of what it leads to, or write `type: Internal`";
+        report.push(Problem::at(path, message).hint(hint))
     })
 }
 
@@ -215,16 +221,19 @@ fn allocation(
 }
 
 /// A target in a zone that the load balancer isn't in gets nothing from it.
-fn every_master_has_a_zone(
+pub(super) fn is_in_every_zone(
+    path: &str,
     chosen: &NonEmpty<LoadBalancerSubnet>,
-    masters: &[&Subnet],
+    behind: &[&Subnet],
     report: &mut Report<'_>,
 ) {
     let zones: BTreeSet<&str> = chosen.iter().map(|chosen| chosen.subnet.zone.as_str()).collect();
-    if let Some(master) = masters.iter().find(|master| !zones.contains(master.zone.as_str())) {
-        let message = format!("the load balancer is not in {}, where a master is", master.zone);
-        let hint = "give it a subnet of each zone that a master is in; with `type: Utility`, it is for load balancers alone";
-        report.push(Problem::at(format!("{PATH}.subnets"), message).hint(hint));
+    if let Some(behind) = behind.iter().find(|behind| !zones.contains(behind.zone.as_str())) {
+        let message =
+            format!("the load balancer is not in {}, where something is that it leads to", behind.zone);
+        let hint =
+            "give it a subnet of each such zone; with `type: Utility`, a subnet is for load balancers alone";
+        report.push(Problem::at(path, message).hint(hint));
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod access;
 mod addons;
+mod bastion;
 mod cluster;
 mod dns;
 mod egress;
@@ -131,11 +132,13 @@ fn filled(
         network: network.network?,
         subnets: all(network.subnets)?,
         api: access.api,
-        ssh_access: access.ssh_access,
+        ssh_access: access.ssh,
         ssh_key: ssh_key?,
         container_registry: whole.container_registry,
         masters_may: permissions.masters,
         nodes_may: permissions.nodes,
+        bastions_may: permissions.bastions,
+        bastion: access.bastion,
         etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,
         plugin: network.plugin?,

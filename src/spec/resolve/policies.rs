@@ -14,6 +14,7 @@ use crate::spec::yaml::join;
 pub(super) struct RolePermissions {
     pub(super) masters: Permissions,
     pub(super) nodes: Permissions,
+    pub(super) bastions: Permissions,
 }
 
 impl RolePermissions {
@@ -21,6 +22,7 @@ impl RolePermissions {
         match role {
             Role::ControlPlane => &mut self.masters,
             Role::Node => &mut self.nodes,
+            Role::Bastion => &mut self.bastions,
         }
     }
 }
@@ -56,9 +58,11 @@ fn role(path: &str, name: &str, report: &mut Report<'_>) -> Resolved<Role> {
     match name {
         "control-plane" | "master" => Ok(Role::ControlPlane),
         "node" => Ok(Role::Node),
+        "bastion" => Ok(Role::Bastion),
         _ => {
             let message = format!("there are no instances of the role `{name}`");
-            Err(report.push(Problem::at(path, message).hint("roles are `control-plane` and `node`")))
+            Err(report
+                .push(Problem::at(path, message).hint("roles are `control-plane`, `node` and `bastion`")))
         }
     }
 }

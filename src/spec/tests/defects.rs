@@ -43,12 +43,18 @@ fn a_percentage_is_not_refused_for_what_it_rounds_to() {
 }
 
 #[test]
-fn a_bastion_or_an_api_server_is_refused_by_its_role_alone() {
-    for role in ["Bastion", "APIServer"] {
-        let problems = with("nodes", &json!({"role": role}));
-        problem(&problems, "spec.role");
-        assert!(problems.iter().all(|problem| problem.path != "metadata.name"), "{problems:#?}");
-    }
+fn an_api_server_is_refused_by_its_role_alone() {
+    let problems = with("nodes", &json!({"role": "APIServer"}));
+    problem(&problems, "spec.role");
+    assert!(problems.iter().all(|problem| problem.path != "metadata.name"), "{problems:#?}");
+}
+
+#[test]
+fn bastions_have_a_name_only_where_there_is_a_hosted_zone_and_settings_only_where_there_are_bastions() {
+    assert_eq!(with("nodes", &json!({"role": "Bastion"})), []);
+    let bastion = json!({"topology": {"bastion": {"bastionPublicName": "jump.example.com"}}});
+    let problems = with("demo.example.com", &bastion);
+    assert!(problem(&problems, "spec.topology.bastion").message.contains("no bastions"), "{problems:#?}");
 }
 
 #[test]

@@ -405,7 +405,7 @@ const RULES: &[(&str, &str, &str)] = &[
     ("two groups of one name", "  name: nodes", "  name: control-plane-us-east-1a"),
     ("a group without a name", "  name: nodes\n", ""),
     ("a group without a role", "  role: Node\n", ""),
-    ("a bastion", "role: Node", "role: Bastion"),
+    ("an API server", "role: Node", "role: APIServer"),
     ("no master", "role: Master", "role: Node"),
     ("a second master", "role: Node", "role: Master"),
     ("three masters in a group", "maxSize: 1", "maxSize: 3"),

@@ -241,19 +241,19 @@ wire! {
         /// Deprecated: the subnets' types say it.
         nodes: String = only(["public", "private"]),
         /// Bastion hosts.
-        bastion: BastionSpec,
+        bastion: BastionSpec = IN_PART,
         /// How the cluster's names are published.
         dns: DnsSpec = IN_PART,
     }
 
     /// Bastion hosts.
     pub struct BastionSpec {
-        /// The bastion's DNS name.
-        bastion_public_name: String,
+        /// The bastions' DNS name, in the hosted zone of the API's name.
+        bastion_public_name: String = HONOURED,
         /// Deprecated: for Classic Load Balancers only.
         idle_timeout_seconds: i64,
         /// The bastion's load balancer.
-        load_balancer: BastionLoadBalancerSpec,
+        load_balancer: BastionLoadBalancerSpec = HONOURED,
     }
 
     /// The bastion's load balancer.

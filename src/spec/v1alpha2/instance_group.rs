@@ -13,7 +13,7 @@ wire! {
         /// Who looks after the instances: `CloudGroup` (an Auto Scaling group) or `Karpenter`.
         manager: InstanceManager = only(["CloudGroup"]),
         /// What the instances are for.
-        role: InstanceGroupRole = only(["Master", "Node"]),
+        role: InstanceGroupRole = only(["Master", "Node", "Bastion"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
         /// the name. One of a distribution, such as `ubuntu/…`, means windlass's own, as does none.
         image: String = HONOURED,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{ConnectivityType, DomainType, InstanceType};
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use windlass::aws::Clients;
 
 /// By what a scenario writes: AWS's id of what is there in this region.
@@ -45,7 +46,12 @@ impl Foreign {
             ec2.create_vpc_peering_connection().vpc_id(&vpc).peer_vpc_id(&vpc).send().await.unwrap();
         let peering = peering.vpc_peering_connection().unwrap();
         let peering = peering.vpc_peering_connection_id().unwrap().to_owned();
-        clients.s3.create_bucket().bucket("logs.example.com").send().await.unwrap();
+        let place = (region != "us-east-1").then(|| {
+            let place = BucketLocationConstraint::from(region);
+            CreateBucketConfiguration::builder().location_constraint(place).build()
+        });
+        let logs = clients.s3.create_bucket().bucket("logs.example.com");
+        logs.set_create_bucket_configuration(place).send().await.unwrap();
         let mut ids = BTreeMap::from([
             ("tgw-0123456789abcdef0", transit),
             ("pcx-0123456789abcdef0", peering),

@@ -349,7 +349,7 @@ mod with_region {
             (
                 &elsewhere,
                 None,
-                format!("the API's name `{API}` is not in the hosted zone `example.org` ({elsewhere})"),
+                format!("the name `{API}` is not in the hosted zone `example.org` ({elsewhere})"),
             ),
         ];
         for (zone, name, expected) in cases {

@@ -80,6 +80,7 @@ fn decide_client(request: &Request, facts: &Facts<'_>) -> Result<Verdict, Verdic
     match instance.group.as_ref().map(|group| group.role) {
         Some(Role::Node) => {}
         Some(Role::ControlPlane) => return Err(deny("masters make their own certificates")),
+        Some(Role::Bastion) => return Err(deny("bastions are no nodes")),
         None => return Err(later(format!("EC2 does not show {name} in an instance group of this cluster"))),
     }
     decide_bootstrap(name, request, instance, facts)
