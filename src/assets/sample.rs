@@ -114,6 +114,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         user_data: Vec::new(),
         suspended_processes: [].into(),
         additional_security_groups: [].into(),
+        attached: [].into(),
         instance_profile: None,
         node_labels: [].into(),
         taints: Vec::new(),

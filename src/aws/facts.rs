@@ -1,12 +1,15 @@
 //! Facts: everything a decision needs to know of AWS, gathered before anything is planned.
 
 mod error;
+mod external_load_balancer_error;
+mod external_load_balancers;
+mod kms_keys;
 mod machine_types;
 mod network;
 mod network_error;
 mod security_groups;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{Image as Ami, ImageState};
 use futures::future::try_join_all;
@@ -17,6 +20,9 @@ use windlass_bootstrap::config::{
 };
 
 pub use self::error::FactsError;
+pub use self::external_load_balancer_error::ExternalLoadBalancerError;
+use self::external_load_balancers::check_external_load_balancers;
+use self::kms_keys::kms_keys;
 use self::machine_types::machine_types;
 pub use self::network::ExistingNetwork;
 pub use self::network_error::ExistingNetworkError;
@@ -25,7 +31,7 @@ use super::hosted_zone::{self, HostedZone};
 use super::tags::{
     IMAGE_ARCHITECTURE, IMAGE_ETCD_VERSION, IMAGE_KUBERNETES_VERSION, IMAGE_NODE_CONFIG, filter,
 };
-use super::{Caller, Class, Clients, During};
+use super::{Caller, Clients, During};
 use crate::spec::cluster::{Cluster, EbsVolume, InstanceGroup};
 use crate::spec::shape::nearest;
 
@@ -81,10 +87,11 @@ pub struct Image {
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
     let groups = groups_by_image(cluster);
     let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
-    let (identity, (), (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
+    let (identity, (), (), (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
         caller(clients),
         check_zones(cluster, clients),
         security_groups(cluster, clients),
+        check_external_load_balancers(cluster, clients),
         machine_types(cluster, clients),
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),
@@ -102,32 +109,6 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
     }
     let region = cluster.region.clone();
     Ok(Facts { account, partition, region, images, hosted_zone, kms_keys, existing_network })
-}
-
-/// Looks up the keys that aren't named by their ARN: volumes are described with ARNs, and a policy allows only what it
-/// names by one.
-async fn kms_keys(cluster: &Cluster, clients: &Clients) -> Result<BTreeMap<String, String>, FactsError> {
-    let of_etcd = cluster.masters().flat_map(|master| &master.members).map(|held| &held.volume.kms_key);
-    let of_roots = cluster.instance_groups.iter().map(|group| &group.root_volume.kms_key);
-    let written: BTreeSet<&String> = of_etcd.chain(of_roots).flatten().collect();
-    let unresolved = written.into_iter().filter(|key| !key.contains(":key/"));
-    let keys = try_join_all(unresolved.map(|key| async {
-        let arn = kms_key(key, &cluster.region, clients).await?;
-        Ok::<_, FactsError>((key.clone(), arn))
-    }));
-    Ok(keys.await?.into_iter().collect())
-}
-
-/// The ARN of a key.
-async fn kms_key(key: &str, region: &str, clients: &Clients) -> Result<String, FactsError> {
-    let unknown = |source| FactsError::KmsKey { key: key.to_owned(), region: region.to_owned(), source };
-    let answer = clients.kms.describe_key().key_id(key).send().await.during("kms", "DescribeKey", key);
-    let answer = answer.map_err(|error| match error.class {
-        Class::NotFound | Class::Invalid => unknown(Some(error)),
-        _ => error.into(),
-    })?;
-    let arn = answer.key_metadata().and_then(|key| key.arn()).ok_or_else(|| unknown(None))?;
-    Ok(arn.to_owned())
 }
 
 /// EC2's word and ours for an architecture.

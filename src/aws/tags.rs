@@ -63,6 +63,10 @@ pub const RANGES: &str = "windlass.dev/additional-ranges";
 /// is suspended, somebody else suspended.
 pub const SUSPENDED: &str = "windlass.dev/suspended-processes";
 
+/// On Auto Scaling groups: `<digest> <digest>…`, of the names of those load balancers of others that windlass attached as the
+/// specification says. What is attached besides, somebody else attached.
+pub const ATTACHED: &str = "windlass.dev/attached";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 

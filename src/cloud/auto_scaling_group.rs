@@ -1,5 +1,6 @@
 //! Auto Scaling groups.
 
+pub mod attachments;
 mod mixed_instances;
 mod processes;
 
@@ -28,7 +29,7 @@ use super::{Kind, Resource, tagging};
 use crate::aws::retry::{Patience, wait_for};
 use crate::aws::tags::{self, Owner, Tags};
 use crate::aws::{AwsError, During};
-use crate::spec::cluster::MixedInstances;
+use crate::spec::cluster::{Attachment, MixedInstances};
 
 /// How long the deletion of a group may take: its instances shut down first, and EC2 gives a hanging one up to
 /// a quarter of an hour, after which Auto Scaling may take its time to see it.
@@ -74,6 +75,9 @@ pub struct AutoScalingGroup {
     pub is_behind: bool,
     /// The target groups that its instances are put into. Of what is observed, windlass's own: others, somebody attached.
     pub target_groups: BTreeSet<Reference<LoadBalancerTargetGroup>>,
+    /// Load balancers of others that its instances are put into because the specification says so. The tag
+    /// [`tags::ATTACHED`] names them, too.
+    pub attached: BTreeSet<Attachment>,
     /// Its tags, which its instances get too.
     pub tags: Tags,
 }
@@ -129,6 +133,7 @@ impl ResourceKind for AutoScalingGroup {
             suspended_by_others: _,
             is_behind: _,
             target_groups,
+            attached,
             tags,
         } = self;
         let version = match version {
@@ -147,6 +152,7 @@ impl ResourceKind for AutoScalingGroup {
             .maybe("protectedFromScaleIn", protected_from_scale_in.then_some(true))
             .maybe("capacityRebalance", capacity_rebalance.then_some(true))
             .references("targetGroups", target_groups)
+            .set("externalLoadBalancers", attached)
             .set("suspendedProcesses", suspended)
             .map("tags", tags)
     }
@@ -182,7 +188,8 @@ impl ResourceKind for AutoScalingGroup {
             .set_max_instance_lifetime(self.max_instance_lifetime.map(to_i32))
             .set_new_instances_protected_from_scale_in(self.protected_from_scale_in.then_some(true))
             .set_capacity_rebalance(self.capacity_rebalance.then_some(true))
-            .set_target_group_arns(Some(target_group_arns(self.target_groups.iter(), context)?))
+            .set_target_group_arns(Some(self.all_target_groups(context)?))
+            .set_load_balancer_names(attachments::load_balancers(self.attached.iter()))
             .set_tags(Some(self.autoscaling_tags(&self.tags)));
         call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
         processes::suspend(&self.name, &self.suspended, &BTreeSet::new(), context, id).await?;
@@ -203,6 +210,7 @@ impl ResourceKind for AutoScalingGroup {
             suspended_by_others: self.suspended_by_others.clone(),
             is_behind: self.is_behind,
             target_groups: self.target_groups.clone(),
+            attached: self.attached.clone(),
             ..from.clone()
         };
         if *self != tagged_alike {
@@ -223,7 +231,8 @@ impl ResourceKind for AutoScalingGroup {
             call.send().await.during("autoscaling", "UpdateAutoScalingGroup", id)?;
         }
         self.put_into_target_groups(from, context, id).await?;
-        // A process runs again before the tag that says whose suspension it was goes, and is suspended after it has come.
+        // What is taken back goes before the tag that says whose it was, and what is new comes after it.
+        attachments::detach(&self.name, from.attached.difference(&self.attached), context, id).await?;
         processes::resume(&self.name, &self.suspended, &from.suspended, context, id).await?;
         let (set, gone) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
@@ -235,6 +244,7 @@ impl ResourceKind for AutoScalingGroup {
             let call = autoscaling.delete_tags().set_tags(Some(keys));
             call.send().await.during("autoscaling", "DeleteTags", id)?;
         }
+        attachments::attach(&self.name, self.attached.difference(&from.attached), context, id).await?;
         processes::suspend(&self.name, &self.suspended, &from.suspended, context, id).await?;
         Ok(identity.clone())
     }
@@ -374,6 +384,13 @@ impl AutoScalingGroup {
         Ok(())
     }
 
+    /// Those of windlass's and of others.
+    fn all_target_groups(&self, context: &Context<'_>) -> Result<Vec<String>, CloudError> {
+        let theirs = attachments::target_groups(self.attached.iter()).unwrap_or_default();
+        let ours = target_group_arns(self.target_groups.iter(), context)?;
+        Ok(ours.into_iter().chain(theirs).collect())
+    }
+
     fn subnet_ids(&self, context: &Context<'_>) -> Result<String, CloudError> {
         let ids = self.subnets.iter().map(|subnet| context.ids.of(subnet)).collect::<Result<Vec<_>, _>>()?;
         Ok(ids.join(","))
@@ -418,7 +435,7 @@ fn no_policy() -> InstanceMaintenancePolicy {
 
 /// Whether a tag says who the group is, and nothing about its instances, which aren't windlass's to change one by one.
 fn is_of_the_group(key: &str) -> bool {
-    [tags::UID, tags::NAME, tags::SUSPENDED].contains(&key)
+    [tags::UID, tags::NAME, tags::SUSPENDED, tags::ATTACHED].contains(&key)
 }
 
 fn all_tags(group: &Answer) -> Tags {
@@ -492,6 +509,7 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
             .filter(|arn| names.known(Kind::LoadBalancerTargetGroup, arn).is_some())
             .map(|arn| names.reference(arn))
             .collect(),
+        attached: attachments::read(group, &tags),
         suspended,
         suspended_by_others,
         tags,

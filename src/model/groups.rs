@@ -11,7 +11,7 @@ use super::{
 use crate::assets::user_data::user_data;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
-use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion};
+use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion, attachments};
 use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
 use crate::cloud::security_group::SecurityGroup;
 use crate::spec::cluster::{Cluster, InstanceGroup, Instances};
@@ -54,6 +54,7 @@ pub(super) fn add(
         suspended_by_others: BTreeSet::new(),
         is_behind: false,
         target_groups: load_balancer::target_groups(inputs, group),
+        attached: group.attached.clone(),
         tags: auto_scaling_tags(cluster, group, &name)?,
         name,
     })?;
@@ -115,12 +116,13 @@ fn security_groups(cluster: &Cluster, group: &InstanceGroup) -> BTreeSet<Referen
     group.additional_security_groups.iter().map(Reference::existing).chain([own]).collect()
 }
 
-/// The tags of the Auto Scaling group, which also say what windlass has suspended.
+/// The tags of the Auto Scaling group, which also say what windlass has suspended and attached.
 fn auto_scaling_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Tags, ModelError> {
     let mut tags = group_tags(cluster, group, name)?;
     let suspended: Vec<&str> = group.suspended_processes.iter().map(String::as_str).collect();
     if !suspended.is_empty() {
         tags.insert(tags::SUSPENDED.to_owned(), suspended.join(" "));
     }
+    tags.extend(attachments::tag(&group.attached));
     Ok(tags)
 }

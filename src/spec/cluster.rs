@@ -1,6 +1,7 @@
 //! The complete specification: defaults filled in, checks passed. `model`, `assets`, `health` and `pki` read this,
 //! and only this.
 
+mod attachment;
 mod cpu_credits;
 mod etcd;
 mod mixed;
@@ -21,6 +22,7 @@ use windlass_bootstrap::config::{
 };
 use windlass_bootstrap::endpoint;
 
+pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
@@ -488,6 +490,9 @@ pub struct InstanceGroup<I = Instances> {
     /// Security groups besides windlass's own, by their ids.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub additional_security_groups: BTreeSet<String>,
+    /// Load balancers of others that its instances are put into.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub attached: BTreeSet<Attachment>,
     /// The name of an instance profile in place of windlass's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance_profile: Option<String>,
@@ -612,6 +617,7 @@ impl<I> InstanceGroup<I> {
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,
             additional_security_groups: self.additional_security_groups,
+            attached: self.attached,
             instance_profile: self.instance_profile,
             user_data: self.user_data,
             kernel_parameters: self.kernel_parameters,

@@ -1,5 +1,6 @@
 //! Why the facts don't allow a specification, and what to do about it.
 
+use super::external_load_balancer_error::ExternalLoadBalancerError;
 use super::network_error::ExistingNetworkError;
 use crate::aws::AwsError;
 use crate::aws::hosted_zone::HostedZoneError;
@@ -18,6 +19,9 @@ pub enum FactsError {
     /// What exists already isn't as the specification says.
     #[error("{0}")]
     ExistingNetwork(#[from] ExistingNetworkError),
+    /// A group can't be put into a load balancer of others.
+    #[error("{0}")]
+    ExternalLoadBalancer(#[from] ExternalLoadBalancerError),
     /// There is no such region.
     #[error("AWS has no region `{region}`")]
     NoRegion {
@@ -192,6 +196,7 @@ impl FactsError {
             Self::Aws(error) => error.hint(),
             Self::HostedZone(error) => error.hint(),
             Self::ExistingNetwork(error) => Some(error.hint()),
+            Self::ExternalLoadBalancer(error) => Some(error.hint()),
             Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
             Self::NoRegion { near: None, .. } => {
                 Some("`aws ec2 describe-regions --query Regions[].RegionName` lists them".to_owned())

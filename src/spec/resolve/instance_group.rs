@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
+use super::attachments::attachments;
 use super::identity::{additional_security_groups, instance_profile};
 use super::kernel_parameters::{kernel_parameters, with_cluster};
 use super::network::Networks;
@@ -105,6 +106,7 @@ fn resolve(
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
     let root_volume = root_volume(spec, report);
     let additional_security_groups = additional_security_groups(spec, report);
+    let attached = attachments(spec, report);
     let instance_profile = instance_profile(spec, report);
     let user_data = additional_user_data(spec, report);
     let parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
@@ -132,6 +134,7 @@ fn resolve(
             cpu_credits: cpu_credits?,
             dedicated: dedicated?,
             additional_security_groups: additional_security_groups?,
+            attached: attached?,
             instance_profile: instance_profile?,
             user_data: user_data?,
             kernel_parameters: with_cluster(cluster.spec.sysctl_parameters.as_ref(), parameters?),

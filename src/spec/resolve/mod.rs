@@ -6,6 +6,7 @@
 
 mod access;
 mod addons;
+mod attachments;
 mod bastion;
 mod cluster;
 mod dns;

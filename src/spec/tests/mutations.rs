@@ -216,6 +216,12 @@ const RULES: &[(&str, &str, &str)] = &[
     ("a life of an hour", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 1h\n"),
     ("a life of half a second", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: 500ms\n"),
     ("a life of no length", "  role: Node\n", "  role: Node\n  maxInstanceLifetime: long\n"),
+    (
+        "load balancers of others that are none",
+        "  role: Node\n",
+        "  role: Node\n  externalLoadBalancers: [{}, {targetGroupArn: web}, {loadBalancerName: -web}, {loadBalancerName: a}, \
+         {loadBalancerName: a}]\n",
+    ),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     (
         "twelve etcd clusters",

@@ -85,8 +85,8 @@ wire! {
         additional_user_data: Vec<UserDataSpec> = HONOURED,
         /// Auto Scaling processes that are suspended, such as `AZRebalance`.
         suspend_processes: Vec<String> = HONOURED,
-        /// Existing load balancers for the group.
-        external_load_balancers: Vec<ExternalLoadBalancerSpec>,
+        /// Existing load balancers that the group's instances are put into: 25 at most.
+        external_load_balancers: Vec<ExternalLoadBalancerSpec> = HONOURED,
         /// Whether CloudWatch has metrics for each minute.
         detailed_instance_monitoring: bool = HONOURED,
         /// An existing instance profile instead of windlass's own.
