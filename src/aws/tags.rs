@@ -56,6 +56,11 @@ pub fn added_by(cluster: &str) -> String {
     format!("windlass.dev/added/{cluster}")
 }
 
+/// On security groups that exist without the cluster: the key of the tag that says that the cluster made rules in it.
+pub fn rules_of(cluster: &str) -> String {
+    format!("windlass.dev/rules/{cluster}")
+}
+
 /// On VPCs: the further ranges that windlass added, parted by spaces. One that doesn't stand here is somebody else's.
 pub const RANGES: &str = "windlass.dev/additional-ranges";
 

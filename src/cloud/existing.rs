@@ -9,6 +9,7 @@
 //! [`Reference::existing`]: super::reference::Reference::existing
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Filter, Tag, TagDescription};
 use windlass_bootstrap::tags as shared;
@@ -119,7 +120,7 @@ impl ResourceKind for Existing {
     /// Of all that exists, what the cluster added tags to. What is wanted is looked at besides ([`look_into`]).
     async fn read(look: &Look<'_>) -> Result<Vec<Existing>, CloudError> {
         match look.context.sought {
-            Sought::All => tagged(look.context).await,
+            Sought::All => tagged(look).await,
             Sought::Id(id) => read(look.context.clients, &[id]).await,
         }
     }
@@ -146,19 +147,37 @@ impl Existing {
     }
 }
 
+/// The tags that say what the cluster added tags to.
+async fn list(look: &Look<'_>) -> Result<Arc<[TagDescription]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let id = ResourceId::new(Kind::Existing, context.cluster);
+        let call = context.clients.ec2.describe_tags();
+        let call = call.filters(tags::filter("key", &tags::added_by(context.cluster)));
+        let pages = call.into_paginator().items().send();
+        Ok(pages.try_collect().await.during("ec2", "DescribeTags", &id)?)
+    };
+    look.answers.marks.or_ask(ask).await
+}
+
 /// What the cluster added tags to, with those tags, whose values say nothing.
-async fn tagged(context: &Context<'_>) -> Result<Vec<Existing>, CloudError> {
-    let id = ResourceId::new(Kind::Existing, context.cluster);
-    let call = context.clients.ec2.describe_tags();
-    let call = call.filters(tags::filter("key", &tags::added_by(context.cluster)));
-    let marks: Vec<TagDescription> =
-        call.into_paginator().items().send().try_collect().await.during("ec2", "DescribeTags", &id)?;
+async fn tagged(look: &Look<'_>) -> Result<Vec<Existing>, CloudError> {
+    let marks = list(look).await?;
     let found = marks.iter().filter_map(|mark| {
         let added = tags::split_keys(mark.value().unwrap_or_default());
         let tags: BTreeMap<String, String> = added.into_iter().map(|key| (key, String::new())).collect();
         Some(Existing { name: mark.resource_id()?.to_owned(), tags })
     });
     Ok(found.collect())
+}
+
+/// AWS's ids of what the cluster added tags to.
+pub(super) async fn ids(look: &Look<'_>) -> Result<Vec<String>, CloudError> {
+    if let Some(names) = look.known {
+        return Ok(names.ids_of(Kind::Existing));
+    }
+    let marks = list(look).await?;
+    Ok(marks.iter().filter_map(|mark| mark.resource_id().map(str::to_owned)).collect())
 }
 
 /// Looks at what of the wanted resources exists already: no tag says which it is, so that only who wants it knows. One call

@@ -276,6 +276,7 @@ kinds! {
     gateway_endpoint::GatewayEndpoint,
     security_group::SecurityGroup,
     security_group_rules::SecurityGroupRules,
+    existing_group_rules::ExistingGroupRules,
     role::Role,
     instance_profile::InstanceProfile,
     key_pair::KeyPair,

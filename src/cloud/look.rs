@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, Volume, Vpc};
+use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, TagDescription, Volume, Vpc};
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer, TargetGroup};
 use tokio::sync::OnceCell;
 
@@ -40,6 +40,7 @@ impl<'a> Look<'a> {
 /// about, and is called `list`.
 #[derive(Default)]
 pub(super) struct Answers {
+    pub(super) marks: Once<TagDescription>,
     pub(super) vpcs: Once<Vpc>,
     pub(super) subnets: Once<Subnet>,
     pub(super) security_groups: Once<SecurityGroup>,

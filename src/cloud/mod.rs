@@ -20,6 +20,7 @@ mod ebs;
 pub mod elastic_ip;
 pub mod error;
 pub mod existing;
+pub mod existing_group_rules;
 pub mod fields;
 pub mod gateway_endpoint;
 pub mod instance_profile;

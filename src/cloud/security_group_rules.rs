@@ -87,7 +87,7 @@ pub enum Peer {
 
 impl Peer {
     /// The security group that it is.
-    fn group(&self) -> Option<ResourceId> {
+    pub(super) fn group(&self) -> Option<ResourceId> {
         match self {
             Self::Group(group) => Some(group.id()),
             Self::Range(_) | Self::PrefixList(_) => None,
@@ -115,7 +115,7 @@ impl fmt::Display for Rule {
 
 /// The two directions differ only in which calls are made.
 #[derive(Clone, Copy)]
-enum Direction {
+pub(super) enum Direction {
     Ingress,
     Egress,
 }
@@ -216,7 +216,7 @@ impl ResourceKind for SecurityGroupRules {
             let name = group.group_name().unwrap_or_default().to_owned();
             let marked = tags::all_from_ec2(group.tags()).contains_key(tags::RULES_MARKED);
             let rules = |direction, permissions: &[IpPermission]| -> (BTreeSet<Rule>, BTreeSet<Rule>) {
-                let rules = permissions.iter().flat_map(|permission| read(permission, names));
+                let rules = permissions.iter().flat_map(|permission| rules_of(permission, names));
                 let (ours, others): (Vec<_>, Vec<_>) =
                     rules.partition(|(rule, said)| is_ours(direction, rule, said.as_deref(), marked, names));
                 let plain =
@@ -276,12 +276,22 @@ fn is_ours(direction: Direction, rule: &Rule, said: Option<&str>, marked: bool, 
 }
 
 /// How the description of every rule begins that windlass makes; the cluster's name follows.
-const MARK: &str = "windlass: ";
+pub(super) const MARK: &str = "windlass: ";
 
 impl Rule {
     /// Everything, to or from anywhere on IPv4: what a new group has as its only egress rule.
     pub fn anywhere_v4() -> Self {
         Self { traffic: Traffic::All, peer: Peer::Range(IpNet::V4(ipnet::Ipv4Net::default())) }
+    }
+
+    /// The same, where a group that isn't the cluster's is known as one that exists without it.
+    pub(super) fn with_existing_peer(self, names: &Names) -> Self {
+        match self.peer {
+            Peer::Group(group) if !names.has(Kind::SecurityGroup, group.name()) => {
+                Self { peer: Peer::Group(Reference::existing(group.name())), ..self }
+            }
+            _ => self,
+        }
     }
 
     /// In EC2's form. A description plays no part in which rule is meant where one is revoked.
@@ -340,7 +350,7 @@ fn ports(
 }
 
 /// EC2 puts several peers into one permission; each is a rule here, with its description.
-fn read(permission: &IpPermission, names: &Names) -> Vec<(Rule, Option<String>)> {
+pub(super) fn rules_of(permission: &IpPermission, names: &Names) -> Vec<(Rule, Option<String>)> {
     let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok());
     let protocol = permission.ip_protocol().unwrap_or_default();
     let traffic = match (protocol, port(permission.from_port()), port(permission.to_port())) {
@@ -381,10 +391,10 @@ fn read(permission: &IpPermission, names: &Names) -> Vec<(Rule, Option<String>)>
 }
 
 /// The group whose rules are changed.
-struct Group<'a> {
-    context: &'a Context<'a>,
-    id: &'a ResourceId,
-    aws_id: &'a str,
+pub(super) struct Group<'a> {
+    pub(super) context: &'a Context<'a>,
+    pub(super) id: &'a ResourceId,
+    pub(super) aws_id: &'a str,
 }
 
 impl Group<'_> {
@@ -401,7 +411,7 @@ impl Group<'_> {
         self.permissions(rules, Some(&format!("{MARK}{}", self.context.cluster)))
     }
 
-    async fn allow<'r>(
+    pub(super) async fn allow<'r>(
         &self,
         direction: Direction,
         rules: impl Iterator<Item = &'r Rule>,
@@ -423,7 +433,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    async fn revoke<'r>(
+    pub(super) async fn revoke<'r>(
         &self,
         direction: Direction,
         rules: impl Iterator<Item = &'r Rule>,

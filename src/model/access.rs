@@ -6,15 +6,19 @@
 use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
+use windlass_bootstrap::tags as shared;
 
 use super::front::{Front, SSH, fronts};
 use super::{Desired, ModelError, named, network, role_prefix};
+use crate::aws::tags::{self, Tags};
+use crate::cloud::existing::Existing;
+use crate::cloud::existing_group_rules::ExistingGroupRules;
 use crate::cloud::key_pair::KeyPair;
 use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, digest};
-use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer, NetworkPlugin, SshKey};
+use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer, NetworkPlugin, NodePortAccess, SshKey};
 
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
@@ -45,6 +49,22 @@ pub(super) fn add_security_group(
         others: Others::default(),
         marked: true,
     })
+}
+
+/// Adds the rules of a security group that some groups have in the place of windlass's own. The tags are those by which
+/// controllers know the one group of an instance in which they may make rules, and by which windlass finds it again.
+pub(super) fn add_existing_group(
+    cluster: &Cluster,
+    id: &str,
+    ingress: BTreeSet<Rule>,
+    desired: &mut Desired,
+) -> Result<(), ModelError> {
+    let tags = Tags::from([
+        (shared::ownership(&cluster.name), "shared".to_owned()),
+        (tags::rules_of(&cluster.name), "true".to_owned()),
+    ]);
+    desired.insert(Existing { name: id.to_owned(), tags })?;
+    desired.insert(ExistingGroupRules { name: id.to_owned(), ingress, others: BTreeSet::new() })
 }
 
 /// The security group of windlass's own that says who may reach a load balancer, or what the user has for it.
@@ -86,14 +106,12 @@ fn into_load_balancer(cluster: &Cluster, front: &Front<'_>) -> BTreeSet<Rule> {
     let certificates = front.balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
     let ports = std::iter::once(front.port).chain(certificates);
     let traffic: Vec<Traffic> = ports.map(tcp).chain([Traffic::TooLarge]).collect();
-    let mut ingress =
-        BTreeSet::from([Rule { traffic: Traffic::TooLarge, peer: of_role(cluster, front.behind) }]);
+    let mut ingress = let_in(&[Traffic::TooLarge], &peers(cluster, front.behind));
     for source in front.access {
         ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
     }
     if front.balancer.for_nodes {
-        let nodes = of_role(cluster, Role::Node);
-        ingress.extend(traffic.into_iter().map(|traffic| Rule { traffic, peer: nodes.clone() }));
+        ingress.extend(let_in(&traffic, &peers(cluster, Role::Node)));
     }
     ingress
 }
@@ -140,18 +158,14 @@ fn imported_key_name(cluster: &Cluster, key: &str) -> String {
 }
 
 pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
-    let [masters, nodes] = both_groups(cluster);
+    let [masters, nodes] = [Role::ControlPlane, Role::Node].map(|role| peers(cluster, role));
     let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
-    let mut rules = BTreeSet::new();
-    rules.insert(Rule { traffic: api.clone(), peer: nodes.clone() });
     let etcd = cluster.etcd.iter().map(|etcd| tcp(etcd.ports.peer));
-    for traffic in [api.clone(), tcp(KUBELET)].into_iter().chain(etcd) {
-        rules.insert(Rule { traffic, peer: masters.clone() });
-    }
-    for peer in [masters, nodes] {
-        rules.extend(
-            pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: peer.clone() }),
-        );
+    let among_masters: Vec<Traffic> = [api.clone(), tcp(KUBELET)].into_iter().chain(etcd).collect();
+    let mut rules = let_in(std::slice::from_ref(&api), &nodes);
+    rules.extend(let_in(&among_masters, &masters));
+    for peers in [&masters, &nodes] {
+        rules.extend(let_in(&pod_network(cluster.plugin), peers));
     }
     let behind = from_load_balancers(cluster, Role::ControlPlane);
     if behind.is_empty() {
@@ -163,14 +177,14 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
 }
 
 pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
-    let [masters, nodes] = both_groups(cluster);
-    let mut rules = BTreeSet::from([
-        Rule { traffic: Traffic::All, peer: nodes },
-        Rule { traffic: tcp(KUBELET), peer: masters.clone() },
-    ]);
-    rules.extend(
-        pod_network(cluster.plugin).into_iter().map(|traffic| Rule { traffic, peer: masters.clone() }),
-    );
+    let masters = peers(cluster, Role::ControlPlane);
+    let mut rules = let_in(&[Traffic::All], &peers(cluster, Role::Node));
+    rules.extend(let_in(&[tcp(KUBELET)], &masters));
+    rules.extend(let_in(&pod_network(cluster.plugin), &masters));
+    if let Some(NodePortAccess { sources, ports: (first, last) }) = &cluster.node_ports {
+        let both = [Traffic::Tcp(*first, *last), Traffic::Udp(*first, *last)];
+        rules.extend(sources.iter().flat_map(|source| both.clone().map(|traffic| from(traffic, source))));
+    }
     rules.extend(by_ssh(cluster));
     rules
 }
@@ -193,7 +207,7 @@ fn from_load_balancers(cluster: &Cluster, behind: Role) -> BTreeSet<Rule> {
 /// Who reaches masters and nodes by SSH: bastions alone, where there are some.
 fn by_ssh(cluster: &Cluster) -> BTreeSet<Rule> {
     if cluster.bastion.is_some() {
-        return BTreeSet::from([Rule { traffic: tcp(SSH), peer: of_role(cluster, Role::Bastion) }]);
+        return let_in(&[tcp(SSH)], &peers(cluster, Role::Bastion));
     }
     cluster.ssh_access.iter().map(|source| from(tcp(SSH), source)).collect()
 }
@@ -208,13 +222,21 @@ fn pod_network(plugin: NetworkPlugin) -> Vec<Traffic> {
     }
 }
 
-fn both_groups(cluster: &Cluster) -> [Peer; 2] {
-    [Role::ControlPlane, Role::Node].map(|role| of_role(cluster, role))
+/// The security groups that instances of a role are in: windlass's own, and those that groups have in its place. Its own is
+/// there even where all groups have another one: instances that were launched before may still be in it.
+fn peers(cluster: &Cluster, role: Role) -> Vec<Peer> {
+    let groups = cluster.instance_groups.iter().filter(|group| group.role() == role);
+    let existing: BTreeSet<&String> = groups.filter_map(|group| group.security_group.as_ref()).collect();
+    let own = Peer::Group(Reference::to(group_name(cluster, role)));
+    std::iter::once(own).chain(existing.into_iter().map(|id| Peer::Group(Reference::existing(id)))).collect()
 }
 
-/// The instances of a role.
-fn of_role(cluster: &Cluster, role: Role) -> Peer {
-    Peer::Group(Reference::to(group_name(cluster, role)))
+/// Everybody of these is let in with all of this.
+fn let_in(traffic: &[Traffic], peers: &[Peer]) -> BTreeSet<Rule> {
+    let rules = traffic
+        .iter()
+        .flat_map(|traffic| peers.iter().map(|peer| Rule { traffic: traffic.clone(), peer: peer.clone() }));
+    rules.collect()
 }
 
 fn tcp(port: u16) -> Traffic {

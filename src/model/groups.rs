@@ -112,7 +112,10 @@ fn profile(cluster: &Cluster, group: &InstanceGroup) -> ProfileName {
 }
 
 fn security_groups(cluster: &Cluster, group: &InstanceGroup) -> BTreeSet<Reference<SecurityGroup>> {
-    let own = Reference::to(access::group_name(cluster, group.role()));
+    let own = match &group.security_group {
+        Some(id) => Reference::existing(id),
+        None => Reference::to(access::group_name(cluster, group.role())),
+    };
     group.additional_security_groups.iter().map(Reference::existing).chain([own]).collect()
 }
 

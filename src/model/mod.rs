@@ -112,6 +112,34 @@ impl Desired {
                 self.keep(table, observed);
             }
         }
+        kept.extend(self.keep_rules(observed));
+        kept
+    }
+
+    /// Keeps the rules in security groups of others that aren't asked for any more and that instances are still in, and what
+    /// lets those instances in elsewhere: until they are replaced they must reach each other.
+    fn keep_rules(&mut self, observed: &Observed) -> Vec<(ResourceId, Vec<String>)> {
+        let mut kept = Vec::new();
+        for (id, found) in &observed.0 {
+            let Resource::ExistingGroupRules(group) = &found.resource else { continue };
+            if self.0.contains_key(id) || found.used_by.is_empty() || group.ingress.is_empty() {
+                continue;
+            }
+            self.keep(id, observed);
+            for (other, wanted) in &mut self.0 {
+                let found = observed.0.get(other).map(|found| &found.resource);
+                match (wanted, found) {
+                    (Resource::SecurityGroupRules(wanted), Some(Resource::SecurityGroupRules(found))) => {
+                        wanted.ingress.extend(group.as_peer_in(&found.ingress));
+                    }
+                    (Resource::ExistingGroupRules(wanted), Some(Resource::ExistingGroupRules(found))) => {
+                        wanted.ingress.extend(group.as_peer_in(&found.ingress));
+                    }
+                    _ => {}
+                }
+            }
+            kept.push((id.clone(), found.used_by.clone()));
+        }
         kept
     }
 

@@ -1,6 +1,6 @@
 //! What is special about each role of instances, as data: a role more is a row more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use windlass_bootstrap::config::Role;
@@ -38,7 +38,19 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
         access::add_security_group(cluster, *role, security_group, ingress(cluster), desired)?;
         identity::add(inputs, *role, statements(inputs, &state), may(cluster), desired)?;
     }
-    Ok(())
+    add_rules_of_existing_groups(cluster, desired)
+}
+
+/// Adds what may reach instances in the security groups that some have in the place of windlass's own.
+fn add_rules_of_existing_groups(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
+    let mut rules: BTreeMap<&str, BTreeSet<Rule>> = BTreeMap::new();
+    for group in &cluster.instance_groups {
+        if let Some(id) = &group.security_group {
+            rules.entry(id).or_default().extend((of(group.role()).ingress)(cluster));
+        }
+    }
+    let mut groups = rules.into_iter();
+    groups.try_for_each(|(id, ingress)| access::add_existing_group(cluster, id, ingress, desired))
 }
 
 /// Every role.

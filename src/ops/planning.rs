@@ -139,6 +139,7 @@ impl PlanningInput {
         let clients = &self.located.clients;
         let looked = cloud::existing::look_into(desired.0.values(), clients, &mut self.observed);
         looked.await.map_err(OperationError::look("what the cluster uses and isn't its own"))?;
+        look_into_existing_groups(&desired, &self.located, state, &mut self.observed).await?;
         self.plan(desired, &keys)
     }
 
@@ -220,6 +221,20 @@ async fn look_into_removed_subnets(
     cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
         .await
         .map_err(OperationError::look("what is in subnets that are not asked for any more"))
+}
+
+/// What rules there are in security groups of others is known only to who wants some in them.
+async fn look_into_existing_groups(
+    desired: &Desired,
+    located: &Located,
+    state: &ClusterState,
+    observed: &mut Observed,
+) -> Result<(), OperationError> {
+    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
+    let context = cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures);
+    cloud::existing_group_rules::look_into(desired.0.values(), &context, observed)
+        .await
+        .map_err(OperationError::look("the rules in security groups that exist already"))
 }
 
 /// Finds everything that is there of a cluster.

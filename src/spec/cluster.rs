@@ -5,6 +5,7 @@ mod attachment;
 mod cpu_credits;
 mod etcd;
 mod mixed;
+mod node_ports;
 mod purchase;
 mod spot_price;
 mod taint;
@@ -26,6 +27,7 @@ pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
+pub use self::node_ports::NodePortAccess;
 pub use self::purchase::Purchase;
 pub use self::spot_price::SpotPrice;
 pub use self::taint::Taint;
@@ -51,6 +53,9 @@ pub struct Cluster {
     pub api: Api,
     /// Who may reach instances by SSH; empty closes the port.
     pub ssh_access: Vec<AccessSource>,
+    /// Who may reach services by the ports of nodes, where somebody may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_ports: Option<NodePortAccess>,
     /// An existing EC2 key pair, or the public key to import, or none.
     pub ssh_key: SshKey,
     /// Whether instances may read the account's ECR registries.
@@ -487,6 +492,9 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether no other account's instances run on the same hardware.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dedicated: bool,
+    /// A security group that exists already, instead of windlass's own, by its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security_group: Option<String>,
     /// Security groups besides windlass's own, by their ids.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub additional_security_groups: BTreeSet<String>,
@@ -616,6 +624,7 @@ impl<I> InstanceGroup<I> {
             suspended_processes: self.suspended_processes,
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,
+            security_group: self.security_group,
             additional_security_groups: self.additional_security_groups,
             attached: self.attached,
             instance_profile: self.instance_profile,

@@ -15,6 +15,7 @@ mod calls;
 mod controllers;
 mod drift;
 mod existing;
+mod existing_security_groups;
 mod external_load_balancers;
 mod faults;
 mod gateway_endpoint;

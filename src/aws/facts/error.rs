@@ -92,6 +92,18 @@ pub enum FactsError {
         /// Where it was looked for.
         region: String,
     },
+    /// A security group that is named is in another VPC.
+    #[error("instance group `{group}`: the security group `{id}` is in {found}, and the cluster in {wanted}")]
+    SecurityGroupVpc {
+        /// The instance group.
+        group: String,
+        /// As written.
+        id: String,
+        /// The security group's VPC.
+        found: String,
+        /// The cluster's.
+        wanted: String,
+    },
     /// Two machine types can't be in one group.
     #[error("instance group `{group}`: `{machine_type}` and `{other}` can't be in one group: {difference}")]
     Unlike {
@@ -222,6 +234,9 @@ impl FactsError {
                  edit {}",
                 group.as_ref().map_or("cluster".to_owned(), |group| format!("instancegroup {group}"))
             )),
+            Self::SecurityGroupVpc { group, .. } => {
+                Some(format!("name one of the cluster's VPC: windlass edit instancegroup {group}"))
+            }
             Self::Unlike { group, .. } => {
                 Some(format!("make a group for each kind: windlass edit instancegroup {group}"))
             }

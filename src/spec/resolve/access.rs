@@ -2,7 +2,7 @@
 
 use super::network::Networks;
 use super::{Report, Resolved, all, bastion, dns, load_balancer, text};
-use crate::spec::cluster::{AccessSource, Api, BastionAccess, SshKey, SubnetKind};
+use crate::spec::cluster::{AccessSource, Api, BastionAccess, NodePortAccess, SshKey, SubnetKind};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
@@ -17,6 +17,7 @@ pub(super) struct Access {
     pub(super) api: Api,
     pub(super) ssh: Vec<AccessSource>,
     pub(super) bastion: Option<BastionAccess>,
+    pub(super) node_ports: Option<NodePortAccess>,
 }
 
 pub(super) fn resolve(
@@ -29,6 +30,7 @@ pub(super) fn resolve(
     let spec = &cluster.spec;
     let api_access = sources(API_ACCESS, spec.kubernetes_api_access.as_ref(), report);
     let ssh_access = sources("spec.sshAccess", spec.ssh_access.as_ref(), report);
+    let node_ports = node_ports(spec, report);
     if spec.kubernetes_api_access.as_deref().is_some_and(<[String]>::is_empty) {
         let message = "nobody could reach the API";
         report.push(Problem::at(API_ACCESS, message).hint("name a range, or leave it out"));
@@ -54,7 +56,24 @@ pub(super) fn resolve(
         additional_sans: additional_sans?,
         port: API_PORT,
     };
-    Ok(Access { api, ssh: ssh_access?, bastion: bastion? })
+    Ok(Access { api, ssh: ssh_access?, bastion: bastion?, node_ports: node_ports? })
+}
+
+/// The node ports of Kubernetes, where the specification says no other ones.
+const NODE_PORTS: (u16, u16) = (30000, 32767);
+
+fn node_ports(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<NodePortAccess>> {
+    let Some(written) = spec.node_port_access.as_ref().filter(|written| !written.is_empty()) else {
+        return Ok(None);
+    };
+    let sources = sources("spec.nodePortAccess", Some(written), report)?;
+    // Another range that is none is told where it is about the API server.
+    let range = spec.kube_api_server.as_ref().and_then(|server| server.service_node_port_range.as_deref());
+    let ports = range.and_then(|range| {
+        let (first, last) = range.split_once('-')?;
+        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+    });
+    Ok(Some(NodePortAccess { sources, ports: ports.unwrap_or(NODE_PORTS) }))
 }
 
 fn sources(

@@ -6,6 +6,17 @@ use super::{Report, Resolved, all, text};
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::InstanceGroupSpec;
 
+/// The one that stands in the place of windlass's own.
+pub(super) fn security_group(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Option<String>> {
+    const PATH: &str = "spec.securityGroupOverride";
+    let Some(written) = &spec.security_group_override else { return Ok(None) };
+    if spec.additional_security_groups.iter().flatten().any(|id| id == written) {
+        let message = format!("`{written}` stands in `additionalSecurityGroups`, too");
+        report.push(Problem::at(PATH, message).hint("name it once"));
+    }
+    report.read(PATH, written, |id| text::aws_id("sg", id)).map(Some)
+}
+
 pub(super) fn additional_security_groups(
     spec: &InstanceGroupSpec,
     report: &mut Report<'_>,

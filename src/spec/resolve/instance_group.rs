@@ -6,7 +6,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
 use super::attachments::attachments;
-use super::identity::{additional_security_groups, instance_profile};
+use super::identity::{additional_security_groups, instance_profile, security_group};
 use super::kernel_parameters::{kernel_parameters, with_cluster};
 use super::network::Networks;
 use super::purchase::purchase;
@@ -105,6 +105,7 @@ fn resolve(
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
     let root_volume = root_volume(spec, report);
+    let security_group = security_group(spec, report);
     let additional_security_groups = additional_security_groups(spec, report);
     let attached = attachments(spec, report);
     let instance_profile = instance_profile(spec, report);
@@ -133,6 +134,7 @@ fn resolve(
             suspended_processes: suspended_processes?,
             cpu_credits: cpu_credits?,
             dedicated: dedicated?,
+            security_group: security_group?,
             additional_security_groups: additional_security_groups?,
             attached: attached?,
             instance_profile: instance_profile?,

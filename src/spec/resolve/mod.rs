@@ -134,6 +134,7 @@ fn filled(
         subnets: all(network.subnets)?,
         api: access.api,
         ssh_access: access.ssh,
+        node_ports: access.node_ports,
         ssh_key: ssh_key?,
         container_registry: whole.container_registry,
         masters_may: permissions.masters,

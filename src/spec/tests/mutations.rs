@@ -222,6 +222,17 @@ const RULES: &[(&str, &str, &str)] = &[
         "  role: Node\n  externalLoadBalancers: [{}, {targetGroupArn: web}, {loadBalancerName: -web}, {loadBalancerName: a}, \
          {loadBalancerName: a}]\n",
     ),
+    (
+        "a security group in the place of windlass's own that is none",
+        "  role: Node\n",
+        "  role: Node\n  securityGroupOverride: nodes\n",
+    ),
+    (
+        "a security group in two places",
+        "  role: Node\n",
+        "  role: Node\n  securityGroupOverride: sg-0123456789abcdef0\n  additionalSecurityGroups: [sg-0123456789abcdef0]\n",
+    ),
+    ("node ports for nobody's addresses", "sshAccess:", "nodePortAccess: [home]\n  sshAccess:"),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     (
         "twelve etcd clusters",

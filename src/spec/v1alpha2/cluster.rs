@@ -93,8 +93,9 @@ wire! {
         kubernetes_api_access: Vec<String> = HONOURED,
         /// Who may reach instances by SSH: CIDRs or prefix lists (`pl-…`). Nobody when left out or empty.
         ssh_access: Vec<String> = HONOURED,
-        /// Who may reach node ports (30000–32767) of the nodes. Nobody when left out or empty.
-        node_port_access: Vec<String>,
+        /// Who may reach node ports (30000–32767, or `kubeAPIServer.serviceNodePortRange`) of the nodes: CIDRs or prefix lists
+        /// (`pl-…`). Nobody when left out or empty.
+        node_port_access: Vec<String> = HONOURED,
         /// The name of a key pair that exists in EC2; without it, the cluster's `SSHCredential` is imported, if
         /// there is one.
         ssh_key_name: String = HONOURED,

@@ -91,8 +91,9 @@ wire! {
         detailed_instance_monitoring: bool = HONOURED,
         /// An existing instance profile instead of windlass's own.
         iam: IamProfileSpec = HONOURED,
-        /// An existing security group (`sg-…`) instead of windlass's own.
-        security_group_override: String,
+        /// An existing security group (`sg-…`) instead of windlass's own. Windlass adds to it what must reach the instances; its
+        /// other rules, and what goes out, are its owner's.
+        security_group_override: String = HONOURED,
         /// Whether instances are protected from scaling in.
         instance_protection: bool = HONOURED,
         /// Kernel parameters, as `name=value`, beyond the cluster's `sysctlParameters`.
