@@ -28,7 +28,7 @@ use crate::progress::step::StepError;
 use crate::secrets::certificates::{self, Addresses};
 use crate::secrets::{renewal, stored};
 use crate::storage::volume::{self, AttachedVolumes};
-use crate::storage::{etcd_marker, filesystem};
+use crate::storage::{etcd_marker, filesystem, mounts};
 use crate::{control_plane, node};
 
 /// Finds out who the instance is, and where its state is: from then on it can report.
@@ -102,6 +102,7 @@ async fn boot_node(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
 
 /// What masters and nodes have in common, and nothing else waits for but the kubelet.
 async fn prepare(agent: &Agent) -> Result<(), StepError> {
+    mounts::run(agent).await?;
     kernel_parameters::run(agent).await?;
     kernel::run(agent).await?;
     containerd::run(agent).await?;

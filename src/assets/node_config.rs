@@ -64,6 +64,7 @@ pub fn node_config(
         // What runs on every Node; a bastion is none, so that neither new images nor new authorities make it stale.
         images: if bastion { BTreeMap::new() } else { images(cluster, group, &NODE_IMAGES)? },
         kernel_parameters: group.kernel_parameters.clone(),
+        mounts: group.mounts.clone(),
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,

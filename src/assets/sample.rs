@@ -103,6 +103,8 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         image: "ami-1".to_owned(),
         root_volume: volume(),
         associate_public_ip: true,
+        volumes: Vec::new(),
+        mounts: Vec::new(),
         ebs_optimized: false,
         metadata_hop_limit: 1,
         detailed_monitoring: false,

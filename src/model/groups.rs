@@ -14,7 +14,7 @@ use crate::cloud::Reference;
 use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion, attachments};
 use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
 use crate::cloud::security_group::SecurityGroup;
-use crate::spec::cluster::{Cluster, InstanceGroup, Instances};
+use crate::spec::cluster::{Cluster, DataVolume, InstanceGroup, Instances};
 
 /// Seconds after its launch during which an instance isn't replaced for failing EC2's status checks: they take some
 /// minutes to pass.
@@ -75,6 +75,8 @@ fn template(
         .ok_or_else(|| ModelError::NoImage { group: group.name.clone() })?;
     let name = group_name(cluster, group);
     let tags = group_tags(cluster, group, &name)?;
+    let with_key_arn =
+        |volume: &DataVolume| DataVolume { ebs: inputs.facts.with_key_arn(&volume.ebs), ..volume.clone() };
     let config = keys::node_config(&cluster.name, &group.name, node_config_sha256);
     Ok(LaunchTemplate {
         image: image.id.clone(),
@@ -89,6 +91,7 @@ fn template(
             device: image.root_device.clone(),
             ebs: inputs.facts.with_key_arn(&group.root_volume),
         },
+        volumes: group.volumes.iter().map(with_key_arn).collect(),
         ebs_optimized: group.ebs_optimized,
         metadata_hop_limit: group.metadata_hop_limit,
         detailed_monitoring: group.detailed_monitoring,

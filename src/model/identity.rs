@@ -156,8 +156,19 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
     }))
 }
 
-pub(super) fn nodes(_inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
-    vec![state.read(&["public", "nodes"]), state.write(&[])]
+pub(super) fn nodes(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+    let mut statements = vec![state.read(&["public", "nodes"]), state.write(&[])];
+    // An instance finds its further volumes by the names that EC2 knows them by; EC2 knows no narrower resource for looking.
+    if inputs.cluster.instance_groups.iter().any(|group| group.nodes().is_some() && !group.mounts.is_empty())
+    {
+        statements.push(json!({
+            "Sid": "SeeVolumes",
+            "Effect": "Allow",
+            "Action": "ec2:DescribeVolumes",
+            "Resource": "*",
+        }));
+    }
+    statements
 }
 
 /// A bastion, which the Internet reaches, reads what anybody may know of the cluster, and nothing that nodes join with.

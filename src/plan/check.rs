@@ -224,6 +224,7 @@ mod tests {
                     kms_key: None,
                 },
             },
+            volumes: Vec::new(),
             ebs_optimized: false,
             metadata_hop_limit: 1,
             detailed_monitoring: false,

@@ -3,6 +3,7 @@
 
 mod attachment;
 mod cpu_credits;
+mod data_volume;
 mod etcd;
 mod mixed;
 mod node_ports;
@@ -19,12 +20,13 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 use windlass_bootstrap::config::{
-    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, Role, SEVERAL_ETCD_VERSION,
+    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, MountConfig, Role, SEVERAL_ETCD_VERSION,
 };
 use windlass_bootstrap::endpoint;
 
 pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
+pub use self::data_volume::DataVolume;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
 pub use self::node_ports::NodePortAccess;
@@ -464,6 +466,12 @@ pub struct InstanceGroup<I = Instances> {
     pub image: String,
     /// The root volume.
     pub root_volume: EbsVolume,
+    /// Further volumes, by their device names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<DataVolume>,
+    /// Where they are mounted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountConfig>,
     /// Whether instances have a bandwidth to EBS of their own, whatever their type has anyway.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ebs_optimized: bool,
@@ -569,7 +577,7 @@ impl InstanceGroup {
     /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
     /// read its user data.
     pub fn node_config_version(&self) -> &'static str {
-        if self.role() == Role::Bastion {
+        if self.role() == Role::Bastion || !self.mounts.is_empty() {
             return EXTENDED_VERSION;
         }
         if !self.user_data.is_empty() || !self.kernel_parameters.is_empty() {
@@ -614,6 +622,8 @@ impl<I> InstanceGroup<I> {
             purchase: self.purchase,
             image: self.image,
             root_volume: self.root_volume,
+            volumes: self.volumes,
+            mounts: self.mounts,
             ebs_optimized: self.ebs_optimized,
             associate_public_ip: self.associate_public_ip,
             metadata_hop_limit: self.metadata_hop_limit,

@@ -122,6 +122,15 @@ impl Ec2 {
         Ok(found.iter().map(volume).collect())
     }
 
+    /// The volumes that are attached to an instance, or about to be.
+    pub async fn volumes_of(&self, instance: &str) -> Result<Vec<Volume>, AwsError> {
+        let call = self.client.describe_volumes().filters(filter("attachment.instance-id", instance));
+        let found = call.into_paginator().items().send().try_collect().await;
+        let found = found
+            .map_err(|error| AwsError::new("DescribeVolumes", format!("volumes of {instance}"), error))?;
+        Ok(found.iter().map(volume).collect())
+    }
+
     /// One instance of the cluster; `None` if EC2 has forgotten it, or it isn't the cluster's.
     pub async fn instance(&self, id: &str) -> Result<Option<Instance>, AwsError> {
         let found = self.instances_among([id]).await?;

@@ -133,6 +133,9 @@ pub struct NodeConfig {
     /// Kernel parameters that the specification asks for, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub kernel_parameters: BTreeMap<String, String>,
+    /// Where the instance's further volumes are mounted: what is below another one after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountConfig>,
     /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
@@ -140,6 +143,24 @@ pub struct NodeConfig {
     /// Whether the instance is a bastion, which runs nothing of Kubernetes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bastion: bool,
+}
+
+/// A further volume of an instance, and where it is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountConfig {
+    /// The device name that EC2 knows the volume by.
+    pub device: String,
+    /// `ext4` or `xfs`: made where the volume is blank.
+    pub filesystem: String,
+    /// Where it is mounted.
+    pub path: String,
+    /// Further words for the program that makes the file system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub format_options: Vec<String>,
+    /// What it is mounted with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
 }
 
 impl NodeConfig {

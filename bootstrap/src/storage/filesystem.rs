@@ -377,7 +377,7 @@ fn gather(
 }
 
 /// A device's size, and whether both its ends are zeros.
-fn look(device: &Path) -> std::io::Result<(u64, bool)> {
+pub(super) fn look(device: &Path) -> std::io::Result<(u64, bool)> {
     let mut file = File::open(device)?;
     let size = file.seek(SeekFrom::End(0))?;
     let mut zero = true;
@@ -492,7 +492,7 @@ const DEVICES: &str = "/sys/dev/block";
 
 /// What is mounted at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Mounted {
+pub(super) enum Mounted {
     /// The device.
     Device,
     /// Nothing.
@@ -502,7 +502,7 @@ enum Mounted {
 }
 
 /// What is mounted there.
-fn mounted(host: &Host, device: &Path, mount_point: &str) -> Result<Mounted, FilesystemError> {
+pub(super) fn mounted(host: &Host, device: &Path, mount_point: &str) -> Result<Mounted, FilesystemError> {
     let number = std::fs::metadata(device)
         .map(|metadata| metadata.rdev())
         .map_err(|source| FilesystemError::Device { device: device.to_owned(), source })?;

@@ -5,4 +5,5 @@
 pub mod etcd_data;
 pub mod etcd_marker;
 pub mod filesystem;
+pub mod mounts;
 pub mod volume;

@@ -340,7 +340,7 @@ fn free_device_name(used: &BTreeSet<String>, place: usize) -> Option<String> {
 /// On Nitro that is the NVMe controller whose serial is the volume's id. Without such a controller it is udev's link
 /// by the same id, and on Xen the device by the name that was asked for. A device that has a serial must have the
 /// right one, however it was found: links may be stale.
-fn find_device(host: &Host, volume: &str, asked: &str) -> Result<Option<PathBuf>, VolumeError> {
+pub(super) fn find_device(host: &Host, volume: &str, asked: &str) -> Result<Option<PathBuf>, VolumeError> {
     let serial = volume.replace('-', "");
     if let Some(controller) = controller_with_serial(host, &serial) {
         let device = host.path("/dev").join(format!("{controller}n1"));

@@ -117,6 +117,7 @@ pub(crate) fn node_config() -> NodeConfig {
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
         kernel_parameters: [].into(),
+        mounts: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
         bastion: false,

@@ -308,6 +308,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         kernel_parameters: [].into(),
+        mounts: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
         bastion: false,

@@ -16,7 +16,9 @@ pub(super) async fn kms_keys(
 ) -> Result<BTreeMap<String, String>, FactsError> {
     let of_etcd = cluster.masters().flat_map(|master| &master.members).map(|held| &held.volume.kms_key);
     let of_roots = cluster.instance_groups.iter().map(|group| &group.root_volume.kms_key);
-    let written: BTreeSet<&String> = of_etcd.chain(of_roots).flatten().collect();
+    let further = cluster.instance_groups.iter().flat_map(|group| &group.volumes);
+    let further = further.map(|volume| &volume.ebs.kms_key);
+    let written: BTreeSet<&String> = of_etcd.chain(of_roots).chain(further).flatten().collect();
     let unresolved = written.into_iter().filter(|key| !key.contains(":key/"));
     let keys = try_join_all(unresolved.map(|key| async {
         let arn = kms_key(key, &cluster.region, clients).await?;

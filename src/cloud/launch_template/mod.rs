@@ -5,6 +5,7 @@
 //! beside how it is read from an answer (`read`), and what no version of ours has (`drift`).
 
 mod cpu_credits;
+mod data_volumes;
 mod ebs_optimized;
 mod host_name;
 mod instance_tags;
@@ -21,8 +22,8 @@ mod user_data;
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{
-    LaunchTemplate as Answer, LaunchTemplateVersion, RequestLaunchTemplateData, ResourceType,
-    ResponseLaunchTemplateData,
+    LaunchTemplate as Answer, LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateVersion,
+    RequestLaunchTemplateData, ResourceType, ResponseLaunchTemplateData,
 };
 use windlass_bootstrap::{keys, tags as shared};
 
@@ -41,7 +42,7 @@ use super::state_object::StateObject;
 use super::{Kind, Resource, ebs, tagging};
 use crate::aws::tags::{self, Tags};
 use crate::aws::{AwsError, During};
-use crate::spec::cluster::{CpuCredits, SpotPrice};
+use crate::spec::cluster::{CpuCredits, DataVolume, SpotPrice};
 
 /// How many versions are kept: enough to see what ran lately; EC2's limit is 10,000 in all.
 const VERSIONS_KEPT: i64 = 10;
@@ -70,6 +71,8 @@ pub struct LaunchTemplate {
     pub node_config: Option<Reference<StateObject>>,
     /// The root volume.
     pub root: RootVolume,
+    /// Further volumes, by their device names.
+    pub volumes: Vec<DataVolume>,
     /// Whether instances have a bandwidth to EBS of their own, whatever their type has anyway.
     pub ebs_optimized: bool,
     /// How many network hops IMDS's answers may take. IMDS itself is always version 2 only.
@@ -273,6 +276,7 @@ impl LaunchTemplate {
             user_data,
             node_config,
             root,
+            volumes,
             ebs_optimized,
             metadata_hop_limit,
             detailed_monitoring,
@@ -296,7 +300,8 @@ impl LaunchTemplate {
             .one("publicIp", public_ip)
             .one("userData", user_data)
             .one("rootVolume.device", &root.device);
-        ebs::add_fields(fields, "rootVolume.", &root.ebs)
+        let fields = ebs::add_fields(fields, "rootVolume.", &root.ebs);
+        data_volumes::add_fields(fields, volumes)
             .maybe("ebsOptimized", ebs_optimized.then_some(true))
             .one("metadata.hopLimit", metadata_hop_limit)
             .maybe("monitoring", detailed_monitoring.then_some("detailed"))
@@ -321,13 +326,18 @@ impl LaunchTemplate {
         super::digest(text.as_bytes())[..16].to_owned()
     }
 
+    fn block_devices(&self) -> Vec<LaunchTemplateBlockDeviceMappingRequest> {
+        let root = root_volume::request(&self.root);
+        std::iter::once(root).chain(data_volumes::request(&self.volumes)).collect()
+    }
+
     fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {
         Ok(RequestLaunchTemplateData::builder()
             .image_id(&self.image)
             .instance_type(self.machine_type.as_str().into())
             .iam_instance_profile(profile::request(&self.profile))
             .network_interfaces(network_interface::request(&self.security_groups, self.public_ip, context)?)
-            .block_device_mappings(root_volume::request(&self.root))
+            .set_block_device_mappings(Some(self.block_devices()))
             .set_ebs_optimized(ebs_optimized::request(self.ebs_optimized))
             .metadata_options(metadata::request(self.metadata_hop_limit))
             .set_monitoring(monitoring::request(self.detailed_monitoring))
@@ -355,6 +365,7 @@ impl LaunchTemplate {
             user_data: user_data::read(data),
             node_config: None,
             root: root_volume::read(data),
+            volumes: data_volumes::read(data),
             ebs_optimized: ebs_optimized::read(data),
             metadata_hop_limit: metadata::read_hop_limit(data),
             detailed_monitoring: monitoring::read(data),

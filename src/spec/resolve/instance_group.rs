@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
 use super::attachments::attachments;
+use super::data_volumes::{data_volumes, mounts};
 use super::identity::{additional_security_groups, instance_profile, security_group};
 use super::kernel_parameters::{kernel_parameters, with_cluster};
 use super::network::Networks;
@@ -108,6 +109,8 @@ fn resolve(
     let security_group = security_group(spec, report);
     let additional_security_groups = additional_security_groups(spec, report);
     let attached = attachments(spec, report);
+    let volumes = data_volumes(spec, report);
+    let mounts = mounts(spec, report);
     let instance_profile = instance_profile(spec, report);
     let user_data = additional_user_data(spec, report);
     let parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
@@ -123,6 +126,8 @@ fn resolve(
             purchase: purchase?,
             image: image?,
             root_volume: root_volume?,
+            volumes: volumes?,
+            mounts: mounts?,
             ebs_optimized: spec.root_volume_optimization.unwrap_or(false),
             // In a private subnet it means nothing, as in kops.
             associate_public_ip: public_ip? && !placement.private,

@@ -9,6 +9,7 @@ mod addons;
 mod attachments;
 mod bastion;
 mod cluster;
+mod data_volumes;
 mod dns;
 mod egress;
 mod etcd;

@@ -17,8 +17,8 @@ fn a_device_that_two_volumes_have_does_not_pass() {
     let volume = json!({"device": "/dev/sdb", "size": 10, "type": "gp3"});
     let mount = json!({"device": "/dev/sdb", "path": "/a", "filesystem": "ext4"});
     let problems = with("nodes", &json!({"volumes": [volume, volume], "volumeMounts": [mount, mount]}));
-    problem(&problems, "spec.volumes");
-    problem(&problems, "spec.volumeMounts");
+    problem(&problems, "spec.volumes[1].device");
+    problem(&problems, "spec.volumeMounts[1]");
 }
 
 #[test]

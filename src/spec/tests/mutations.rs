@@ -233,6 +233,23 @@ const RULES: &[(&str, &str, &str)] = &[
         "  role: Node\n  securityGroupOverride: sg-0123456789abcdef0\n  additionalSecurityGroups: [sg-0123456789abcdef0]\n",
     ),
     ("node ports for nobody's addresses", "sshAccess:", "nodePortAccess: [home]\n  sshAccess:"),
+    (
+        "volumes that are none",
+        "  role: Node\n",
+        "  role: Node\n  volumes: [{}, {device: /dev/sda, size: 0}, {device: /dev/sdb, size: 1}, {device: /dev/xvdb, size: 1}]\n",
+    ),
+    (
+        "mounts of nothing",
+        "  role: Node\n",
+        "  role: Node\n  volumeMounts: [{}, {device: /dev/sdb, filesystem: ntfs, path: data, formatOptions: [-m 0]}]\n",
+    ),
+    (
+        "mounts that hide what is needed, or each other",
+        "  role: Node\n",
+        "  role: Node\n  volumes: [{device: /dev/sdb, size: 1}, {device: /dev/sdc, size: 1}]\n  volumeMounts: [{device: /dev/sdb, \
+         filesystem: xfs, path: /var/lib}, {device: /dev/sdb, filesystem: xfs, path: /etc/app}, {device: /dev/sdc, filesystem: \
+         ext4, path: /data}, {device: /dev/sdc, filesystem: ext4, path: /var/lib/etcd-main}]\n",
+    ),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     (
         "twelve etcd clusters",

@@ -43,10 +43,10 @@ wire! {
         root_volume_encryption: bool = HONOURED,
         /// The KMS key for the root volume: AWS's own for EBS when left out.
         root_volume_encryption_key: String = HONOURED,
-        /// Further volumes.
-        volumes: Vec<VolumeSpec>,
-        /// Where volumes are mounted.
-        volume_mounts: Vec<VolumeMountSpec>,
+        /// Further volumes: 20 at most.
+        volumes: Vec<VolumeSpec> = HONOURED,
+        /// Where volumes are mounted, before containerd and the kubelet start.
+        volume_mounts: Vec<VolumeMountSpec> = HONOURED,
         /// The names of the cluster's subnets that the group spans.
         subnets: Vec<String> = HONOURED,
         /// Zones: on AWS the subnets say it.
@@ -178,29 +178,29 @@ wire! {
 
     /// A further volume.
     pub struct VolumeSpec {
-        /// Whether it goes with the instance.
+        /// Whether it goes with the instance: it does when left out.
         delete_on_termination: bool,
-        /// Its device name.
+        /// Its device name: `/dev/sdb` to `/dev/sdz`, or `/dev/xvdb` to `/dev/xvdz`.
         device: String,
-        /// Whether it is encrypted.
+        /// Whether it is encrypted: it is when left out.
         encrypted: bool,
         /// Its provisioned operations a second.
-        iops: i64,
+        iops: u32,
         /// Its throughput in MiB/s.
-        throughput: i64,
-        /// The KMS key.
+        throughput: u32,
+        /// The KMS key: AWS's own for EBS when left out.
         key: String,
         /// Its size in GiB.
-        size: i64,
-        /// Its type.
+        size: u32,
+        /// Its type: `gp3` when left out.
         r#type: String,
     }
 
     /// Where a volume is mounted.
     pub struct VolumeMountSpec {
-        /// Its device name.
+        /// Its device name, which one of `volumes` has.
         device: String,
-        /// Its file system.
+        /// Its file system, `ext4` or `xfs`: made where the volume is blank.
         filesystem: String,
         /// Options for making the file system.
         format_options: Vec<String>,

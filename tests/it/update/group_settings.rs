@@ -5,7 +5,9 @@ use aws_sdk_ec2::types::{
     LaunchTemplateInstanceMarketOptionsRequest, LaunchTemplateSpotMarketOptionsRequest,
     RequestLaunchTemplateData,
 };
-use windlass::spec::v1alpha2::{Duration, IamProfileSpec, MixedInstancesPolicySpec, UserDataSpec};
+use windlass::spec::v1alpha2::{
+    Duration, IamProfileSpec, MixedInstancesPolicySpec, UserDataSpec, VolumeSpec,
+};
 
 use super::*;
 
@@ -126,6 +128,46 @@ mod with_region {
         world.nodes().spec.machine_type = Some("m5.large".to_owned());
         let refused = PlanningInput::gather(&world.state, &world.documents).await.err().unwrap();
         assert!(format!("{refused:?}").contains("NotBurstable"), "{refused:?}");
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn further_volumes_are_in_the_launch_template_and_gone_with_the_specification() {
+        let mut world = World::new().await;
+        let volume = |device: &str, size| VolumeSpec {
+            device: Some(device.to_owned()),
+            size: Some(size),
+            ..VolumeSpec::default()
+        };
+        let logs = VolumeSpec { delete_on_termination: Some(false), ..volume("/dev/sdf", 50) };
+        world.nodes().spec.volumes = Some(vec![logs, volume("/dev/sdb", 20)]);
+        world.update().await.succeeded();
+        let template = world.id(Kind::LaunchTemplate, "nodes").await;
+        let mappings = async |world: &World| {
+            let call = world.clients.ec2.describe_launch_template_versions().launch_template_id(&template);
+            let answer = call.versions("$Latest").send().await.unwrap();
+            let data = answer.launch_template_versions()[0].launch_template_data().unwrap();
+            let all = data.block_device_mappings().iter();
+            let all: Vec<(String, Option<i32>, Option<bool>)> = all
+                .map(|mapping| {
+                    let ebs = mapping.ebs().unwrap();
+                    let device = mapping.device_name().unwrap().to_owned();
+                    (device, ebs.volume_size(), ebs.delete_on_termination())
+                })
+                .collect();
+            all
+        };
+        let found = mappings(&world).await;
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert!(found.contains(&("/dev/sdf".to_owned(), Some(50), Some(false))), "{found:?}");
+        assert!(found.contains(&("/dev/sdb".to_owned(), Some(20), Some(true))), "{found:?}");
+        assert!(world.plan().await.is_empty(), "{}", world.plan().await);
+
+        world.nodes().spec.volumes = None;
+        let shown = world.update().await.succeeded().plan.to_string();
+        assert!(shown.contains("volumes./dev/sdf.sizeGiB"), "{shown}");
+        assert_eq!(mappings(&world).await.len(), 1);
+        assert!(world.plan().await.is_empty());
     }
 
     #[tokio::test]
