@@ -20,8 +20,8 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    api_name, containerd, image, join, kernel, kernel_parameters, kubelet, membership, pod_network, proxy,
-    ready, registry_credentials, swap,
+    api_name, containerd, files, image, join, kernel, kernel_parameters, kubelet, membership, pod_network,
+    proxy, ready, registry_credentials, swap, units,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -60,9 +60,12 @@ pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     }
 }
 
-/// A bastion runs nothing of Kubernetes: it only goes on reporting.
+/// A bastion runs nothing of Kubernetes: it gets what the specification asks for, and goes on reporting.
 async fn boot_bastion(agent: &Agent) -> Result<Tasks, StepError> {
+    mounts::run(agent).await?;
+    files::run(agent).await?;
     kernel_parameters::run(agent).await?;
+    units::run(agent).await?;
     Ok(Tasks::default())
 }
 
@@ -103,9 +106,11 @@ async fn boot_node(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
 /// What masters and nodes have in common, and nothing else waits for but the kubelet.
 async fn prepare(agent: &Agent) -> Result<(), StepError> {
     mounts::run(agent).await?;
+    files::run(agent).await?;
     kernel_parameters::run(agent).await?;
     kernel::run(agent).await?;
     containerd::run(agent).await?;
+    units::run(agent).await?;
     kubelet::read_ahead(&agent.host).await;
     source_dest_check::run(agent).await
 }

@@ -65,6 +65,8 @@ pub fn node_config(
         images: if bastion { BTreeMap::new() } else { images(cluster, group, &NODE_IMAGES)? },
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
+        files: group.files.clone(),
+        units: group.units.clone(),
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,

@@ -105,6 +105,8 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         associate_public_ip: true,
         volumes: Vec::new(),
         mounts: Vec::new(),
+        files: Vec::new(),
+        units: Vec::new(),
         ebs_optimized: false,
         metadata_hop_limit: 1,
         detailed_monitoring: false,

@@ -157,23 +157,27 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
 }
 
 pub(super) fn nodes(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
-    let mut statements = vec![state.read(&["public", "nodes"]), state.write(&[])];
-    // An instance finds its further volumes by the names that EC2 knows them by; EC2 knows no narrower resource for looking.
-    if inputs.cluster.instance_groups.iter().any(|group| group.nodes().is_some() && !group.mounts.is_empty())
-    {
-        statements.push(json!({
+    let own = [state.read(&["public", "nodes"]), state.write(&[])];
+    own.into_iter().chain(see_volumes(inputs, Role::Node)).collect()
+}
+
+/// A bastion, which the Internet reaches, reads what anybody may know of the cluster, and nothing that nodes join with.
+pub(super) fn bastions(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+    let own = [state.read(&["public"]), state.write(&[])];
+    own.into_iter().chain(see_volumes(inputs, Role::Bastion)).collect()
+}
+
+/// An instance finds its further volumes by the names that EC2 knows them by; EC2 knows no narrower resource for looking.
+fn see_volumes(inputs: &Inputs<'_>, role: Role) -> Option<Value> {
+    let mut groups = inputs.cluster.instance_groups.iter();
+    groups.any(|group| group.role() == role && !group.mounts.is_empty()).then(|| {
+        json!({
             "Sid": "SeeVolumes",
             "Effect": "Allow",
             "Action": "ec2:DescribeVolumes",
             "Resource": "*",
-        }));
-    }
-    statements
-}
-
-/// A bastion, which the Internet reaches, reads what anybody may know of the cluster, and nothing that nodes join with.
-pub(super) fn bastions(_inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
-    vec![state.read(&["public"]), state.write(&[])]
+        })
+    })
 }
 
 pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {

@@ -20,7 +20,8 @@ use std::net::Ipv4Addr;
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 use windlass_bootstrap::config::{
-    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, MountConfig, Role, SEVERAL_ETCD_VERSION,
+    CONFIG_VERSION, EXTENDED_VERSION, FileConfig, GROUP_SETTINGS_VERSION, MountConfig, Role,
+    SEVERAL_ETCD_VERSION, UnitConfig,
 };
 use windlass_bootstrap::endpoint;
 
@@ -472,6 +473,12 @@ pub struct InstanceGroup<I = Instances> {
     /// Where they are mounted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountConfig>,
+    /// Files, by their paths.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileConfig>,
+    /// Units of systemd's, in the order in which they are started.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<UnitConfig>,
     /// Whether instances have a bandwidth to EBS of their own, whatever their type has anyway.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ebs_optimized: bool,
@@ -577,7 +584,8 @@ impl InstanceGroup {
     /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
     /// read its user data.
     pub fn node_config_version(&self) -> &'static str {
-        if self.role() == Role::Bastion || !self.mounts.is_empty() {
+        let is_plain = self.mounts.is_empty() && self.files.is_empty() && self.units.is_empty();
+        if self.role() == Role::Bastion || !is_plain {
             return EXTENDED_VERSION;
         }
         if !self.user_data.is_empty() || !self.kernel_parameters.is_empty() {
@@ -624,6 +632,8 @@ impl<I> InstanceGroup<I> {
             root_volume: self.root_volume,
             volumes: self.volumes,
             mounts: self.mounts,
+            files: self.files,
+            units: self.units,
             ebs_optimized: self.ebs_optimized,
             associate_public_ip: self.associate_public_ip,
             metadata_hop_limit: self.metadata_hop_limit,

@@ -136,6 +136,12 @@ pub struct NodeConfig {
     /// Where the instance's further volumes are mounted: what is below another one after it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<MountConfig>,
+    /// Files that the specification asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileConfig>,
+    /// Units of systemd's that the specification asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub units: Vec<UnitConfig>,
     /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
@@ -161,6 +167,32 @@ pub struct MountConfig {
     /// What it is mounted with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_options: Vec<String>,
+}
+
+/// A file of an instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FileConfig {
+    /// Where it is.
+    pub path: String,
+    /// Its mode, in octal.
+    pub mode: String,
+    /// What is in it.
+    pub content: String,
+    /// Whether that is in base64.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_base64: bool,
+}
+
+/// A unit of systemd's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnitConfig {
+    /// Its name, such as `tune.service`.
+    pub name: String,
+    /// The whole unit. Without it, what is called so is stopped and doesn't start any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 impl NodeConfig {

@@ -118,6 +118,8 @@ pub(crate) fn node_config() -> NodeConfig {
         images: BTreeMap::new(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
+        files: Vec::new(),
+        units: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
         bastion: false,

@@ -309,6 +309,8 @@ pub(crate) fn node_config() -> NodeConfig {
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
+        files: Vec::new(),
+        units: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
         bastion: false,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kernel_parameters::kernel_parameters;
-use super::{Report, Resolved, instance_group, labels, text};
+use super::{Report, Resolved, files, hooks, instance_group, labels, text};
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Object};
 use crate::spec::versions::{KUBERNETES_MINORS, Version};
@@ -28,6 +28,8 @@ pub(super) fn resolve(
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
     // Groups have their own values, or these.
     instance_group::max_pods(spec.kubelet.as_ref(), report);
+    let files = files::check(spec.file_assets.as_ref(), report);
+    let hooks = hooks::check(spec.hooks.as_ref(), report);
     let kernel_parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
     let certificate_seconds = certificate_seconds(spec, report);
     group_names(groups, report);
@@ -38,6 +40,8 @@ pub(super) fn resolve(
         report.push(Problem::at("metadata.name", message).hint(hint));
     }
     kernel_parameters?;
+    files?;
+    hooks?;
     Ok(Whole {
         name: name?,
         kubernetes_version: version?.to_string(),

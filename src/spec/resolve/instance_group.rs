@@ -13,7 +13,7 @@ use super::network::Networks;
 use super::purchase::purchase;
 use super::user_data::additional_user_data;
 use super::volume::VolumeFields;
-use super::{Report, Resolved, access, all, labels, text};
+use super::{Report, Resolved, access, all, files, hooks, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
 use crate::spec::default;
 use crate::spec::non_empty::NonEmpty;
@@ -113,6 +113,8 @@ fn resolve(
     let mounts = mounts(spec, report);
     let instance_profile = instance_profile(spec, report);
     let user_data = additional_user_data(spec, report);
+    let files = files::of_group(&cluster.spec, spec, report);
+    let units = hooks::of_group(&cluster.spec, spec, report);
     let parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
     let node_labels = labels::node_labels(group, report);
     let taints = labels::taints(spec, report);
@@ -128,6 +130,8 @@ fn resolve(
             root_volume: root_volume?,
             volumes: volumes?,
             mounts: mounts?,
+            files: files?,
+            units: units?,
             ebs_optimized: spec.root_volume_optimization.unwrap_or(false),
             // In a private subnet it means nothing, as in kops.
             associate_public_ip: public_ip? && !placement.private,

@@ -13,6 +13,8 @@ mod data_volumes;
 mod dns;
 mod egress;
 mod etcd;
+mod files;
+mod hooks;
 mod identity;
 mod instance_group;
 mod kernel_parameters;

@@ -222,11 +222,21 @@ const DISTRIBUTIONS: [&str; 14] = [
 /// Whether an image is one of a distribution, which kops installs Kubernetes on at boot: windlass's own image holds all of it,
 /// and stands in its place.
 pub(in crate::spec) fn is_of_a_distribution(image: &str) -> bool {
-    image.split_once('/').is_some_and(|(owner, _)| DISTRIBUTIONS.contains(&owner))
+    match image.strip_prefix("ssm:") {
+        Some(parameter) => PARAMETERS.iter().any(|prefix| parameter.starts_with(prefix)),
+        None => image.split_once('/').is_some_and(|(owner, _)| DISTRIBUTIONS.contains(&owner)),
+    }
 }
+
+/// What the public parameters of SSM begin with in which AWS and its partners publish the images of distributions.
+const PARAMETERS: [&str; 3] =
+    ["/aws/service/canonical/", "/aws/service/debian/", "/aws/service/ami-amazon-linux-latest/"];
 
 /// A machine image: `ami-…` or `<owner>/<name>`.
 pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
+    if is_of_a_distribution(text) && text.starts_with("ssm:") {
+        return Ok(text.to_owned());
+    }
     if let Some(parameter) = text.strip_prefix("ssm:") {
         let hint = "write the AMI's id, which this prints: aws ssm get-parameter --query Parameter.Value --output text";
         return Err(refuse(format!("SSM parameters (`{text}`) are not supported yet"))
@@ -344,8 +354,12 @@ mod tests {
 
     #[test]
     fn what_distributions_publish_is_known_by_its_owner() {
-        for theirs in ["099720109477/ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-1", "ubuntu/x"]
-        {
+        for theirs in [
+            "099720109477/ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-1",
+            "ubuntu/x",
+            "ssm:/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+            "ssm:/aws/service/debian/release/13/latest/arm64",
+        ] {
             assert!(image(theirs).is_ok() && is_of_a_distribution(theirs), "{theirs}");
         }
         for other in ["ami-0123456789abcdef0", "self/ubuntu", "123456789012/ubuntu", "aws-marketplace/x"] {

@@ -250,6 +250,20 @@ const RULES: &[(&str, &str, &str)] = &[
          filesystem: xfs, path: /var/lib}, {device: /dev/sdb, filesystem: xfs, path: /etc/app}, {device: /dev/sdc, filesystem: \
          ext4, path: /data}, {device: /dev/sdc, filesystem: ext4, path: /var/lib/etcd-main}]\n",
     ),
+    (
+        "files that are none",
+        "  role: Node\n",
+        "  role: Node\n  fileAssets: [{}, {name: a, path: a, content: a, mode: 9}, {name: a, path: /run/a, content: '?', isBase64: \
+         true}, {name: a, path: /a, content: a}, {name: b, path: /a, content: b}]\n",
+    ),
+    (
+        "hooks that are none",
+        "  role: Node\n",
+        "  role: Node\n  hooks: [{}, {name: kubelet, manifest: a}, {name: a/b, manifest: '[Unit]', before: [kubelet]}, {disabled: true}, \
+         {name: a, manifest: a, useRawManifest: true, requires: [b.service]}, {name: a, execContainer: {}}]\n",
+    ),
+    ("a file of the cluster's that is none", "sshAccess:", "fileAssets: [{}]\n  sshAccess:"),
+    ("a hook of the cluster's that is none", "sshAccess:", "hooks: [{}]\n  sshAccess:"),
     ("credits of another name", "  role: Node\n", "  role: Node\n  cpuCredits: endless\n"),
     (
         "twelve etcd clusters",

@@ -205,7 +205,7 @@ fn what_breaks_a_rule_of_an_unsupported_field_is_refused_by_name() {
 fn problems_of_supported_and_unsupported_fields_are_told_together() {
     let fields = json!({"networkCIDR": "10.0.0.1/8", "hooks": [{}], "sshAccess": ["x"]});
     let problems = with("demo.example.com", &fields);
-    for path in ["spec.networkCIDR", "spec.hooks", "spec.sshAccess[0]"] {
+    for path in ["spec.networkCIDR", "spec.hooks[0]", "spec.sshAccess[0]"] {
         assert!(problems.iter().any(|problem| problem.path == path), "{path}: {problems:#?}");
     }
 }

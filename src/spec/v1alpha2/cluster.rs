@@ -151,10 +151,10 @@ wire! {
         /// a key of its own.
         encryption_config: bool = not_yet("leave it out: what secrets are encrypted with is windlass's own"),
 
-        /// Files for instances.
-        file_assets: Vec<FileAssetSpec>,
-        /// Units for instances.
-        hooks: Vec<HookSpec>,
+        /// Files for instances. Of one path, a group's own goes before the cluster's.
+        file_assets: Vec<FileAssetSpec> = HONOURED,
+        /// Units for instances. Of one name, a group's own goes before the cluster's.
+        hooks: Vec<HookSpec> = HONOURED,
         /// Mirrors for files and container images.
         assets: AssetsSpec,
         /// Kernel parameters, as `name=value`.
@@ -295,7 +295,7 @@ wire! {
         path: String,
         /// On which roles' instances: all when left out.
         roles: Vec<InstanceGroupRole>,
-        /// What is in it.
+        /// What is in it: no secret, as every instance may read it in the state store.
         content: String,
         /// Whether `content` is in base64.
         is_base64: bool,
@@ -305,9 +305,9 @@ wire! {
 
     /// A unit for instances.
     pub struct HookSpec {
-        /// What the unit is called.
+        /// What the unit is called: `windlass-hook-<number>` when left out. Without an ending, it is a service.
         name: String,
-        /// Switches it off.
+        /// Stops the unit of this name and keeps it from starting.
         disabled: bool,
         /// On which roles' instances: all when left out.
         roles: Vec<InstanceGroupRole>,

@@ -15,7 +15,8 @@ wire! {
         /// What the instances are for.
         role: InstanceGroupRole = only(["Master", "Node", "Bastion"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
-        /// the name. One of a distribution, such as `ubuntu/…`, means windlass's own, as does none.
+        /// the name. One of a distribution, such as `ubuntu/…` or `ssm:/aws/service/canonical/…`, means windlass's own, as
+        /// does none.
         image: String = HONOURED,
         /// Fewest instances: 1 for masters and 2 for nodes when left out.
         min_size: u32 = HONOURED,
@@ -52,7 +53,7 @@ wire! {
         /// Zones: on AWS the subnets say it.
         zones: Vec<String> = not_yet("leave it out, and name subnets in `subnets`"),
         /// Units for the group's instances.
-        hooks: Vec<HookSpec>,
+        hooks: Vec<HookSpec> = HONOURED,
         /// The most that is paid for an instance, in dollars an hour: makes this a group of spot instances.
         max_price: String = HONOURED,
         /// Deprecated: AWS no longer sells spot blocks.
@@ -68,7 +69,7 @@ wire! {
         /// Labels for the Nodes.
         node_labels: BTreeMap<String, String> = HONOURED,
         /// Files for the group's instances.
-        file_assets: Vec<FileAssetSpec> = not_yet("leave it out, and bake the file into the machine image"),
+        file_assets: Vec<FileAssetSpec> = HONOURED,
         /// `default`, or `dedicated`: no other account's instances run on the same hardware.
         tenancy: String = HONOURED,
         /// The kubelet of the group's instances, beyond the cluster's `kubelet`.
