@@ -238,7 +238,7 @@ pub struct ApiConfig {
     /// the machine keeps it in `/etc/hosts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masters: Vec<Ipv4Addr>,
-    /// The service-account issuer, a URL.
+    /// The service-account issuer, a URL. Only masters go by it; nodes may be told another one.
     pub service_account_issuer: String,
     /// Names and addresses for the serving certificate besides those the agent adds itself (the private
     /// addresses, the Elastic IP, 127.0.0.1, the service address, `kubernetes.default…`).
@@ -293,6 +293,35 @@ pub struct ControlPlaneConfig {
     /// For how many seconds kubelets' certificates are issued at most; a week when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_seconds: Option<u64>,
+    /// What is special about service accounts' tokens.
+    #[serde(default, skip_serializing_if = "ServiceAccountsConfig::is_usual")]
+    pub service_accounts: ServiceAccountsConfig,
+}
+
+/// What the API server is told of service accounts' tokens besides who issues them
+/// ([`ApiConfig::service_account_issuer`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountsConfig {
+    /// Where the public keys of the issuer are published; the API server's own place when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// Further issuers whose tokens are good: those of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_issuers: Vec<String>,
+    /// For whom tokens may be that the API takes; for the issuers when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Whether whoever has no credentials may read the discovery documents, which AWS does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous_discovery: bool,
+}
+
+impl ServiceAccountsConfig {
+    /// Whether it says nothing.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ControlPlaneConfig {

@@ -19,12 +19,14 @@ use crate::storage::volume::AttachedVolumes;
 /// Writes the static pods of etcd and of the API server.
 pub const STEP: Step = Step::new("ensure_static_pods", Duration::from_mins(1));
 
-/// The API server's configuration files: name and contents.
-const API_SERVER_FILES: [(&str, &str); 3] = [
-    ("authentication.yaml", include_str!("../../../manifests/control-plane/authentication.yaml")),
+/// The API server's configuration files that are always the same: name and contents.
+const API_SERVER_FILES: [(&str, &str); 2] = [
     ("admission.yaml", include_str!("../../../manifests/control-plane/admission.yaml")),
     ("audit-policy.yaml", include_str!("../../../manifests/control-plane/audit-policy.yaml")),
 ];
+
+/// Where the API server answers with the issuer's discovery documents. AWS asks without credentials.
+const DISCOVERY_PATHS: [&str; 2] = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
 
 /// The step. While the kubelet is down, the static pods that need the API are taken away.
 pub async fn run(
@@ -53,7 +55,9 @@ fn ensure(
     volumes: &AttachedVolumes,
 ) -> Result<bool, ManifestError> {
     let mut changed = false;
-    for (name, contents) in API_SERVER_FILES {
+    let authentication = ("authentication.yaml", authentication(control_plane)?);
+    let files = API_SERVER_FILES.map(|(name, contents)| (name, contents.to_owned()));
+    for (name, contents) in files.into_iter().chain([authentication]) {
         let path = host.path(root::KUBERNETES).join("kube-apiserver").join(name);
         changed |= file::ensure(&path, contents, file::PRIVATE).map_err(ManifestError::File)?;
     }
@@ -133,8 +137,16 @@ fn etcd_servers_overrides(further: &[EtcdConfig]) -> String {
     overrides.collect::<Vec<_>>().join(",")
 }
 
+/// Who need not say who they are, and for what.
+fn authentication(control_plane: &ControlPlaneConfig) -> Result<String, ManifestError> {
+    let discovery = control_plane.service_accounts.anonymous_discovery;
+    let more_paths: &[&str] = if discovery { &DISCOVERY_PATHS } else { &[] };
+    render("authentication", &serde_json::json!({"more_paths": more_paths}))
+}
+
 fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Result<String, ManifestError> {
     let EtcdPorts { client, .. } = control_plane.etcd.ports;
+    let service_accounts = &control_plane.service_accounts;
     let context = serde_json::json!({
         "image": image(&control_plane.images, "kube-apiserver")?,
         "etcd_servers": format!("https://127.0.0.1:{client}"),
@@ -142,6 +154,9 @@ fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Re
         "advertise_address": control_plane.etcd.address()?,
         "port": config.api.endpoint.port,
         "service_account_issuer": config.api.service_account_issuer,
+        "further_issuers": service_accounts.further_issuers,
+        "jwks_uri": service_accounts.jwks_uri.as_deref().unwrap_or_default(),
+        "api_audiences": service_accounts.audiences.join(","),
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),
     });
@@ -151,6 +166,54 @@ fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::config::ServiceAccountsConfig;
+    use crate::testing;
+
+    /// The flags of the API server of a master, and the paths that it answers to anybody.
+    fn told(service_accounts: ServiceAccountsConfig) -> (Vec<String>, Vec<String>) {
+        let mut config = testing::master_config();
+        let mut control_plane = config.control_plane.take().unwrap();
+        control_plane.service_accounts = service_accounts;
+        control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
+        let pod = api_server_pod(&config, &control_plane).unwrap();
+        let about = ["--service-account-issuer", "--service-account-jwks-uri", "--api-audiences"];
+        let flags = pod.lines().map(|line| line.trim_start().trim_start_matches("- ").trim_matches('"'));
+        let flags = flags.filter(|flag| about.iter().any(|about| flag.starts_with(about)));
+        let file = authentication(&control_plane).unwrap();
+        let paths = file.lines().filter_map(|line| line.trim().strip_prefix("- path: "));
+        let paths = paths.map(|path| path.trim_matches('"').to_owned()).collect();
+        (flags.map(str::to_owned).collect(), paths)
+    }
+
+    #[test]
+    fn an_api_server_of_which_nothing_is_said_has_one_issuer_and_tells_strangers_of_its_health_alone() {
+        let (flags, paths) = told(ServiceAccountsConfig::default());
+        assert_eq!(flags, ["--service-account-issuer=https://api.internal.demo"]);
+        assert_eq!(paths, ["/livez", "/readyz", "/healthz"]);
+    }
+
+    #[test]
+    fn issuers_of_before_stay_good_behind_the_one_that_signs_and_strangers_read_discovery_documents_alone() {
+        let (flags, paths) = told(ServiceAccountsConfig {
+            jwks_uri: Some("https://a.example.com/openid/v1/jwks".to_owned()),
+            further_issuers: vec!["https://b.example.com".to_owned()],
+            audiences: vec!["one".to_owned(), "two".to_owned()],
+            anonymous_discovery: true,
+        });
+        assert_eq!(
+            flags,
+            [
+                "--service-account-issuer=https://api.internal.demo",
+                "--service-account-issuer=https://b.example.com",
+                "--service-account-jwks-uri=https://a.example.com/openid/v1/jwks",
+                "--api-audiences=one,two",
+            ]
+        );
+        assert_eq!(
+            paths,
+            ["/livez", "/readyz", "/healthz", "/.well-known/openid-configuration", "/openid/v1/jwks"]
+        );
+    }
 
     #[test]
     fn etcd_flags_follow_its_version() {

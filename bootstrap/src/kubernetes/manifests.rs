@@ -26,9 +26,10 @@ pub const CIPHER_SUITES: [&str; 6] = [
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 ];
 
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("etcd", include_str!("../../../manifests/control-plane/etcd.yaml")),
     ("kube-apiserver", include_str!("../../../manifests/control-plane/kube-apiserver.yaml")),
+    ("authentication", include_str!("../../../manifests/control-plane/authentication.yaml")),
     (
         "kube-controller-manager",
         include_str!("../../../manifests/control-plane/kube-controller-manager.yaml"),

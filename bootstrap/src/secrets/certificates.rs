@@ -109,6 +109,9 @@ pub struct Leaf {
     pub dns: BTreeSet<String>,
     /// The addresses it is valid for.
     pub addresses: BTreeSet<IpAddr>,
+    /// Whether the authority's certificate is shown with it. AWS knows a server whose authority it doesn't trust by the
+    /// last certificate that it shows (IAM User Guide, "Obtain the thumbprint for an OpenID Connect identity provider").
+    pub shows_authority: bool,
 }
 
 impl Leaf {
@@ -122,7 +125,13 @@ impl Leaf {
             usage: Usage::Client,
             dns: BTreeSet::new(),
             addresses: BTreeSet::new(),
+            shows_authority: false,
         }
+    }
+
+    fn showing_authority_if(mut self, shows_authority: bool) -> Self {
+        self.shows_authority = shows_authority;
+        self
     }
 
     fn signed_by(mut self, authority: Authority) -> Self {
@@ -181,11 +190,9 @@ pub fn master_leaves(
             [addresses.stable.into()],
         ),
         Leaf::client("kube-apiserver", "etcd-client", "kube-apiserver", None).signed_by(Authority::Etcd),
-        Leaf::client("kube-apiserver", "server", "kube-apiserver", None).serving(
-            Usage::Server,
-            dns,
-            api_addresses,
-        ),
+        Leaf::client("kube-apiserver", "server", "kube-apiserver", None)
+            .serving(Usage::Server, dns, api_addresses)
+            .showing_authority_if(control_plane.service_accounts.anonymous_discovery),
         Leaf::client("kube-apiserver", "kubelet-client", "kube-apiserver-kubelet-client", None),
         Leaf::client("kube-apiserver", "front-proxy-client", "front-proxy-client", None)
             .signed_by(Authority::FrontProxy),
@@ -294,7 +301,11 @@ fn issue(
     let unmakeable = |source| CertificateError::Make(leaf.title(), source);
     let key = KeyPair::generate().map_err(unmakeable)?;
     let certificate = params(leaf, now)?.signed_by(&key, &issuer).map_err(unmakeable)?;
-    Ok((certificate.pem(), zeroize::Zeroizing::new(key.serialize_pem())))
+    let mut shown = certificate.pem();
+    if leaf.shows_authority {
+        shown.push_str(&primary.public);
+    }
+    Ok((shown, zeroize::Zeroizing::new(key.serialize_pem())))
 }
 
 fn params(leaf: &Leaf, now: Timestamp) -> Result<CertificateParams, CertificateError> {
@@ -334,12 +345,14 @@ fn is_right(certificate: &Path, key: &Path, authority: &Key, leaf: &Leaf, now: T
         return false;
     };
     let Some(der) = der(&certificate) else { return false };
+    let shows_authority = certificate.ends_with(authority.public.as_bytes());
     let Some(authority_der) = self::der(authority.public.as_bytes()) else { return false };
     let Ok((_, authority)) = X509Certificate::from_der(&authority_der) else { return false };
     let Ok((_, found)) = X509Certificate::from_der(&der) else { return false };
     let key = std::str::from_utf8(&key).ok().and_then(|pem| KeyPair::from_pem(pem).ok());
     let due = now.as_second() + i64::try_from(LIFETIME.as_secs() / 3).unwrap_or(i64::MAX);
-    found.validity().not_after.timestamp() > due
+    shows_authority == leaf.shows_authority
+        && found.validity().not_after.timestamp() > due
         && found.validity().not_before.timestamp() <= now.as_second()
         && signed_by(&found, &authority)
         && key.is_some_and(|key| key.public_key_raw() == &*found.public_key().subject_public_key.data)

@@ -13,6 +13,7 @@ use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
 use crate::contract::config::{
     ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
+    ServiceAccountsConfig,
 };
 use crate::contract::endpoint::Endpoint;
 use crate::host::Host;
@@ -88,6 +89,7 @@ pub(crate) fn master_config() -> NodeConfig {
         default_taint: true,
         addons: vec![],
         certificate_seconds: None,
+        service_accounts: ServiceAccountsConfig::default(),
     };
     NodeConfig { control_plane: Some(control_plane), ..config }
 }

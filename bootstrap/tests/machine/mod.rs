@@ -17,7 +17,7 @@ use windlass_bootstrap::aws::state::sha256;
 use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::config::{
     ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
-    NodeConfig,
+    NodeConfig, ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
 use windlass_bootstrap::keys;
@@ -346,6 +346,7 @@ pub(crate) fn master_config() -> NodeConfig {
             default_taint: true,
             addons: vec![],
             certificate_seconds: None,
+            service_accounts: ServiceAccountsConfig::default(),
         }),
         ..node_config()
     }

@@ -92,3 +92,19 @@ fn keys_are_readable_by_root_alone() {
     let path = host.path("/srv/kubernetes/kube-apiserver/server.key");
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+#[test]
+fn a_certificate_shows_its_authority_behind_it_where_it_is_to_and_is_made_anew_where_that_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = Host::folder(folder.path());
+    let authority = authority("kubernetes-ca");
+    let shown = |shows_authority| {
+        let leaf = leaf().showing_authority_if(shows_authority);
+        assert!(ensure_leaf(&host, &authority, &leaf, now()).unwrap());
+        assert!(!ensure_leaf(&host, &authority, &leaf, now()).unwrap(), "it is right");
+        let path = host.path(root::SECRETS).join("kube-apiserver/server.crt");
+        let text = std::fs::read_to_string(path).unwrap();
+        (text.matches("BEGIN CERTIFICATE").count(), text.ends_with(&authority.keys[0].public))
+    };
+    assert_eq!([shown(false), shown(true), shown(false)], [(1, false), (2, true), (1, false)]);
+}
