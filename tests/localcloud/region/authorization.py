@@ -13,7 +13,7 @@ from .iam_requests import Need, needs
 from .machines import find_role
 from .policy import ALLOW, DENY, Question, decide
 from .protocol import Call
-from .s3 import list_need
+from .s3 import check_lists, is_closed, list_need, shown_to_everybody
 from .signature import verify
 from .state import Region, Session, now
 
@@ -41,12 +41,25 @@ def authorize(region: Region, call: Call) -> None:
         _authenticate(call, session)
     caller = _caller(region, call, session)
     call.principal, region.caller = caller.name, caller
+    if call.service == "s3":
+        check_lists(region, call)
+        if call.access_key is None and "AWSAccessKeyId" not in call.query:
+            _authorize_nobody(region, call, caller)
+            return
     if region.enforce_authentication and (call.service, call.action) not in FREE_FOR_ALL:
         for need in needs(region, call):
             if not _allowed(region, caller, need):
                 raise _denied(call, caller, need)
     if call.service == "s3" and call.headers.get("x-amz-expected-bucket-owner", region.account) != region.account:
         # All buckets of the region are one account's ("Verifying bucket ownership with bucket owner condition").
+        raise AwsError("AccessDenied", "Access Denied", 403)
+
+
+def _authorize_nobody(region: Region, call: Call, caller: Caller) -> None:
+    """Who has no credentials may do what a bucket's policy or an object's list lets everybody do, whether or not others'
+    requests are held to their policies."""
+    by_policy = not is_closed(region, call) and all(_allowed(region, caller, need) for need in needs(region, call))
+    if not by_policy and not shown_to_everybody(region, call):
         raise AwsError("AccessDenied", "Access Denied", 403)
 
 

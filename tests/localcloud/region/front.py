@@ -22,6 +22,7 @@ from .state import Region
 from .transitions import pass_time
 from .visibility import VISIBILITY, names_ids
 
+SIGNED_FOR_S3 = "AWS4-HMAC-SHA256 Credential=nobody/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 Response = tuple[int, dict[str, str], bytes]
 
 
@@ -127,6 +128,9 @@ class Front:
 
     def _ask_moto(self, call: Call) -> Response:
         environ = {**call.environ, "wsgi.input": io.BytesIO(call.body), "CONTENT_LENGTH": str(len(call.body))}
+        if call.service == "s3" and call.access_key is None:
+            # By the path of what isn't signed, moto takes an issuer's description for one of Cognito's.
+            environ["HTTP_AUTHORIZATION"] = SIGNED_FOR_S3
         answer: dict[str, Any] = {}
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:

@@ -18,7 +18,8 @@ def _needs(region: Region, call: Call) -> Iterator[Need]:
     """A request that names several things is about one of them (Service Authorization Reference, IAM): a profile's role,
     or the policy of a role, isn't what is authorized."""
     named = (kind.arn(region, name) for kind in (PROFILE, ROLE, USER) for name in kind.named(region, call.params))
-    yield Need(action_of(call), next(named, None) or call.params.get("PolicyArn") or "*")
+    arns = (call.params.get(parameter) for parameter in ("OpenIDConnectProviderArn", "PolicyArn"))
+    yield Need(action_of(call), next(named, None) or next(filter(None, arns), "*"))
 
 
 def _unseen(kind: Resource, name: str) -> AwsError:

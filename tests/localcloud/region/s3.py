@@ -13,6 +13,7 @@ from moto.s3.models import FakeBucket
 from moto.s3.responses import S3Response
 
 from .actions import patch
+from .errors import AwsError
 from .iam_requests import Need
 from .protocol import Call
 from .resources import resource
@@ -67,6 +68,35 @@ def _needs(region: Region, call: Call) -> Iterator[Need]:
     if source := headers.get("x-amz-copy-source"):
         source_bucket, _, source_key = source.lstrip("/").split("?")[0].partition("/")
         yield _need(region, "GetObject", source_bucket, source_key, {})
+
+
+def shown_to_everybody(region: Region, call: Call) -> bool:
+    """Whether an object's access control list lets everybody read it ("Access control list overview"), and nothing makes
+    that void."""
+    bucket = region.s3.buckets.get(call.uri_params.get("Bucket"))
+    if bucket is None or call.action not in ("GetObject", "HeadObject"):
+        return False
+    found = bucket.keys.get(call.uri_params.get("Key"))
+    acl, block = getattr(found, "acl", None), bucket.public_access_block
+    is_void = (block and block.ignore_public_acls) or bucket.ownership_rule == "BucketOwnerEnforced"
+    return acl is not None and acl.public_read and not is_void
+
+
+def is_closed(region: Region, call: Call) -> bool:
+    """Whether a bucket's block makes void that its policy lets everybody in ("Blocking public access": RestrictPublicBuckets)."""
+    bucket = region.s3.buckets.get(call.uri_params.get("Bucket"))
+    return bucket is not None and bucket.public_access_block is not None and bucket.public_access_block.restrict_public_buckets
+
+
+def check_lists(region: Region, call: Call) -> None:
+    """Who may write an object with a list for everybody, may all the same not where the bucket takes none."""
+    bucket = region.s3.buckets.get(call.uri_params.get("Bucket"))
+    if bucket is None or call.action != "PutObject" or not call.headers.get("x-amz-acl", "private").startswith("public"):
+        return
+    if bucket.ownership_rule == "BucketOwnerEnforced":
+        raise AwsError("AccessControlListNotSupported", "The bucket does not allow ACLs", 400)
+    if bucket.public_access_block and bucket.public_access_block.block_public_acls:
+        raise AwsError("AccessDenied", "Access Denied", 403)
 
 
 def list_need(region: Region, call: Call) -> Need:

@@ -1,11 +1,13 @@
 """S3's conditional writes, and the bucket's settings."""
 
+import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from botocore import UNSIGNED
 from botocore.exceptions import ClientError
 
 from .conftest import code_of
@@ -91,3 +93,39 @@ def test_versioning_is_answered_under_its_own_root_element(cloud: Any) -> None:
     assert len(root) == 0, "a bucket that never had versions has no status"
     s3.put_bucket_versioning(Bucket="clusters", VersioningConfiguration={"Status": "Enabled"})
     assert s3.get_bucket_versioning(Bucket="clusters")["Status"] == "Enabled"
+
+
+def allow_everybody(bucket: str) -> str:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_who_has_no_credentials_reads_what_a_policy_or_a_list_opens(cloud: Any, s3: Any, bucket: str) -> None:
+    """S3 User Guide, "Blocking public access": a request without credentials is denied, unless the bucket's policy or the
+    object's list allows it, and the block doesn't make that void. An issuer's description is an object like any other."""
+    nobody = cloud.client("s3", signature_version=UNSIGNED)
+    key = "demo/.well-known/openid-configuration"
+    s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+    assert code_of(nobody.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+    s3.put_bucket_policy(Bucket=bucket, Policy=allow_everybody(bucket))
+    assert nobody.get_object(Bucket=bucket, Key=key)["Body"].read() == b"{}"
+    assert code_of(nobody.delete_object, Bucket=bucket, Key=key) == "AccessDenied"
+    block = {"BlockPublicAcls": False, "IgnorePublicAcls": False, "BlockPublicPolicy": False, "RestrictPublicBuckets": True}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+    assert code_of(nobody.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+    s3.delete_bucket_policy(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"{}", ACL="public-read")
+    assert nobody.head_object(Bucket=bucket, Key=key)["ContentLength"] == 2
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration={**block, "IgnorePublicAcls": True})
+    assert code_of(nobody.get_object, Bucket=bucket, Key=key) == "AccessDenied"
+
+
+def test_a_bucket_whose_owner_owns_all_takes_no_lists(s3: Any, bucket: str) -> None:
+    """API_PutObject: AccessControlListNotSupported where BucketOwnerEnforced; AccessDenied where public lists are blocked."""
+    block = {"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+    s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=block)
+    assert code_of(s3.put_object, Bucket=bucket, Key="a", ACL="public-read") == "AccessDenied"
+    s3.delete_public_access_block(Bucket=bucket)
+    rules = {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    s3.put_bucket_ownership_controls(Bucket=bucket, OwnershipControls=rules)
+    assert code_of(s3.put_object, Bucket=bucket, Key="a", ACL="public-read") == "AccessControlListNotSupported"
