@@ -4,6 +4,7 @@
 //! they are used: masters issue theirs on the machine; [`client`] makes the operator's, for hours.
 
 pub mod client;
+pub mod discovery;
 pub mod docker_config;
 pub mod encryption;
 pub mod encryption_configuration;
