@@ -72,7 +72,7 @@ pub enum Error {
 pub fn images(cluster: &Cluster) -> Result<Vec<Image>, Error> {
     let mut images = Vec::new();
     for group in &cluster.instance_groups {
-        let config = node_config::node_config(cluster, group, "", &[])?;
+        let config = node_config::node_config(cluster, group, "", &[], "")?;
         images.extend(of_components(config.images, RunsOn::EveryInstance));
         let control_plane = config.control_plane.map(|control_plane| control_plane.images);
         images.extend(of_components(control_plane.unwrap_or_default(), RunsOn::ControlPlane));

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig, Role,
+    ServiceAccountsConfig,
 };
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{
-    Cluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
+    Cluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin, ServiceAccounts,
 };
 use crate::spec::endpoint::{ApiEndpoints, Outputs};
 
@@ -35,25 +36,32 @@ pub enum NodeConfigError {
 }
 
 /// Makes the node configuration of a group. `kubernetes_ca` is the PEM bundle of the authorities that are trusted;
-/// `addons` are what masters apply, in this order.
+/// `addons` are what masters apply, in this order; `issuer` signs the tokens of service accounts.
 pub fn node_config(
     cluster: &Cluster,
     group: &InstanceGroup,
     kubernetes_ca: &str,
     addons: &[AddonRef],
+    issuer: &str,
 ) -> Result<NodeConfig, NodeConfigError> {
     let control_plane = match &group.instances {
-        Instances::ControlPlane(master) => Some(control_plane(cluster, group, master, addons)?),
+        Instances::ControlPlane(master) => {
+            let service_accounts = service_accounts(cluster, issuer);
+            Some(ControlPlaneConfig { service_accounts, ..control_plane(cluster, group, master, addons)? })
+        }
         Instances::Node(_) | Instances::Bastion(_) => None,
     };
     let bastion = group.role() == Role::Bastion;
+    // Nodes don't go by the issuer, and aren't replaced for another one.
+    let of_cluster = ServiceAccounts::issuer_of_cluster(&cluster.network.dns_domain);
+    let issuer = if control_plane.is_some() { issuer.to_owned() } else { of_cluster };
     Ok(NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api: api(cluster),
+        api: api(cluster, issuer),
         kubernetes_ca: if bastion { String::new() } else { kubernetes_ca.to_owned() },
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
@@ -89,12 +97,12 @@ fn network(cluster: &Cluster) -> NetworkConfig {
     }
 }
 
-fn api(cluster: &Cluster) -> ApiConfig {
+fn api(cluster: &Cluster, service_account_issuer: String) -> ApiConfig {
     let ApiEndpoints { inside, masters, .. } = ApiEndpoints::of(cluster, Outputs::default());
     ApiConfig {
         endpoint: inside,
         masters,
-        service_account_issuer: format!("https://kubernetes.default.svc.{}", cluster.network.dns_domain),
+        service_account_issuer,
         additional_sans: cluster.api.certificate_names(&cluster.region),
     }
 }
@@ -115,7 +123,23 @@ fn control_plane(
         default_taint: group.default_taint,
         addons: addons.to_vec(),
         certificate_seconds: cluster.certificate_seconds,
+        service_accounts: ServiceAccountsConfig::default(),
     })
+}
+
+/// What the API server is told of service accounts' tokens; nothing where the specification says nothing of them.
+fn service_accounts(cluster: &Cluster, issuer: &str) -> ServiceAccountsConfig {
+    let accounts = &cluster.service_accounts;
+    if accounts.are_usual() {
+        return ServiceAccountsConfig::default();
+    }
+    let further_issuers = accounts.accepted_issuers(issuer, &cluster.network.dns_domain);
+    ServiceAccountsConfig {
+        jwks_uri: accounts.jwks_uri(issuer),
+        audiences: accounts.audiences(issuer, &further_issuers),
+        further_issuers,
+        anonymous_discovery: accounts.anonymous_discovery,
+    }
 }
 
 fn etcd(held: &HeldMember) -> EtcdConfig {

@@ -4,7 +4,7 @@ use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 
 use crate::spec::cluster::{
     Api, Cluster, EbsVolume, Egress, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
-    Network, NetworkPlugin, Nodes, Permissions, Purchase, SshKey, Subnet, SubnetKind,
+    Network, NetworkPlugin, Nodes, Permissions, Purchase, ServiceAccounts, SshKey, Subnet, SubnetKind,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -43,6 +43,7 @@ pub(crate) fn cluster() -> Cluster {
         bastions_may: Permissions::default(),
         bastion: None,
         node_ports: None,
+        service_accounts: ServiceAccounts::default(),
         ssh_key: SshKey::None,
         etcd: NonEmpty::from(etcd()),
         certificate_seconds: None,

@@ -185,6 +185,17 @@ impl Clients {
         Self::from_config(self.config.clone(), Some(Gate(permit)), Arc::clone(&self.caller))
     }
 
+    /// S3 as everybody uses it who has no credentials.
+    #[must_use]
+    pub fn s3_of_nobody(&self) -> aws_sdk_s3::Client {
+        let mut config = self.config.clone().into_builder();
+        config.set_credentials_provider(None);
+        let settings = aws_sdk_s3::config::Builder::from(&config.build());
+        aws_sdk_s3::Client::from_conf(
+            settings.allow_no_auth().force_path_style(self.endpoint_overridden).build(),
+        )
+    }
+
     fn from_config(config: SdkConfig, gate: Option<Gate>, caller: Arc<OnceCell<Caller>>) -> Self {
         let config = match config.region() {
             Some(_) => config,

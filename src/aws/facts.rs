@@ -1,5 +1,7 @@
 //! Facts: everything a decision needs to know of AWS, gathered before anything is planned.
 
+mod discovery;
+mod discovery_error;
 mod error;
 mod external_load_balancer_error;
 mod external_load_balancers;
@@ -19,6 +21,9 @@ use windlass_bootstrap::config::{
     CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, NODE_CONFIG_VERSIONS,
 };
 
+pub use self::discovery::Discovery;
+use self::discovery::discovery;
+pub use self::discovery_error::DiscoveryError;
 pub use self::error::FactsError;
 pub use self::external_load_balancer_error::ExternalLoadBalancerError;
 use self::external_load_balancers::check_external_load_balancers;
@@ -52,6 +57,8 @@ pub struct Facts {
     pub kms_keys: BTreeMap<String, String>,
     /// The part of the network that exists without the cluster.
     pub existing_network: ExistingNetwork,
+    /// Where service accounts' discovery documents are published, where the specification says it.
+    pub discovery: Option<Discovery>,
 }
 
 impl Facts {
@@ -87,7 +94,7 @@ pub struct Image {
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
     let groups = groups_by_image(cluster);
     let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
-    let (identity, (), (), (), machines, hosted_zone, kms_keys, existing_network, found) = try_join!(
+    let (identity, (), (), (), machines, hosted_zone, kms_keys, existing_network, discovery, found) = try_join!(
         caller(clients),
         check_zones(cluster, clients),
         security_groups(cluster, clients),
@@ -96,6 +103,7 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),
         network::existing_network(cluster, clients),
+        discovery(cluster, clients),
         try_join_all(found),
     )?;
     let (partition, account) = identity;
@@ -108,7 +116,7 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
         }
     }
     let region = cluster.region.clone();
-    Ok(Facts { account, partition, region, images, hosted_zone, kms_keys, existing_network })
+    Ok(Facts { account, partition, region, images, hosted_zone, kms_keys, existing_network, discovery })
 }
 
 /// EC2's word and ours for an architecture.

@@ -42,6 +42,18 @@ pub const API_INTERNAL_NAME: &str = "windlass.dev/api-internal-name";
 /// On the load balancer of bastions: their name in the hosted zone.
 pub const BASTION_NAME: &str = "windlass.dev/bastion-name";
 
+/// On the masters' role: the URL of the issuer of service accounts' tokens that AWS trusts. By it the OIDC provider and the
+/// roles of service accounts are found again.
+pub const ISSUER: &str = "windlass.dev/issuer";
+
+/// On the masters' role: the URL below which the issuer's discovery documents are published.
+pub const DISCOVERY: &str = "windlass.dev/discovery";
+
+/// On roles of service accounts, as with kops: what service accounts they are of.
+pub const SERVICE_ACCOUNT: &str = "service-account.kops.k8s.io/name";
+/// And of what namespace.
+pub const SERVICE_ACCOUNT_NAMESPACE: &str = "service-account.kops.k8s.io/namespace";
+
 /// On security groups: every rule that windlass made in the group says so in its description. What carries no such
 /// description in a group with this tag is somebody else's.
 pub const RULES_MARKED: &str = "windlass.dev/rules-marked";
@@ -124,7 +136,7 @@ fn is_windlass_key(key: &str) -> bool {
     ];
     key == "Name"
         || key == shared::CLUSTER
-        || key == node_labels::GROUP
+        || [node_labels::GROUP, SERVICE_ACCOUNT, SERVICE_ACCOUNT_NAMESPACE].contains(&key)
         || (![shared::FORMATTED, RULES_MARKED].contains(&key) && families.iter().any(|f| key.starts_with(f)))
 }
 

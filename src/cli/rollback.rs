@@ -61,7 +61,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
 
 /// Shows what would change, in the specification and in AWS.
 async fn show(context: &Context, state: &ClusterState, number: u64) -> anyhow::Result<Exit> {
-    let (read, change) = decide(context, state, number).await?;
+    let (read, change) = Box::pin(decide(context, state, number)).await?;
     let then = change.of(&read.documents);
     if change.is_nothing_new_in(&read.documents) {
         output::say(&format!("The specification is that of revision {number} already."));

@@ -86,6 +86,14 @@ pub enum CloudError {
         /// What is there, such as `A 192.0.2.1`.
         found: Vec<String>,
     },
+    /// A document that everybody must be able to read was written, and can't be read.
+    #[error("`{resource}` was written, and whoever has no credentials can't read it")]
+    Unreadable {
+        /// The document.
+        resource: ResourceId,
+        /// The bucket that it is in.
+        bucket: String,
+    },
     /// Something else is in the way of a deletion.
     #[error("{said}; in the way: {}", by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Blocked {
@@ -147,6 +155,12 @@ impl CloudError {
                 "names of {}s are unique in an account: the other cluster is in another region or another state store; \
                  look there with `windlass get clusters`, and give this one another name",
                 resource.kind
+            )),
+            Self::Foreign { resource, .. } => resource.kind.foreign_hint().map(str::to_owned),
+            Self::Unreadable { bucket, .. } => Some(format!(
+                "let everybody read it, with a policy of the bucket that allows `s3:GetObject` to `*`, and see that nothing \
+                 blocks it: aws s3api get-public-access-block --bucket {bucket}, and the same of the account: aws s3control \
+                 get-public-access-block; then run the same command again"
             )),
             Self::Blocked { .. } => {
                 Some("take out of the way what is named, and run the same command again".to_owned())
@@ -213,6 +227,7 @@ impl CloudError {
             | Self::Unmarked { .. }
             | Self::Namesake { .. }
             | Self::ForeignRecords { .. }
+            | Self::Unreadable { .. }
             | Self::Wait(_)
             | Self::Store(_) => RetryDecision::GiveUp,
         }

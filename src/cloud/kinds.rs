@@ -19,6 +19,11 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         self.declaration().name
     }
+
+    /// What to do where something of its name isn't the cluster's.
+    pub(super) const fn foreign_hint(self) -> Option<&'static str> {
+        self.declaration().foreign_hint
+    }
 }
 
 impl fmt::Display for Kind {
@@ -279,6 +284,9 @@ kinds! {
     existing_group_rules::ExistingGroupRules,
     role::Role,
     instance_profile::InstanceProfile,
+    discovery_document::DiscoveryDocument,
+    oidc_provider::OidcProvider,
+    service_account_role::ServiceAccountRole,
     key_pair::KeyPair,
     volume::Volume,
     elastic_ip::ElasticIp,

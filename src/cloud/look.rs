@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, TagDescription, Volume, Vpc};
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer, TargetGroup};
+use aws_sdk_iam::types::Role;
 use tokio::sync::OnceCell;
 
 use super::context::{Context, Names};
@@ -44,6 +45,7 @@ pub(super) struct Answers {
     pub(super) vpcs: Once<Vpc>,
     pub(super) subnets: Once<Subnet>,
     pub(super) security_groups: Once<SecurityGroup>,
+    pub(super) roles: Once<Role>,
     pub(super) addresses: Once<Address>,
     pub(super) claimed_volumes: Once<Volume>,
     pub(super) load_balancers: Once<LoadBalancer>,

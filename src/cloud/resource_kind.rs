@@ -157,6 +157,8 @@ pub struct Declaration {
     pub asked_by: Option<Kind>,
     /// Which tags AWS takes for it.
     pub tags: TagRules,
+    /// What to do where something of its name isn't the cluster's.
+    pub foreign_hint: Option<&'static str>,
     /// How many tags it gets that aren't described but set when or after it is made.
     pub tags_set_later: usize,
 }
@@ -177,6 +179,7 @@ impl Declaration {
             creation: Creation::MakesAnother,
             asked_by: None,
             tags: TagRules::Ec2,
+            foreign_hint: None,
             tags_set_later: 0,
         }
     }

@@ -2,6 +2,7 @@
 //! attaches. What else somebody gave a role is a difference like any other: it may be all that an instance may do.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aws_sdk_iam::types::{Role as Answer, Tag};
 use futures::future::try_join_all;
@@ -12,7 +13,7 @@ use super::context::{Context, Identity, Names, ObservedResource};
 use super::error::{CloudError, field, gone};
 use super::fields::Fields;
 use super::look::Look;
-use super::reference::ResourceId;
+use super::reference::{Reference, ResourceId};
 use super::resource_kind::{Creation, Declaration, ResourceKind, TagRules};
 use super::{Kind, Resource, name_limit, tagging};
 use crate::aws::During;
@@ -20,6 +21,23 @@ use crate::aws::tags::{self, Tags};
 
 /// The name of the inline policy.
 const POLICY: &str = "windlass";
+
+/// What tags of the masters' role say of where else something of the cluster is, which nothing else says: IAM and S3 have no
+/// search by tag.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The URL of the issuer that AWS trusts.
+    pub issuer: Option<String>,
+    /// The URL below which discovery documents are published.
+    pub discovery: Option<String>,
+}
+
+impl Marks {
+    fn of(tags: &Tags) -> Self {
+        let [issuer, discovery] = [tags::ISSUER, tags::DISCOVERY].map(|key| tags.get(key).cloned());
+        Self { issuer, discovery }
+    }
+}
 
 /// A role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +58,13 @@ pub struct Role {
 
 impl ResourceKind for Role {
     const KIND: Kind = Kind::Role;
-    const DECLARATION: Declaration =
-        Declaration { creation: Creation::Repeatable, tags: TagRules::Iam, ..Declaration::of("role") };
+    const DECLARATION: Declaration = Declaration {
+        creation: Creation::Repeatable,
+        tags: TagRules::Iam,
+        // Tags of the masters' role say where these are: they must be gone before it says something else.
+        changed_after_deletion_of: &[Kind::ServiceAccountRole, Kind::OidcProvider, Kind::DiscoveryDocument],
+        ..Declaration::of("role")
+    };
     type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
@@ -71,7 +94,7 @@ impl ResourceKind for Role {
             .assume_role_policy_document(self.trust.to_string())
             .set_tags(Some(to_iam(&self.tags)));
         call.send().await.during("iam", "CreateRole", id)?;
-        let identity = Identity::new(&self.name);
+        let identity = self.identity();
         context.ids.insert(id.clone(), identity.clone());
         let bare = Self { policy: None, attached: BTreeSet::new(), ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
@@ -117,7 +140,7 @@ impl ResourceKind for Role {
             let call = iam.untag_role().role_name(&self.name).set_tag_keys(Some(removed));
             call.send().await.during("iam", "UntagRole", id)?;
         }
-        Ok(identity.clone())
+        Ok(Identity { id: identity.id.clone(), ..self.identity() })
     }
 
     /// Policies that somebody else gave the role go with it: IAM deletes no role that has any.
@@ -142,9 +165,8 @@ impl ResourceKind for Role {
     /// IAM has no search by tag: the roles are looked up by their names, of which there are as many as there are
     /// roles of instances.
     async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
-        let names = instance_role_names(look.context.cluster);
-        let roles = try_join_all(names.iter().map(|name| describe(look.context, name))).await?;
-        Ok(roles.into_iter().flatten().collect())
+        let roles = list(look).await?;
+        try_join_all(roles.iter().map(|role| describe(look.context, role.clone()))).await
     }
 
     fn observed(
@@ -153,16 +175,14 @@ impl ResourceKind for Role {
         _names: &Names,
     ) -> Result<Vec<ObservedResource>, CloudError> {
         let mut found = Vec::new();
-        for Described { role, has, policy } in answer {
-            let (name, tags) = (role.role_name().to_owned(), from_iam(role.tags()));
-            if !tagging::is_ours(context, &tags, &ResourceId::new(Kind::Role, &name))? {
+        for described in answer {
+            let id = ResourceId::new(Kind::Role, described.role.role_name());
+            if !tagging::is_ours(context, &described.tags(), &id)? {
                 continue;
             }
-            let Policies { inline: mut other_policies, attached } = has;
-            other_policies.remove(POLICY);
-            let trust = document(role.assume_role_policy_document().unwrap_or_default());
-            let observed = Self { name: name.clone(), trust, policy, attached, other_policies, tags };
-            found.push(ObservedResource::new(name.clone(), Resource::Role(observed), Identity::new(name)));
+            let observed = described.into_role();
+            let identity = observed.identity();
+            found.push(ObservedResource::new(id.name, Resource::Role(observed), identity));
         }
         Ok(found)
     }
@@ -173,6 +193,17 @@ impl ResourceKind for Role {
 }
 
 impl Role {
+    /// The output that says which issuer AWS trusts.
+    const ISSUER: &'static str = "the issuer that AWS trusts";
+
+    /// The output that says below which URL discovery documents are published.
+    const DISCOVERY: &'static str = "the place of the discovery documents";
+
+    fn identity(&self) -> Identity {
+        let Marks { issuer, discovery } = Marks::of(&self.tags);
+        Identity::new(&self.name).with(Self::ISSUER, issuer).with(Self::DISCOVERY, discovery)
+    }
+
     async fn remove(
         &self,
         policies: impl Iterator<Item = &String>,
@@ -208,20 +239,75 @@ pub struct Described {
     policy: Option<Value>,
 }
 
+impl Described {
+    pub(super) fn tags(&self) -> Tags {
+        from_iam(self.role.tags())
+    }
+
+    pub(super) fn into_role(self) -> Role {
+        let tags = self.tags();
+        let Self { role, has: Policies { inline: mut other_policies, attached }, policy } = self;
+        other_policies.remove(POLICY);
+        let trust = document(role.assume_role_policy_document().unwrap_or_default());
+        Role { name: role.role_name().to_owned(), trust, policy, attached, other_policies, tags }
+    }
+}
+
+/// The roles of the cluster's instances, whosever they are.
+async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
+    let context = look.context;
+    let ask = async {
+        let names = instance_role_names(context.cluster);
+        let roles = try_join_all(names.iter().map(|name| get(context, name))).await?;
+        Ok(roles.into_iter().flatten().collect())
+    };
+    look.answers.roles.or_ask(ask).await
+}
+
+/// What the tags of the masters' role say, where it is the cluster's.
+pub(super) async fn marks(look: &Look<'_>) -> Result<Marks, CloudError> {
+    let masters = name_of_masters(look.context.cluster);
+    if let Some(names) = look.known {
+        let masters = Reference::<Role>::to(masters);
+        let [issuer, discovery] =
+            [Role::ISSUER, Role::DISCOVERY].map(|output| names.output(&masters, output).map(str::to_owned));
+        return Ok(Marks { issuer, discovery });
+    }
+    let roles = list(look).await?;
+    let tags = roles.iter().find(|role| role.role_name() == masters).map(|role| from_iam(role.tags()));
+    let tags = tags.filter(|tags| look.context.owner.owns(tags));
+    Ok(tags.map(|tags| Marks::of(&tags)).unwrap_or_default())
+}
+
 /// A role by its name; nothing where there is none.
-async fn describe(context: &Context<'_>, name: &str) -> Result<Option<Described>, CloudError> {
+async fn get(context: &Context<'_>, name: &str) -> Result<Option<Answer>, CloudError> {
     let id = ResourceId::new(Kind::Role, name);
     let call = context.clients.iam.get_role().role_name(name);
-    let role = match call.send().await.during("iam", "GetRole", &id) {
-        Ok(answer) => field(answer.role, &id, "the role")?,
-        Err(error) if error.is_not_found() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    if !context.owner.owns(&from_iam(role.tags())) {
-        return Ok(Some(Described { role, has: Policies::default(), policy: None }));
+    match call.send().await.during("iam", "GetRole", &id) {
+        Ok(answer) => Ok(Some(field(answer.role, &id, "the role")?)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
+}
+
+/// The same with its policies.
+pub(super) async fn describe_by_name(
+    context: &Context<'_>,
+    name: &str,
+) -> Result<Option<Described>, CloudError> {
+    match get(context, name).await? {
+        Some(role) => describe(context, role).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn describe(context: &Context<'_>, role: Answer) -> Result<Described, CloudError> {
+    if !context.owner.owns(&from_iam(role.tags())) {
+        return Ok(Described { role, has: Policies::default(), policy: None });
+    }
+    let (name, id) = (role.role_name(), ResourceId::new(Kind::Role, role.role_name()));
     let (has, policy) = try_join!(policies(context, name, &id), inline_policy(context, name, &id))?;
-    Ok(Some(Described { role, has: has.unwrap_or_default(), policy }))
+    Ok(Described { role, has: has.unwrap_or_default(), policy })
 }
 
 /// What a role was given.
@@ -276,8 +362,14 @@ pub fn instance_role_names(cluster: &str) -> [String; 3] {
     ["masters", "nodes", "bastions"].map(|prefix| name_for(prefix, cluster))
 }
 
+/// The name of the masters' role.
+pub fn name_of_masters(cluster: &str) -> String {
+    let [masters, ..] = instance_role_names(cluster);
+    masters
+}
+
 /// IAM's limit for the name of a role.
-const NAME_LIMIT: usize = 64;
+pub(super) const NAME_LIMIT: usize = 64;
 
 /// `<prefix>.<cluster>`; where that is too long for IAM, cut, with a digest of the whole at the end.
 pub fn name_for(prefix: &str, cluster: &str) -> String {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, named, role_prefix};
+use super::{Desired, Inputs, ModelError, named, role_prefix, workload_identity};
+use crate::aws::tags::Tags;
 use crate::cloud::Reference;
 use crate::cloud::instance_profile::InstanceProfile;
 use crate::cloud::role::{self, Role as IamRole};
@@ -38,13 +39,22 @@ pub(super) fn add(
         policy: Some(json!({"Version": "2012-10-17", "Statement": statements})),
         attached: may.attached.clone(),
         other_policies: BTreeSet::new(),
-        tags: named(inputs.cluster, &name)?,
+        tags: tags_of_role(inputs, role, &name)?,
     })?;
     desired.insert(InstanceProfile {
         role: Some(Reference::to(&name)),
         tags: named(inputs.cluster, &name)?,
         name,
     })
+}
+
+/// The tags of a role. Those of the masters' say where else something of the cluster is.
+fn tags_of_role(inputs: &Inputs<'_>, role: Role, name: &str) -> Result<Tags, ModelError> {
+    let mut tags = named(inputs.cluster, name)?;
+    if role == Role::ControlPlane {
+        tags.extend(workload_identity::marks(inputs)?);
+    }
+    Ok(tags)
 }
 
 /// What instances of a role may do for the cluster's add-ons, with what their statements leave open filled in.
@@ -406,6 +416,7 @@ mod tests {
             hosted_zone: None,
             kms_keys: [].into(),
             existing_network: crate::aws::facts::ExistingNetwork::default(),
+            discovery: None,
         };
         let state = StateLocation {
             url: "s3://bucket/prefix".to_owned(),

@@ -9,6 +9,7 @@
 //! | `front` | nothing: which load balancers there are |
 //! | `load_balancer` | the load balancers in front of the API and of bastions, their listeners and target groups |
 //! | `names` | the names of the API and of bastions in a hosted zone |
+//! | `workload_identity` | what service accounts are to AWS: discovery documents, the OIDC provider, roles |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `groups` | each group's launch template and Auto Scaling group |
 //! | `control_plane` | of a master besides: its volumes, private address, and Elastic IP |
@@ -27,6 +28,7 @@ mod network;
 mod objects;
 mod roles;
 mod tag_limits;
+mod workload_identity;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -73,6 +75,10 @@ pub struct Inputs<'a> {
 pub struct Keys {
     /// PEM bundle of the Kubernetes authorities that are trusted.
     pub kubernetes_ca: String,
+    /// The public keys by which tokens of service accounts are verified, as they are published (JWKS).
+    pub service_account_jwks: String,
+    /// The thumbprints of those authorities.
+    pub kubernetes_thumbprints: Vec<String>,
     /// The objects that hold the keys.
     pub objects: Vec<StateObject>,
 }
@@ -199,6 +205,9 @@ pub enum ModelError {
         /// The group.
         group: String,
     },
+    /// The discovery store wasn't looked at.
+    #[error("no discovery store was looked up for the issuer of service accounts' tokens")]
+    NoDiscoveryStore,
     /// Nothing that a NAT gateway could stand in.
     #[error("there is no subnet for the NAT gateway of {zone}")]
     NoPlaceForNatGateway {
@@ -266,7 +275,10 @@ impl ModelError {
             Self::NoPlaceForNatGateway { .. } => {
                 Some("add a subnet with `type: Utility` with `windlass edit cluster`".to_owned())
             }
-            Self::NodeConfig(_) | Self::NoImage { .. } | Self::NoAllocation { .. } => None,
+            Self::NodeConfig(_)
+            | Self::NoImage { .. }
+            | Self::NoAllocation { .. }
+            | Self::NoDiscoveryStore => None,
         }
     }
 }
@@ -277,6 +289,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     network::add(inputs, &mut desired)?;
     access::add_ssh_key(inputs.cluster, &mut desired)?;
     roles::add(inputs, &mut desired)?;
+    workload_identity::add(inputs, &mut desired)?;
     load_balancer::add(inputs, &mut desired)?;
     names::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {

@@ -7,7 +7,7 @@ use windlass_bootstrap::keyset::Secret;
 use windlass_bootstrap::node_groups::Size;
 use windlass_bootstrap::{docker_config, keys};
 
-use super::{Desired, Inputs, ModelError, roles};
+use super::{Desired, Inputs, ModelError, roles, workload_identity};
 use crate::assets::node_config;
 use crate::cloud::additional_objects::AdditionalObjects;
 use crate::cloud::node_groups::NodeGroups;
@@ -39,9 +39,10 @@ pub(super) fn add<'a>(
             content: Some(Content::Open(addon.manifest.clone())),
         })?;
     }
+    let issuer = workload_identity::issuer(inputs)?;
     let mut configurations = Vec::new();
     for group in &cluster.instance_groups {
-        let config = node_config::node_config(cluster, group, &inputs.keys.kubernetes_ca, &addons)?;
+        let config = node_config::node_config(cluster, group, &inputs.keys.kubernetes_ca, &addons, &issuer)?;
         let text = bytes(&config);
         let sha256 = digest(text.as_bytes());
         let secrets = inputs.keys.objects.iter().map(|object| Reference::to(&object.name));

@@ -8,6 +8,7 @@ use windlass_bootstrap::keyset::{Keyset, Secret};
 use super::OperationError;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::model::Keys;
+use crate::pki::discovery;
 use crate::pki::keyset::KEYSETS;
 use crate::state::Secrets;
 
@@ -22,7 +23,10 @@ pub(super) fn made(cluster: &str, secrets: &Secrets) -> Result<Keys, OperationEr
     let mut objects =
         keysets.map(|keyset| keyset_object(cluster, keyset)).into_iter().collect::<Result<Vec<_>, _>>()?;
     objects.push(encryption_object(cluster, encryption_configuration.clone()));
-    Ok(Keys { kubernetes_ca: kubernetes_ca.bundle(), objects })
+    let service_account_jwks = discovery::jwks(service_account)?;
+    let kubernetes_ca = kubernetes_ca.bundle();
+    let kubernetes_thumbprints = discovery::thumbprints(&kubernetes_ca);
+    Ok(Keys { kubernetes_ca, service_account_jwks, kubernetes_thumbprints, objects })
 }
 
 fn keyset_object(cluster: &str, keyset: &Keyset) -> Result<StateObject, OperationError> {
@@ -49,7 +53,12 @@ pub(super) fn not_made(cluster: &str) -> Keys {
     };
     let mut objects: Vec<StateObject> = KEYSETS.iter().map(keyset).collect();
     objects.push(encryption_object(cluster, Secret::new("")));
-    Keys { kubernetes_ca: NOT_MADE_YET.to_owned(), objects }
+    Keys {
+        kubernetes_ca: NOT_MADE_YET.to_owned(),
+        service_account_jwks: NOT_MADE_YET.to_owned(),
+        kubernetes_thumbprints: vec![NOT_MADE_YET.to_owned()],
+        objects,
+    }
 }
 
 fn secret_object(name: String, describes: String, keys: Vec<String>, text: Secret) -> StateObject {

@@ -140,6 +140,12 @@ impl PlanningInput {
         let looked = cloud::existing::look_into(desired.0.values(), clients, &mut self.observed);
         looked.await.map_err(OperationError::look("what the cluster uses and isn't its own"))?;
         look_into_existing_groups(&desired, &self.located, state, &mut self.observed).await?;
+        let (ids, departures) = (Identities::default(), Departures::default());
+        let owner = self.located.owner(state);
+        let context = cloud::Context::new(clients, state.store(), &owner, &ids, &departures);
+        let looked = cloud::adoption::look_into(desired.0.values(), &context, &mut self.observed);
+        let looked = Box::pin(looked).await;
+        looked.map_err(OperationError::look(format!("what there is of `{}`", state.name())))?;
         self.plan(desired, &keys)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::cluster::{Issuer, ServiceAccounts};
 use super::default;
 use super::documents::Documents;
 use super::problem::{Problem, Problems};
@@ -14,6 +15,7 @@ use super::versions::{Version, check_step};
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
 pub fn check_change(old: &Documents, new: &Documents) -> Result<(), Problems> {
+    let issuers = old.resolve().ok().zip(new.resolve().ok());
     let (old_cluster, old_groups) = default::fill(&old.cluster, &old.instance_groups);
     let (new_cluster, new_groups) = default::fill(&new.cluster, &new.instance_groups);
     let mut problems = Problems::new();
@@ -25,8 +27,34 @@ pub fn check_change(old: &Documents, new: &Documents) -> Result<(), Problems> {
     subnets(old, new, &mut report);
     plugin(old, new, &mut report);
     etcd(old, new, &mut report);
+    if let Some((old, new)) = issuers {
+        issuer(&old.service_accounts, &new.service_accounts, &mut report);
+    }
     instance_groups(&old_groups, &new_groups, &mut problems);
     problems.or(())
+}
+
+/// Tokens are good for an hour and longer: they must be until pods have new ones.
+fn issuer(old: &ServiceAccounts, new: &ServiceAccounts, report: &mut Report<'_>) {
+    if !new.accept_tokens_of(old) {
+        let message = "the issuer of service accounts' tokens changes, and tokens of the old one wouldn't be good any more";
+        let hint = match (&old.issuer, &old.discovery_store) {
+            (Issuer::Written(url), _) => {
+                format!("name it here for as long as there are such tokens: `{url}`")
+            }
+            (Issuer::Api(name), _) => {
+                format!("name it here for as long as there are such tokens: `https://{name}`")
+            }
+            (_, store) => {
+                let url = store.as_ref().map_or_else(String::new, |store| store.url("<region>"));
+                format!(
+                    "name it here for as long as there are such tokens: `{url}`, with the bucket's region"
+                )
+            }
+        };
+        let path = "spec.kubeAPIServer.additionalServiceAccountIssuers";
+        report.push(Problem::at(path, message).hint(hint));
+    }
 }
 
 fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {

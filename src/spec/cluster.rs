@@ -8,6 +8,7 @@ mod etcd;
 mod mixed;
 mod node_ports;
 mod purchase;
+mod service_accounts;
 mod spot_price;
 mod taint;
 mod user_data;
@@ -32,6 +33,9 @@ pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
 pub use self::node_ports::NodePortAccess;
 pub use self::purchase::Purchase;
+pub use self::service_accounts::{
+    AWS_AUDIENCE, CONFIGURATION, DiscoveryStore, Issuer, JWKS, ServiceAccount, ServiceAccounts,
+};
 pub use self::spot_price::SpotPrice;
 pub use self::taint::Taint;
 pub use self::user_data::UserDataPart;
@@ -75,6 +79,9 @@ pub struct Cluster {
     /// How bastions are reached, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bastion: Option<BastionAccess>,
+    /// Service accounts beyond the cluster.
+    #[serde(skip_serializing_if = "ServiceAccounts::are_usual")]
+    pub service_accounts: ServiceAccounts,
     /// The etcd clusters, `main` first.
     pub etcd: NonEmpty<EtcdCluster>,
     /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
@@ -549,9 +556,10 @@ impl Cluster {
     }
 
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
-    /// masters, an older agent would look for the internal name in DNS.
+    /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
-        if self.masters().count() > 1 { EXTENDED_VERSION } else { group.node_config_version() }
+        let has_issuer = group.master().is_some() && !self.service_accounts.are_usual();
+        if has_issuer || self.masters().count() > 1 { EXTENDED_VERSION } else { group.node_config_version() }
     }
 }
 

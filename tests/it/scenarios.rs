@@ -10,6 +10,7 @@ use windlass::cloud::by_controllers::{
     ReclaimMarks, TargetGroup,
 };
 use windlass::cloud::existing::Existing;
+use windlass::cloud::service_account_role::ServiceAccountRole;
 use windlass::cloud::state_object::Content;
 use windlass::cloud::{Identity, Kind, Observed, ObservedResource, Resource, ResourceId};
 use windlass::model::Desired;
@@ -193,6 +194,9 @@ fn documents(desired: &Desired) -> BTreeMap<String, String> {
             Resource::Role(role) => {
                 let policy = role.policy.as_ref().unwrap();
                 files.insert(format!("policies/{}.json", role.name), format!("{policy:#}\n"));
+            }
+            Resource::ServiceAccountRole(ServiceAccountRole { role, .. }) => {
+                files.insert(format!("trust/{}.json", role.name), format!("{:#}\n", role.trust));
             }
             Resource::StateObject(object) => {
                 let Some(Content::Open(text)) = &object.content else { continue };

@@ -1,5 +1,6 @@
 //! Why the facts don't allow a specification, and what to do about it.
 
+use super::discovery_error::DiscoveryError;
 use super::external_load_balancer_error::ExternalLoadBalancerError;
 use super::network_error::ExistingNetworkError;
 use crate::aws::AwsError;
@@ -22,6 +23,9 @@ pub enum FactsError {
     /// A group can't be put into a load balancer of others.
     #[error("{0}")]
     ExternalLoadBalancer(#[from] ExternalLoadBalancerError),
+    /// The bucket for discovery documents can't be used.
+    #[error("{0}")]
+    Discovery(#[from] DiscoveryError),
     /// There is no such region.
     #[error("AWS has no region `{region}`")]
     NoRegion {
@@ -209,6 +213,7 @@ impl FactsError {
             Self::HostedZone(error) => error.hint(),
             Self::ExistingNetwork(error) => Some(error.hint()),
             Self::ExternalLoadBalancer(error) => Some(error.hint()),
+            Self::Discovery(error) => Some(error.hint()),
             Self::NoRegion { near: Some(near), .. } => Some(format!("did you mean a zone of `{near}`?")),
             Self::NoRegion { near: None, .. } => {
                 Some("`aws ec2 describe-regions --query Regions[].RegionName` lists them".to_owned())

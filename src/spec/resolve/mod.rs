@@ -23,6 +23,7 @@ mod load_balancer;
 mod network;
 mod policies;
 mod purchase;
+mod service_accounts;
 mod text;
 mod user_data;
 mod volume;
@@ -123,6 +124,7 @@ fn filled(
         groups.into_iter().map(|group| etcd::with_members(group, &etcd, &mut report)).collect();
     let permissions = policies::resolve(spec, &mut report);
     let metrics_server = addons::metrics_server(spec, &mut report);
+    let service_accounts = service_accounts::resolve(spec, access.as_ref().ok(), &mut report);
     problems.extend(of_groups.0);
     let ssh_key = access::ssh_key(cluster, credentials, problems);
 
@@ -144,6 +146,7 @@ fn filled(
         nodes_may: permissions.nodes,
         bastions_may: permissions.bastions,
         bastion: access.bastion,
+        service_accounts: service_accounts?,
         etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,
         plugin: network.plugin?,

@@ -68,7 +68,7 @@ fn role(path: &str, name: &str, report: &mut Report<'_>) -> Resolved<Role> {
 }
 
 /// Statements of a policy: a JSON list of objects, each with `Effect` and `Action`.
-fn statements(text: &str) -> Result<Vec<Value>, Problem> {
+pub(super) fn statements(text: &str) -> Result<Vec<Value>, Problem> {
     let hint = r#"write a list such as `[{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "…"}]`"#;
     let statements: Vec<Value> = serde_json::from_str(text).map_err(|error| {
         Problem::at("", format!("this is not a JSON list of statements: {error}")).hint(hint)
@@ -83,7 +83,7 @@ fn statements(text: &str) -> Result<Vec<Value>, Problem> {
 }
 
 /// The ARN of a managed policy: `arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess`.
-fn policy_arn(text: &str) -> Result<String, Problem> {
+pub(super) fn policy_arn(text: &str) -> Result<String, Problem> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     match parts.as_slice() {
         ["arn", partition, "iam", "", account, policy]

@@ -110,6 +110,86 @@ const RULES: &[(&str, &str, &str)] = &[
     ),
     ("an alternative name that is none", "- demo.example.org", "- demo_example"),
     ("two ways to the API", "elasticIP: {}", "elasticIP: {}\n    dns: {}"),
+    (
+        "a discovery store that is no bucket",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: gs://discovery/demo}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a discovery store with a dot in its bucket's name",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery.example.com/demo}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a discovery store with an empty part",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery/a//b}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a provider that could ask nobody",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {enableAWSOIDCProvider: true}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "audiences of no provider",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, additionalAudiences: [a]}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "an audience that is two",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true, additionalAudiences: ['a,b']}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a service that publishes discovery documents",
+        "  networkCIDR: 172.20.0.0/16",
+        "  serviceAccountIssuerDiscovery: {discoveryService: {url: https://a.example.com}}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "an issuer that is no URL",
+        "  networkCIDR: 172.20.0.0/16",
+        "  kubeAPIServer: {serviceAccountIssuer: a.example.com}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "an issuer with a slash at its end",
+        "  networkCIDR: 172.20.0.0/16",
+        "  kubeAPIServer: {additionalServiceAccountIssuers: ['https://a.example.com/']}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a role of a service account without a provider",
+        "  iam:\n",
+        "  iam:\n    serviceAccountExternalPermissions: [{name: web, namespace: default, aws: {policyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess']}}]\n",
+    ),
+    (
+        "a role of several service accounts",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: 'web*', namespace: default, aws: {policyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess']}}]\n",
+    ),
+    (
+        "a role of a service account of no namespace",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: web, aws: {policyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess']}}]\n",
+    ),
+    (
+        "a role with both kinds of policies",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: web, namespace: 'a-*', aws: {policyARNs: ['arn:aws:iam::aws:policy/ReadOnlyAccess'], inlinePolicy: '[]'}}]\n",
+    ),
+    (
+        "a role without policies",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: web, namespace: default, aws: {}}]\n",
+    ),
+    (
+        "a role with a policy that is none",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: web, namespace: default, aws: {inlinePolicy: '{}'}}]\n",
+    ),
+    (
+        "a service account that stands twice",
+        "  iam:\n",
+        "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery, enableAWSOIDCProvider: true}\n  iam:\n    serviceAccountExternalPermissions: [{name: web, namespace: 'a-*', aws: {inlinePolicy: '[{\"Effect\": \"Allow\", \"Action\": \"s3:*\"}]'}}, {name: web, namespace: 'a-wildcard', aws: {inlinePolicy: '[{\"Effect\": \"Allow\", \"Action\": \"s3:*\"}]'}}]\n",
+    ),
     ("a load balancer of no kind", "elasticIP: {}", "loadBalancer: {class: Gateway}"),
     (
         "a load balancer by which nodes go",

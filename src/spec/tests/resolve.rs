@@ -199,3 +199,41 @@ fn a_groups_kernel_parameters_go_before_those_of_the_cluster() {
     let nodes = "kernel.pid_max=65536;net.ipv4.ip_local_port_range=1024 65000;vm.swappiness=60";
     assert_eq!(of("nodes").0, nodes);
 }
+
+/// The good specification with more fields, resolved.
+fn with_fields(fields: &str) -> crate::spec::cluster::Cluster {
+    let text = include_str!("good.yaml").replacen("spec:\n", &format!("spec:\n{fields}"), 1);
+    complete(&text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn who_issues_tokens_is_what_is_written_or_the_store_or_an_api_that_everybody_reaches() {
+    use crate::spec::cluster::{DiscoveryStore, Issuer};
+    let of = |fields: &str| with_fields(fields).service_accounts;
+    assert!(of("").are_usual());
+    let store = "  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery/a/b/, enableAWSOIDCProvider: true}\n";
+    let accounts = of(store);
+    assert_eq!(accounts.issuer, Issuer::DiscoveryStore);
+    let (bucket, prefix) = ("discovery".to_owned(), "a/b".to_owned());
+    assert_eq!(accounts.discovery_store, Some(DiscoveryStore::S3 { bucket, prefix }));
+    assert_eq!(accounts.aws_audiences, Some(["amazonaws.com".to_owned()].into()));
+    let written = of(&format!("{store}  kubeAPIServer: {{serviceAccountIssuer: https://a.example.com/b}}\n"));
+    assert_eq!(written.issuer, Issuer::Written("https://a.example.com/b".to_owned()));
+    // kops's own tests publish nowhere, which is refused when AWS is looked at.
+    let memory = of(
+        "  serviceAccountIssuerDiscovery: {discoveryStore: memfs://discovery.example.com/a, enableAWSOIDCProvider: true}\n",
+    );
+    assert_eq!(memory.discovery_store.unwrap().url("us-east-1"), "https://discovery.example.com/a");
+    let gate = of(
+        "  kubeAPIServer: {anonymousAuth: true, featureGates: {ServiceAccountIssuerDiscovery: \"true\"}}\n",
+    );
+    assert!(gate.anonymous_discovery);
+}
+
+#[test]
+fn only_masters_need_an_agent_that_knows_of_issuers() {
+    let cluster = with_fields("  serviceAccountIssuerDiscovery: {discoveryStore: s3://discovery}\n");
+    let versions: Vec<_> =
+        cluster.instance_groups.iter().map(|group| cluster.node_config_version(group)).collect();
+    assert!(versions.contains(&"windlass/v4") && versions.iter().any(|version| *version != "windlass/v4"));
+}

@@ -79,17 +79,17 @@ wire! {
         allow_container_registry: bool = HONOURED,
         /// The ARN of a permissions boundary for the roles.
         permissions_boundary: String,
-        /// Whether windlass's own add-ons use roles for service accounts.
-        use_service_account_external_permissions: bool,
-        /// Roles for further service accounts.
-        service_account_external_permissions: Vec<ServiceAccountPermissionSpec>,
+        /// Whether windlass's own add-ons use roles for service accounts. None of them calls AWS yet.
+        use_service_account_external_permissions: bool = HONOURED,
+        /// Roles for service accounts: each is called `<name>.<namespace>.sa.<cluster>`.
+        service_account_external_permissions: Vec<ServiceAccountPermissionSpec> = HONOURED,
     }
 
     /// What a service account may do in AWS.
     pub struct ServiceAccountPermissionSpec {
         /// The service account's name.
         name: String,
-        /// Its namespace.
+        /// Its namespace; `*` stands for any characters, as in `test-*`.
         namespace: String,
         /// Its permissions.
         aws: AwsPermissionSpec,
@@ -100,7 +100,7 @@ wire! {
         /// ARNs of managed policies.
         #[serde(rename = "policyARNs")]
         policy_arns: Vec<String>,
-        /// An inline policy as JSON text.
+        /// Statements of a policy, a JSON list as text.
         inline_policy: String,
     }
 
@@ -162,15 +162,16 @@ wire! {
 
     /// Publishes the issuer of service account tokens.
     pub struct ServiceAccountIssuerDiscoverySpec {
-        /// The bucket and prefix that holds the discovery documents: `s3://…`.
-        discovery_store: String,
+        /// The bucket and prefix that holds the discovery documents: `s3://…`. The bucket must be there, and let everybody
+        /// read them.
+        discovery_store: String = HONOURED,
         /// Serves the discovery documents from a URL instead.
         discovery_service: DiscoveryServiceSpec,
         /// Whether IAM trusts the issuer.
         #[serde(rename = "enableAWSOIDCProvider")]
-        enable_aws_oidc_provider: bool,
-        /// Further audiences.
-        additional_audiences: Vec<String>,
+        enable_aws_oidc_provider: bool = HONOURED,
+        /// Further audiences of tokens that IAM takes, besides `amazonaws.com`.
+        additional_audiences: Vec<String> = HONOURED,
     }
 
     /// A service that publishes discovery documents.

@@ -120,7 +120,7 @@ wire! {
         /// How requests are authorized: RBAC when left out.
         authorization: AuthorizationSpec = IN_PART,
         /// Publishes the issuer of service account tokens, so that AWS can trust them.
-        service_account_issuer_discovery: ServiceAccountIssuerDiscoverySpec,
+        service_account_issuer_discovery: ServiceAccountIssuerDiscoverySpec = IN_PART,
         /// Injects AWS credentials into pods by their service account.
         pod_identity_webhook: PodIdentityWebhookSpec = IN_PART,
 
@@ -129,7 +129,7 @@ wire! {
 
         /// kube-apiserver.
         #[serde(rename = "kubeAPIServer")]
-        kube_api_server: KubeApiServerSpec,
+        kube_api_server: KubeApiServerSpec = IN_PART,
         /// kube-controller-manager.
         kube_controller_manager: KubeControllerManagerSpec = IN_PART,
         /// The AWS cloud controller manager.

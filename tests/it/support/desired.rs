@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use windlass::assets::addons;
 use windlass::assets::user_data::StateLocation;
-use windlass::aws::facts::{ExistingNetwork, Facts, Image};
+use windlass::aws::facts::{Discovery, ExistingNetwork, Facts, Image};
 use windlass::aws::hosted_zone::HostedZone;
 use windlass::cloud::state_object::{Content, StateObject};
 use windlass::model::{self, Desired, Inputs, Keys};
@@ -47,6 +47,7 @@ fn facts(cluster: &Cluster) -> Facts {
         region: cluster.region.clone(),
         kms_keys: BTreeMap::new(),
         existing_network: existing_network(cluster),
+        discovery: discovery(cluster),
         images: cluster.instance_groups.iter().map(|group| (group.name.clone(), image.clone())).collect(),
         hosted_zone: cluster
             .api
@@ -70,6 +71,12 @@ fn existing_network(cluster: &Cluster) -> ExistingNetwork {
     }
 }
 
+/// A bucket in the cluster's region with a policy that lets everybody in.
+fn discovery(cluster: &Cluster) -> Option<Discovery> {
+    let store = cluster.service_accounts.discovery_store.as_ref()?;
+    Some(Discovery { url: store.url(&cluster.region), by_acl: false })
+}
+
 fn keys(cluster: &Cluster) -> Keys {
     let object = StateObject {
         name: windlass_bootstrap::keys::keyset(&cluster.name, "kubernetes-ca"),
@@ -77,5 +84,10 @@ fn keys(cluster: &Cluster) -> Keys {
         names: [].into(),
         content: Some(Content::Secret { keys: vec!["1".to_owned()], text: Secret::new(SECRET) }),
     };
-    Keys { kubernetes_ca: "-----BEGIN CERTIFICATE-----\n…\n".to_owned(), objects: vec![object] }
+    Keys {
+        kubernetes_ca: "-----BEGIN CERTIFICATE-----\n…\n".to_owned(),
+        service_account_jwks: "{\"keys\": [\"…\"]}\n".to_owned(),
+        kubernetes_thumbprints: vec!["0123456789abcdef0123456789abcdef01234567".to_owned()],
+        objects: vec![object],
+    }
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
+
+use crate::spec::v1alpha2::row::{HONOURED, only};
 use crate::spec::v1alpha2::{Duration, EnvVarSpec, Quantity};
 
 wire! {
@@ -85,8 +88,9 @@ wire! {
         kubelet_certificate_authority: String,
         /// `--kubelet-client-key`: the key for kubelets.
         kubelet_client_key: String,
-        /// `--anonymous-auth`: whether requests without credentials are looked at.
-        anonymous_auth: bool,
+        /// Whether whoever has no credentials may read the service accounts' discovery documents, as AWS does where the API
+        /// server is their issuer. They may ask for nothing else but its health, which they always may.
+        anonymous_auth: bool = HONOURED,
         /// `--kubelet-preferred-address-types`: which of a Node's addresses are tried, in this order.
         kubelet_preferred_address_types: Vec<String>,
         /// Deprecated: `etcd3`.
@@ -176,7 +180,7 @@ wire! {
         /// `--requestheader-allowed-names`: the names of proxies.
         requestheader_allowed_names: Vec<String>,
         /// `--feature-gates`: features that are switched on or off.
-        feature_gates: BTreeMap<String, String>,
+        feature_gates: BTreeMap<String, String> = only([json!({"ServiceAccountIssuerDiscovery": "true"})]),
         /// `--goaway-chance`: how probably a client is asked to connect again.
         goaway_chance: String,
         /// `--max-requests-inflight`: how many reads are served at once.
@@ -202,14 +206,14 @@ wire! {
         /// `--service-account-signing-key-file`: the key that signs service accounts' tokens.
         service_account_signing_key_file: String,
         /// `--service-account-issuer`: who signs service accounts' tokens, a URL.
-        service_account_issuer: String,
+        service_account_issuer: String = HONOURED,
         /// `--service-account-issuer`: further issuers whose tokens are accepted.
-        additional_service_account_issuers: Vec<String>,
+        additional_service_account_issuers: Vec<String> = HONOURED,
         /// `--service-account-jwks-uri`: where the issuer's keys are published.
         #[serde(rename = "serviceAccountJWKSURI")]
-        service_account_jwksuri: String,
-        /// `--api-audiences`: audiences that tokens may be for.
-        api_audiences: Vec<String>,
+        service_account_jwksuri: String = HONOURED,
+        /// `--api-audiences`: audiences that tokens may be for. The issuers are added to them.
+        api_audiences: Vec<String> = HONOURED,
         /// The pod's request for CPU.
         cpu_request: Quantity,
         /// The pod's limit of CPU.
