@@ -25,6 +25,7 @@ mod pruning;
 mod removed_subnets;
 mod replacement;
 mod volumes;
+mod workload_identity;
 
 use std::collections::BTreeMap;
 use std::future::pending;
