@@ -103,7 +103,7 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
         hosted_zone(cluster, clients),
         kms_keys(cluster, clients),
         network::existing_network(cluster, clients),
-        discovery(cluster, clients),
+        Box::pin(discovery(cluster, clients)),
         try_join_all(found),
     )?;
     let (partition, account) = identity;
