@@ -91,13 +91,13 @@ pub(in crate::spec) fn quantity(text: &str) -> Result<String, Problem> {
         .hint("write it like `250m` for CPU, or `100Mi` for memory"))
 }
 
-/// AWS's id of a kind of thing: `<kind>-` and up to 17 lower-case letters and digits. AWS gives hexadecimal ones of 8 or 17;
-/// it says itself whether there is such a thing.
+/// AWS's id of a kind of thing: `<kind>-` and up to 17 lower-case letters, digits and `-`. AWS gives hexadecimal ones of 8 or
+/// 17; it says itself whether there is such a thing.
 pub(in crate::spec) fn aws_id(kind: &str, text: &str) -> Result<String, Problem> {
     let id = text.strip_prefix(kind).and_then(|rest| rest.strip_prefix('-'));
     let plain = |id: &str| {
         (1..=17).contains(&id.len())
-            && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+            && id.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
     };
     if id.is_some_and(plain) {
         return Ok(text.to_owned());

@@ -53,6 +53,9 @@ async fn lets_in(world: &World, id: &str, peer: &str) -> bool {
     pairs.any(|pair| pair.group_id() == Some(peer))
 }
 
+/// Whether instances are as they are waited for: the id of each, and whether it serves.
+type Settled<'a> = &'a dyn Fn(&[(String, bool)]) -> bool;
+
 /// Has the nodes' instances launched anew.
 async fn replace_nodes(world: &World) {
     let group = world.id(Kind::AutoScalingGroup, "nodes").await;
@@ -69,7 +72,7 @@ async fn replace_nodes(world: &World) {
             .collect();
         all
     };
-    let until = async |settled: &dyn Fn(&[(String, bool)]) -> bool| {
+    let until = async |settled: Settled<'_>| {
         for _ in 0..200 {
             if settled(&instances().await) {
                 return;
