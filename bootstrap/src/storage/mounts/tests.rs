@@ -107,6 +107,20 @@ mod with_root {
     }
 
     #[tokio::test]
+    async fn a_blank_volume_gets_the_file_system_that_is_asked_for_with_the_options_that_are() {
+        let machine = Machine::new().await;
+        let options = vec!["-L".to_owned(), "logs".to_owned()];
+        let mount = MountConfig { format_options: options, ..mount("xfs") };
+        // Whether the kernel of the machine that tests run on can mount it plays no part.
+        let mounted = machine.ensure(&mount).await;
+        let mut blkid = std::process::Command::new("/usr/sbin/blkid");
+        let output = blkid.args(["--probe", "--output", "export"]).arg(&machine.backing.0).output().unwrap();
+        let found = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(found.contains("TYPE=xfs") && found.contains("LABEL=logs"), "{found} {mounted:?}");
+        assert!(!machine.host.path(BEGUN).join("vol-1").exists(), "it is made");
+    }
+
+    #[tokio::test]
     async fn a_volume_that_holds_something_else_is_left_as_it_is() {
         let machine = Machine::new().await;
         machine.write(4096, b"somebody's data");
