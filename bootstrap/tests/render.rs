@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use machine::{Machine, master_config, node_config};
-use windlass_bootstrap::config::{EtcdConfig, EtcdPorts, EtcdRequests, SEVERAL_ETCD_VERSION};
+use windlass_bootstrap::config::{EtcdConfig, EtcdPorts, EtcdRequests, NodeConfig, SEVERAL_ETCD_VERSION};
 
 #[tokio::test]
 async fn a_master_is_rendered_completely() {
@@ -82,6 +82,80 @@ async fn a_node_is_rendered_completely() {
     let output = machine.run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/node.txt"].raw());
+}
+
+/// A node configuration with what the scenario of component settings says to a group.
+fn specified(mut config: NodeConfig, scenario: &str) -> NodeConfig {
+    let specified = NodeConfig::read(scenario.as_bytes()).expect("the scenario is a node configuration");
+    config.version = specified.version;
+    config.components = specified.components;
+    config.kubelet.max_pods = specified.kubelet.max_pods;
+    config
+}
+
+const MASTER: &str = include_str!(
+    "../../tests/scenarios/component-settings/node-configurations/control-plane-us-east-1a.json"
+);
+const NODE: &str =
+    include_str!("../../tests/scenarios/component-settings/node-configurations/nodes-us-east-1a.json");
+
+/// What a machine gets otherwise than another: every file that differs, and the names of those that aren't there.
+fn difference(machine: &Machine, plain: &Machine) -> String {
+    let (plain, files) = (plain.files(), machine.files());
+    let sections = |text: &str| -> BTreeSet<String> { text.split("=== ").map(str::to_owned).collect() };
+    let (plain, files) = (sections(&plain), sections(&files));
+    let lines = |section: &&String| {
+        let of_agent = ["/run/windlass/", "/var/lib/windlass/"];
+        !of_agent.iter().any(|path| section.starts_with(path)) && !section.contains("PRIVATE KEY")
+    };
+    let sections: Vec<String> = files.difference(&plain).filter(lines).cloned().collect();
+    format!("=== {}", sections.join("=== "))
+}
+
+#[tokio::test]
+async fn what_the_specification_says_of_components_is_in_their_manifests_and_configurations() {
+    for (config, scenario, golden) in [
+        (master_config(), MASTER, snapbox::file!["golden/master-with-settings.txt"]),
+        (node_config(), NODE, snapbox::file!["golden/node-with-settings.txt"]),
+    ] {
+        let plain = Machine::start(&config).await;
+        assert!(plain.run().status.success());
+        let machine = Machine::start(&specified(config, scenario)).await;
+        let output = machine.run();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        snapbox::assert_data_eq!(difference(&machine, &plain), golden.raw());
+    }
+}
+
+#[tokio::test]
+async fn no_flag_is_ever_given_twice() {
+    for config in [specified(master_config(), MASTER), specified(node_config(), NODE)] {
+        let machine = Machine::start(&config).await;
+        assert!(machine.run().status.success());
+        let mut count = 0;
+        for (path, contents) in
+            machine.everything().into_iter().filter(|(path, _)| path.contains("/manifests/"))
+        {
+            let pod: serde_json::Value = serde_yaml::from_slice(&contents).unwrap();
+            let mut names = BTreeSet::new();
+            for flag in pod["spec"]["containers"][0]["command"].as_array().unwrap() {
+                let name = flag.as_str().unwrap().split('=').next().unwrap().to_owned();
+                assert!(names.insert(name.clone()), "{path}: {name}");
+                count += 1;
+            }
+        }
+        assert!(count > 1, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_kube_proxy_is_switched_off_has_none() {
+    let mut config = specified(node_config(), NODE);
+    let proxy = config.components.get_mut("kube-proxy").unwrap();
+    proxy.configuration.insert("enabled".to_owned(), false.into());
+    let machine = Machine::start(&config).await;
+    assert!(machine.run().status.success());
+    assert!(!machine.files().contains("manifests/kube-proxy.yaml"));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig, Role,
     ServiceAccountsConfig,
 };
+use windlass_bootstrap::endpoint::Endpoint;
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{
@@ -61,7 +62,7 @@ pub fn node_config(
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api: api(cluster, issuer),
+        api: api(cluster, control_plane.is_some(), issuer),
         kubernetes_ca: if bastion { String::new() } else { kubernetes_ca.to_owned() },
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
@@ -71,6 +72,7 @@ pub fn node_config(
         },
         // What runs on every Node; a bastion is none, so that neither new images nor new authorities make it stale.
         images: if bastion { BTreeMap::new() } else { images(cluster, group, &NODE_IMAGES)? },
+        components: group.components.clone(),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
         files: group.files.clone(),
@@ -97,10 +99,11 @@ fn network(cluster: &Cluster) -> NetworkConfig {
     }
 }
 
-fn api(cluster: &Cluster, service_account_issuer: String) -> ApiConfig {
+fn api(cluster: &Cluster, of_master: bool, service_account_issuer: String) -> ApiConfig {
     let ApiEndpoints { inside, masters, .. } = ApiEndpoints::of(cluster, Outputs::default());
     ApiConfig {
-        endpoint: inside,
+        // Masters are told the port on which they listen, also where nodes come by another one of a load balancer.
+        endpoint: if of_master { Endpoint { port: cluster.api.port, ..inside } } else { inside },
         masters,
         service_account_issuer,
         additional_sans: cluster.api.certificate_names(&cluster.region),
@@ -155,6 +158,7 @@ fn etcd(held: &HeldMember) -> EtcdConfig {
         requests: etcd.requests.clone(),
         heartbeat_milliseconds: etcd.heartbeat_milliseconds,
         election_milliseconds: etcd.election_milliseconds,
+        environment: etcd.environment.clone(),
     }
 }
 

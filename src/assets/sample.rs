@@ -79,6 +79,7 @@ fn etcd() -> EtcdCluster {
         requests: EtcdRequests::default(),
         heartbeat_milliseconds: None,
         election_milliseconds: None,
+        environment: [].into(),
     }
 }
 
@@ -128,6 +129,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         default_taint: false,
         cloud_labels: [].into(),
         max_pods: None,
+        components: [].into(),
     }
 }
 

@@ -20,6 +20,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
+use windlass_bootstrap::components::Components;
 use windlass_bootstrap::config::{
     CONFIG_VERSION, EXTENDED_VERSION, FileConfig, GROUP_SETTINGS_VERSION, MountConfig, Role,
     SEVERAL_ETCD_VERSION, UnitConfig,
@@ -542,6 +543,9 @@ pub struct InstanceGroup<I = Instances> {
     pub cloud_labels: BTreeMap<String, String>,
     /// The kubelet's limit of pods.
     pub max_pods: Option<u32>,
+    /// What its components are told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: Components,
 }
 
 impl Cluster {
@@ -592,8 +596,11 @@ impl InstanceGroup {
     /// The version of its node configuration: the oldest in which all that it asks for can be said, and whose agents can
     /// read its user data.
     pub fn node_config_version(&self) -> &'static str {
-        let is_plain = self.mounts.is_empty() && self.files.is_empty() && self.units.is_empty();
-        if self.role() == Role::Bastion || !is_plain {
+        let tells_etcd =
+            |master: &Master| master.members.iter().any(|held| !held.etcd.environment.is_empty());
+        let has_own = !(self.mounts.is_empty() && self.files.is_empty() && self.units.is_empty());
+        let has_own = has_own || !self.components.is_empty() || self.master().is_some_and(tells_etcd);
+        if self.role() == Role::Bastion || has_own {
             return EXTENDED_VERSION;
         }
         if !self.user_data.is_empty() || !self.kernel_parameters.is_empty() {
@@ -663,6 +670,7 @@ impl<I> InstanceGroup<I> {
             default_taint: self.default_taint,
             cloud_labels: self.cloud_labels,
             max_pods: self.max_pods,
+            components: self.components,
         }
     }
 }

@@ -137,8 +137,11 @@ impl<'a> Here<'a> {
         text.push_str("\nFIELDS:\n");
         for (name, field) in &fields.fields {
             let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
-            let not_yet = support::of_field(self.kind, &path) == Support::NotYet;
-            let note = if not_yet { " (not supported yet)" } else { "" };
+            let note = match support::of_field(self.kind, &path) {
+                Support::NotYet => " (not supported yet)",
+                Support::Refused(_) => " (not supported)",
+                _ => "",
+            };
             let _ = writeln!(text, "  {name} <{}>{note}", type_name(&field.shape));
             text.push_str(&wrapped(&field.doc, "    "));
         }
@@ -170,6 +173,7 @@ fn type_name(shape: &Shape) -> String {
 fn support_name(kind: &str, path: &str) -> String {
     match support::of_field(kind, path) {
         Support::NotYet => "not supported yet".to_owned(),
+        Support::Refused(why) => format!("not supported: {why}"),
         Support::InPart => "in part: see its fields".to_owned(),
         Support::Honoured => "honoured".to_owned(),
         Support::Kept => "kept, and without a meaning for windlass".to_owned(),

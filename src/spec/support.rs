@@ -55,7 +55,11 @@ impl Walk<'_> {
                 Walk { hint, problems: &mut *self.problems }.parts(value, &field.shape, path);
             }
             // An empty list asks for nothing.
-            Support::NotYet if value.as_array().is_some_and(Vec::is_empty) => {}
+            Support::NotYet | Support::Refused(_) if value.as_array().is_some_and(Vec::is_empty) => {}
+            Support::Refused(why) => {
+                let message = format!("this field is not supported: {why}");
+                self.problems.push(Problem::at(path, message).hint(hint));
+            }
             Support::NotYet => {
                 self.problems.push(Problem::at(path, "this field is not supported yet").hint(hint));
             }

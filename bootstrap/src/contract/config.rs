@@ -19,12 +19,14 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::components::{ComponentSettings, Components};
 use super::endpoint::Endpoint;
 
 /// The version of the documents that the CLI and the agent exchange.
@@ -142,6 +144,9 @@ pub struct NodeConfig {
     /// Units of systemd's that the specification asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub units: Vec<UnitConfig>,
+    /// What components are told beyond windlass's own settings.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: Components,
     /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
@@ -199,6 +204,12 @@ impl NodeConfig {
     /// Reads a node configuration, of every version that there is of it.
     pub fn read(document: &[u8]) -> Result<Self, DocumentError> {
         read_one_of(document, &NODE_CONFIG_VERSIONS)
+    }
+
+    /// What a component is told: nothing, where the specification says nothing.
+    pub fn component(&self, name: &str) -> &ComponentSettings {
+        static NOTHING: LazyLock<ComponentSettings> = LazyLock::new(ComponentSettings::default);
+        self.components.get(name).unwrap_or(&NOTHING)
     }
 
     /// Where what runs on the instance reaches the API.
@@ -365,6 +376,9 @@ pub struct EtcdConfig {
     /// How long a member waits for its leader, in milliseconds; etcd's own default when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub election_milliseconds: Option<u32>,
+    /// The environment of its member: flags of etcd's, named as it does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
 }
 
 /// The ports of a member of an etcd cluster. On one master, no two clusters have one in common.

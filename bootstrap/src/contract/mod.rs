@@ -5,6 +5,7 @@
 
 pub mod auto_scaling;
 pub mod bootstrap_token;
+pub mod components;
 pub mod config;
 pub mod docker_config;
 pub mod endpoint;

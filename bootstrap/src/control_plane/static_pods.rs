@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::contract::components::API_SERVER;
 use crate::contract::config::{ControlPlaneConfig, EtcdConfig, EtcdPorts, NodeConfig};
 use crate::control_plane::controllers;
 use crate::control_plane::etcd::{self, InitialClusterState, Starts};
 use crate::host::Host;
 use crate::host::file;
 use crate::host::root;
+use crate::kubernetes::authentication;
 use crate::kubernetes::manifests::{CIPHER_SUITES, ManifestError, ensure_static_pod, image, render};
+use crate::kubernetes::settings::Pod;
 use crate::node::kubelet;
 use crate::progress::step::{Done, Step, StepError};
 use crate::storage::etcd_data;
@@ -27,6 +30,13 @@ const API_SERVER_FILES: [(&str, &str); 2] = [
 
 /// Where the API server answers with the issuer's discovery documents. AWS asks without credentials.
 const DISCOVERY_PATHS: [&str; 2] = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+
+/// The API server's pod.
+const API_SERVER_POD: Pod<'_> = Pod {
+    name: API_SERVER,
+    cpu: "250m",
+    folders: &["/etc/kubernetes/kube-apiserver", "/srv/kubernetes/kube-apiserver", root::AUDIT_LOG],
+};
 
 /// The step. While the kubelet is down, the static pods that need the API are taken away.
 pub async fn run(
@@ -55,12 +65,14 @@ fn ensure(
     volumes: &AttachedVolumes,
 ) -> Result<bool, ManifestError> {
     let mut changed = false;
-    let authentication = ("authentication.yaml", authentication(control_plane)?);
-    let files = API_SERVER_FILES.map(|(name, contents)| (name, contents.to_owned()));
-    for (name, contents) in files.into_iter().chain([authentication]) {
-        let path = host.path(root::KUBERNETES).join("kube-apiserver").join(name);
-        changed |= file::ensure(&path, contents, file::PRIVATE).map_err(ManifestError::File)?;
+    let folder = host.path(root::KUBERNETES).join("kube-apiserver");
+    for (name, contents) in API_SERVER_FILES {
+        changed |= file::ensure(&folder.join(name), contents, file::PRIVATE).map_err(ManifestError::File)?;
     }
+    let own = authentication(control_plane)?;
+    let authentication = authentication::configuration(host, config.component(API_SERVER), &own)?;
+    let path = folder.join("authentication.yaml");
+    changed |= file::ensure(&path, authentication, file::PRIVATE).map_err(ManifestError::File)?;
     changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
     for etcd in control_plane.etcd_clusters() {
         // Without a decision it never begins anew.
@@ -160,7 +172,7 @@ fn api_server_pod(config: &NodeConfig, control_plane: &ControlPlaneConfig) -> Re
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),
     });
-    render("kube-apiserver", &context)
+    API_SERVER_POD.render(context, config.component(API_SERVER))
 }
 
 #[cfg(test)]

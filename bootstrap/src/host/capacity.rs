@@ -61,9 +61,9 @@ impl Capacity {
     }
 
     /// How many connections the kernel tracks: 32,768 for every processor and 131,072 at least, which is what kube-proxy
-    /// would set if it might (its `maxPerCore` and `min`).
-    pub fn connections(self) -> u64 {
-        (32_768 * self.processors).max(131_072)
+    /// would set if it might (its `maxPerCore` and `min`), unless the specification says otherwise.
+    pub fn connections(self, per_processor: Option<u64>, least: Option<u64>) -> u64 {
+        per_processor.unwrap_or(32_768).saturating_mul(self.processors).max(least.unwrap_or(131_072))
     }
 }
 
@@ -125,7 +125,10 @@ mod tests {
 
     #[test]
     fn connections_are_tracked_by_processor_and_never_few() {
-        let connections = |processors| Capacity { memory: GIB, processors }.connections();
+        let connections = |processors| Capacity { memory: GIB, processors }.connections(None, None);
         assert_eq!((connections(2), connections(4), connections(16)), (131_072, 131_072, 524_288));
+        let machine = Capacity { memory: GIB, processors: 4 };
+        assert_eq!(machine.connections(Some(1000), Some(100)), 4000);
+        assert_eq!(machine.connections(Some(1000), None), 131_072);
     }
 }

@@ -14,6 +14,7 @@ use crate::contract::config::NoMember;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
+use crate::kubernetes::authentication::AuthenticationError;
 use crate::progress::retry::{Class, Classed};
 
 /// What TLS 1.2 may use: the suites of the CIS benchmark. TLS 1.3's are not configurable, and all among them.
@@ -60,6 +61,15 @@ pub enum ManifestError {
     /// The etcd cluster doesn't have the member that this master shall be.
     #[error(transparent)]
     Member(#[from] NoMember),
+    /// The specification gives a flag that the agent gives itself.
+    #[error(
+        "{0} can't be given --{1}, which this agent gives it itself: build an image with the agent of the windlass that \
+         wrote the node configuration"
+    )]
+    Twice(&'static str, String),
+    /// How clients prove who they are.
+    #[error(transparent)]
+    Authentication(#[from] AuthenticationError),
     /// Writing it.
     #[error("a rendered file can't be written")]
     File(#[source] FileError),
@@ -68,7 +78,8 @@ pub enum ManifestError {
 impl Classed for ManifestError {
     fn class(&self) -> Class {
         match self {
-            Self::File(_) => Class::Passing,
+            // A file of the user's may come later than the pod that reads it.
+            Self::File(_) | Self::Authentication(_) => Class::Passing,
             _ => Class::Permanent,
         }
     }

@@ -10,7 +10,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::agent::Agent;
+use crate::contract::components::{ComponentSettings, PROXY};
+use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::capacity::Capacity;
 use crate::host::command::{Command, CommandError};
@@ -70,7 +74,7 @@ struct Setting {
 }
 
 /// What the kernel shall be set to on this machine.
-fn settings(machine: Option<Capacity>) -> Vec<Setting> {
+fn settings(machine: Option<Capacity>, proxy: &ComponentSettings) -> Vec<Setting> {
     let required = |path, module| Setting { path, value: 1, module, at_least: false, required: true };
     let tracking = |path, value, at_least| {
         let module = Some("nf_conntrack");
@@ -84,7 +88,7 @@ fn settings(machine: Option<Capacity>) -> Vec<Setting> {
         tracking("net/netfilter/nf_conntrack_tcp_timeout_established", 86_400, false),
         tracking("net/netfilter/nf_conntrack_tcp_timeout_close_wait", 3_600, false),
     ];
-    if let Some(connections) = machine.map(Capacity::connections) {
+    if let Some(connections) = machine.and_then(|machine| connections(machine, proxy)) {
         // Four connections in a bucket, as kube-proxy has it.
         settings.push(tracking("net/netfilter/nf_conntrack_buckets", connections / 4, true));
         settings.push(tracking("net/netfilter/nf_conntrack_max", connections, true));
@@ -92,16 +96,24 @@ fn settings(machine: Option<Capacity>) -> Vec<Setting> {
     settings
 }
 
+/// How many connections are tracked: what the specification says of kube-proxy, which would set it. `None` where it says that
+/// the kernel's own number stays.
+fn connections(machine: Capacity, proxy: &ComponentSettings) -> Option<u64> {
+    let said = |name| proxy.field(&["conntrack", name]).and_then(Value::as_u64);
+    let per_processor = said("maxPerCore");
+    (per_processor != Some(0)).then(|| machine.connections(per_processor, said("min")))
+}
+
 /// The step.
 pub async fn run(agent: &Agent) -> Result<(), StepError> {
-    STEP.run(&agent.reporter, async || ensure(&agent.host).await.map(Done::changed_if)).await
+    STEP.run(&agent.reporter, async || ensure(&agent.host, &agent.config).await.map(Done::changed_if)).await
 }
 
 /// Loads the modules and sets the settings that aren't right yet.
-pub async fn ensure(host: &Host) -> Result<bool, KernelError> {
+pub async fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, KernelError> {
     let mut changed = false;
     let mut tried = Vec::new();
-    for setting in settings(Capacity::read(host)) {
+    for setting in settings(Capacity::read(host), config.component(PROXY)) {
         let path = host.path("/proc/sys").join(setting.path);
         if let Some(module) = setting.module.filter(|module| !tried.contains(module) && !path.exists()) {
             tried.push(module);
@@ -147,8 +159,14 @@ mod tests {
     use super::*;
 
     fn tracked(machine: Option<Capacity>) -> Option<u64> {
+        tracked_with(machine, serde_json::json!({}))
+    }
+
+    fn tracked_with(machine: Option<Capacity>, conntrack: Value) -> Option<u64> {
+        let configuration = serde_json::Map::from_iter([("conntrack".to_owned(), conntrack)]);
+        let proxy = ComponentSettings { configuration, ..ComponentSettings::default() };
         let wanted = |setting: &Setting| setting.path.ends_with("nf_conntrack_max");
-        settings(machine).into_iter().find(wanted).map(|setting| setting.value)
+        settings(machine, &proxy).into_iter().find(wanted).map(|setting| setting.value)
     }
 
     #[test]
@@ -156,6 +174,10 @@ mod tests {
         let machine = |processors| Some(Capacity { memory: 1 << 32, processors });
         assert_eq!((tracked(machine(2)), tracked(machine(16))), (Some(131_072), Some(524_288)));
         assert_eq!(tracked(None), None);
+        let said = |said| tracked_with(machine(2), said);
+        assert_eq!(said(serde_json::json!({"maxPerCore": 100_000})), Some(200_000));
+        assert_eq!(said(serde_json::json!({"maxPerCore": 100, "min": 300})), Some(300));
+        assert_eq!(said(serde_json::json!({"maxPerCore": 0, "min": 300})), None);
     }
 
     #[test]
@@ -184,7 +206,9 @@ mod tests {
         let modules = std::fs::read_to_string(format!("{image}modules-load.d/windlass.conf")).unwrap();
         assert!(modules.lines().any(|line| line == "nf_conntrack"));
         let sysctl = std::fs::read_to_string(format!("{image}sysctl.d/90-windlass.conf")).unwrap();
-        for setting in settings(Some(Capacity { memory: 1 << 30, processors: 1 })) {
+        for setting in
+            settings(Some(Capacity { memory: 1 << 30, processors: 1 }), &ComponentSettings::default())
+        {
             let name = setting.path.replace('/', ".");
             if !name.ends_with("buckets") {
                 let line = format!("{name} = {}", setting.value);

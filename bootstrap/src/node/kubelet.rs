@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::aws::identity::InstanceIdentity;
+use crate::contract::components::{self, ComponentSettings, KUBELET};
 use crate::contract::config::{NodeConfig, Role};
 use crate::contract::node_labels;
 use crate::host::Host;
@@ -174,6 +175,7 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &InstanceIdentity) -
         configuration["kubeReserved"] = kept.kube;
         configuration["systemReserved"] = kept.system;
     }
+    specify(&mut configuration, config.component(KUBELET));
     let text = format!("{configuration:#}\n");
     let environment = environment(&arguments(config, identity))?;
     let mut changed =
@@ -252,6 +254,17 @@ fn configuration(
     Ok(configuration)
 }
 
+/// Puts in what the specification says.
+fn specify(configuration: &mut Value, settings: &ComponentSettings) {
+    components::merge(configuration, &settings.configuration);
+    // One by one is one at a time.
+    if configuration["serializeImagePulls"] == true
+        && let Some(fields) = configuration.as_object_mut()
+    {
+        fields.remove("maxParallelImagePulls");
+    }
+}
+
 fn taints(taints: &[String]) -> Result<Vec<Value>, KubeletError> {
     taints.iter().map(|taint| parse_taint(taint).ok_or_else(|| KubeletError::Taint(taint.clone()))).collect()
 }
@@ -278,6 +291,7 @@ fn arguments(config: &NodeConfig, identity: &InstanceIdentity) -> Vec<String> {
     arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =
         labels(config, identity).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    arguments.extend(config.component(KUBELET).flags.iter().map(|(name, value)| format!("--{name}={value}")));
     arguments.push(format!("--node-labels={}", labels.join(",")));
     arguments
 }

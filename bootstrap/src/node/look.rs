@@ -15,7 +15,7 @@ pub async fn look(agent: Arc<Agent>) {
     let mut rounds = TASK.rounds(&agent.reporter);
     loop {
         rounds.next().await;
-        agent.reporter.tell(kernel::STEP.name(), kernel::ensure(&agent.host).await);
+        agent.reporter.tell(kernel::STEP.name(), kernel::ensure(&agent.host, &agent.config).await);
         if !agent.config.api.masters.is_empty() {
             let written = api_name::ensure(&agent.host, &agent.config, &agent.identity.id);
             agent.reporter.tell(api_name::STEP.name(), written);

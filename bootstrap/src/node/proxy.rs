@@ -6,11 +6,13 @@ use serde_json::json;
 
 use crate::agent::Agent;
 use crate::aws::identity::InstanceIdentity;
+use crate::contract::components::{self, PROXY};
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::kubernetes::manifests::{self, Credentials, Folder, ManifestError};
+use crate::kubernetes::settings::Pod;
 use crate::node::kubelet;
 use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
@@ -44,6 +46,10 @@ impl Classed for ProxyError {
 pub async fn run(agent: &Agent) -> Result<(), StepError> {
     let Agent { host, config, identity, .. } = agent;
     let write = async || {
+        if config.component(PROXY).configuration.get("enabled") == Some(&json!(false)) {
+            let pod = manifests::static_pod(host, PROXY);
+            return file::ensure_absent(&pod).map(Done::changed_if).map_err(ProxyError::File);
+        }
         let changed = match &config.control_plane {
             Some(_) => ensure_on_master(host, config, identity),
             None => ensure_on_node(host, config, identity),
@@ -93,7 +99,8 @@ fn ensure_pod(host: &Host, config: &NodeConfig, credentials: &[Folder]) -> Resul
 /// Writes kube-proxy's static pod, which sees these folders of the host.
 fn ensure_static_pod(host: &Host, config: &NodeConfig, folders: &[Folder]) -> Result<bool, ManifestError> {
     let image = manifests::image(&config.images, "kube-proxy")?;
-    let pod = manifests::render("kube-proxy", &serde_json::json!({"image": image, "folders": folders}))?;
+    let pod = Pod { name: PROXY, cpu: "100m", folders: &[] };
+    let pod = pod.render(json!({"image": image, "folders": folders}), config.component(PROXY))?;
     manifests::ensure_static_pod(host, "kube-proxy", &pod)
 }
 
@@ -103,7 +110,7 @@ fn ensure_configuration(
     identity: &InstanceIdentity,
     kubeconfig: &str,
 ) -> Result<bool, ProxyError> {
-    let configuration = json!({
+    let mut configuration = json!({
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
@@ -116,6 +123,10 @@ fn ensure_configuration(
         // It has no right to set the sizes and time-outs of the connection table: the image and the agent do.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
+    let mut specified = config.component(PROXY).configuration.clone();
+    // How many connections are tracked, the agent sets.
+    specified.remove("conntrack");
+    components::merge(&mut configuration, &specified);
     let path = host.path(root::KUBERNETES).join("kube-proxy/config.json");
     file::ensure(&path, format!("{configuration:#}\n"), file::PRIVATE).map_err(ProxyError::File)
 }

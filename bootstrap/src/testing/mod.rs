@@ -118,6 +118,7 @@ pub(crate) fn node_config() -> NodeConfig {
         kubernetes_ca: String::new(),
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
+        components: BTreeMap::new(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
         files: Vec::new(),

@@ -307,6 +307,7 @@ pub(crate) fn node_config() -> NodeConfig {
             ecr_credentials: false,
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
+        components: BTreeMap::new(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
         files: Vec::new(),

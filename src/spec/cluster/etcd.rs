@@ -1,5 +1,6 @@
 //! etcd clusters and their members.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
@@ -33,6 +34,9 @@ pub struct EtcdCluster {
     /// How long its members wait for their leader, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub election_milliseconds: Option<u32>,
+    /// The environment of its members: flags of etcd's, named as it does.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub environment: BTreeMap<String, String>,
 }
 
 impl EtcdCluster {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::kernel_parameters::kernel_parameters;
 use super::{Report, Resolved, files, hooks, instance_group, labels, text};
 use crate::spec::problem::Problem;
-use crate::spec::v1alpha2::{Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Object};
+use crate::spec::v1alpha2::{Cluster, ClusterSpec, Duration, InstanceGroup, InstanceGroupRole, Object};
 use crate::spec::versions::{KUBERNETES_MINORS, Version};
 
 /// What the specification says of the cluster as a whole.
@@ -27,7 +27,8 @@ pub(super) fn resolve(
     let version = kubernetes_version(spec, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
     // Groups have their own values, or these.
-    instance_group::max_pods(spec.kubelet.as_ref(), report);
+    instance_group::max_pods("spec.kubelet", spec.kubelet.as_ref(), report);
+    instance_group::max_pods("spec.masterKubelet", spec.master_kubelet.as_ref(), report);
     let files = files::check(spec.file_assets.as_ref(), report);
     let hooks = hooks::check(spec.hooks.as_ref(), report);
     let kernel_parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
@@ -91,18 +92,32 @@ fn kubernetes_version(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<V
 const SHORTEST_CERTIFICATE: u64 = 60;
 
 fn certificate_seconds(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Option<u64>> {
-    const PATH: &str = "spec.kubeControllerManager.experimentalClusterSigningDuration";
-    let manager = spec.kube_controller_manager.as_ref();
-    let Some(duration) = manager.and_then(|manager| manager.experimental_cluster_signing_duration.as_ref())
-    else {
-        return Ok(None);
+    const PATH: &str = "spec.kubeControllerManager";
+    let Some(manager) = &spec.kube_controller_manager else { return Ok(None) };
+    let former = (
+        format!("{PATH}.experimentalClusterSigningDuration"),
+        &manager.experimental_cluster_signing_duration,
+    );
+    let present = (format!("{PATH}.ClusterSigningDuration"), &manager.cluster_signing_duration);
+    let read = |(path, written): (String, &Option<Duration>), report: &mut Report<'_>| {
+        written.as_ref().map(|written| signing_seconds(&path, &written.0, report)).transpose()
     };
-    let text = &duration.0;
+    match (read(former, report)?, read(present, report)?) {
+        (Some(former), Some(present)) if former != present => {
+            let message = "`experimentalClusterSigningDuration` says otherwise";
+            let hint = "keep one of the two: they are the same setting";
+            Err(report.push(Problem::at(format!("{PATH}.ClusterSigningDuration"), message).hint(hint)))
+        }
+        (former, present) => Ok(present.or(former)),
+    }
+}
+
+fn signing_seconds(path: &str, text: &str, report: &mut Report<'_>) -> Resolved<u64> {
     let hint = "write a duration such as `168h`; a kubelet renews its certificate itself, unless it can't for that long";
     let problem = match text::seconds(text) {
-        Some(seconds) if seconds >= SHORTEST_CERTIFICATE => return Ok(Some(seconds)),
-        Some(_) => Problem::at(PATH, format!("`{text}` is less than a minute")),
-        None => Problem::at(PATH, format!("`{text}` is not a duration")),
+        Some(seconds) if seconds >= SHORTEST_CERTIFICATE => return Ok(seconds),
+        Some(_) => Problem::at(path, format!("`{text}` is less than a minute")),
+        None => Problem::at(path, format!("`{text}` is not a duration")),
     };
     Err(report.push(problem.hint(hint)))
 }

@@ -8,7 +8,7 @@ use windlass_bootstrap::config::{EtcdPorts, EtcdRequests, MAIN_ETCD as MAIN};
 
 use super::instance_group::{Group, Half};
 use super::volume::VolumeFields;
-use super::{Report, Reported, Resolved, text};
+use super::{Report, Reported, Resolved, etcd_manager, text};
 use crate::spec::cluster::{
     EbsVolume, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
 };
@@ -99,11 +99,14 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
         let version = version(cluster, first, &path, report);
         let requests = requests(cluster, &path, report);
         let timing = timing(cluster, &path, report);
+        let image = etcd_manager::image(cluster, &path, report);
+        let environment = etcd_manager::environment(cluster, &path, report);
         let (members, held) = members(cluster, &path, &groups, report);
         check_addresses(&held, &mut addresses, &path, report);
         let cluster = (|| {
             let (name, EtcdPlace { ports, holds }) = place?;
             let (version, members, requests) = (version?, members?, requests?);
+            image?;
             let [heartbeat_milliseconds, election_milliseconds] = timing?;
             Ok(EtcdCluster {
                 name,
@@ -114,6 +117,7 @@ pub(super) fn resolve(spec: &ClusterSpec, groups: &[Group], report: &mut Report<
                 requests,
                 heartbeat_milliseconds,
                 election_milliseconds,
+                environment: environment?,
             })
         })();
         Resolving { cluster, held }

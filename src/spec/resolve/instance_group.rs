@@ -6,6 +6,7 @@ use ipnet::Ipv4Net;
 use windlass_bootstrap::config::Role;
 
 use super::attachments::attachments;
+use super::components;
 use super::data_volumes::{data_volumes, mounts};
 use super::identity::{additional_security_groups, instance_profile, security_group};
 use super::kernel_parameters::{kernel_parameters, with_cluster};
@@ -101,8 +102,12 @@ fn resolve(
     let cpu_credits = cpu_credits(spec, report);
     let dedicated = dedicated(spec, report);
     // The group's own word goes before the cluster's.
-    let max_pods =
-        max_pods(spec.kubelet.as_ref(), report).or_else(|| cluster.spec.kubelet.as_ref()?.max_pods);
+    let masters =
+        cluster.spec.master_kubelet.as_ref().filter(|_| spec.role == Some(InstanceGroupRole::Master));
+    let max_pods = max_pods("spec.kubelet", spec.kubelet.as_ref(), report)
+        .or_else(|| masters?.max_pods)
+        .or_else(|| cluster.spec.kubelet.as_ref()?.max_pods);
+    let components = components::of_group(&cluster.spec, spec, report);
     let placement = placement(spec, subnets, report);
     let public_ip = report.filled("spec.associatePublicIp", spec.associate_public_ip.as_ref());
     let root_volume = root_volume(spec, report);
@@ -154,6 +159,7 @@ fn resolve(
             default_taint: taints.default,
             cloud_labels,
             max_pods,
+            components: components?,
         })
     })();
     let instances = sizes.and_then(|sizes| Ok((sizes, placement.subnets?)));
@@ -329,12 +335,12 @@ const MOST_PODS: u32 = 250;
 
 /// The kubelet's limit of pods, of a group or of the cluster. A limit that is refused is reported and returned all the
 /// same.
-pub(super) fn max_pods(kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) -> Option<u32> {
+pub(super) fn max_pods(path: &str, kubelet: Option<&KubeletSpec>, report: &mut Report<'_>) -> Option<u32> {
     let limit = kubelet.and_then(|kubelet| kubelet.max_pods);
     if let Some(limit) = limit.filter(|limit| !(1..=MOST_PODS).contains(limit)) {
         let message = format!("a Node can't have {limit} pods");
         let hint = format!("from 1 to {MOST_PODS}: its range of pods' addresses is a /24");
-        report.push(Problem::at("spec.kubelet.maxPods", message).hint(hint));
+        report.push(Problem::at(format!("{path}.maxPods"), message).hint(hint));
     }
     limit
 }

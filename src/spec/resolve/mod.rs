@@ -9,10 +9,12 @@ mod addons;
 mod attachments;
 mod bastion;
 mod cluster;
+mod components;
 mod data_volumes;
 mod dns;
 mod egress;
 mod etcd;
+mod etcd_manager;
 mod files;
 mod hooks;
 mod identity;
@@ -29,6 +31,8 @@ mod user_data;
 mod volume;
 
 pub(super) use access::{access, public_key};
+#[cfg(test)]
+pub(super) use components::fields as component_fields;
 pub(super) use etcd::{LEASES, is_users_own};
 pub(super) use instance_group::MOST_INSTANCES;
 pub(super) use labels::GROUP_LABEL;
@@ -122,6 +126,7 @@ fn filled(
     let etcd = etcd::resolve(spec, &groups, &mut report);
     let groups: Vec<Resolved<_>> =
         groups.into_iter().map(|group| etcd::with_members(group, &etcd, &mut report)).collect();
+    let components = components::check(spec, &mut report);
     let permissions = policies::resolve(spec, &mut report);
     let metrics_server = addons::metrics_server(spec, &mut report);
     let service_accounts = service_accounts::resolve(spec, access.as_ref().ok(), &mut report);
@@ -130,6 +135,7 @@ fn filled(
 
     let mut instance_groups = all(groups)?;
     instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
+    components?;
     let (whole, access, permissions) = (whole?, access?, permissions?);
     Ok(Cluster {
         name: whole.name,

@@ -86,7 +86,8 @@ fn every_field_of_kops_is_honoured_or_refused_as_not_supported_yet_at_its_place(
         let problems = problems(kind, &text).0;
         let known = support::of_field(kind, &names) != Support::NotYet;
         for problem in &problems {
-            let said = problem.message.ends_with("not supported yet");
+            let said = problem.message.ends_with("not supported yet")
+                || problem.message.starts_with("this field is not supported: ");
             let of_field = path.replace("[]", "[0]").starts_with(&problem.path);
             if !said || !of_field || problem.location.is_none() || problem.hint.is_none() {
                 wrong.push(format!("{kind}.{path}: {}", problem.headline()));
@@ -98,7 +99,7 @@ fn every_field_of_kops_is_honoured_or_refused_as_not_supported_yet_at_its_place(
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(count > 1300 && refused > 1000, "{count} fields, of which {refused} are refused");
+    assert!(count > 1300 && refused > 800, "{count} fields, of which {refused} are refused");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the whole path: text in, problems or a complete specification out.
 
 mod change;
+mod components;
 mod create;
 mod defects;
 mod dns;

@@ -135,13 +135,13 @@ wire! {
         /// The AWS cloud controller manager.
         cloud_controller_manager: CloudControllerManagerSpec,
         /// kube-scheduler.
-        kube_scheduler: KubeSchedulerSpec,
+        kube_scheduler: KubeSchedulerSpec = IN_PART,
         /// kube-proxy.
         kube_proxy: KubeProxySpec = IN_PART,
         /// The kubelet of every instance.
         kubelet: KubeletSpec = IN_PART,
         /// The masters' kubelet, beyond `kubelet`.
-        master_kubelet: KubeletSpec,
+        master_kubelet: KubeletSpec = IN_PART,
         /// containerd.
         containerd: ContainerdSpec = IN_PART,
         /// The cluster's DNS.

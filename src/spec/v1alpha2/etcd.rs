@@ -1,7 +1,10 @@
 //! etcd.
 
-use super::row::{HONOURED, not_yet, only};
+use super::row::{HONOURED, IN_PART, KEPT, not_yet, only, refused};
 use super::{Duration, Quantity};
+
+const NO_BACKUPS: &str =
+    "leave it out, and take snapshots with `etcdctl snapshot save`: windlass takes none yet";
 
 wire! {
     /// An etcd cluster.
@@ -26,13 +29,13 @@ wire! {
         leader_election_timeout: Duration = HONOURED,
         /// How often a leader says that it is there: every 100 ms when left out.
         heartbeat_interval: Duration = HONOURED,
-        /// The image instead of the machine image's.
-        image: String = not_yet("leave it out: etcd comes with the machine image; `version` names it"),
+        /// etcd's image, of the version that `version` names: etcd of that version comes with the machine image.
+        image: String = HONOURED,
         /// Backups.
         backups: EtcdBackupSpec =
-            not_yet("leave it out, and take snapshots with `etcdctl snapshot save`: windlass takes none yet"),
+            not_yet(NO_BACKUPS),
         /// kops's etcd-manager.
-        manager: EtcdManagerSpec = not_yet("leave it out: the agent does etcd-manager's work"),
+        manager: EtcdManagerSpec = IN_PART.hint("leave it out: the agent does etcd-manager's work"),
         /// The pod's request for memory: `100Mi` when left out.
         memory_request: Quantity = HONOURED,
         /// The pod's request for CPU: `100m` when left out.
@@ -73,23 +76,23 @@ wire! {
     /// kops's etcd-manager. Windlass's agent does its work, so most of these have no counterpart.
     pub struct EtcdManagerSpec {
         /// Its image.
-        image: String,
-        /// Its environment; variables named `ETCD_…` reach etcd.
-        env: Vec<EnvVarSpec>,
+        image: String = KEPT,
+        /// Its environment; variables named `ETCD_…` reach etcd, and others are refused.
+        env: Vec<EnvVarSpec> = HONOURED,
         /// How often a backup is made.
-        backup_interval: Duration,
+        backup_interval: Duration = not_yet(NO_BACKUPS),
         /// For how many days backups are kept.
-        backup_retention_days: u32,
-        /// How often members look for each other.
-        discovery_poll_interval: Duration,
+        backup_retention_days: u32 = not_yet(NO_BACKUPS),
+        /// How often members look for each other. The specification says where they are.
+        discovery_poll_interval: Duration = KEPT,
         /// Where metrics are served.
         #[serde(rename = "listenMetricsURLs")]
-        listen_metrics_urls: Vec<String>,
+        listen_metrics_urls: Vec<String> = refused("metrics are served on 127.0.0.1, at a port of each etcd cluster's own"),
         /// Where HTTP clients are served.
         #[serde(rename = "listenClientHTTPURLs")]
-        listen_client_http_urls: Vec<String>,
-        /// How much is logged.
-        log_level: i32,
+        listen_client_http_urls: Vec<String> = refused("nothing but the API server speaks to etcd"),
+        /// How much it logs.
+        log_level: i32 = KEPT,
     }
 
     /// An environment variable.

@@ -39,6 +39,7 @@ mod instance_group;
 mod networking;
 pub mod row;
 mod scalar;
+pub mod setting;
 
 pub use access::*;
 pub use addons::*;

@@ -3,34 +3,37 @@
 use std::collections::BTreeMap;
 
 use crate::spec::v1alpha2::Duration;
-use crate::spec::v1alpha2::row::{IN_PART, only};
+use crate::spec::v1alpha2::row::{HONOURED, IN_PART, in_file, only, refused};
+use crate::spec::v1alpha2::setting::one_of;
 
 wire! {
     /// containerd.
     pub struct ContainerdSpec {
         /// Its socket.
-        address: String,
+        address: String = refused("the kubelet and the machine image's units go by the usual one"),
         /// Its whole configuration.
-        config_override: String,
+        config_override: String =
+            refused("the machine image's configuration holds what Kubernetes needs of it: write `configAdditions`"),
         /// Further settings, by their path in the configuration.
-        config_additions: BTreeMap<String, serde_json::Value>,
+        config_additions: BTreeMap<String, serde_json::Value> = HONOURED,
         /// How much is logged.
-        log_level: String,
+        log_level: String =
+            in_file("file.debug.level", one_of(["trace", "debug", "info", "warn", "error", "fatal", "panic"])),
         /// Where its package comes from.
-        packages: PackagesSpec,
+        packages: PackagesSpec = refused("it is in the machine image, which holds one version of it"),
         /// Mirrors, by registry.
-        registry_mirrors: BTreeMap<String, Vec<String>>,
+        registry_mirrors: BTreeMap<String, Vec<String>> = HONOURED,
         /// Where its data is.
-        root: String,
+        root: String = refused("the machine image holds the images of the control plane there"),
         /// Whether the image's is left alone.
-        skip_install: bool,
+        skip_install: bool = only([false]),
         /// Where its sockets and the like are.
-        state: String,
+        state: String = refused("the kubelet and the machine image's units go by the usual one"),
         /// Its version; the machine image must hold exactly this one.
-        version: String,
+        version: String = refused("it is in the machine image, which holds one version of it"),
         /// NVIDIA's runtime.
         #[serde(rename = "nvidiaGPU")]
-        nvidia_gpu: NvidiaGpuSpec,
+        nvidia_gpu: NvidiaGpuSpec = IN_PART,
         /// gVisor.
         gvisor: GvisorSpec = IN_PART,
         /// Whether `crictl` is installed.
@@ -38,16 +41,16 @@ wire! {
         /// Whether `nerdctl` is installed.
         install_nerd_ctl: bool = only([false]),
         /// The image of pods' sandboxes, instead of the machine image's.
-        sandbox_image: String,
+        sandbox_image: String = refused("it is in the machine image"),
         /// Whether mirrors are read with credentials for ECR.
         #[serde(rename = "useECRCredentialsForMirrors")]
-        use_ecr_credentials_for_mirrors: bool,
+        use_ecr_credentials_for_mirrors: bool = only([false]),
         /// runc.
-        runc: RuncSpec,
+        runc: RuncSpec = refused("it is in the machine image, which holds one version of it"),
         /// Whether SELinux is on.
-        selinux_enabled: bool,
+        selinux_enabled: bool = only([false]),
         /// Node Resource Interface plug-ins.
-        nri: NriSpec,
+        nri: NriSpec = HONOURED,
     }
 
     /// Where a package comes from.
@@ -65,13 +68,16 @@ wire! {
     /// NVIDIA's runtime.
     pub struct NvidiaGpuSpec {
         /// The driver's package.
-        package: String,
+        package: String =
+            refused("the machine image has no driver of NVIDIA's: install it in an image of your own, and its runtime by `configAdditions`"),
         /// The image that installs it.
-        image: String,
+        image: String =
+            refused("the machine image has no driver of NVIDIA's: install it in an image of your own, and its runtime by `configAdditions`"),
         /// Whether it is installed where there is a GPU.
-        enabled: bool,
+        enabled: bool = only([false]),
         /// Metrics of GPUs.
-        dcgm_exporter: DcgmExporterSpec,
+        dcgm_exporter: DcgmExporterSpec =
+            refused("the machine image has no driver of NVIDIA's: install it in an image of your own, and its runtime by `configAdditions`"),
     }
 
     /// Metrics of GPUs.
