@@ -29,13 +29,16 @@ def describe(region: Region) -> dict[str, Any]:
         ],
         "subnets": [_subnet(region, subnet) for subnet in subnets],
         "securityGroups": [_group(group) for group in groups],
+        "natGateways": [
+            _nat_gateway(region, one) for one in backend.nat_gateways.values() if one.state in ("available", "deleting")
+        ],
         "instances": [_instance(region, one) for one in region.instances.values() if one.state != "terminated"],
         "volumes": [_volume(one) for one in backend.volumes.values() if not (one.attachment and one.attachment.root)],
     }
 
 
 def _subnet(region: Region, subnet: Any) -> dict[str, Any]:
-    routes = [(route.destination_cidr_block, _target(route)) for route in _route_table(region, subnet).routes]
+    routes = [(_destination(route), _target(route)) for route in _route_table(region, subnet).routes]
     return {
         "id": subnet.id,
         "vpc": subnet.vpc_id,
@@ -52,10 +55,28 @@ def _route_table(region: Region, subnet: Any) -> Any:
     return (own or [table for table in tables if table.main_association_id])[0]
 
 
+def _destination(route: Any) -> str | None:
+    """An IPv4 range, or a prefix list."""
+    prefixes = route.destination_prefix_list
+    return route.destination_cidr_block or (prefixes.id if prefixes else None)
+
+
 def _target(route: Any) -> str | None:
     """Where a route leads; nowhere for the VPC's own one."""
     target = route.gateway or route.nat_gateway or route.interface or route.instance or route.transit_gateway or route.vpc_pcx
     return target.id if target else None
+
+
+def _nat_gateway(region: Region, gateway: Any) -> dict[str, Any]:
+    interface = gateway.interface
+    public = network_interfaces.association(region, interface, interface.private_ip_address)
+    return {
+        "id": gateway.id,
+        "vpc": gateway.vpc_id,
+        "subnet": gateway.subnet.id,
+        "privateIp": interface.private_ip_address,
+        "publicIp": public["PublicIp"] if public else None,
+    }
 
 
 def _group(group: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 //! done by tasks of their own that report back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::image::Image;
 use crate::imds::Metadata;
 use crate::machine::{Machine, Setup};
 use crate::namespace::{self, Namespace};
-use crate::network::{ENDPOINT, ENDPOINT_PORT, Network};
+use crate::network::{ENDPOINT_PORT, Network};
 use crate::region::Region;
 use crate::resolver::Resolver;
 use crate::status::{InstanceStatus, Status, VolumeStatus};
@@ -582,9 +583,9 @@ pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// The listener of AWS's endpoint, in the Internet's namespace.
+/// The listener of AWS's endpoints, at all addresses of the Internet's namespace.
 pub(crate) fn endpoint(internet: &Namespace) -> Result<TcpListener, namespace::Error> {
-    let listener = internet.listen(ENDPOINT, ENDPOINT_PORT)?;
+    let listener = internet.listen(Ipv4Addr::UNSPECIFIED, ENDPOINT_PORT)?;
     TcpListener::from_std(listener).map_err(|source| namespace::Error::Inside {
         act: "serve AWS's endpoint".to_owned(),
         name: internet.name().to_owned(),

@@ -11,6 +11,8 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
+use crate::appliance::{self, Appliance};
+use crate::network::{S3_ENDPOINT, public_addresses};
 use crate::world::{Instance, Permission, SecurityGroup, Vpc, World};
 
 /// The address of the instance metadata service.
@@ -18,6 +20,9 @@ pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
 /// The router's link to the Internet.
 pub const GATEWAY_LINK: &str = "igw";
+
+/// The router's link to S3, which gateway endpoints lead to.
+pub const S3_LINK: &str = "s3";
 
 /// The name of an instance's link in its VPC's router: at most 15 characters, as Linux wants it.
 pub fn link_name(instance: &str) -> String {
@@ -30,10 +35,11 @@ pub fn link_name(instance: &str) -> String {
 /// connections that are tracked.
 pub fn render(world: &World, vpc: &Vpc) -> String {
     let instances: Vec<&Instance> = world.connected(&vpc.id).collect();
+    let appliances = appliance::of_vpc(world, &vpc.id);
     let mut text = String::from("flush ruleset\ntable ip vpc {\n");
-    translation(&mut text, vpc, &instances);
-    input(&mut text, vpc, &instances);
-    forward(&mut text, &instances);
+    translation(&mut text, world, vpc);
+    input(&mut text, vpc, &instances, &appliances);
+    forward(&mut text, &instances, &appliances);
     let groups: Vec<&SecurityGroup> = world.security_groups.iter().filter(|g| g.vpc == vpc.id).collect();
     for instance in &instances {
         own_chains(&mut text, instance, &groups);
@@ -59,11 +65,14 @@ fn members<'a>(instances: &[&'a Instance]) -> BTreeMap<&'a str, Vec<String>> {
 
 /// The Internet gateway: public addresses in, private ones out, each for the other. Without a gateway nothing is
 /// translated, and what isn't translated doesn't pass.
-fn translation(text: &mut String, vpc: &Vpc, instances: &[&Instance]) {
-    let pairs: Vec<(Ipv4Addr, Ipv4Addr)> = match vpc.internet_gateway {
-        Some(_) => instances.iter().flat_map(|i| &i.public_ips).map(|(k, v)| (*k, *v)).collect(),
+fn translation(text: &mut String, world: &World, vpc: &Vpc) {
+    let mut pairs: Vec<(Ipv4Addr, Ipv4Addr)> = match vpc.internet_gateway {
+        Some(_) => {
+            public_addresses(world, vpc).into_iter().map(|(public, private)| (private, public)).collect()
+        }
         None => Vec::new(),
     };
+    pairs.sort_unstable();
     let inward: Vec<String> = pairs.iter().map(|(private, public)| format!("{public} : {private}")).collect();
     let outward: Vec<String> =
         pairs.iter().map(|(private, public)| format!("{private} : {public}")).collect();
@@ -80,6 +89,7 @@ fn translation(text: &mut String, vpc: &Vpc, instances: &[&Instance]) {
   chain translate_out {{
     type nat hook postrouting priority srcnat; policy accept;
     oifname \"{GATEWAY_LINK}\" snat to ip saddr map @private_to_public
+    oifname \"{S3_LINK}\" masquerade
   }}"
     );
 }
@@ -94,17 +104,21 @@ fn collection(text: &mut String, name: &str, kind: &str, elements: &[String]) {
 
 /// What the router itself answers: metadata and DNS, which security groups don't govern, and only for an
 /// instance's own addresses, so that a pod that isn't masqueraded gets no answer.
-fn input(text: &mut String, vpc: &Vpc, instances: &[&Instance]) {
+fn input(text: &mut String, vpc: &Vpc, instances: &[&Instance], appliances: &[Appliance]) {
     text.push_str("  chain input {\n    type filter hook input priority filter; policy drop;\n");
     dispatch(text, "iifname", "sender", instances);
     let resolver = resolver(vpc.cidr);
+    let others = appliances.iter().map(|appliance| appliance.link.as_str());
+    let others: Vec<String> =
+        [GATEWAY_LINK, S3_LINK].into_iter().chain(others).map(|link| format!("\"{link}\"")).collect();
     let _ = writeln!(
         text,
-        "    iifname \"{GATEWAY_LINK}\" drop
+        "    iifname {{ {} }} drop
     ip daddr {METADATA} tcp dport 80 accept
     ip daddr {resolver} meta l4proto {{ tcp, udp }} th dport 53 accept
     icmp type echo-request accept
-  }}"
+  }}",
+        others.join(", ")
     );
 }
 
@@ -114,7 +128,7 @@ pub fn resolver(cidr: Ipv4Net) -> Ipv4Addr {
 }
 
 /// What passes between instances, and between an instance and the Internet.
-fn forward(text: &mut String, instances: &[&Instance]) {
+fn forward(text: &mut String, instances: &[&Instance], appliances: &[Appliance]) {
     text.push_str("  chain forward {\n    type filter hook forward priority filter; policy drop;\n");
     let checked: Vec<&Instance> = instances.iter().copied().filter(|i| i.source_dest_check).collect();
     dispatch(text, "iifname", "sender", &checked);
@@ -127,8 +141,19 @@ fn forward(text: &mut String, instances: &[&Instance]) {
     );
     let _ = writeln!(text, "    iifname \"{GATEWAY_LINK}\" goto delivery");
     dispatch(text, "iifname", "egress", instances);
+    for appliance in appliances {
+        let _ = writeln!(text, "    iifname \"{}\" goto delivery", appliance.link);
+    }
     text.push_str("  }\n");
-    let _ = writeln!(text, "  chain delivery {{\n    oifname \"{GATEWAY_LINK}\" accept");
+    let _ = writeln!(
+        text,
+        "  chain delivery {{
+    oifname \"{GATEWAY_LINK}\" accept
+    oifname \"{S3_LINK}\" ip daddr {S3_ENDPOINT} accept"
+    );
+    for appliance in appliances {
+        let _ = writeln!(text, "    oifname \"{}\" accept", appliance.link);
+    }
     dispatch(text, "oifname", "ingress", instances);
     text.push_str("    drop\n  }\n");
 }

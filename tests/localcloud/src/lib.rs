@@ -3,6 +3,7 @@
 //! `README.md` beside this package's `Cargo.toml` describes both halves and how they talk. [`LocalCloud::start`]
 //! is the library's entry; the `localcloud` command is the same for people.
 
+pub mod appliance;
 pub mod cgroup;
 pub mod cleanup;
 mod cloud;

@@ -3,26 +3,34 @@
 //! [`settings`] says, purely, which routes, rules and neighbours a router and the Internet must have;
 //! [`Network::apply`] makes namespaces and links, and applies what changed.
 //!
-//! Instances' links carry 9001 bytes, as EC2's do inside a VPC; the gateway's link carries 1500.
+//! Instances' links carry 9001 bytes, as EC2's do inside a VPC; the gateway's link carries 1500, and so does the one to S3
+//! that a gateway endpoint leads to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
-use crate::firewall::{self, GATEWAY_LINK, METADATA, link_name};
+use crate::appliance::{self, Appliance};
+use crate::firewall::{self, GATEWAY_LINK, METADATA, S3_LINK, link_name};
 use crate::namespace::{self, Namespace};
-use crate::world::{Instance, Subnet, Vpc, World};
+use crate::world::{Instance, Route, Subnet, Vpc, World};
 
 /// Where AWS's endpoint is, in the Internet.
 pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-/// The port of AWS's endpoint.
+/// Where S3's endpoint is, in the Internet: an address of its own, so that routes to it can differ.
+pub const S3_ENDPOINT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// The port of AWS's endpoints.
 pub const ENDPOINT_PORT: u16 = 4566;
 /// The instance's network interface, named as Linux names the first one of a Nitro instance.
 pub const INTERFACE: &str = "ens5";
 
 /// The first number of subnets' routing tables; the kernel's own are below 256.
 const FIRST_TABLE: u32 = 1000;
+/// What the ids of VPC endpoints begin with.
+const VPC_ENDPOINT: &str = "vpce-";
+/// What the ids of prefix lists begin with.
+const PREFIX_LIST: &str = "pl-";
 /// The ranges that public addresses are from.
 const PUBLIC_RANGES: [&str; 2] = ["198.51.100.0/24", "203.0.113.0/24"];
 
@@ -82,26 +90,39 @@ pub fn settings(world: &World, vpc: &Vpc, tables: &mut Numbers) -> Settings {
     }
     for instance in world.connected(&vpc.id) {
         let link = link_name(&instance.id);
-        let table = tables.of(&instance.subnet);
-        settings.insert(
-            format!("rule {link}"),
-            Setting {
-                set: format!("rule add pref 1000 iif {link} lookup {table}"),
-                unset: format!("rule del pref 1000 iif {link}"),
-            },
-        );
+        add_table(&mut settings, &link, tables.of(&instance.subnet));
         for address in instance.private_addresses() {
-            add_route(&mut settings, "main", Ipv4Net::from(address), &format!("dev {link}"));
-            settings.insert(
-                format!("neighbour {link} {address}"),
-                Setting {
-                    set: format!("neigh replace {address} lladdr {} dev {link} nud permanent", instance.mac),
-                    unset: format!("neigh del {address} dev {link}"),
-                },
-            );
+            add_neighbour(&mut settings, &link, address, &instance.mac);
         }
     }
+    for appliance in appliance::of_vpc(world, &vpc.id) {
+        add_table(&mut settings, &appliance.link, tables.of(&appliance.subnet));
+        add_neighbour(&mut settings, &appliance.link, appliance.address, &appliance.mac());
+    }
     settings
+}
+
+/// What comes from a link follows this table.
+fn add_table(settings: &mut Settings, link: &str, table: u32) {
+    settings.insert(
+        format!("rule {link}"),
+        Setting {
+            set: format!("rule add pref 1000 iif {link} lookup {table}"),
+            unset: format!("rule del pref 1000 iif {link}"),
+        },
+    );
+}
+
+/// An address is behind a link, and so is the interface that has it.
+fn add_neighbour(settings: &mut Settings, link: &str, address: Ipv4Addr, mac: &str) {
+    add_route(settings, "main", Ipv4Net::from(address), &format!("dev {link}"));
+    settings.insert(
+        format!("neighbour {link} {address}"),
+        Setting {
+            set: format!("neigh replace {address} lladdr {mac} dev {link} nud permanent"),
+            unset: format!("neigh del {address} dev {link}"),
+        },
+    );
 }
 
 /// The router's address in a subnet: the network's plus one, as in every VPC.
@@ -112,15 +133,22 @@ pub fn gateway_of(subnet: Ipv4Net) -> Ipv4Addr {
 /// A subnet's routes as the router's kernel takes them. What leads to something that doesn't exist is a black
 /// hole, as EC2 calls it too.
 fn routes(world: &World, vpc: &Vpc, subnet: &Subnet) -> Vec<(Ipv4Net, String)> {
+    let appliances = appliance::of_vpc(world, &vpc.id);
     let known = |target: &str| -> Option<String> {
         if Some(target) == vpc.internet_gateway.as_deref() {
             return Some(format!("via {ENDPOINT} dev {GATEWAY_LINK} onlink"));
+        }
+        if target.starts_with(VPC_ENDPOINT) {
+            return Some(format!("via {ENDPOINT} dev {S3_LINK} onlink"));
+        }
+        if let Some(gateway) = appliances.iter().find(|appliance| appliance.id == target) {
+            return Some(format!("via {} dev {} onlink", gateway.address, gateway.link));
         }
         let instance = world.connected(&vpc.id).find(|i| i.id == target || i.network_interface == target)?;
         Some(format!("via {} dev {} onlink", instance.private_ip, link_name(&instance.id)))
     };
     let parsed = subnet.routes.iter().filter(|route| route.target != "local");
-    let parsed = parsed.filter_map(|route| Some((route.destination.parse::<Ipv4Net>().ok()?.trunc(), route)));
+    let parsed = parsed.filter_map(|route| Some((destination(route)?, route)));
     parsed
         .map(|(destination, route)| {
             let target = known(&route.target).unwrap_or_else(|| {
@@ -130,6 +158,14 @@ fn routes(world: &World, vpc: &Vpc, subnet: &Subnet) -> Vec<(Ipv4Net, String)> {
             (destination, target)
         })
         .collect()
+}
+
+/// A gateway endpoint's route is for a prefix list, of which there is only S3's.
+fn destination(route: &Route) -> Option<Ipv4Net> {
+    if route.destination.starts_with(PREFIX_LIST) {
+        return route.target.starts_with(VPC_ENDPOINT).then_some(Ipv4Net::from(S3_ENDPOINT));
+    }
+    Some(route.destination.parse::<Ipv4Net>().ok()?.trunc())
 }
 
 /// What the Internet must hold: the way to every public address.
@@ -143,11 +179,19 @@ pub fn internet_settings(world: &World, vpcs: &mut Numbers) -> Settings {
     for vpc in world.vpcs.iter().filter(|vpc| vpc.internet_gateway.is_some()) {
         let number = vpcs.of(&vpc.id);
         let way = format!("via {} dev {} onlink", router_address(number), vpc_link(number));
-        for public in world.connected(&vpc.id).flat_map(|instance| instance.public_ips.values()) {
+        for public in public_addresses(world, vpc).keys() {
             add_route(&mut settings, "main", Ipv4Net::from(*public), &way);
         }
     }
     settings
+}
+
+/// The private address behind each public one, of a VPC.
+pub fn public_addresses(world: &World, vpc: &Vpc) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let instances = world.connected(&vpc.id).flat_map(|instance| instance.public_ips.clone());
+    let appliances = appliance::of_vpc(world, &vpc.id);
+    let appliances = appliances.iter().filter_map(|one| Some((one.address, one.public?)));
+    instances.chain(appliances).map(|(private, public)| (public, private)).collect()
 }
 
 fn add_address(settings: &mut Settings, address: Ipv4Addr) {
@@ -209,6 +253,16 @@ fn vpc_link(number: u32) -> String {
     format!("vpc{number}")
 }
 
+/// The router's side of a VPC's way to S3 through a gateway endpoint: how S3 knows the VPC.
+fn s3_router_address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(192, 0, 2, 128)) + number)
+}
+
+/// The Internet's side of a VPC's way to S3, by name.
+fn s3_link(number: u32) -> String {
+    format!("s3vpc{number}")
+}
+
 /// The namespaces and links that exist, and what was last applied to them.
 #[derive(Debug)]
 pub struct Network {
@@ -218,6 +272,15 @@ pub struct Network {
     routers: BTreeMap<String, RouterState>,
     /// Connected instances and their VPCs.
     instances: BTreeMap<String, String>,
+    /// Appliances that are there.
+    appliances: BTreeMap<String, ApplianceState>,
+}
+
+#[derive(Debug)]
+struct ApplianceState {
+    vpc: String,
+    /// What was last connected, and what was last loaded.
+    appliance: Appliance,
 }
 
 #[derive(Debug)]
@@ -247,11 +310,12 @@ impl Network {
             internet: Settings::new(),
             routers: BTreeMap::new(),
             instances: BTreeMap::new(),
+            appliances: BTreeMap::new(),
         };
         let internet = network.internet();
         internet.create().await?;
         make_router(&internet)?;
-        internet.links(&format!("addr add {ENDPOINT}/32 dev lo\n")).await?;
+        internet.links(&format!("addr add {ENDPOINT}/32 dev lo\naddr add {S3_ENDPOINT}/32 dev lo\n")).await?;
         Ok(network)
     }
 
@@ -277,6 +341,7 @@ impl Network {
             changes.new_routers.push((vpc.id.clone(), self.create_router(vpc).await?));
         }
         self.connect_instances(world).await?;
+        self.connect_appliances(world).await?;
         for vpc in &world.vpcs {
             self.apply_router(world, vpc).await?;
         }
@@ -284,6 +349,7 @@ impl Network {
         apply_settings(&self.internet(), &self.internet, &internet).await?;
         self.internet = internet;
         self.disconnect_instances(world, lingering).await?;
+        self.disconnect_appliances(world).await?;
         self.delete_routers(world, &mut changes).await?;
         Ok(changes)
     }
@@ -294,12 +360,16 @@ impl Network {
         make_router(&router)?;
         let number = self.vpcs.of(&vpc.id);
         let (internet, link, address) = (self.internet(), vpc_link(number), router_address(number));
+        let (s3_link, s3_address) = (s3_link(number), s3_router_address(number));
         internet
             .links(&format!(
-                "link add {link} type veth peer name {GATEWAY_LINK} netns {}\n\
+                "link add {link} type veth peer name {GATEWAY_LINK} netns {router}\n\
                  link set {link} up\n\
-                 addr add {ENDPOINT}/32 peer {address}/32 dev {link}\n",
-                router.name()
+                 addr add {ENDPOINT}/32 peer {address}/32 dev {link}\n\
+                 link add {s3_link} type veth peer name {S3_LINK} netns {router}\n\
+                 link set {s3_link} up\n\
+                 addr add {ENDPOINT}/32 peer {s3_address}/32 dev {s3_link}\n",
+                router = router.name()
             ))
             .await?;
         let resolver = firewall::resolver(vpc.cidr);
@@ -307,6 +377,8 @@ impl Network {
             .links(&format!(
                 "link set {GATEWAY_LINK} up\n\
                  addr add {address}/32 dev {GATEWAY_LINK} noprefixroute\n\
+                 link set {S3_LINK} up\n\
+                 addr add {s3_address}/32 dev {S3_LINK} noprefixroute\n\
                  addr add {METADATA}/32 dev lo\n\
                  addr add {resolver}/32 dev lo\n\
                  rule add pref 10 lookup main\n"
@@ -371,11 +443,7 @@ impl Network {
             router.load_ruleset(&ruleset).await?;
             state.firewall = ruleset;
         }
-        let instances = world.connected(&vpc.id);
-        let public: BTreeMap<Ipv4Addr, Ipv4Addr> = instances
-            .flat_map(|instance| &instance.public_ips)
-            .map(|(private, public)| (*public, *private))
-            .collect();
+        let public = public_addresses(world, vpc);
         for moved in state.public.iter().filter(|(address, behind)| public.get(address) != Some(behind)) {
             router.forget_connections(*moved.0).await;
         }
@@ -404,6 +472,69 @@ impl Network {
         Ok(())
     }
 
+    async fn connect_appliances(&mut self, world: &World) -> Result<(), namespace::Error> {
+        for vpc in &world.vpcs {
+            for appliance in appliance::of_vpc(world, &vpc.id) {
+                let Some(subnet) = world.subnets.iter().find(|subnet| subnet.id == appliance.subnet) else {
+                    continue;
+                };
+                let own = self.namespace(&appliance.id);
+                match self.appliances.get(&appliance.id) {
+                    None => self.connect_appliance(&vpc.id, &appliance, subnet).await?,
+                    Some(state) if state.appliance.ruleset != appliance.ruleset => {
+                        own.load_ruleset(&appliance.ruleset).await?;
+                    }
+                    Some(_) => {}
+                }
+                let (id, vpc) = (appliance.id.clone(), vpc.id.clone());
+                self.appliances.insert(id, ApplianceState { vpc, appliance });
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives an appliance its namespace and its link.
+    async fn connect_appliance(
+        &self,
+        vpc: &str,
+        appliance: &Appliance,
+        subnet: &Subnet,
+    ) -> Result<(), namespace::Error> {
+        let (own, router) = (self.namespace(&appliance.id), self.namespace(vpc));
+        let (inside, link, gateway) = (appliance::INTERFACE, &appliance.link, gateway_of(subnet.cidr));
+        own.create().await?;
+        make_router(&own)?;
+        own.load_ruleset(&appliance.ruleset).await?;
+        // They are there once the rules have something to do with connections.
+        for (setting, value) in appliance::KERNEL_SETTINGS {
+            own.set(setting, value)?;
+        }
+        let (mac, name) = (appliance.mac(), own.name());
+        let peer = format!("{inside} address {mac} mtu 9001 netns {name}");
+        router
+            .links(&format!("link add {link} mtu 9001 type veth peer name {peer}\nlink set {link} up\n"))
+            .await?;
+        own.links(&format!(
+            "addr add {}/32 dev {inside}\nlink set {inside} up\nroute add default via {gateway} dev {inside} onlink\n",
+            appliance.address
+        ))
+        .await
+    }
+
+    async fn disconnect_appliances(&mut self, world: &World) -> Result<(), namespace::Error> {
+        let there = world.vpcs.iter().flat_map(|vpc| appliance::of_vpc(world, &vpc.id));
+        let there: BTreeSet<String> = there.map(|appliance| appliance.id).collect();
+        let gone: Vec<String> = self.appliances.keys().filter(|id| !there.contains(*id)).cloned().collect();
+        for id in gone {
+            let Some(state) = self.appliances.get(&id) else { continue };
+            let link = format!("link del {}\n", state.appliance.link);
+            self.namespace(&state.vpc).unlink(&link).await;
+            self.namespace(&id).delete().await?;
+            self.appliances.remove(&id);
+        }
+        Ok(())
+    }
+
     async fn delete_routers(&mut self, world: &World, changes: &mut Changes) -> Result<(), namespace::Error> {
         let gone: Vec<String> = self
             .routers
@@ -414,7 +545,8 @@ impl Network {
             .collect();
         for id in gone {
             let number = self.vpcs.of(&id);
-            self.internet().unlink(&format!("link del {}\n", vpc_link(number))).await;
+            let links = format!("link del {}\nlink del {}\n", vpc_link(number), s3_link(number));
+            self.internet().unlink(&links).await;
             self.namespace(&id).delete().await?;
             self.routers.remove(&id);
             self.vpcs.forget(&id);

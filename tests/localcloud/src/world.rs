@@ -21,6 +21,8 @@ pub struct World {
     pub subnets: Vec<Subnet>,
     /// The security groups of all VPCs.
     pub security_groups: Vec<SecurityGroup>,
+    /// The NAT gateways that carry traffic.
+    pub nat_gateways: Vec<NatGateway>,
     /// The instances that have not been forgotten yet.
     pub instances: Vec<Instance>,
     /// The EBS volumes, root volumes excepted.
@@ -60,10 +62,27 @@ pub struct Subnet {
 /// An entry of a route table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// An address range; IPv6 ranges and prefix lists are not routed here.
+    /// An address range, or the prefix list of S3; IPv6 ranges are not routed here.
     pub destination: String,
-    /// The id of a gateway, an instance or a network interface.
+    /// The id of a gateway, a VPC endpoint, an instance or a network interface.
     pub target: String,
+}
+
+/// A NAT gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NatGateway {
+    /// The gateway's id.
+    pub id: String,
+    /// The VPC's id.
+    pub vpc: String,
+    /// The subnet that it is in, whose route table its own packets follow.
+    pub subnet: String,
+    /// Its private address.
+    pub private_ip: Ipv4Addr,
+    /// Its Elastic IP; a private gateway has none.
+    #[serde(default)]
+    pub public_ip: Option<Ipv4Addr>,
 }
 
 /// A security group.

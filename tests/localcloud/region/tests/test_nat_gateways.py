@@ -207,3 +207,41 @@ def test_a_policy_sees_the_tags_of_a_gateway(network: Any, ec2: Any, iam: Any, e
     else:
         assert code_of(client.create_nat_gateway, **asked, TagSpecifications=tagged) == "UnauthorizedOperation"
         assert code_of(client.delete_nat_gateway, NatGatewayId=made) == "UnauthorizedOperation"
+
+
+def test_the_machines_see_it_while_it_carries_traffic(network: Any, ec2: Any) -> None:
+    """README.md, "The world"."""
+    network.cloud.control("POST", "/transitions", {"slow": True})
+    allocation = allocate(ec2)
+    made = gateway(network, AllocationId=allocation, PrivateIpAddress="172.20.32.77")
+
+    def seen() -> Any:
+        return network.cloud.control("GET", "/world")["natGateways"]
+
+    assert seen() == []
+    network.cloud.control("POST", "/transitions", {"slow": False})
+    (elastic,) = ec2.describe_addresses(AllocationIds=[allocation])["Addresses"]
+    place = {"vpc": network.vpc, "subnet": network.subnets[0], "privateIp": "172.20.32.77"}
+    assert seen() == [{"id": made, **place, "publicIp": elastic["PublicIp"]}]
+    ec2.delete_nat_gateway(NatGatewayId=made)
+    wait_for(network, made, "deleted")
+    assert seen() == []
+
+
+def test_routes_to_it_and_to_a_gateway_endpoint_are_in_the_world(network: Any, ec2: Any) -> None:
+    """README.md, "The world"."""
+    made = gateway(network)
+    wait_for(network, made, "available")
+    table = ec2.create_route_table(VpcId=network.vpc)["RouteTable"]["RouteTableId"]
+    subnet = network._subnet("us-east-1b", "172.20.96.0/24")
+    current = ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [subnet]}])["RouteTables"][0]
+    (association,) = [one for one in current["Associations"] if one.get("SubnetId") == subnet]
+    ec2.replace_route_table_association(AssociationId=association["RouteTableAssociationId"], RouteTableId=table)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", NatGatewayId=made)
+    service = "com.amazonaws.us-east-1.s3"
+    endpoint = ec2.create_vpc_endpoint(VpcId=network.vpc, ServiceName=service, RouteTableIds=[table])["VpcEndpoint"]
+    (found,) = [one for one in network.cloud.control("GET", "/world")["subnets"] if one["id"] == subnet]
+    by_target = {route["target"]: route["destination"] for route in found["routes"]}
+    assert by_target[made] == "0.0.0.0/0"
+    assert by_target[endpoint["VpcEndpointId"]].startswith("pl-")
+    assert len(by_target) == 2

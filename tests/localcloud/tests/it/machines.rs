@@ -101,7 +101,7 @@ mod with_local_cloud {
         assert!(credentials.contains("ASIAEXAMPLE"), "{credentials}");
         assert_eq!(
             see("systemctl show -P Environment windlass-bootstrap"),
-            "AWS_ENDPOINT_URL=http://192.0.2.1:4566"
+            "AWS_ENDPOINT_URL=http://192.0.2.1:4566 AWS_ENDPOINT_URL_S3=http://192.0.2.254:4566"
         );
         assert_eq!(see("ctr -n k8s.io images ls -q | grep -c registry.k8s.io/kube-apiserver:"), "1");
         assert_eq!(see("ls -A /sys/class/nvme"), "");

@@ -4,7 +4,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod connected;
 mod fixture;
 mod machines;
 mod network;
+mod private;
 mod rendering;

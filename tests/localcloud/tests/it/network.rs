@@ -1,73 +1,20 @@
 //! The network itself, between namespaces: what reaches what, and as whom.
 
 mod with_root {
-    use std::collections::BTreeSet;
     use std::io::{Read as _, Write as _};
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
 
     use localcloud::imds::Metadata;
     use localcloud::namespace::Namespace;
-    use localcloud::network::Network;
-    use localcloud::world::World;
-    use localcloud::{cleanup, firewall, region};
+    use localcloud::{firewall, region};
 
+    use crate::connected::{Cloud, PATIENCE, reaches};
     use crate::fixture::{Region, world};
 
     const MASTER: &str = "i-00000000000000001";
     const NODE: &str = "i-00000000000000002";
     const PRIVATE_NODE: &str = "i-00000000000000003";
-    /// How long a connection that may not come about is waited for.
-    const PATIENCE: Duration = Duration::from_millis(700);
-
-    /// A network, taken away at the end of the test.
-    struct Cloud {
-        name: String,
-        network: Network,
-        directory: tempfile::TempDir,
-        listeners: Vec<TcpListener>,
-    }
-
-    impl Cloud {
-        async fn of(world: &World) -> Self {
-            static NUMBER: AtomicU32 = AtomicU32::new(0);
-            let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-            let name = format!("t{}x{number}", std::process::id());
-            let network = Network::create(&name).await.unwrap();
-            let directory = tempfile::tempdir().unwrap();
-            let mut cloud = Self { name, network, directory, listeners: Vec::new() };
-            cloud.apply(world).await;
-            cloud
-        }
-
-        async fn apply(&mut self, world: &World) {
-            self.network.apply(world, &BTreeSet::new()).await.unwrap();
-        }
-
-        fn of_instance(&self, id: &str) -> Namespace {
-            self.network.namespace(id)
-        }
-
-        fn listen(&mut self, id: &str, port: u16) {
-            let listener = self.of_instance(id).listen(Ipv4Addr::UNSPECIFIED, port).unwrap();
-            self.listeners.push(listener);
-        }
-    }
-
-    impl Drop for Cloud {
-        fn drop(&mut self) {
-            let left = cleanup::sweep(&self.name, self.directory.path());
-            assert!(left.is_empty() || std::thread::panicking(), "{left:?}");
-        }
-    }
-
-    fn reaches(from: &Namespace, address: &str, port: u16) -> bool {
-        let to = SocketAddr::new(address.parse().unwrap(), port);
-        from.inside("connect", || TcpStream::connect_timeout(&to, PATIENCE)).is_ok()
-    }
-
     /// Sends an HTTP request from inside a namespace; the whole answer, or none.
     fn ask(from: &Namespace, request: &str) -> Option<String> {
         let to = SocketAddr::from((firewall::METADATA, 80));
