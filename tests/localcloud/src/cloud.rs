@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::firewall;
+use crate::health::Checks;
 use crate::image::Image;
 use crate::imds::Metadata;
 use crate::machine::{Machine, Setup};
@@ -91,6 +92,7 @@ pub(crate) struct Keeper {
     pub(crate) metadata: Metadata,
     pub(crate) resolver: Resolver,
     pub(crate) volumes: Volumes,
+    checks: Checks,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) directory: PathBuf,
     world: Arc<World>,
@@ -120,6 +122,7 @@ impl Keeper {
         let (events, inbox) = mpsc::unbounded_channel();
         Self {
             metadata: Metadata::new(parts.region.clone()),
+            checks: Checks::new(&parts.setup.cloud, parts.region.clone()),
             resolver: Resolver::default(),
             volumes: Volumes::below(parts.directory.join("volumes")),
             setup: parts.setup,
@@ -279,6 +282,7 @@ impl Keeper {
     async fn reconcile(&mut self) {
         let world = Arc::clone(&self.world);
         self.reconcile_network(&world).await;
+        self.checks.follow(&world);
         self.reconcile_machines(&world);
         self.reconcile_volumes(&world).await;
     }

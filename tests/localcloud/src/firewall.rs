@@ -38,13 +38,18 @@ pub fn render(world: &World, vpc: &Vpc) -> String {
     let appliances = appliance::of_vpc(world, &vpc.id);
     let mut text = String::from("flush ruleset\ntable ip vpc {\n");
     translation(&mut text, world, vpc);
+    steering(&mut text, &appliances);
     input(&mut text, vpc, &instances, &appliances);
     forward(&mut text, &instances, &appliances);
     let groups: Vec<&SecurityGroup> = world.security_groups.iter().filter(|g| g.vpc == vpc.id).collect();
     for instance in &instances {
-        own_chains(&mut text, instance, &groups);
+        address_chains(&mut text, instance);
+        own_chains(&mut text, &instance.id, &instance.security_groups, &groups);
     }
-    let members = members(&instances);
+    for appliance in appliances.iter().filter(|appliance| !appliance.security_groups.is_empty()) {
+        own_chains(&mut text, &appliance.id, &appliance.security_groups, &groups);
+    }
+    let members = members(&instances, &appliances);
     for group in groups {
         group_chains(&mut text, group, &members);
     }
@@ -53,11 +58,16 @@ pub fn render(world: &World, vpc: &Vpc) -> String {
 }
 
 /// The links of each security group's members.
-fn members<'a>(instances: &[&'a Instance]) -> BTreeMap<&'a str, Vec<String>> {
+fn members<'a>(instances: &[&'a Instance], appliances: &'a [Appliance]) -> BTreeMap<&'a str, Vec<String>> {
     let mut members: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for instance in instances {
         for group in &instance.security_groups {
             members.entry(group).or_default().push(link_name(&instance.id));
+        }
+    }
+    for appliance in appliances {
+        for group in &appliance.security_groups {
+            members.entry(group).or_default().push(appliance.link.clone());
         }
     }
     members
@@ -92,6 +102,26 @@ fn translation(text: &mut String, world: &World, vpc: &Vpc) {
     oifname \"{S3_LINK}\" masquerade
   }}"
     );
+}
+
+/// What a load balancer has sent on carries the client's own address: the answers would go past it. So connections that
+/// come from its link carry its mark, and their answers are routed by that.
+fn steering(text: &mut String, appliances: &[Appliance]) {
+    let steering: Vec<&Appliance> = appliances.iter().filter(|appliance| appliance.steers).collect();
+    if steering.is_empty() {
+        return;
+    }
+    text.push_str("  chain steer {\n    type filter hook prerouting priority mangle; policy accept;\n");
+    text.push_str("    ct direction reply ct mark != 0 meta mark set ct mark\n");
+    for appliance in steering {
+        let _ = writeln!(
+            text,
+            "    iifname \"{}\" ct state new ct mark set {}",
+            appliance.link,
+            appliance.mark()
+        );
+    }
+    text.push_str("  }\n");
 }
 
 fn collection(text: &mut String, name: &str, kind: &str, elements: &[String]) {
@@ -142,7 +172,11 @@ fn forward(text: &mut String, instances: &[&Instance], appliances: &[Appliance])
     let _ = writeln!(text, "    iifname \"{GATEWAY_LINK}\" goto delivery");
     dispatch(text, "iifname", "egress", instances);
     for appliance in appliances {
-        let _ = writeln!(text, "    iifname \"{}\" goto delivery", appliance.link);
+        let verdict = match appliance.security_groups.as_slice() {
+            [] => "goto delivery".to_owned(),
+            [_, ..] => format!("jump {}-egress", appliance.id),
+        };
+        let _ = writeln!(text, "    iifname \"{}\" {verdict}", appliance.link);
     }
     text.push_str("  }\n");
     let _ = writeln!(
@@ -152,7 +186,11 @@ fn forward(text: &mut String, instances: &[&Instance], appliances: &[Appliance])
     oifname \"{S3_LINK}\" ip daddr {S3_ENDPOINT} accept"
     );
     for appliance in appliances {
-        let _ = writeln!(text, "    oifname \"{}\" accept", appliance.link);
+        let verdict = match appliance.security_groups.as_slice() {
+            [] => "accept".to_owned(),
+            [_, ..] => format!("jump {}-ingress", appliance.id),
+        };
+        let _ = writeln!(text, "    oifname \"{}\" {verdict}", appliance.link);
     }
     dispatch(text, "oifname", "ingress", instances);
     text.push_str("    drop\n  }\n");
@@ -170,16 +208,20 @@ fn dispatch(text: &mut String, key: &str, chain: &str, instances: &[&Instance]) 
     let _ = writeln!(text, "    {key} vmap {{ {} }}", jumps.join(", "));
 }
 
-/// An instance's own chains: its addresses, and its security groups one after the other.
-fn own_chains(text: &mut String, instance: &Instance, groups: &[&SecurityGroup]) {
+/// An instance's own addresses.
+fn address_chains(text: &mut String, instance: &Instance) {
     let id = &instance.id;
     let addresses: Vec<String> = instance.private_addresses().map(|address| address.to_string()).collect();
     let addresses = addresses.join(", ");
     let _ = writeln!(text, "  chain {id}-sender {{\n    ip saddr != {{ {addresses} }} drop\n  }}");
     let _ = writeln!(text, "  chain {id}-receiver {{\n    ip daddr != {{ {addresses} }} drop\n  }}");
+}
+
+/// The security groups of an instance or an appliance, one after the other.
+fn own_chains(text: &mut String, id: &str, own: &[String], groups: &[&SecurityGroup]) {
     for direction in ["egress", "ingress"] {
         let _ = writeln!(text, "  chain {id}-{direction} {{");
-        for group in groups.iter().filter(|group| instance.security_groups.contains(&group.id)) {
+        for group in groups.iter().filter(|group| own.contains(&group.id)) {
             let _ = writeln!(text, "    jump {}-{direction}", group.id);
         }
         text.push_str("    drop\n  }\n");

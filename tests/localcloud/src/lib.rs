@@ -4,12 +4,14 @@
 //! is the library's entry; the `localcloud` command is the same for people.
 
 pub mod appliance;
+pub mod balancer;
 pub mod cgroup;
 pub mod cleanup;
 mod cloud;
 pub mod command;
 pub mod endpoint;
 pub mod firewall;
+pub mod health;
 pub mod image;
 pub mod imds;
 mod local_cloud;

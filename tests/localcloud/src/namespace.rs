@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::command;
@@ -112,6 +113,26 @@ impl Namespace {
                 tracing::debug!(%error, "nothing forgotten");
             }
         }
+    }
+
+    /// Forgets the tracked TCP connections that were handed on to this address and port.
+    pub async fn end_connections(&self, address: Ipv4Addr, port: u16) {
+        let (namespace, address) = (format!("--net={}", self.path().display()), address.to_string());
+        let (port, side) = (port.to_string(), ["--reply-src", "--reply-port-src"]);
+        let line = ["nsenter", &namespace, "conntrack", "--delete", "--proto", "tcp"];
+        // It fails, too, when there is nothing to forget.
+        if let Err(error) = command::run(&[&line[..], &[side[0], &address, side[1], &port]].concat()).await {
+            tracing::debug!(%error, "nothing forgotten");
+        }
+    }
+
+    /// A TCP socket inside the namespace, not connected yet, ready for tokio.
+    pub fn socket(&self) -> Result<std::net::TcpStream, Error> {
+        self.inside("make a socket", || {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+            Ok(std::net::TcpStream::from(socket))
+        })
     }
 
     /// Writes a kernel setting of the namespace, named by its path below `/proc/sys`.

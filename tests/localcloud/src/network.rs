@@ -98,6 +98,9 @@ pub fn settings(world: &World, vpc: &Vpc, tables: &mut Numbers) -> Settings {
     for appliance in appliance::of_vpc(world, &vpc.id) {
         add_table(&mut settings, &appliance.link, tables.of(&appliance.subnet));
         add_neighbour(&mut settings, &appliance.link, appliance.address, &appliance.mac());
+        if appliance.steers {
+            add_way_back(&mut settings, &appliance);
+        }
     }
     settings
 }
@@ -109,6 +112,20 @@ fn add_table(settings: &mut Settings, link: &str, table: u32) {
         Setting {
             set: format!("rule add pref 1000 iif {link} lookup {table}"),
             unset: format!("rule del pref 1000 iif {link}"),
+        },
+    );
+}
+
+/// What carries an appliance's mark goes to it, whomever it is for.
+fn add_way_back(settings: &mut Settings, appliance: &Appliance) {
+    let (mark, link) = (appliance.mark(), &appliance.link);
+    let way = format!("via {} dev {link} onlink", appliance.address);
+    add_route(settings, &mark.to_string(), Ipv4Net::default(), &way);
+    settings.insert(
+        format!("rule mark {link}"),
+        Setting {
+            set: format!("rule add pref 5 fwmark {mark} lookup {mark}"),
+            unset: format!("rule del pref 5 fwmark {mark}"),
         },
     );
 }
@@ -481,10 +498,14 @@ impl Network {
                 let own = self.namespace(&appliance.id);
                 match self.appliances.get(&appliance.id) {
                     None => self.connect_appliance(&vpc.id, &appliance, subnet).await?,
-                    Some(state) if state.appliance.ruleset != appliance.ruleset => {
-                        own.load_ruleset(&appliance.ruleset).await?;
+                    Some(state) => {
+                        if state.appliance.ruleset != appliance.ruleset {
+                            own.load_ruleset(&appliance.ruleset).await?;
+                        }
+                        for (address, port) in appliance::ended(&state.appliance.open, &appliance.open) {
+                            own.end_connections(address, port).await;
+                        }
                     }
-                    Some(_) => {}
                 }
                 let (id, vpc) = (appliance.id.clone(), vpc.id.clone());
                 self.appliances.insert(id, ApplianceState { vpc, appliance });

@@ -186,6 +186,18 @@ impl Region {
         self.post(&format!("volumes/{volume}/attachment"), &report).await.map(drop)
     }
 
+    /// Tells what the health checks say of a target.
+    pub async fn report_target(
+        &self,
+        group: &str,
+        target: &str,
+        port: u16,
+        healthy: bool,
+    ) -> Result<(), Error> {
+        let report = json!({ "targetGroup": group, "id": target, "port": port, "healthy": healthy });
+        self.post("targets", &report).await.map(drop)
+    }
+
     /// Appends to an instance's console. A console that is lost is no reason to stop.
     pub async fn report_console(&self, instance: &str, console: Vec<u8>) {
         let request = format!("instances/{instance}/console");

@@ -9,6 +9,12 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+mod balancing;
+
+pub use balancing::{
+    BalancerNode, HealthCheck, Listener, LoadBalancer, Record, Target, TargetGroup, TargetHealth, Zone,
+};
+
 /// Everything the machines have to make real.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,6 +29,12 @@ pub struct World {
     pub security_groups: Vec<SecurityGroup>,
     /// The NAT gateways that carry traffic.
     pub nat_gateways: Vec<NatGateway>,
+    /// The network load balancers.
+    pub load_balancers: Vec<LoadBalancer>,
+    /// The target groups that their listeners forward to.
+    pub target_groups: Vec<TargetGroup>,
+    /// Route 53's hosted zones.
+    pub zones: Vec<Zone>,
     /// The instances that have not been forgotten yet.
     pub instances: Vec<Instance>,
     /// The EBS volumes, root volumes excepted.

@@ -10,7 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, body::Bytes};
-use localcloud::world::{Attachment, AttachmentState, InstanceState, World};
+use localcloud::world::{Attachment, AttachmentState, InstanceState, TargetHealth, World};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -39,6 +39,7 @@ impl Region {
             .route("/_region/instances/{id}/state", post(instance))
             .route("/_region/instances/{id}/console", post(console))
             .route("/_region/instances/{id}/credentials", get(credentials))
+            .route("/_region/targets", post(target))
             .route("/_region/volumes/{id}/attachment", post(attachment))
             .with_state(region.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -125,6 +126,17 @@ async fn instance(
         }
     });
     (StatusCode::OK, Json(json!({})))
+}
+
+async fn target(State(region): State<Region>, Json(report): Json<Value>) -> Json<Value> {
+    let healthy = report["healthy"] == true;
+    region.change(|world| {
+        let groups = world.target_groups.iter_mut().filter(|group| report["targetGroup"] == group.arn);
+        for target in groups.flat_map(|group| &mut group.targets).filter(|target| report["id"] == target.id) {
+            target.health = if healthy { TargetHealth::Healthy } else { TargetHealth::Unhealthy };
+        }
+    });
+    Json(json!({}))
 }
 
 async fn attachment(
