@@ -240,6 +240,7 @@ service(
     signing_name="elasticloadbalancing",
     iam_prefix="elasticloadbalancing",
     regional=True,
+    of_the_world=True,
     whole=True,
     needs=_needs,
     unseen=_unseen,

@@ -95,6 +95,8 @@ def _settings(region: Region, balancer: Any, given: dict[str, Any]) -> dict[str,
     allowed = target_groups.NETWORK if balancer.kind == "network" else target_groups.APPLICATION
     if protocol not in allowed or not 1 <= port <= 65535:
         raise invalid(f"Protocol '{protocol}' at port '{port}' is not supported by load balancers of the type '{balancer.kind}'")
+    if region.machines_connected and balancer.kind == "network" and protocol != "TCP":
+        raise Unimplemented(f"listeners for {protocol} where there are machines: they carry TCP only, and have no certificates")
     actions = [_action(region, balancer, protocol, one) for one in given.get("DefaultActions") or []]
     if len(actions) != 1:
         raise invalid("Exactly one default action must be specified")
@@ -127,6 +129,8 @@ def _action(region: Region, balancer: Any, protocol: str, given: dict[str, Any])
     wanted = config.get("TargetGroups") or ([{"TargetGroupArn": alone}] if alone else [])
     if not wanted or (alone and [one.get("TargetGroupArn") for one in wanted] != [alone]):
         raise invalid("A target group must be specified, the same one everywhere")
+    if region.machines_connected and len(wanted) > 1:
+        raise Unimplemented("listeners that forward to several target groups where there are machines")
     for one in wanted:
         group = elbv2.find(region, TARGETS, one.get("TargetGroupArn"))
         if group.settings["Protocol"] not in FORWARDED[protocol]:

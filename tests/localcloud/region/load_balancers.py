@@ -344,7 +344,8 @@ def modify_load_balancer_attributes(region: Region, params: Params) -> dict[str,
     return elbv2.described_attributes(attributes)
 
 
-def _dns_name(balancer: Balancer) -> str:
+def dns_name(balancer: Balancer) -> str:
+    """The name that leads to a load balancer's addresses."""
     region = balancer.arn.split(":")[3]
     if balancer.kind == "network":
         return f"{balancer.name}-{balancer.id}.elb.{region}.amazonaws.com"
@@ -368,7 +369,7 @@ def describe(balancer: Balancer) -> dict[str, Any]:
     return {
         "LoadBalancerArn": balancer.arn,
         "LoadBalancerName": balancer.name,
-        "DNSName": _dns_name(balancer),
+        "DNSName": dns_name(balancer),
         "CanonicalHostedZoneId": HOSTED_ZONES[balancer.kind],
         "CreatedTime": balancer.created,
         "Scheme": balancer.asked["Scheme"],

@@ -23,7 +23,7 @@ def _needs(region: Region, call: Call) -> Iterator[Need]:
     yield Need(action_of(call), f"arn:aws:route53:::{kind}/{identifier}" if identifier else "*")
 
 
-service("route53", needs=_needs)
+service("route53", of_the_world=True, needs=_needs)
 
 
 @patch

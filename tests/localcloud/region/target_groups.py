@@ -225,6 +225,8 @@ def modify_target_group_attributes(region: Region, params: Params) -> dict[str, 
     """What the request doesn't name stays. Client addresses are always preserved to UDP ("Client IP preservation")."""
     group = elbv2.find(region, TARGETS, params.get("TargetGroupArn"))
     changes = elbv2.changed_attributes(group.attributes, params)
+    if region.machines_connected and changes.get("proxy_protocol_v2.enabled") == "true":
+        raise Unimplemented("the proxy protocol of target groups where there are machines")
     delay = changes.get("deregistration_delay.timeout_seconds", "0")
     if not (delay.isdecimal() and int(delay) <= LONGEST_DELAY):
         raise invalid(f"The deregistration delay '{delay}' must be between 0 and {LONGEST_DELAY} seconds")

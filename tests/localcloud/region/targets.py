@@ -1,7 +1,8 @@
 """The targets of target groups: who is in one, and how well.
 
-The region has no data plane: a running instance is healthy a little while after a listener forwards to its group, unless a
-test says otherwise (README.md, `POST /_region/targets/<id>/health`). User Guide for Network Load Balancers, "Health checks".
+Where there are machines, they check targets and say how they are (README.md, `POST /_region/targets`). Without them a running
+instance is healthy a little while after a listener forwards to its group. Either way a test may say otherwise (README.md,
+`POST /_region/targets/<id>/health`). User Guide for Network Load Balancers, "Health checks".
 """
 
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ REASONS = {
 
 @dataclass(eq=False)
 class Target:
-    """A target, by instance or address. `checked` once the health checks have succeeded that it takes at first."""
+    """A target, by instance or address. `checked` once the health checks are over that it takes at first; `failing` if they, or
+    later ones, failed."""
 
     id: str
     port: int
@@ -39,6 +41,7 @@ class Target:
     draining: bool = False
     checking: bool = False
     checked: bool = False
+    failing: bool = False
 
 
 def _unhealthy(region: Region) -> set[str]:
@@ -53,7 +56,21 @@ def _health(region: Region, request: Request, identifier: str) -> dict[str, Any]
         _unhealthy(region).discard(identifier)
     else:
         _unhealthy(region).add(identifier)
+    region.touch()
     return {"healthy": identifier not in _unhealthy(region)}
+
+
+@route("POST", "/targets")
+def _checked(region: Region, request: Request) -> dict[str, Any]:
+    """What the machines' health checks say of a target. Of one that is gone, or isn't checked any more, they know nothing."""
+    report = request.object()
+    group = groups(region)[report.get("targetGroup")]
+    target = group.targets.get((report.get("id"), report.get("port")))
+    refresh(region, group)
+    if target and not target.draining and (target.checking or target.checked):
+        target.checking, target.checked, target.failing = False, True, not request.flag("healthy")
+        region.touch()
+    return {}
 
 
 def register(region: Region, group: TargetGroup, targets: list[dict[str, Any]]) -> None:
@@ -94,10 +111,11 @@ def refresh(region: Region, group: TargetGroup) -> None:
         if instance and instance.state == "terminated":
             del group.targets[key]
         elif _obstacle(region, group, target):
-            target.checking = target.checked = False
+            target.checking = target.checked = target.failing = False
         elif not target.checked and not target.checking:
             target.checking = True
-            soon(region, lambda target=target: _finish_checking(target))
+            if not region.machines_connected:
+                soon(region, lambda target=target: _finish_checking(target))
 
 
 def _finish_checking(target: Target) -> None:
@@ -174,7 +192,7 @@ def describe_target_health(region: Region, params: Params) -> dict[str, Any]:
     return {"TargetHealthDescriptions": [_describe(region, group, one) for one in found]}
 
 
-def _state(region: Region, group: TargetGroup, target: Target) -> tuple[str, str | None]:
+def state(region: Region, group: TargetGroup, target: Target) -> tuple[str, str | None]:
     if group.targets.get((target.id, target.port)) is not target:
         return "unused", "Target.NotRegistered"
     if target.draining:
@@ -183,22 +201,23 @@ def _state(region: Region, group: TargetGroup, target: Target) -> tuple[str, str
         return "unused", obstacle
     if not target.checked:
         return "initial", "Elb.RegistrationInProgress"
-    return ("unhealthy", "Target.FailedHealthChecks") if target.id in _unhealthy(region) else ("healthy", None)
+    failing = target.failing or target.id in _unhealthy(region)
+    return ("unhealthy", "Target.FailedHealthChecks") if failing else ("healthy", None)
 
 
 def states(region: Region, group: TargetGroup, identifier: str) -> set[str]:
     """The states of an instance or address in a group, by its ports."""
     refresh(region, group)
-    return {_state(region, group, one)[0] for one in group.targets.values() if one.id == identifier}
+    return {state(region, group, one)[0] for one in group.targets.values() if one.id == identifier}
 
 
 def _describe(region: Region, group: TargetGroup, target: Target) -> dict[str, Any]:
-    state, reason = _state(region, group, target)
+    word, reason = state(region, group, target)
     port = group.settings["HealthCheckPort"]
     return {
         "Target": {"Id": target.id, "Port": target.port, "AvailabilityZone": target.zone},
         "HealthCheckPort": str(target.port) if port == "traffic-port" else port,
-        "TargetHealth": {"State": state, "Reason": reason, "Description": REASONS.get(reason or "")},
+        "TargetHealth": {"State": word, "Reason": reason, "Description": REASONS.get(reason or "")},
     }
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import network_interfaces, tags
+from . import balancing, names, network_interfaces, tags
 from .instances import Instance
 from .routes import Request, route
 from .state import Region
@@ -32,6 +32,9 @@ def describe(region: Region) -> dict[str, Any]:
         "natGateways": [
             _nat_gateway(region, one) for one in backend.nat_gateways.values() if one.state in ("available", "deleting")
         ],
+        "loadBalancers": balancing.load_balancers(region),
+        "targetGroups": balancing.target_groups(region),
+        "zones": names.zones(region),
         "instances": [_instance(region, one) for one in region.instances.values() if one.state != "terminated"],
         "volumes": [_volume(one) for one in backend.volumes.values() if not (one.attachment and one.attachment.root)],
     }

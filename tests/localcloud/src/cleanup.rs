@@ -49,6 +49,10 @@ fn remove_namespaces(prefix: &str) -> std::io::Result<()> {
     for name in names(Path::new(namespace::DIRECTORY), prefix)? {
         run(Command::new("ip").args(["netns", "delete", &name]))?;
     }
+    let files = Path::new(namespace::FILES);
+    for name in names(files, prefix)? {
+        fs::remove_dir_all(files.join(name))?;
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -20,7 +20,7 @@ use crate::image::Image;
 use crate::imds::Metadata;
 use crate::machine::{Machine, Setup};
 use crate::namespace::{self, Namespace};
-use crate::network::{ENDPOINT_PORT, Network};
+use crate::network::{ENDPOINT_PORT, Network, RESOLVER};
 use crate::region::Region;
 use crate::resolver::Resolver;
 use crate::status::{InstanceStatus, Status, VolumeStatus};
@@ -113,6 +113,7 @@ pub(crate) struct Parts {
     pub(crate) images: BTreeMap<String, Image>,
     pub(crate) region: Region,
     pub(crate) network: Network,
+    pub(crate) resolver: Resolver,
     pub(crate) status: watch::Sender<Status>,
     pub(crate) directory: PathBuf,
 }
@@ -123,7 +124,7 @@ impl Keeper {
         Self {
             metadata: Metadata::new(parts.region.clone()),
             checks: Checks::new(&parts.setup.cloud, parts.region.clone()),
-            resolver: Resolver::default(),
+            resolver: parts.resolver,
             volumes: Volumes::below(parts.directory.join("volumes")),
             setup: parts.setup,
             images: parts.images,
@@ -343,8 +344,8 @@ impl Keeper {
         let address = world.vpcs.iter().find(|other| other.id == vpc).map(|vpc| firewall::resolver(vpc.cidr));
         if let Some(address) = address {
             let socket = router.bind_udp(address, 53)?;
-            let socket = tokio::net::UdpSocket::from_std(socket).map_err(inside)?;
-            services.push(tokio::spawn(self.resolver.clone().serve(vpc.to_owned(), socket)));
+            let socket = UdpSocket::from_std(socket).map_err(inside)?;
+            services.push(tokio::spawn(self.resolver.clone().serve(Some(vpc.to_owned()), socket)));
         }
         Ok(services)
     }
@@ -585,6 +586,16 @@ pub(crate) fn describe(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The socket of the Internet's resolver, in its namespace.
+pub(crate) fn names(internet: &Namespace) -> Result<UdpSocket, namespace::Error> {
+    let socket = internet.bind_udp(RESOLVER, 53)?;
+    UdpSocket::from_std(socket).map_err(|source| namespace::Error::Inside {
+        act: "serve names".to_owned(),
+        name: internet.name().to_owned(),
+        source,
+    })
 }
 
 /// The listener of AWS's endpoints, at all addresses of the Internet's namespace.

@@ -18,6 +18,7 @@ use crate::namespace::{self, Namespace};
 use crate::network::{self, ENDPOINT, ENDPOINT_PORT, Network};
 use crate::process::{self, Process};
 use crate::region::{self, Region};
+use crate::resolver::Resolver;
 use crate::status::Status;
 use crate::{cleanup, command, endpoint};
 
@@ -152,6 +153,7 @@ pub struct LocalCloud {
     stop: Option<oneshot::Sender<()>>,
     keeper: Option<JoinHandle<()>>,
     endpoint: Option<JoinHandle<()>>,
+    names: Option<JoinHandle<()>>,
     swept: bool,
     // Held as long as the cloud lives.
     _lock: fs::File,
@@ -204,6 +206,7 @@ impl LocalCloud {
             stop: None,
             keeper: None,
             endpoint: None,
+            names: None,
             swept: false,
             _lock: lock,
             _held: held,
@@ -218,6 +221,8 @@ impl LocalCloud {
         let network = Network::create(&self.name).await?;
         let listener = cloud::endpoint(&network.internet())?;
         self.endpoint = Some(tokio::spawn(endpoint::forward(listener, self.region.address())));
+        let (resolver, socket) = (Resolver::default(), cloud::names(&network.internet())?);
+        self.names = Some(tokio::spawn(resolver.clone().serve(None, socket)));
         let registered = self.register(images, &sender).await?;
         self.region.connect(true).await?;
         let written = sender.borrow().write(&self.directory);
@@ -229,7 +234,8 @@ impl LocalCloud {
             region: self.region.clone(),
         };
         let (region, directory) = (self.region.clone(), self.directory.clone());
-        let parts = Parts { setup, images: registered, region, network, status: sender, directory };
+        let (images, status) = (registered, sender);
+        let parts = Parts { setup, images, region, network, resolver, status, directory };
         let (stop, stopped) = oneshot::channel();
         self.stop = Some(stop);
         self.keeper = Some(tokio::spawn(Keeper::new(parts).run(stopped)));
@@ -314,7 +320,7 @@ impl LocalCloud {
             return Vec::new();
         }
         self.swept = true;
-        for task in self.endpoint.iter().chain(&self.keeper) {
+        for task in self.endpoint.iter().chain(&self.names).chain(&self.keeper) {
             task.abort();
         }
         if let Some(process) = &self.region_process {
@@ -416,11 +422,11 @@ pub fn lock(directory: &Path) -> std::io::Result<Option<fs::File>> {
     }
 }
 
-/// A command that runs in a cloud's Internet, with the operator's credentials in its environment.
+/// A command that runs in a cloud's Internet and resolves names there, with the operator's credentials in its
+/// environment.
 pub fn operator_command(cloud: &str, region_name: &str, program: &str) -> Command {
-    let mut command = Command::new("nsenter");
-    command.arg(format!("--net={}", network::internet(cloud).path().display()));
-    command.args(["--", program]);
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", network::internet(cloud).name(), program]);
     command.env("AWS_ENDPOINT_URL", format!("http://{ENDPOINT}:{ENDPOINT_PORT}"));
     command.env("AWS_REGION", region_name);
     command.env("AWS_ACCESS_KEY_ID", OPERATOR.0).env("AWS_SECRET_ACCESS_KEY", OPERATOR.1);

@@ -11,6 +11,9 @@ use crate::command;
 /// Where `ip netns` keeps the names.
 pub const DIRECTORY: &str = "/run/netns";
 
+/// Where `ip netns exec` finds the files that stand in place of those of `/etc`, by namespace.
+pub const FILES: &str = "/etc/netns";
+
 /// Why a namespace could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -67,6 +70,20 @@ impl Namespace {
         self.set("net/ipv6/conf/all/disable_ipv6", "1")?;
         self.set("net/ipv6/conf/default/disable_ipv6", "1")?;
         self.links("link set lo up\n").await
+    }
+
+    /// Has what `ip netns exec` runs inside resolve names there.
+    pub fn resolve_by(&self, resolver: Ipv4Addr) -> Result<(), Error> {
+        let folder = Path::new(FILES).join(&self.name);
+        let write = || {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(folder.join("resolv.conf"), format!("nameserver {resolver}\n"))
+        };
+        write().map_err(|source| Error::Inside {
+            act: "say who resolves names".to_owned(),
+            name: self.name.clone(),
+            source,
+        })
     }
 
     /// Removes the name; the namespace itself goes with its last process.

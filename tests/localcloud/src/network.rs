@@ -20,6 +20,8 @@ use crate::world::{Instance, Route, Subnet, Vpc, World};
 pub const ENDPOINT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// Where S3's endpoint is, in the Internet: an address of its own, so that routes to it can differ.
 pub const S3_ENDPOINT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
+/// Where the Internet's DNS resolver is.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 53);
 /// The port of AWS's endpoints.
 pub const ENDPOINT_PORT: u16 = 4566;
 /// The instance's network interface, named as Linux names the first one of a Nitro instance.
@@ -332,7 +334,10 @@ impl Network {
         let internet = network.internet();
         internet.create().await?;
         make_router(&internet)?;
-        internet.links(&format!("addr add {ENDPOINT}/32 dev lo\naddr add {S3_ENDPOINT}/32 dev lo\n")).await?;
+        for address in [ENDPOINT, S3_ENDPOINT, RESOLVER] {
+            internet.links(&format!("addr add {address}/32 dev lo\n")).await?;
+        }
+        internet.resolve_by(RESOLVER)?;
         Ok(network)
     }
 

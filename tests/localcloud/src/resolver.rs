@@ -1,35 +1,42 @@
-//! The VPC's DNS resolver: instances' private names, and nothing else, since there is no way out.
+//! DNS: the resolver of each VPC, and the one of the Internet.
+//!
+//! A VPC's resolver knows its instances' private names, load balancers' names, and Route 53's hosted zones, private ones
+//! where they are the VPC's. The Internet's knows load balancers and public zones. Nothing else has a name: there is no way out.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::net::UdpSocket;
 
-use crate::world::World;
+use crate::balancer;
+use crate::world::{Record, World, Zone};
 
 /// A DNS header's length.
 const HEADER: usize = 12;
-/// DNS's type A, and its class IN.
+/// DNS's types A and CNAME; its class is always IN.
 const TYPE_A: u16 = 1;
+const TYPE_CNAME: u16 = 5;
 /// The answer "there is no such name".
 const NAME_ERROR: u16 = 3;
 /// The answer "this is not a query I understand".
 const FORMAT_ERROR: u16 = 1;
+/// How often a name may lead to another.
+const LONGEST_CHAIN: usize = 8;
 
-/// The resolvers of all VPCs.
+/// All resolvers.
 #[derive(Clone, Debug, Default)]
 pub struct Resolver {
     world: Arc<Mutex<Arc<World>>>,
 }
 
 impl Resolver {
-    /// From now on the resolvers know this world's instances.
+    /// From now on the resolvers know this world.
     pub fn set_world(&self, world: Arc<World>) {
         *self.world.lock().unwrap_or_else(PoisonError::into_inner) = world;
     }
 
-    /// Answers the VPC's instances on a socket in its router, until dropped.
-    pub async fn serve(self, vpc: String, socket: UdpSocket) {
+    /// Answers on a socket in a VPC's router, or in the Internet, until dropped.
+    pub async fn serve(self, vpc: Option<String>, socket: UdpSocket) {
         let mut buffer = vec![0; 4096];
         loop {
             let (length, peer): (usize, SocketAddr) = match socket.recv_from(&mut buffer).await {
@@ -40,8 +47,8 @@ impl Resolver {
                 }
             };
             let world = Arc::clone(&self.world.lock().unwrap_or_else(PoisonError::into_inner));
-            let answer = answer(buffer.get(..length).unwrap_or_default(), |name| address(&world, &vpc, name));
-            if let Some(answer) = answer
+            let look_up = |name: &str| look_up(&world, vpc.as_deref(), name);
+            if let Some(answer) = answer(buffer.get(..length).unwrap_or_default(), look_up)
                 && let Err(error) = socket.send_to(&answer, peer).await
             {
                 tracing::debug!(%error, "an answer was lost");
@@ -50,44 +57,159 @@ impl Resolver {
     }
 }
 
-/// The address of an instance by its private name, by address or by resource.
-fn address(world: &World, vpc: &str, name: &str) -> Option<Ipv4Addr> {
-    world.connected(vpc).find_map(|instance| {
+/// What a name leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The names that it leads to, one after the other, by CNAME records.
+    pub names: Vec<String>,
+    /// The addresses of the last one.
+    pub addresses: Vec<Ipv4Addr>,
+}
+
+/// What a name leads to inside a VPC, or in the Internet; none if there is no such name.
+pub fn look_up(world: &World, vpc: Option<&str>, name: &str) -> Option<Found> {
+    let mut found = Found::default();
+    let mut name = canonical(name);
+    for _ in 0..LONGEST_CHAIN {
+        if let Some(addresses) = own_name(world, vpc, &name).or_else(|| balanced(world, &name)) {
+            found.addresses = addresses;
+            return Some(found);
+        }
+        let known = zone(world, vpc, &name).map(|zone| named(zone, &name)).unwrap_or_default();
+        if let Some(alias) = known.iter().filter(|one| one.kind == "A").find_map(|one| one.alias.as_ref()) {
+            name = canonical(alias);
+        } else if let Some(next) =
+            known.iter().find(|one| one.kind == "CNAME").and_then(|one| one.values.first())
+        {
+            name = canonical(next);
+            found.names.push(name.clone());
+        } else {
+            let addresses = known.iter().filter(|one| one.kind == "A").flat_map(|one| &one.values);
+            found.addresses = addresses.filter_map(|value| value.parse().ok()).collect();
+            return (!known.is_empty() || !found.names.is_empty()).then_some(found);
+        }
+    }
+    None
+}
+
+fn canonical(name: &str) -> String {
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+/// The address of an instance of the VPC by its private name, by address or by resource.
+fn own_name(world: &World, vpc: Option<&str>, name: &str) -> Option<Vec<Ipv4Addr>> {
+    world.connected(vpc?).find_map(|instance| {
         let domain = instance.domain();
         let names = [&instance.host_name(), &instance.id].map(|host| format!("{host}.{domain}"));
-        names.iter().any(|own| own.eq_ignore_ascii_case(name)).then_some(instance.private_ip)
+        names.iter().any(|own| own.eq_ignore_ascii_case(name)).then(|| vec![instance.private_ip])
     })
 }
 
+/// The addresses of a load balancer: all, or with the zone before its name those of one zone. Route 53's console puts
+/// `dualstack.` before the names that it makes aliases of.
+fn balanced(world: &World, name: &str) -> Option<Vec<Ipv4Addr>> {
+    let name = name.strip_prefix("dualstack.").unwrap_or(name);
+    world.load_balancers.iter().find_map(|one| {
+        let zone = name.strip_suffix(&canonical(&one.dns_name))?;
+        match zone.strip_suffix('.') {
+            None if zone.is_empty() => Some(balancer::addresses(world, one, None)),
+            None => None,
+            Some(zone) => {
+                let there = one.nodes.iter().any(|node| node.zone == zone);
+                there.then(|| balancer::addresses(world, one, Some(zone)))
+            }
+        }
+    })
+}
+
+/// The zone that answers for a name: the longest that it is in. Inside a VPC a private one comes before a public one of
+/// the same name, which then isn't asked at all (Route 53 Developer Guide, "Considerations when working with a private
+/// hosted zone").
+fn zone<'a>(world: &'a World, vpc: Option<&str>, name: &str) -> Option<&'a Zone> {
+    let known = |zone: &&Zone| match (&zone.vpcs, vpc) {
+        (None, _) => true,
+        (Some(vpcs), Some(vpc)) => vpcs.iter().any(|one| one == vpc),
+        (Some(_), None) => false,
+    };
+    let holds = |zone: &&Zone| {
+        let zone = canonical(&zone.name);
+        name == zone || name.strip_suffix(&zone).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let candidates = world.zones.iter().filter(known).filter(holds);
+    candidates.max_by_key(|zone| (zone.name.trim_end_matches('.').len(), zone.vpcs.is_some()))
+}
+
+/// The records of a name, or of the wildcard that stands for it.
+fn named<'a>(zone: &'a Zone, name: &str) -> Vec<&'a Record> {
+    let of = |wanted: &str| -> Vec<&Record> {
+        // Route 53 tells an asterisk by its number.
+        let is = |one: &&Record| canonical(&one.name).replace("\\052", "*") == wanted;
+        zone.records.iter().filter(is).collect()
+    };
+    let found = of(name);
+    match name.split_once('.') {
+        Some((_, rest)) if found.is_empty() => of(&format!("*.{rest}")),
+        _ => found,
+    }
+}
+
 /// The answer to a DNS query of one question; none to what isn't a query at all.
-fn answer(query: &[u8], look_up: impl Fn(&str) -> Option<Ipv4Addr>) -> Option<Vec<u8>> {
+fn answer(query: &[u8], look_up: impl Fn(&str) -> Option<Found>) -> Option<Vec<u8>> {
     let header = query.get(..HEADER)?;
     if header.get(2)? & 0x80 != 0 {
         return None;
     }
     let question = question(query);
-    let address = question.as_ref().and_then(|question| look_up(&question.name));
-    let (code, answers) = match (&question, address) {
-        (None, _) => (FORMAT_ERROR, 0),
-        (Some(_), None) => (NAME_ERROR, 0),
-        (Some(question), Some(_)) => (0, u16::from(question.kind == TYPE_A)),
+    let found = question.as_ref().and_then(|question| look_up(&question.name));
+    let code = match (&question, &found) {
+        (None, _) => FORMAT_ERROR,
+        (Some(_), None) => NAME_ERROR,
+        (Some(_), Some(_)) => 0,
     };
+    let kind = question.as_ref().map_or(0, |question| question.kind);
+    let records = found.map(|found| records(&found, kind)).unwrap_or_default();
     let recursion = u16::from(header.get(2)? & 1);
     let flags = 0x8080 | (recursion << 8) | code;
     let mut reply = header.get(..2)?.to_vec();
     let questions = u16::from(question.is_some());
-    for number in [flags, questions, answers, 0, 0] {
+    for number in [flags, questions, u16::try_from(records.len()).ok()?, 0, 0] {
         reply.extend_from_slice(&number.to_be_bytes());
     }
     if let Some(question) = &question {
         reply.extend_from_slice(query.get(HEADER..question.end)?);
     }
-    if let (1, Some(address)) = (answers, address) {
-        // A pointer to the question's name, type A, class IN, 60 seconds, four bytes.
-        reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
-        reply.extend_from_slice(&address.octets());
+    // A pointer to the question's name, until a record says that it is another's.
+    let mut owner = vec![0xc0, 12];
+    for (kind, data) in records {
+        reply.extend_from_slice(&owner);
+        // Class IN, 60 seconds.
+        for number in [kind, 1, 0, 60, u16::try_from(data.len()).ok()?] {
+            reply.extend_from_slice(&number.to_be_bytes());
+        }
+        if kind == TYPE_CNAME {
+            owner.clone_from(&data);
+        }
+        reply.extend_from_slice(&data);
     }
     Some(reply)
+}
+
+/// The records of an answer, by type and data.
+fn records(found: &Found, kind: u16) -> Vec<(u16, Vec<u8>)> {
+    let names = found.names.iter().map(|name| (TYPE_CNAME, encoded(name)));
+    let addresses = found.addresses.iter().filter(|_| kind == TYPE_A);
+    names.chain(addresses.map(|address| (TYPE_A, address.octets().to_vec()))).collect()
+}
+
+/// A name as DNS has it. Labels are at most 63 bytes long; a longer one never was in a query or a zone.
+fn encoded(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for label in name.split('.') {
+        bytes.push(u8::try_from(label.len().min(63)).unwrap_or(63));
+        bytes.extend_from_slice(label.as_bytes().get(..label.len().min(63)).unwrap_or_default());
+    }
+    bytes.push(0);
+    bytes
 }
 
 struct Question {
@@ -128,8 +250,19 @@ mod tests {
         query
     }
 
-    fn look_up(name: &str) -> Option<Ipv4Addr> {
-        (name == "i-1.ec2.internal").then_some(Ipv4Addr::new(172, 20, 0, 5))
+    fn look_up(name: &str) -> Option<Found> {
+        let addresses = vec![Ipv4Addr::new(172, 20, 0, 5)];
+        let names = if name == "www.example.com" { vec!["i-1.ec2.internal".to_owned()] } else { Vec::new() };
+        ["i-1.ec2.internal", "www.example.com"].contains(&name).then_some(Found { names, addresses })
+    }
+
+    #[test]
+    fn a_name_that_leads_to_another_has_both_in_its_answer() {
+        let reply = answer(&query("www.example.com", 1), look_up).unwrap();
+        assert_eq!(reply[2..8], [0x81, 0x80, 0, 1, 0, 2]);
+        let name = b"\x03i-1\x03ec2\x08internal\x00";
+        let address = [name.as_slice(), &[0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 172, 20, 0, 5]].concat();
+        assert!(reply.ends_with(&[name.as_slice(), &address].concat()), "{reply:?}");
     }
 
     #[test]

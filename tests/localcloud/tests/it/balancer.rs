@@ -8,11 +8,11 @@ use snapbox::{assert_data_eq, file};
 
 use crate::fixture::world;
 
-pub(crate) const FIRST: &str = "i-00000000000000002";
-pub(crate) const SECOND: &str = "i-00000000000000003";
+const FIRST: &str = "i-00000000000000002";
+const SECOND: &str = "i-00000000000000003";
 
 /// The fixture's world with a load balancer in both subnets, port 443 of which leads to port 8443 of both nodes.
-fn balanced() -> World {
+pub(crate) fn balanced() -> World {
     let mut world = world();
     let node = |interface: &str, subnet: &str, zone: &str, private: [u8; 4], public: [u8; 4]| BalancerNode {
         network_interface: interface.to_owned(),

@@ -8,6 +8,7 @@ mod balancer;
 mod connected;
 mod fixture;
 mod machines;
+mod names;
 mod network;
 mod private;
 mod rendering;
