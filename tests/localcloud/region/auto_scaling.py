@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from . import attachments, auto_scaling_tags, instances, launch_templates, mixed_instances
+from . import attachments, auto_scaling_tags, launch_templates, lifecycle_hooks, mixed_instances
 from .actions import action
 from .errors import AwsError, Unimplemented
 from .filters import matches, paginate
@@ -59,7 +59,8 @@ class Activity:
 
 @dataclass(eq=False)
 class Member:
-    """An instance of a group. States: Pending, InService, Terminating."""
+    """An instance of a group. States: Pending, InService, Terminating, and of those for which a hook makes it wait
+    Terminating:Wait and Terminating:Proceed. `waits_for` has the names of such hooks."""
 
     instance: Instance
     template: dict[str, str]
@@ -68,6 +69,7 @@ class Member:
     state: str = "Pending"
     health: str = "Healthy"
     protected: bool = False
+    waits_for: dict[str, Any] = field(default_factory=dict)
 
     @property
     def active(self) -> bool:
@@ -89,6 +91,7 @@ class Group:
     metrics: set[str] = field(default_factory=set)
     target_groups: list[str] = field(default_factory=list)
     balancers: list[str] = field(default_factory=list)
+    hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     deleting: bool = False
     retry_at: float = 0.0
 
@@ -357,10 +360,9 @@ def begin_termination(region: Region, group: Group, member: Member, cause: str) 
     attachments.leave(region, group.target_groups, group.balancers, [member.instance])
     if member.activity.ended is None:
         member.activity.finish("Cancelled")
-    member.state = "Terminating"
     member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
     activities(region).append(member.activity)
-    instances.terminate(region, member.instance)
+    lifecycle_hooks.begin(region, group, member)
 
 
 @action("autoscaling", "TerminateInstanceInAutoScalingGroup")

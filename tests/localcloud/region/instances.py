@@ -47,6 +47,8 @@ class Instance:
     auto_scaling_group: str | None = None
     reboots: int = 0
     lifecycle: str | None = None
+    interruption: dict[str, str] | None = None
+    rebalance: str | None = None
 
     @property
     def zone(self) -> str:

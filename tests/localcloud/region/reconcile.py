@@ -61,7 +61,7 @@ def _observe(region: Region, group: Group) -> bool:
     changed = False
     for member in list(group.members):
         instance = member.instance
-        if member.state == "Terminating" and instance.state == "terminated":
+        if member.state.startswith("Terminating") and instance.state == "terminated":
             group.members.remove(member)
             member.activity.finish("Successful")
         elif member.state == "Pending" and instance.state == "running":

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import balancing, names, network_interfaces, tags
+from . import auto_scaling, balancing, names, network_interfaces, tags
 from .instances import Instance
 from .routes import Request, route
 from .state import Region
@@ -132,10 +132,23 @@ def _instance(region: Region, instance: Instance) -> dict[str, Any]:
         "role": role.name if role else None,
         "publicKey": key.public_key if key else None,
         "autoScalingGroup": instance.auto_scaling_group,
+        "targetLifecycleState": _target_lifecycle_state(region, instance),
+        "lifecycle": instance.lifecycle or "on-demand",
+        "interruption": instance.interruption,
+        "rebalance": instance.rebalance,
         "tags": dict(tags.of(region, instance.id)),
         "reboots": instance.reboots,
         "launchTime": f"{instance.launched:%Y-%m-%dT%H:%M:%SZ}",
     }
+
+
+def _target_lifecycle_state(region: Region, instance: Instance) -> str | None:
+    """What its Auto Scaling group wants of it (Auto Scaling User Guide, "Retrieve the target lifecycle state")."""
+    group = auto_scaling.groups(region).get(instance.auto_scaling_group or "")
+    member = next((one for one in group.members if one.instance is instance), None) if group else None
+    if member is None:
+        return None
+    return "Terminated" if member.state.startswith("Terminating") else "InService"
 
 
 def _volume(volume: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::world::{Instance, World};
+use crate::world::{Instance, Interruption, World};
 
 /// What lies below `/latest/`, by path without a leading slash.
 pub type Tree = BTreeMap<String, Vec<u8>>;
@@ -38,6 +38,7 @@ pub fn tree(world: &World, instance: &Instance, credentials: Option<&Value>) -> 
     if instance.auto_scaling_group.is_some() {
         put("autoscaling/target-lifecycle-state", lifecycle(instance));
     }
+    notices(instance, &mut put);
     tree.insert("dynamic/instance-identity/document".to_owned(), document(instance));
     let engine = base64::engine::general_purpose::STANDARD;
     if let Some(user_data) = instance.user_data.as_deref().and_then(|text| engine.decode(text).ok()) {
@@ -46,8 +47,26 @@ pub fn tree(world: &World, instance: &Instance, credentials: Option<&Value>) -> 
     tree
 }
 
-fn lifecycle(instance: &Instance) -> &'static str {
-    if instance.state.is_alive() { "InService" } else { "Terminated" }
+fn lifecycle(instance: &Instance) -> &str {
+    match &instance.target_lifecycle_state {
+        Some(state) if instance.state.is_alive() => state,
+        None if instance.state.is_alive() => "InService",
+        _ => "Terminated",
+    }
+}
+
+/// What the instance is told before it is taken (EC2 User Guide, "Spot Instance interruption notices", "Monitor for instance
+/// rebalance recommendation signals"). Without a notice the paths aren't there.
+fn notices(instance: &Instance, put: &mut impl FnMut(&str, &str)) {
+    if let Some(Interruption { action, time }) = &instance.interruption {
+        put("spot/instance-action", &json!({ "action": action, "time": time }).to_string());
+        if action == "terminate" {
+            put("spot/termination-time", time);
+        }
+    }
+    if let Some(time) = &instance.rebalance {
+        put("events/recommendations/rebalance", &json!({ "noticeTime": time }).to_string());
+    }
 }
 
 fn identity(instance: &Instance, put: &mut impl FnMut(&str, &str)) {
@@ -57,7 +76,7 @@ fn identity(instance: &Instance, put: &mut impl FnMut(&str, &str)) {
     put("hostname", &name);
     put("instance-action", "none");
     put("instance-id", &instance.id);
-    put("instance-life-cycle", "on-demand");
+    put("instance-life-cycle", instance.lifecycle.as_deref().unwrap_or("on-demand"));
     put("instance-type", &instance.instance_type);
     put("local-hostname", &name);
     put("placement/availability-zone", &instance.zone);

@@ -186,6 +186,18 @@ pub struct Instance {
     /// The Auto Scaling group it belongs to.
     #[serde(default)]
     pub auto_scaling_group: Option<String>,
+    /// What that group wants of it: `InService` or `Terminated`.
+    #[serde(default)]
+    pub target_lifecycle_state: Option<String>,
+    /// `on-demand` or `spot`.
+    #[serde(default)]
+    pub lifecycle: Option<String>,
+    /// The notice that it is going to be taken.
+    #[serde(default)]
+    pub interruption: Option<Interruption>,
+    /// When it was recommended to rebalance, RFC 3339.
+    #[serde(default)]
+    pub rebalance: Option<String>,
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
@@ -195,6 +207,15 @@ pub struct Instance {
     /// When it was launched, RFC 3339.
     #[serde(default)]
     pub launch_time: Option<String>,
+}
+
+/// The notice that a spot instance is interrupted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interruption {
+    /// `terminate` or `stop`.
+    pub action: String,
+    /// When, RFC 3339.
+    pub time: String,
 }
 
 fn yes() -> bool {

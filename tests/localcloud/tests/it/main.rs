@@ -12,3 +12,4 @@ mod names;
 mod network;
 mod private;
 mod rendering;
+mod whole;

@@ -1,5 +1,6 @@
 //! The pure parts: packet rules, routes and metadata of one world, as readable files.
 
+use localcloud::world::{Interruption, World};
 use localcloud::{firewall, metadata, network};
 use serde_json::json;
 use snapbox::{assert_data_eq, file};
@@ -98,4 +99,30 @@ fn directories_are_listed_with_a_slash_and_unknown_paths_are_not_there() {
     let other = metadata::tree(&world, &world.instances[1], None);
     assert_eq!(metadata::look_up(&other, "user-data"), None);
     assert_eq!(metadata::look_up(&other, "meta-data/iam/info"), None);
+}
+
+#[test]
+fn metadata_tells_what_is_going_to_happen_to_an_instance() {
+    let mut world = world();
+    world.instances[0].lifecycle = Some("spot".to_owned());
+    let see = |world: &World, path: &str| {
+        let tree = metadata::tree(world, &world.instances[0], None);
+        metadata::look_up(&tree, path).map(|text| String::from_utf8(text).unwrap())
+    };
+    let (time, state) = ("2026-11-21T01:04:03Z", "meta-data/autoscaling/target-lifecycle-state");
+    assert_eq!(see(&world, "meta-data/events"), None);
+    assert_eq!(see(&world, state).unwrap(), "InService");
+    assert_eq!(see(&world, "meta-data/instance-life-cycle").unwrap(), "spot");
+    world.instances[0].rebalance = Some(time.to_owned());
+    world.instances[0].target_lifecycle_state = Some("Terminated".to_owned());
+    world.instances[0].interruption =
+        Some(Interruption { action: "terminate".to_owned(), time: time.to_owned() });
+    let notice = see(&world, "meta-data/spot/instance-action").unwrap();
+    assert_eq!(notice, r#"{"action":"terminate","time":"2026-11-21T01:04:03Z"}"#);
+    assert_eq!(see(&world, "meta-data/spot/termination-time").unwrap(), time);
+    assert_eq!(see(&world, state).unwrap(), "Terminated");
+    let recommendation = see(&world, "meta-data/events/recommendations/rebalance").unwrap();
+    assert_eq!(recommendation, r#"{"noticeTime":"2026-11-21T01:04:03Z"}"#);
+    world.instances[0].interruption.as_mut().unwrap().action = "stop".to_owned();
+    assert_eq!(see(&world, "meta-data/spot/termination-time"), None);
 }
