@@ -3,6 +3,7 @@
 
 .PHONY: demo test test-all lint bench clean
 
+# SHAPE=private puts its machines into private subnets.
 demo:
 	tests/demo
 

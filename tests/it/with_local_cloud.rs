@@ -42,6 +42,12 @@ async fn the_smallest_cluster_runs_pods_on_its_master_and_a_group_of_nodes_comes
     live(async |cloud, options, say| scenario::run_smallest(cloud, options, forged, say).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn a_private_cluster_lives_behind_nat_gateways_and_the_api_s_load_balancer() {
+    live(async |cloud, options, say| scenario::run_private(cloud, options, say).await).await;
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

@@ -68,6 +68,9 @@ enum Commands {
         /// The `windlass` binary.
         #[arg(long, value_name = "FILE")]
         windlass: PathBuf,
+        /// Where its machines are: in public subnets, or in private ones behind NAT gateways and a load balancer.
+        #[arg(long, value_enum, default_value_t = Shape::Public)]
+        shape: Shape,
         /// Where to write how long everything took, as JSON.
         #[arg(long, value_name = "FILE")]
         timings: Option<PathBuf>,
@@ -89,6 +92,13 @@ enum Commands {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
+}
+
+/// The shapes of the cluster that a demo shows.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    Public,
+    Private,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,24 +142,27 @@ fn run(cli: Cli) -> Result<()> {
         Commands::Exec { command } => exec(&directory, &command),
         Commands::Console { instance } => console(&directory, &instance),
         Commands::Kill { instance } => Ok(localcloud::kill(&running(&directory)?, &instance)?),
-        Commands::Demo { windlass, timings } => demo(directory, windlass, timings.as_deref()),
+        Commands::Demo { windlass, shape, timings } => demo(directory, windlass, shape, timings.as_deref()),
         Commands::Compare { windlass, timings } => compare(directory, &windlass, &timings),
         Commands::Shell { instance, command } => shell(&directory, &instance, &command),
     }
 }
 
 /// Lives a cluster's life and says how long each stage took.
-fn demo(directory: PathBuf, windlass: PathBuf, timings: Option<&Path>) -> Result<()> {
+fn demo(directory: PathBuf, windlass: PathBuf, shape: Shape, timings: Option<&Path>) -> Result<()> {
     let windlass = std::path::absolute(windlass)?;
     let kubectl = scenario::kubectl()?;
     let folder = tempfile::tempdir()?;
     let options = scenario::Options { windlass, kubectl, folder: folder.path().to_owned() };
     let lived = until_interrupted(async {
         let cloud = LocalCloud::start(Options::in_directory(directory)).await?;
-        let lived = scenario::run(&cloud, &options, |text| {
+        let say = |text: &str| {
             let _ = writeln!(std::io::stdout(), "{text}");
-        })
-        .await;
+        };
+        let lived = match shape {
+            Shape::Public => scenario::run(&cloud, &options, say).await,
+            Shape::Private => scenario::run_private(&cloud, &options, say).await,
+        };
         cloud.stop().await?;
         lived
     })?;

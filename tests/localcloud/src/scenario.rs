@@ -8,6 +8,7 @@ pub mod by_hand;
 mod events;
 pub mod outage;
 mod own_network;
+mod private;
 mod smallest;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
+pub use private::run as run_private;
 pub use smallest::{ForgedRequest, run as run_smallest};
 
 use crate::LocalCloud;
