@@ -63,12 +63,15 @@ fn reached<'a>(group: &'a TargetGroup, node: &BalancerNode) -> Vec<&'a Target> {
     group.targets.iter().filter(reached).collect()
 }
 
-/// The targets that get a node's new connections: the healthy ones, or the unhealthy ones if there is no other.
+/// The targets that get a node's new connections: the healthy ones; if there is none, those that are unhealthy or not
+/// known yet.
 fn served<'a>(group: &'a TargetGroup, node: &BalancerNode) -> Vec<&'a Target> {
     let reached = reached(group, node);
-    let being = |health: TargetHealth| reached.iter().copied().filter(move |target| target.health == health);
-    let healthy: Vec<&Target> = being(TargetHealth::Healthy).collect();
-    if healthy.is_empty() { being(TargetHealth::Unhealthy).collect() } else { healthy }
+    let being = |wanted: &[TargetHealth]| -> Vec<&Target> {
+        reached.iter().copied().filter(|target| wanted.contains(&target.health)).collect()
+    };
+    let healthy = being(&[TargetHealth::Healthy]);
+    if healthy.is_empty() { being(&[TargetHealth::Unhealthy, TargetHealth::Initial]) } else { healthy }
 }
 
 /// The rules of a node's namespace. What it doesn't know as the packet of a connection is answered with a reset: so ends

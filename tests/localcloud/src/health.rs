@@ -109,7 +109,12 @@ async fn go_on(region: Region, (group, target, port): Key, check: Check, node: N
         let healthy = succeeds(&check, &node).await;
         row = if last == Some(healthy) { row + 1 } else { 1 };
         last = Some(healthy);
-        let enough = if healthy { check.how.healthy_threshold } else { check.how.unhealthy_threshold };
+        let enough = match (healthy, told) {
+            // A new target is in service once it has passed one check ("Troubleshoot your Network Load Balancer").
+            (true, None) => 1,
+            (true, Some(_)) => check.how.healthy_threshold,
+            (false, _) => check.how.unhealthy_threshold,
+        };
         if row < enough || told == Some(healthy) {
             continue;
         }

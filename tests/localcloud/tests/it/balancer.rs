@@ -248,6 +248,9 @@ mod with_root {
         world.target_groups[0].targets[1].health = TargetHealth::Unhealthy;
         cloud.apply(&world).await;
         assert_eq!(who(&internet, PUBLIC[0]), set(&[FIRST, SECOND]), "none is healthy: it fails open");
+        world.target_groups[0].targets[1].health = TargetHealth::Initial;
+        cloud.apply(&world).await;
+        assert_eq!(who(&internet, PUBLIC[0]), set(&[FIRST, SECOND]), "nor is one that isn't known yet");
         world.target_groups[0].targets.clear();
         cloud.apply(&world).await;
         assert_eq!(who(&internet, PUBLIC[0]), set(&[""]));
@@ -430,13 +433,16 @@ mod with_root {
         let mut checks = Checks::new(&cloud.name, region::Region::at(region.address));
         checks.follow(&world);
         let took = until(&region, 0, TargetHealth::Healthy).await;
-        assert!(took >= Duration::from_millis(180), "two checks are wanted, {took:?}");
+        assert!(took < Duration::from_millis(180), "a new one takes one check, {took:?}");
         until(&region, 1, TargetHealth::Unhealthy).await;
         world.security_groups[1].ingress = tcp(8443, &["172.20.0.0/16"], &[]);
         cloud.apply(&world).await;
         until(&region, 1, TargetHealth::Healthy).await;
         drop(listener);
         until(&region, 0, TargetHealth::Unhealthy).await;
+        let _back = cloud.of_instance(FIRST).listen(Ipv4Addr::UNSPECIFIED, 8443).unwrap();
+        let took = until(&region, 0, TargetHealth::Healthy).await;
+        assert!(took >= Duration::from_millis(180), "one that was unhealthy takes two, {took:?}");
     }
 
     #[tokio::test]

@@ -43,18 +43,18 @@ fn addresses(world: &World, vpc: Option<&str>, name: &str) -> Option<Vec<String>
     Some(found.addresses.iter().map(ToString::to_string).collect())
 }
 
-fn some(addresses: &[&str]) -> Option<Vec<String>> {
-    Some(addresses.iter().map(|&address| address.to_owned()).collect())
+fn list(addresses: &[&str]) -> Vec<String> {
+    addresses.iter().map(|&address| address.to_owned()).collect()
 }
 
 #[test]
 fn a_load_balancer_s_name_and_its_aliases_lead_to_its_nodes_inside_and_outside() {
     let world = named();
-    let nodes = some(&["198.51.100.90", "198.51.100.91"]);
+    let nodes = Some(list(&["198.51.100.90", "198.51.100.91"]));
     for vpc in [None, Some("vpc-1"), Some("vpc-2")] {
         assert_eq!(addresses(&world, vpc, BALANCER), nodes);
         let zonal = format!("us-east-1b.{}.", BALANCER.to_uppercase());
-        assert_eq!(addresses(&world, vpc, &zonal), some(&["198.51.100.91"]));
+        assert_eq!(addresses(&world, vpc, &zonal), Some(list(&["198.51.100.91"])));
         assert_eq!(addresses(&world, vpc, &format!("us-east-1c.{BALANCER}")), None);
         assert_eq!(addresses(&world, vpc, &format!("x{BALANCER}")), None);
     }
@@ -67,19 +67,19 @@ fn a_load_balancer_s_name_and_its_aliases_lead_to_its_nodes_inside_and_outside()
 #[test]
 fn a_private_zone_is_for_its_vpcs_alone_and_hides_the_public_one_there() {
     let world = named();
-    assert_eq!(addresses(&world, Some("vpc-1"), "api.example.com"), some(&["172.20.32.10"]));
-    assert_eq!(addresses(&world, Some("vpc-1"), "api.internal.example.com"), some(&["172.20.32.10"]));
+    assert_eq!(addresses(&world, Some("vpc-1"), "api.example.com"), Some(list(&["172.20.32.10"])));
+    assert_eq!(addresses(&world, Some("vpc-1"), "api.internal.example.com"), Some(list(&["172.20.32.10"])));
     assert_eq!(addresses(&world, Some("vpc-1"), "one.example.com"), None, "the public zone isn't asked");
     for vpc in [None, Some("vpc-2")] {
         assert_eq!(addresses(&world, vpc, "api.internal.example.com"), None);
-        assert_eq!(addresses(&world, vpc, "one.example.com"), some(&["198.51.100.7", "198.51.100.8"]));
+        assert_eq!(addresses(&world, vpc, "one.example.com"), Some(list(&["198.51.100.7", "198.51.100.8"])));
     }
 }
 
 #[test]
 fn other_names_are_found_as_their_zones_say() {
     let world = named();
-    assert_eq!(addresses(&world, None, "x.apps.example.com"), some(&["198.51.100.9"]));
+    assert_eq!(addresses(&world, None, "x.apps.example.com"), Some(list(&["198.51.100.9"])));
     assert_eq!(addresses(&world, None, "apps.example.com"), None);
     assert_eq!(
         look_up(&world, None, "example.com"),
@@ -89,7 +89,7 @@ fn other_names_are_found_as_their_zones_say() {
     assert_eq!(look_up(&world, None, "round.example.com"), None);
     assert_eq!(look_up(&world, None, "example.org"), None);
     let own = "ip-172-20-32-11.ec2.internal";
-    assert_eq!(addresses(&world, Some("vpc-1"), own), some(&["172.20.32.11"]));
+    assert_eq!(addresses(&world, Some("vpc-1"), own), Some(list(&["172.20.32.11"])));
     assert_eq!(addresses(&world, None, own), None);
 }
 
