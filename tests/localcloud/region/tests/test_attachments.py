@@ -49,7 +49,7 @@ def test_a_member_drains_until_its_machine_is_gone(balanced: Any, network: Any, 
     (pending,) = cloud.eventually(lambda: network.members(autoscaling, state="Pending"))
     assert balanced.health() == {}
     cloud.control("POST", f"/instances/{pending['InstanceId']}/state", {"state": "running"})
-    cloud.eventually(lambda: balanced.health() == {pending["InstanceId"]: "healthy"})
+    cloud.eventually(lambda: balanced.health() == {pending["InstanceId"]: "initial"})
     autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=pending["InstanceId"], ShouldDecrementDesiredCapacity=False)
     assert balanced.health() == {pending["InstanceId"]: "draining"}
     cloud.control("POST", f"/instances/{pending['InstanceId']}/state", {"state": "terminated"})
