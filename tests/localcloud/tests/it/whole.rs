@@ -82,6 +82,33 @@ mod with_root {
             (subnet, table)
         }
 
+        /// What is open to a target goes on while it drains, for as long as its group says.
+        async fn drains(&mut self, group: &str, instance: &str, address: &str) {
+            let attribute = [
+                ("TargetGroupArn", group),
+                ("Attributes.member.1.Key", "deregistration_delay.connection_termination.enabled"),
+                ("Attributes.member.1.Value", "true"),
+            ];
+            self.elb("ModifyTargetGroupAttributes", &attribute, "none").await;
+            self.follow().await;
+            let (internet, to) = (self.cloud.network.internet(), format!("{address}:443").parse().unwrap());
+            let mut open = internet.inside("connect", || TcpStream::connect_timeout(&to, PATIENCE)).unwrap();
+            let target = [("TargetGroupArn", group), ("Targets.member.1.Id", instance)];
+            self.elb("DeregisterTargets", &target, "none").await;
+            self.follow().await;
+            assert_eq!(self.elb("DescribeTargetHealth", &target[..1], "State").await, "draining");
+            assert!(!reaches(&internet, address, 443), "nothing new comes to it");
+            open.write_all(b"still there?").unwrap();
+            open.set_read_timeout(Some(PATIENCE)).unwrap();
+            let silence = open.read(&mut [0; 1]).unwrap_err();
+            assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock, "it is only silent");
+            self.region.post("clock", &json!({ "seconds": 301 })).await.unwrap();
+            self.follow().await;
+            open.write_all(b"and now?").unwrap();
+            let end = open.read(&mut [0; 1]).unwrap_err();
+            assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+
         async fn route(&self, table: &str, kind: &str, target: &str) {
             let route = [("RouteTableId", table), ("DestinationCidrBlock", "0.0.0.0/0"), (kind, target)];
             self.ec2("CreateRoute", &route, "return").await;
@@ -193,6 +220,7 @@ mod with_root {
         assert_eq!(whole.elb("DescribeTargetHealth", &described, "State").await, "healthy");
         assert!(reaches(&internet, &address, 443));
         assert!(!reaches(&internet, &address, 8443), "the load balancer listens at its own port alone");
+        whole.drains(&group, &instance, &address).await;
         drop(serving);
 
         let nat = whole.ec2("DescribeNatGateways", &[], "natGatewayId").await;
