@@ -76,6 +76,7 @@ fn every_flag_that_a_field_sets_stands_once_in_its_component_s_manifest() {
         "image": "i", "cluster": "c", "pod_cidr": "p", "service_cidr": "s", "cipher_suites": cipher_suites,
         "signing_duration": "1h", "leader_elect": "false", "etcd_servers": "e", "etcd_servers_overrides": "",
         "advertise_address": "a", "port": 443, "service_account_issuer": "https://i",
+        "further_issuers": [], "jwks_uri": "", "api_audiences": "",
     });
     for (name, part) in [
         (API_SERVER, "kubeAPIServer"),

@@ -99,7 +99,7 @@ fn every_field_of_kops_is_honoured_or_refused_as_not_supported_yet_at_its_place(
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(count > 1300 && refused > 800, "{count} fields, of which {refused} are refused");
+    assert!(count > 1300 && refused > 700, "{count} fields, of which {refused} are refused");
 }
 
 #[test]
