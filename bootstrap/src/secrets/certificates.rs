@@ -187,7 +187,9 @@ pub fn master_leaves(
         Leaf::client("etcd", "peer", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
             Usage::Peer,
             [],
-            [addresses.stable.into()],
+            // It listens on the stable address, and what it sends to the others comes from the primary one: etcd takes a
+            // peer's certificate only from an address that stands in it.
+            [addresses.stable.into(), addresses.primary.into()],
         ),
         Leaf::client("kube-apiserver", "etcd-client", "kube-apiserver", None).signed_by(Authority::Etcd),
         Leaf::client("kube-apiserver", "server", "kube-apiserver", None)
