@@ -56,13 +56,19 @@ pub fn node_config(
     // Nodes don't go by the issuer, and aren't replaced for another one.
     let of_cluster = ServiceAccounts::issuer_of_cluster(&cluster.network.dns_domain);
     let issuer = if control_plane.is_some() { issuer.to_owned() } else { of_cluster };
+    let api = api(cluster, control_plane.is_some(), issuer);
+    let api = ApiConfig {
+        // A bastion doesn't go to the API, and isn't replaced where masters are.
+        masters: if bastion { Vec::new() } else { api.masters },
+        ..api
+    };
     Ok(NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api: api(cluster, control_plane.is_some(), issuer),
+        api,
         kubernetes_ca: if bastion { String::new() } else { kubernetes_ca.to_owned() },
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
