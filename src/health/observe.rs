@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_autoscaling::types as autoscaling;
 use aws_sdk_ec2::types as ec2;
 use windlass_bootstrap::config::Role;
-use windlass_bootstrap::report::Status;
+use windlass_bootstrap::report::{BootState, Status};
 use windlass_bootstrap::{keys, tags};
 
 use super::snapshot::{
@@ -118,18 +118,12 @@ impl Observer {
         cloud: &CloudView,
         view: Option<&KubernetesView>,
     ) -> Result<BTreeMap<String, Status>, Error> {
-        let mut wanted = unarrived(cluster, cloud, view);
-        let settled = self.settled.as_ref().filter(|(when, _)| when.elapsed() < REPORT_AGE);
-        let mut known = settled.map(|(_, reports)| reports.clone()).unwrap_or_default();
-        let all = settled.is_none();
-        if all {
-            wanted = cloud.instances.keys().cloned().collect();
-        }
+        let settled = self.settled.take().filter(|(when, _)| when.elapsed() < REPORT_AGE);
+        let (when, mut known) = settled.unwrap_or_else(|| (Instant::now(), BTreeMap::new()));
+        let wanted = wanted(cluster, cloud, view, &known);
         known.retain(|instance, _| !wanted.contains(instance));
         known.extend(reports(&self.store, &cluster.name, &wanted).await?);
-        if all {
-            self.settled = Some((Instant::now(), known.clone()));
-        }
+        self.settled = Some((when, known.clone()));
         Ok(known)
     }
 
@@ -164,8 +158,14 @@ async fn list(api: Result<&Kubernetes, Unanswered>) -> Result<(Listed<Node>, Lis
     tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered::from(&error))
 }
 
-/// The instances whose report matters most: masters, and whoever is not a ready node.
-fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>) -> Vec<String> {
+/// The instances whose report is read: of masters, of whoever is not a ready node, and of those of which nothing is known or
+/// whose last report was of a boot that wasn't done; that is soon another one.
+fn wanted(
+    cluster: &Cluster,
+    cloud: &CloudView,
+    view: Option<&KubernetesView>,
+    known: &BTreeMap<String, Status>,
+) -> Vec<String> {
     let is_master = |instance: &Instance| {
         let group = instance.instance_group.as_ref();
         let group = group.and_then(|name| cluster.instance_groups.iter().find(|group| group.name == *name));
@@ -174,7 +174,10 @@ fn unarrived(cluster: &Cluster, cloud: &CloudView, view: Option<&KubernetesView>
     let is_ready = |instance: &Instance| {
         view.and_then(|view| view.node_of(&instance.id)).is_some_and(|node| node.ready == Ready::Yes)
     };
-    let wanted = cloud.instances.values().filter(|instance| is_master(instance) || !is_ready(instance));
+    let is_settled =
+        |instance: &Instance| known.get(&instance.id).is_some_and(|status| status.state == BootState::Ready);
+    let wanted = cloud.instances.values();
+    let wanted = wanted.filter(|it| is_master(it) || !is_ready(it) || !is_settled(it));
     wanted.map(|instance| instance.id.clone()).collect()
 }
 
@@ -357,6 +360,39 @@ mod tests {
         assert_eq!(status.instance_group, "nodes ");
         let reason = status.reason.as_deref().unwrap();
         assert!(reason.chars().count() == 2000 && !reason.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_report_of_a_boot_that_was_not_done_is_read_again_also_of_a_ready_node() {
+        let report = |state: &str| -> Status {
+            let report = serde_json::json!({"version": "windlass/v1", "instance": "i-1", "instanceGroup": "nodes",
+                "zone": "", "agent": "0.1.0", "state": state, "step": "ensure_ready", "since": "2026-11-21T01:02:03Z",
+                "agentStartedAfter": 2.5, "steps": []});
+            serde_json::from_value(report).unwrap()
+        };
+        let described = ec2::Instance::builder().instance_id("i-1");
+        let named =
+            described.state(ec2::InstanceState::builder().name(ec2::InstanceStateName::Running).build());
+        let seen = instance(&named.build()).unwrap();
+        let cloud = CloudView { instances: [(seen.id.clone(), seen)].into(), ..CloudView::default() };
+        let node = Node {
+            name: "i-1".to_owned(),
+            instance: Some("i-1".to_owned()),
+            ready: Ready::Yes,
+            control_plane: false,
+            zone: None,
+            hostname: "i-1".to_owned(),
+            internal_address: None,
+        };
+        let view = KubernetesView { nodes: vec![node], pods: Vec::new() };
+        let cluster = crate::assets::sample::cluster();
+        let read = |known: Option<&str>| {
+            let known = known.map(|state| ("i-1".to_owned(), report(state))).into_iter().collect();
+            wanted(&cluster, &cloud, Some(&view), &known)
+        };
+        assert_eq!(read(None), ["i-1"]);
+        assert_eq!(read(Some("running")), ["i-1"]);
+        assert_eq!(read(Some("ready")), Vec::<String>::new());
     }
 
     #[test]
