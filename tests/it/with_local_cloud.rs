@@ -48,6 +48,12 @@ async fn a_private_cluster_lives_behind_nat_gateways_and_the_api_s_load_balancer
     live(async |cloud, options, say| scenario::run_private(cloud, options, say).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn three_masters_are_one_cluster_that_outlives_each_of_them() {
+    live(async |cloud, options, say| scenario::run_three_masters(cloud, options, say).await).await;
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

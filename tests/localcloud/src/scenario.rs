@@ -10,6 +10,7 @@ pub mod outage;
 mod own_network;
 mod private;
 mod smallest;
+mod three_masters;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
 pub use private::run as run_private;
 pub use smallest::{ForgedRequest, run as run_smallest};
+pub use three_masters::run as run_three_masters;
 
 use crate::LocalCloud;
 use crate::world::InstanceState;
