@@ -298,10 +298,14 @@ fn leads_to(sets: &[&ResourceRecordSet], names: &Names) -> LeadsTo {
         [set] => hosted_zone::values(set).into_iter().collect(),
         _ => BTreeSet::new(),
     };
-    let private: Option<BTreeSet<Ipv4Addr>> =
-        values.iter().map(|value| value.parse().ok().filter(Ipv4Addr::is_private)).collect();
-    if let Some(private) = private.filter(|private| !private.is_empty()) {
-        return LeadsTo::Addresses(private);
+    // Which addresses are private can't be told by their ranges: a VPC may have any.
+    let addresses: Option<BTreeSet<Ipv4Addr>> = values.iter().map(|value| value.parse().ok()).collect();
+    let elastic: BTreeSet<&str> = names
+        .outputs_of(Kind::ElasticIp)
+        .filter_map(|(_, outputs)| outputs.get(ElasticIp::ADDRESS).map(String::as_str))
+        .collect();
+    if let Some(addresses) = addresses.filter(|it| !it.is_empty() && values.is_disjoint(&elastic)) {
+        return LeadsTo::Addresses(addresses);
     }
     let shown: Vec<String> = match sets {
         [_] => values.into_iter().map(str::to_owned).collect(),

@@ -268,6 +268,17 @@ impl World {
         changes.map(|entry| format!("{}:{}", entry["service"], entry["action"]).replace('"', "")).collect()
     }
 
+    /// Updates once more, and sees that nothing is planned, no changing call is made, and the region was asked for nothing
+    /// that it doesn't implement.
+    async fn has_nothing_to_do(&self) {
+        self.forget_journal().await;
+        let second = self.update().await.succeeded();
+        assert!(second.plan.is_empty(), "the second plan:\n{}", second.plan);
+        assert_eq!(self.journal(true).await, Vec::<String>::new());
+        let unimplemented: Value = self.region.get("unimplemented").await.unwrap();
+        assert_eq!(unimplemented, json!([]));
+    }
+
     async fn forget_journal(&self) {
         self.region.forget_journal().await.unwrap();
     }
@@ -372,12 +383,7 @@ mod with_region {
     async fn an_update_makes_the_cluster_and_a_second_one_has_nothing_to_do() {
         let world = World::new().await;
         world.update().await.succeeded();
-        world.forget_journal().await;
-        let second = world.update().await.succeeded();
-        assert!(second.plan.is_empty(), "the second plan:\n{}", second.plan);
-        assert_eq!(world.journal(true).await, Vec::<String>::new());
-        let unimplemented: Value = world.region.get("unimplemented").await.unwrap();
-        assert_eq!(unimplemented, json!([]));
+        world.has_nothing_to_do().await;
     }
 
     #[tokio::test]

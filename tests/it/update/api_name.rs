@@ -95,12 +95,7 @@ mod with_region {
         let (world, zone) = named_world().await;
         world.update().await.succeeded();
         assert_eq!(records(&world, &zone).await, ours(&world).await);
-        world.forget_journal().await;
-        let second = world.update().await.succeeded();
-        assert!(second.plan.is_empty(), "the second plan:\n{}", second.plan);
-        assert_eq!(world.journal(true).await, Vec::<String>::new());
-        let unimplemented: Value = world.region.get("unimplemented").await.unwrap();
-        assert_eq!(unimplemented, json!([]));
+        world.has_nothing_to_do().await;
     }
 
     #[tokio::test]
@@ -195,7 +190,28 @@ mod with_region {
             assert_eq!(records(&world, &zone).await, before);
             change(&world, &zone, ChangeAction::Delete, set).await;
         }
+        let mut internal = set(RrType::A, "192.0.2.1");
+        internal.name = format!("{INTERNAL}.");
+        change(&world, &zone, ChangeAction::Create, internal.clone()).await;
+        let error = world.refusal().await.to_string();
+        assert!(error.contains(&format!("`{INTERNAL}` is taken in the hosted zone")), "{error}");
+        change(&world, &zone, ChangeAction::Delete, internal).await;
         assert!(!world.plan().await.is_empty());
+    }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_master_s_address_is_told_from_an_elastic_ip_in_a_vpc_of_any_range() {
+        let (mut world, zone) = named_world().await;
+        let spec = &mut world.documents.cluster.spec;
+        spec.network_cidr = Some("192.1.0.0/16".to_owned());
+        for subnet in spec.subnets.iter_mut().flatten() {
+            subnet.cidr = None;
+        }
+        world.update().await.succeeded();
+        let all = records(&world, &zone).await;
+        assert!(all.iter().any(|record| record.starts_with(&format!("{INTERNAL}. A 60 192.1."))), "{all:?}");
+        world.has_nothing_to_do().await;
     }
 
     #[tokio::test]
@@ -226,7 +242,7 @@ mod with_region {
         let outcome = world.update().await.succeeded();
         assert_eq!(steps(&outcome.plan), ["update record-set"], "{}", outcome.plan);
         assert!(
-            outcome.plan.to_string().contains("- elasticIps                  192.0.2.1"),
+            outcome.plan.to_string().contains("- addresses                   192.0.2.1"),
             "{}",
             outcome.plan
         );
