@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
+use windlass_bootstrap::components::Components;
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig, Role,
     ServiceAccountsConfig,
@@ -52,32 +53,24 @@ pub fn node_config(
         }
         Instances::Node(_) | Instances::Bastion(_) => None,
     };
-    let bastion = group.role() == Role::Bastion;
     // Nodes don't go by the issuer, and aren't replaced for another one.
     let of_cluster = ServiceAccounts::issuer_of_cluster(&cluster.network.dns_domain);
     let issuer = if control_plane.is_some() { issuer.to_owned() } else { of_cluster };
-    let api = api(cluster, control_plane.is_some(), issuer);
-    let api = ApiConfig {
-        // A bastion doesn't go to the API, and isn't replaced where masters are.
-        masters: if bastion { Vec::new() } else { api.masters },
-        ..api
-    };
-    Ok(NodeConfig {
+    let config = NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api,
-        kubernetes_ca: if bastion { String::new() } else { kubernetes_ca.to_owned() },
+        api: api(cluster, control_plane.is_some(), issuer),
+        kubernetes_ca: kubernetes_ca.to_owned(),
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
             taints: group.taints.iter().map(ToString::to_string).collect(),
             max_pods: group.max_pods,
             ecr_credentials: cluster.container_registry,
         },
-        // What runs on every Node; a bastion is none, so that neither new images nor new authorities make it stale.
-        images: if bastion { BTreeMap::new() } else { images(cluster, group, &NODE_IMAGES)? },
+        images: images(cluster, group, &NODE_IMAGES)?,
         components: group.components.clone(),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
@@ -87,8 +80,23 @@ pub fn node_config(
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,
         control_plane,
-        bastion,
-    })
+        bastion: false,
+    };
+    Ok(if group.role() == Role::Bastion { without_kubernetes(config) } else { config })
+}
+
+/// A bastion is no Node and doesn't go to the API: nothing that is said of either makes it stale.
+fn without_kubernetes(config: NodeConfig) -> NodeConfig {
+    let api = ApiConfig { masters: Vec::new(), additional_sans: Vec::new(), ..config.api };
+    NodeConfig {
+        api,
+        kubernetes_ca: String::new(),
+        kubelet: KubeletConfig::default(),
+        images: BTreeMap::new(),
+        components: Components::new(),
+        bastion: true,
+        ..config
+    }
 }
 
 fn network(cluster: &Cluster) -> NetworkConfig {
@@ -180,4 +188,34 @@ fn images(
         components.iter().map(|component| Ok(((*component).to_owned(), versions.image(component)?))).collect()
     };
     known().map_err(|source| NodeConfigError::Image { group: group.name.clone(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use windlass_bootstrap::components::ComponentSettings;
+
+    use super::*;
+    use crate::assets::sample;
+
+    fn configuration(cluster: &Cluster, kubernetes_ca: &str) -> NodeConfig {
+        let group = cluster.instance_groups.last().unwrap();
+        node_config(cluster, group, kubernetes_ca, &[], "https://issuer").unwrap()
+    }
+
+    #[test]
+    fn nothing_that_is_said_of_nodes_or_the_api_makes_a_bastion_stale() {
+        let mut cluster = sample::cluster();
+        let bastion = cluster.instance_groups.last_mut().unwrap();
+        bastion.instances = Instances::Bastion(sample::nodes());
+        let before = configuration(&cluster, "one authority");
+        assert!(before.bastion);
+        cluster.api.additional_sans = vec!["api.example.com".to_owned()];
+        let bastion = cluster.instance_groups.last_mut().unwrap();
+        bastion.max_pods = Some(30);
+        bastion.components = [("kubelet".to_owned(), ComponentSettings::default())].into();
+        assert_eq!(configuration(&cluster, "another authority"), before);
+        let node = cluster.instance_groups.last_mut().unwrap();
+        node.instances = Instances::Node(sample::nodes());
+        assert_ne!(configuration(&cluster, "one authority"), configuration(&cluster, "another authority"));
+    }
 }

@@ -92,7 +92,7 @@ fn master() -> Master {
     Master { subnet: subnet(), members: NonEmpty::from(held) }
 }
 
-fn nodes() -> Nodes {
+pub(crate) fn nodes() -> Nodes {
     Nodes { min_size: 2, max_size: 2, subnets: NonEmpty::from(subnet()) }
 }
 
