@@ -113,7 +113,8 @@ fn load_balancers_of(region: &str) -> String {
 mod tests {
     use super::*;
     use crate::assets::sample;
-    use crate::spec::cluster::{ApiName, Certificate, DnsZone, LoadBalancerSubnet};
+    use crate::spec::cluster::{ApiName, Certificate, DnsZone, EtcdMember, LoadBalancerSubnet};
+    use crate::spec::non_empty::NonEmpty;
 
     const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
 
@@ -157,6 +158,51 @@ mod tests {
         cluster.api.public_name = None;
         cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));
+    }
+
+    /// The same cluster with two masters more.
+    fn with_three_masters() -> Cluster {
+        let mut cluster = sample::cluster();
+        let members = (10..=12).map(|last| EtcdMember {
+            name: format!("m{last}"),
+            private_address: Ipv4Addr::new(172, 20, 32, last),
+        });
+        cluster.etcd.first_mut().members = NonEmpty::of(members).unwrap();
+        cluster
+    }
+
+    #[test]
+    fn of_several_masters_instances_keep_a_name_with_all_their_addresses() {
+        let mut cluster = with_three_masters();
+        let endpoints = ApiEndpoints::of(&cluster, ELASTIC);
+        assert_eq!(endpoints.inside.url(), "https://api.internal.demo.example.com");
+        assert_eq!(
+            endpoints.masters,
+            (10..=12).map(|last| Ipv4Addr::new(172, 20, 32, last)).collect::<Vec<_>>()
+        );
+        cluster.api.internal_name = Some("kube.example.com".to_owned());
+        assert_eq!(ApiEndpoints::of(&cluster, ELASTIC).inside.url(), "https://kube.example.com");
+        assert_eq!(cluster.api.certificate_names("us-east-1"), ["kube.example.com"]);
+        assert!(ApiEndpoints::of(&sample::cluster(), ELASTIC).masters.is_empty());
+    }
+
+    #[test]
+    fn a_load_balancer_for_nodes_is_known_to_dns_alone_and_reached_at_the_port_for_clients_certificates() {
+        let mut cluster = with_three_masters();
+        let subnet = cluster.subnets[0].clone();
+        cluster.api.load_balancer = Some(LoadBalancer {
+            internal: true,
+            subnets: LoadBalancerSubnet { subnet, private_address: None, allocation: None }.into(),
+            certificate: Some(Certificate { arn: "arn".to_owned(), policy: "policy".to_owned() }),
+            cross_zone: false,
+            for_nodes: true,
+            access_log: None,
+            security_group: None,
+            additional_security_groups: [].into(),
+        });
+        let endpoints = ApiEndpoints::of(&cluster, Outputs::default());
+        assert_eq!(endpoints.inside.url(), "https://api.internal.demo.example.com:8443");
+        assert!(endpoints.masters.is_empty());
     }
 
     #[test]
