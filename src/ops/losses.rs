@@ -1,4 +1,4 @@
-//! What the cluster had, and what may be it where it isn't found any more: etcd's volumes and the API's Elastic IP.
+//! What the cluster had, and what may be it where it isn't found any more: etcd's volumes and masters' Elastic IPs.
 
 use std::collections::BTreeSet;
 

@@ -8,6 +8,7 @@ use super::{Located, OperationError, keys};
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
 use crate::aws::facts::{self, Facts, Image};
+use crate::aws::tags::Owner;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{self, Departures, Identities, Observed, Resource, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
@@ -139,10 +140,11 @@ impl PlanningInput {
         let clients = &self.located.clients;
         let looked = cloud::existing::look_into(desired.0.values(), clients, &mut self.observed);
         looked.await.map_err(OperationError::look("what the cluster uses and isn't its own"))?;
-        look_into_existing_groups(&desired, &self.located, state, &mut self.observed).await?;
-        let (ids, departures) = (Identities::default(), Departures::default());
-        let owner = self.located.owner(state);
-        let context = cloud::Context::new(clients, state.store(), &owner, &ids, &departures);
+        let look = Look::new(&self.located, state);
+        let context = look.context(&self.located, state);
+        // What rules there are in security groups of others is known only to who wants some in them.
+        let looked = cloud::existing_group_rules::look_into(desired.0.values(), &context, &mut self.observed);
+        looked.await.map_err(OperationError::look("the rules in security groups that exist already"))?;
         let looked = cloud::adoption::look_into(desired.0.values(), &context, &mut self.observed);
         let looked = Box::pin(looked).await;
         looked.map_err(OperationError::look(format!("what there is of `{}`", state.name())))?;
@@ -221,26 +223,30 @@ async fn look_into_removed_subnets(
     state: &ClusterState,
     observed: &mut Observed,
 ) -> Result<(), OperationError> {
-    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
-    let context = cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures);
+    let look = Look::new(located, state);
+    let context = look.context(located, state);
     let groups = cluster.instance_groups.iter().map(|group| group.name.as_str()).collect();
     cloud::subnet::find_occupants(&context, &model::subnet_names(cluster), &groups, observed)
         .await
         .map_err(OperationError::look("what is in subnets that are not asked for any more"))
 }
 
-/// What rules there are in security groups of others is known only to who wants some in them.
-async fn look_into_existing_groups(
-    desired: &Desired,
-    located: &Located,
-    state: &ClusterState,
-    observed: &mut Observed,
-) -> Result<(), OperationError> {
-    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
-    let context = cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures);
-    cloud::existing_group_rules::look_into(desired.0.values(), &context, observed)
-        .await
-        .map_err(OperationError::look("the rules in security groups that exist already"))
+/// What a look at AWS besides the observation is made with.
+struct Look {
+    ids: Identities,
+    departures: Departures,
+    owner: Owner,
+}
+
+impl Look {
+    fn new(located: &Located, state: &ClusterState) -> Self {
+        let owner = located.owner(state);
+        Self { ids: Identities::default(), departures: Departures::default(), owner }
+    }
+
+    fn context<'a>(&'a self, located: &'a Located, state: &'a ClusterState) -> cloud::Context<'a> {
+        cloud::Context::new(&located.clients, state.store(), &self.owner, &self.ids, &self.departures)
+    }
 }
 
 /// Finds everything that is there of a cluster.
@@ -249,11 +255,8 @@ pub async fn observe(
     state: &ClusterState,
     strangers: Strangers,
 ) -> Result<Observed, OperationError> {
-    let (ids, departures, owner) = (Identities::default(), Departures::default(), located.owner(state));
-    let context = cloud::Context {
-        strangers,
-        ..cloud::Context::new(&located.clients, state.store(), &owner, &ids, &departures)
-    };
+    let look = Look::new(located, state);
+    let context = cloud::Context { strangers, ..look.context(located, state) };
     let observed = cloud::observe(&context).await;
     observed.map_err(OperationError::look(format!("what there is of `{}`", state.name())))
 }
