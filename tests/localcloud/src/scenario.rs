@@ -204,23 +204,14 @@ impl Life<'_> {
     }
 
     async fn create_with(&mut self, networking: &str, more: &[&str]) -> Result<()> {
-        let arguments = [
-            "create",
-            "cluster",
-            "--name",
-            CLUSTER,
-            "--zones",
-            "us-east-1a,us-east-1b",
-            "--node-count",
-            "2",
-            "--networking",
-            networking,
-            "--state",
-            STATE,
-            "--create-state-store",
-        ];
-        self.windlass(&[arguments.as_slice(), more].concat()).await?;
-        Ok(())
+        let usual = ["--zones", "us-east-1a,us-east-1b", "--node-count", "2", "--networking", networking];
+        self.create_from(&[usual.as_slice(), more].concat()).await
+    }
+
+    /// Creates the cluster with these flags.
+    async fn create_from(&mut self, flags: &[&str]) -> Result<()> {
+        let arguments = ["create", "cluster", "--name", CLUSTER, "--state", STATE, "--create-state-store"];
+        self.windlass(&[arguments.as_slice(), flags].concat()).await.map(drop)
     }
 
     async fn update(&mut self) -> Result<()> {

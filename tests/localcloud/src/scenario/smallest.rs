@@ -46,11 +46,7 @@ pub async fn run(
 
 impl Life<'_> {
     async fn create_smallest(&mut self) -> Result<()> {
-        let zones = ["--zones", "us-east-1a", "--node-count", "0"];
-        let mut arguments =
-            vec!["create", "cluster", "--name", CLUSTER, "--state", STATE, "--create-state-store"];
-        arguments.extend(zones);
-        self.windlass(&arguments).await.map(drop)
+        self.create_from(&["--zones", "us-east-1a", "--node-count", "0"]).await
     }
 
     async fn master_runs_pods(&mut self) -> Result<()> {

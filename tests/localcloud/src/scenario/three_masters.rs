@@ -5,8 +5,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::{
-    CLUSTER, GLANCE, Life, Options, PATIENCE, STATE, Timings, enforce_permissions, inventory,
-    nobody_was_denied, nothing_left,
+    CLUSTER, GLANCE, Life, Options, PATIENCE, Timings, enforce_permissions, inventory, nobody_was_denied,
+    nothing_left,
 };
 use crate::LocalCloud;
 
@@ -40,27 +40,9 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
 
 impl Life<'_> {
     async fn create_three_masters(&mut self) -> Result<()> {
-        let arguments = [
-            "create",
-            "cluster",
-            "--name",
-            CLUSTER,
-            "--zones",
-            "us-east-1a,us-east-1b,us-east-1c",
-            "--control-plane-count",
-            "3",
-            "--node-count",
-            "1",
-            "--topology",
-            "private",
-            "--bastion",
-            "--networking",
-            "flannel",
-            "--state",
-            STATE,
-            "--create-state-store",
-        ];
-        self.windlass(&arguments).await.map(drop)
+        let zones = ["--zones", "us-east-1a,us-east-1b,us-east-1c", "--control-plane-count", "3"];
+        let network = ["--topology", "private", "--bastion", "--networking", "flannel", "--node-count", "1"];
+        self.create_from(&[zones.as_slice(), &network].concat()).await
     }
 
     /// The running masters, each with its address.
