@@ -29,14 +29,14 @@ pub const NAME: &str = "windlass.dev/name";
 /// is removed from the specification is removed from AWS, and a tag that somebody else put there stays.
 pub const CLOUD_LABELS: &str = "windlass.dev/cloud-labels";
 
-/// On the API's Elastic IP: the id of the hosted zone that has a name for it. Record sets have no tags, so that this is
+/// On what names lead to (Elastic IPs of masters, load balancers): the id of the hosted zone that has them. Record sets have no tags, so that this is
 /// how they are found again, whatever the specification says by then.
 pub const HOSTED_ZONE: &str = "windlass.dev/hosted-zone";
 
-/// On the API's Elastic IP: the name that the hosted zone has for it.
+/// On the same: the API's name in that hosted zone.
 pub const API_NAME: &str = "windlass.dev/api-name";
 
-/// On what the API's name is published with: its name inside of the VPC, in the same hosted zone.
+/// On the same: the API's name inside of the VPC.
 pub const API_INTERNAL_NAME: &str = "windlass.dev/api-internal-name";
 
 /// On the load balancer of bastions: their name in the hosted zone.

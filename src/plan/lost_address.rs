@@ -1,4 +1,4 @@
-//! An Elastic IP of the API that was there and isn't found any more. A new one would be another address, which no
+//! An Elastic IP of a master that was there and isn't found any more. A new one would be another address, which no
 //! kubeconfig and no firewall knows; and where only tags of the old one are gone, agents of masters find both, and no
 //! master boots again.
 

@@ -107,7 +107,7 @@ pub enum PlanError {
         marks: String,
     },
     /// The API's address isn't found any more.
-    #[error("the API's Elastic IP is not found by its tags, and a new one would be another address:\n{0}")]
+    #[error("a master's Elastic IP is not found by its tags, and a new one would be another address:\n{0}")]
     AddressLost(LostAddress),
     /// The plan would do harm: a defect of windlass, found before anything was changed.
     #[error("the plan is not sound:\n{}", violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n"))]
