@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 use windlass_bootstrap::components::Components;
 use windlass_bootstrap::config::{
-    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig, Role,
-    ServiceAccountsConfig,
+    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, LifecycleHooks, NetworkConfig,
+    NodeConfig, Role, ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
 
@@ -72,6 +72,7 @@ pub fn node_config(
         },
         images: images(cluster, group, &NODE_IMAGES)?,
         components: group.components.clone(),
+        lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
         files: group.files.clone(),

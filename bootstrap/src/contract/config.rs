@@ -15,7 +15,7 @@
 //! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
 //! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of a later
 //! one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`],
-//! [`GROUP_SETTINGS_VERSION`] and [`EXTENDED_VERSION`].
+//! [`GROUP_SETTINGS_VERSION`], [`EXTENDED_VERSION`] and [`LIFECYCLE_VERSION`].
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -44,9 +44,13 @@ pub const GROUP_SETTINGS_VERSION: &str = "windlass/v3";
 /// in part: other roles than masters and nodes, settings of components, files, volumes and hooks of a group.
 pub const EXTENDED_VERSION: &str = "windlass/v4";
 
+/// The version of a node configuration, and of an image, that says what an agent of [`EXTENDED_VERSION`] would carry out in
+/// part: lifecycle hooks that the agent completes, and whatever else has come since.
+pub const LIFECYCLE_VERSION: &str = "windlass/v5";
+
 /// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
-pub const NODE_CONFIG_VERSIONS: [&str; 4] =
-    [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION, EXTENDED_VERSION];
+pub const NODE_CONFIG_VERSIONS: [&str; 5] =
+    [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION, EXTENDED_VERSION, LIFECYCLE_VERSION];
 
 /// The etcd cluster that holds what no other does.
 pub const MAIN_ETCD: &str = "main";
@@ -57,7 +61,7 @@ pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
         "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and \
-         `{EXTENDED_VERSION}` of a node configuration, so it takes an image with a newer agent"
+         `{LIFECYCLE_VERSION}` of a node configuration, so it takes an image with a newer agent"
     )]
     Version(String),
     /// It isn't what it should be.
@@ -147,6 +151,9 @@ pub struct NodeConfig {
     /// What components are told beyond windlass's own settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: Components,
+    /// The lifecycle hooks of the instance's Auto Scaling group.
+    #[serde(default, skip_serializing_if = "LifecycleHooks::is_empty")]
+    pub lifecycle_hooks: LifecycleHooks,
     /// Turn off EC2's source/destination check, which drops packets that carry pod addresses.
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
@@ -172,6 +179,27 @@ pub struct MountConfig {
     /// What it is mounted with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mount_options: Vec<String>,
+}
+
+/// The names of the lifecycle hooks at which Auto Scaling waits for the agent
+/// (<https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks.html>).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleHooks {
+    /// Holds the end of an instance (`autoscaling:EC2_INSTANCE_TERMINATING`) until it is drained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminating: Option<String>,
+    /// Holds an instance of a warm pool (`autoscaling:EC2_INSTANCE_LAUNCHING`) until it is ready to be stopped, or, when it
+    /// is taken into service, until it has joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launching: Option<String>,
+}
+
+impl LifecycleHooks {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A file of an instance.

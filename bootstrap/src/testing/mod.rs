@@ -12,8 +12,8 @@ use crate::aws::ec2::Ec2;
 use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
 use crate::contract::config::{
-    ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig, NodeConfig,
-    ServiceAccountsConfig,
+    ApiConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, LifecycleHooks, NetworkConfig,
+    NodeConfig, ServiceAccountsConfig,
 };
 use crate::contract::endpoint::Endpoint;
 use crate::host::Host;
@@ -119,6 +119,7 @@ pub(crate) fn node_config() -> NodeConfig {
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
         components: BTreeMap::new(),
+        lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
         files: Vec::new(),

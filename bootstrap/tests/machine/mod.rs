@@ -16,8 +16,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use windlass_bootstrap::aws::state::sha256;
 use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::config::{
-    ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, NetworkConfig,
-    NodeConfig, ServiceAccountsConfig,
+    ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, LifecycleHooks,
+    NetworkConfig, NodeConfig, ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
 use windlass_bootstrap::keys;
@@ -308,6 +308,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         components: BTreeMap::new(),
+        lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),
         files: Vec::new(),

@@ -20,7 +20,7 @@ pub(crate) fn machine_image(kubernetes: &str) -> Value {
         "tags": {
             "windlass.dev/kubernetes-version": kubernetes,
             "windlass.dev/etcd-version": windlass::spec::versions::default_etcd(),
-            "windlass.dev/node-config": "windlass/v4",
+            "windlass.dev/node-config": "windlass/v5",
             "windlass.dev/architecture": "amd64",
         },
     })
