@@ -567,7 +567,7 @@ mod tests {
             include_str!("../../tests/localcloud/image/build"),
         ] {
             let line = build.lines().find(|line| line.contains(IMAGE_NODE_CONFIG)).unwrap();
-            assert!(line.contains(&format!("\"{EXTENDED_VERSION}\"")), "{line}");
+            assert!(line.contains(&format!("\"{}\"", NODE_CONFIG_VERSIONS.last().unwrap())), "{line}");
         }
     }
 
