@@ -1,4 +1,4 @@
-"""Gateway endpoints of S3."""
+"""Gateway endpoints of S3, and interface endpoints."""
 
 from typing import Any
 
@@ -68,3 +68,56 @@ def test_a_vpc_with_an_endpoint_stays(ec2: Any) -> None:
     assert code_of(ec2.delete_vpc, VpcId=vpc) == "DependencyViolation"
     ec2.delete_vpc_endpoints(VpcEndpointIds=[made])
     ec2.delete_vpc(VpcId=vpc)
+
+
+EC2 = "com.amazonaws.us-east-1.ec2"
+
+
+def interface(network: Any, ec2: Any, **others: Any) -> str:
+    """Makes an endpoint in the network's subnet."""
+    asked = {"VpcId": network.vpc, "ServiceName": EC2, "VpcEndpointType": "Interface", "SubnetIds": network.subnets[:1]}
+    asked.update(others)
+    return str(ec2.create_vpc_endpoint(**asked)["VpcEndpoint"]["VpcEndpointId"])
+
+
+def found(ec2: Any, identifier: str) -> dict[str, Any]:
+    """What EC2 says of one endpoint."""
+    (one,) = ec2.describe_vpc_endpoints(VpcEndpointIds=[identifier])["VpcEndpoints"]
+    return dict(one)
+
+
+def test_an_interface_endpoint_holds_an_address_in_each_subnet_until_it_is_gone(network: Any, ec2: Any, cloud: Any) -> None:
+    """AWS PrivateLink Guide, "Access an AWS service using an interface VPC endpoint"."""
+    made = interface(network, ec2)
+    assert found(ec2, made)["State"] == "pending"
+    cloud.eventually(lambda: found(ec2, made)["State"] == "available")
+    one = found(ec2, made)
+    assert one["SubnetIds"] == [network.subnets[0]] and one["PrivateDnsEnabled"] and len(one["NetworkInterfaceIds"]) == 1
+    (held,) = ec2.describe_network_interfaces(NetworkInterfaceIds=one["NetworkInterfaceIds"])["NetworkInterfaces"]
+    assert (held["InterfaceType"], held["RequesterManaged"], held["SubnetId"]) == ("vpc_endpoint", True, network.subnets[0])
+    assert code_of(ec2.delete_subnet, SubnetId=network.subnets[0]) == "DependencyViolation"
+    ec2.delete_vpc_endpoints(VpcEndpointIds=[made])
+    cloud.eventually(lambda: ec2.describe_vpc_endpoints()["VpcEndpoints"] == [])
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
+
+
+def test_a_service_has_its_own_name_at_one_endpoint_of_a_vpc(network: Any, ec2: Any) -> None:
+    """API_CreateVpcEndpoint: PrivateDnsEnabled."""
+    interface(network, ec2)
+    asked = {"VpcId": network.vpc, "ServiceName": EC2, "VpcEndpointType": "Interface"}
+    assert code_of(ec2.create_vpc_endpoint, **asked) == "InvalidParameter"
+    assert interface(network, ec2, PrivateDnsEnabled=False)
+
+
+def test_subnets_and_groups_of_an_interface_endpoint_come_and_go(network: Any, ec2: Any, cloud: Any) -> None:
+    """API_ModifyVpcEndpoint."""
+    made = interface(network, ec2)
+    group = ec2.create_security_group(GroupName="a", Description="a", VpcId=network.vpc)["GroupId"]
+    cloud.eventually(lambda: found(ec2, made)["State"] == "available")
+    (former,) = [one["GroupId"] for one in found(ec2, made)["Groups"]]
+    ec2.modify_vpc_endpoint(
+        VpcEndpointId=made, AddSecurityGroupIds=[group], RemoveSecurityGroupIds=[former], PrivateDnsEnabled=False
+    )
+    assert [one["GroupId"] for one in found(ec2, made)["Groups"]] == [group] and not found(ec2, made)["PrivateDnsEnabled"]
+    ec2.modify_vpc_endpoint(VpcEndpointId=made, RemoveSubnetIds=[network.subnets[0]])
+    assert ec2.describe_network_interfaces()["NetworkInterfaces"] == []
