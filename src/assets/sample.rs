@@ -17,6 +17,7 @@ pub(crate) fn cluster() -> Cluster {
         network: Network {
             existing_vpc: None,
             additional_cidrs: Vec::new(),
+            interface_endpoints: [].into(),
             subnet_tags_disabled: false,
             cidr: "172.20.0.0/16".parse().unwrap(),
             non_masquerade_cidr: "100.64.0.0/10".parse().unwrap(),

@@ -2,8 +2,9 @@
 //! nor by the byte, and reports, keys and images' layers don't pass the Internet (AWS PrivateLink Guide, "Gateway endpoints").
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use aws_sdk_ec2::types::{ResourceType, State, UnsuccessfulItem, VpcEndpoint as Answer, VpcEndpointType};
+use aws_sdk_ec2::types::{Filter, ResourceType, UnsuccessfulItem, VpcEndpoint as Answer, VpcEndpointType};
 
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::error::{CloudError, field};
@@ -115,41 +116,23 @@ impl ResourceKind for GatewayEndpoint {
         Ok(identity.clone())
     }
 
-    /// The call succeeds where no endpoint could be deleted, and says so in its answer (API_DeleteVpcEndpoints).
     async fn delete(
         &self,
         identity: &Identity,
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<(), CloudError> {
-        let call = context.clients.ec2.delete_vpc_endpoints().vpc_endpoint_ids(&identity.id);
-        let answer = call.send().await.during("ec2", "DeleteVpcEndpoints", id)?;
-        match answer.unsuccessful().iter().find_map(UnsuccessfulItem::error) {
-            Some(error) if error.code().is_none_or(|code| !code.ends_with(".NotFound")) => {
-                let said =
-                    format!("{}: {}", error.code().unwrap_or_default(), error.message().unwrap_or_default());
-                Err(AwsError::unexpected("ec2", "DeleteVpcEndpoints", id, said).into())
-            }
-            Some(_) | None => Ok(()),
-        }
+        delete(identity, context, id).await
     }
 
-    /// All gateway endpoints of the region's S3, of which there are no more than VPCs in most accounts: EC2 finds none by a
-    /// tag or a VPC, whichever of the two there is, in one call.
     async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
-        let context = look.context;
-        let id = ResourceId::new(Kind::GatewayEndpoint, context.cluster);
-        let call = context.clients.ec2.describe_vpc_endpoints();
-        let call = match context.sought {
-            Sought::All => call
-                .filters(tags::filter("vpc-endpoint-type", VpcEndpointType::Gateway.as_str()))
-                .filters(tags::filter("service-name", &service(&context.clients.region))),
-            Sought::Id(id) => call.vpc_endpoint_ids(id),
-        };
-        let pages = call.into_paginator().items().send();
-        let mut endpoints = pages.try_collect().await.during("ec2", "DescribeVpcEndpoints", &id)?;
-        endpoints.retain(|it| !matches!(it.state(), Some(State::Deleting | State::Deleted)));
-        Ok(endpoints)
+        let endpoints = list(look, Self::KIND).await?;
+        let service = service(&look.context.clients.region);
+        let of_s3 = endpoints.iter().filter(|it| {
+            it.vpc_endpoint_type() == Some(&VpcEndpointType::Gateway)
+                && it.service_name() == Some(service.as_str())
+        });
+        Ok(of_s3.cloned().collect())
     }
 
     /// A route table has one route to S3. So the endpoint that the cluster's table leads to is the cluster's, whoever made
@@ -169,6 +152,54 @@ impl ResourceKind for GatewayEndpoint {
             .filter(|(endpoint, tags)| context.owner.owns(tags) || serves_own_table(endpoint))
             .map(|(endpoint, tags)| found(endpoint, tags, context.cluster, names, &id))
             .collect()
+    }
+}
+
+/// All endpoints of the region's VPCs, gateways and interfaces: EC2 finds none by a tag or a VPC, whichever of the two there
+/// is, in one call. Where the look is for one, that one.
+pub(super) async fn list(look: &Look<'_>, kind: Kind) -> Result<Arc<[Answer]>, CloudError> {
+    let ask = async {
+        let context = look.context;
+        let id = ResourceId::new(kind, context.cluster);
+        let call = context.clients.ec2.describe_vpc_endpoints();
+        let call = match context.sought {
+            Sought::All => call.filters(types(&[VpcEndpointType::Gateway, VpcEndpointType::Interface])),
+            Sought::Id(id) => call.vpc_endpoint_ids(id),
+        };
+        let pages = call.into_paginator().items().send();
+        let mut endpoints = pages.try_collect().await.during("ec2", "DescribeVpcEndpoints", &id)?;
+        endpoints.retain(|it| !matches!(state(it).as_str(), "deleting" | "deleted"));
+        Ok(endpoints)
+    };
+    look.answers.vpc_endpoints.or_ask(ask).await
+}
+
+/// The state of an endpoint, in small letters: EC2 answers in small ones (`available`) where its reference, and with it the
+/// SDK's enum, has a capital one (API_VpcEndpoint, `state`).
+pub(super) fn state(endpoint: &Answer) -> String {
+    endpoint.state().map_or_else(|| "unknown".to_owned(), |state| state.as_str().to_lowercase())
+}
+
+fn types(types: &[VpcEndpointType]) -> Filter {
+    let values = types.iter().map(|it| it.as_str().to_owned()).collect();
+    Filter::builder().name("vpc-endpoint-type").set_values(Some(values)).build()
+}
+
+/// Deletes an endpoint. The call succeeds where none could be deleted, and says so in its answer (API_DeleteVpcEndpoints).
+pub(super) async fn delete(
+    identity: &Identity,
+    context: &Context<'_>,
+    id: &ResourceId,
+) -> Result<(), CloudError> {
+    let call = context.clients.ec2.delete_vpc_endpoints().vpc_endpoint_ids(&identity.id);
+    let answer = call.send().await.during("ec2", "DeleteVpcEndpoints", id)?;
+    match answer.unsuccessful().iter().find_map(UnsuccessfulItem::error) {
+        Some(error) if error.code().is_none_or(|code| !code.ends_with(".NotFound")) => {
+            let said =
+                format!("{}: {}", error.code().unwrap_or_default(), error.message().unwrap_or_default());
+            Err(AwsError::unexpected("ec2", "DeleteVpcEndpoints", id, said).into())
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -192,4 +223,16 @@ fn found(
         Resource::GatewayEndpoint(observed),
         Identity::new(endpoint_id),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_s_state_is_read_however_ec2_writes_it() {
+        for said in ["deleting", "Deleting"] {
+            assert_eq!(state(&Answer::builder().state(said.into()).build()), "deleting");
+        }
+    }
 }

@@ -281,6 +281,7 @@ kinds! {
     gateway_endpoint::GatewayEndpoint,
     security_group::SecurityGroup,
     security_group_rules::SecurityGroupRules,
+    interface_endpoint::InterfaceEndpoint,
     existing_group_rules::ExistingGroupRules,
     role::Role,
     instance_profile::InstanceProfile,

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, TagDescription, Volume, Vpc};
+use aws_sdk_ec2::types::{Address, SecurityGroup, Subnet, TagDescription, Volume, Vpc, VpcEndpoint};
 use aws_sdk_elasticloadbalancingv2::types::{LoadBalancer, TargetGroup};
 use aws_sdk_iam::types::Role;
 use tokio::sync::OnceCell;
@@ -44,6 +44,7 @@ pub(super) struct Answers {
     pub(super) marks: Once<TagDescription>,
     pub(super) vpcs: Once<Vpc>,
     pub(super) subnets: Once<Subnet>,
+    pub(super) vpc_endpoints: Once<VpcEndpoint>,
     pub(super) security_groups: Once<SecurityGroup>,
     pub(super) roles: Once<Role>,
     pub(super) addresses: Once<Address>,

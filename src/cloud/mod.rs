@@ -26,6 +26,7 @@ pub mod existing_group_rules;
 pub mod fields;
 pub mod gateway_endpoint;
 pub mod instance_profile;
+pub mod interface_endpoint;
 pub mod internet_gateway;
 pub mod key_pair;
 mod kinds;

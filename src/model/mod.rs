@@ -22,6 +22,7 @@ mod control_plane;
 mod front;
 mod groups;
 mod identity;
+mod interface_endpoints;
 mod load_balancer;
 mod names;
 mod network;
@@ -287,6 +288,7 @@ impl ModelError {
 pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     let mut desired = Desired::default();
     network::add(inputs, &mut desired)?;
+    interface_endpoints::add(inputs.cluster, &mut desired)?;
     access::add_ssh_key(inputs.cluster, &mut desired)?;
     roles::add(inputs, &mut desired)?;
     workload_identity::add(inputs, &mut desired)?;

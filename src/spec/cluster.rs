@@ -135,6 +135,9 @@ pub struct Network {
     pub dns_address: Ipv4Addr,
     /// `cluster.local`.
     pub dns_domain: String,
+    /// The services that have an interface endpoint in the VPC, such as `com.amazonaws.eu-west-1.ec2`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub interface_endpoints: BTreeSet<String>,
     /// `spec.DisableSubnetTags`: what exists already gets no tags, and no subnet those of load balancers' controllers.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub subnet_tags_disabled: bool,

@@ -19,6 +19,7 @@ mod files;
 mod hooks;
 mod identity;
 mod instance_group;
+mod interface_endpoints;
 mod kernel_parameters;
 mod labels;
 mod load_balancer;

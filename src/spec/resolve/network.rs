@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 
 use super::egress::{self, Way};
-use super::{Report, Resolved, text};
+use super::{Report, Resolved, interface_endpoints, text};
 use crate::spec::cluster::{Network, NetworkPlugin, Subnet};
 use crate::spec::problem::Problem;
 use crate::spec::subnets::{self, PREFIXES};
@@ -49,9 +49,11 @@ pub(super) fn resolve(spec: &ClusterSpec, report: &mut Report<'_>) -> Networks {
     let plugin = plugin(spec, report);
     let domain =
         report.read_filled("spec.clusterDNSDomain", spec.cluster_dns_domain.as_ref(), text::dns_name);
+    let endpoints = interface_endpoints::resolve(spec, region.as_deref().ok(), report);
     let network = ranges.network(dns_address, domain).and_then(|network| {
         let subnet_tags_disabled = spec.disable_subnet_tags.unwrap_or(false);
-        Ok(Network { existing_vpc: existing_vpc?, subnet_tags_disabled, ..network })
+        let interface_endpoints = endpoints?;
+        Ok(Network { existing_vpc: existing_vpc?, interface_endpoints, subnet_tags_disabled, ..network })
     });
     Networks { network, region, subnets, ranges: cidrs, plugin }
 }
@@ -207,6 +209,7 @@ impl Ranges {
             dns_address: dns_address?,
             dns_domain: dns_domain?,
             subnet_tags_disabled: false,
+            interface_endpoints: BTreeSet::new(),
         })
     }
 }

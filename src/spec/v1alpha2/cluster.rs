@@ -84,6 +84,9 @@ wire! {
         /// Leaves the tags on subnets alone that load balancer controllers look for.
         #[serde(rename = "DisableSubnetTags")]
         disable_subnet_tags: bool = HONOURED,
+        /// Services of AWS's that instances reach by endpoints in the VPC, with names such as `ec2`, `sts` or `ecr.api`, and not by a
+        /// NAT gateway: windlass makes an interface endpoint of each. S3 has a gateway endpoint in any case.
+        interface_endpoints: Vec<String> = HONOURED,
         /// A forward proxy through which instances reach the Internet.
         egress_proxy: EgressProxySpec,
 

@@ -532,6 +532,16 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ),
     ("a spot instance that sleeps", "  tenancy: default", "  instanceInterruptionBehavior: hibernate"),
     ("a spot instance for an hour", "  tenancy: default", "  spotDurationInMinutes: 60"),
+    (
+        "endpoints of services that are none",
+        "sshAccess:",
+        "interfaceEndpoints: [EC2, s3, ec2, com.amazonaws.us-east-1.ec2, '']\n  sshAccess:",
+    ),
+    (
+        "endpoints in somebody else's VPC",
+        "sshAccess:",
+        "networkID: vpc-0123456789abcdef0\n  interfaceEndpoints: [ec2]\n  sshAccess:",
+    ),
     ("a private key", "publicKey: ssh-ed25519", "publicKey: -----BEGIN OPENSSH PRIVATE KEY-----"),
     ("a key that is cut off", "AAAAC3NzaC1lZDI1NTE5AAAAI", "AAAA"),
     ("a key of another kind", "ssh-ed25519 AAAA", "ecdsa-sha2-nistp256 AAAA"),
