@@ -12,10 +12,10 @@ use crate::aws::ec2::Ec2;
 use crate::aws::identity::{self, Origin};
 use crate::aws::node_config;
 use crate::background::tasks::Tasks;
-use crate::contract::config::ControlPlaneConfig;
+use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
-    additional_objects, addon_objects, addons, api_server, approve, bootstrap_token, controllers, etcd,
-    node_groups, nodes, rbac, static_pods,
+    additional_objects, addon_objects, addons, api_server, api_server_pod, approve, bootstrap_token,
+    controllers, etcd, node_groups, nodes, rbac, static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -53,10 +53,11 @@ pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     image::run(agent).await?;
     swap::run(agent).await?;
     api_name::run(agent).await?;
-    match &agent.config.control_plane {
-        Some(control_plane) => boot_master(agent, control_plane).await,
-        None if agent.config.bastion => boot_bastion(agent).await,
-        None => boot_node(agent).await,
+    match (&agent.config.control_plane, &agent.config.api_server) {
+        (Some(control_plane), _) => boot_master(agent, control_plane).await,
+        (None, _) if agent.config.bastion => boot_bastion(agent).await,
+        (None, Some(api_server)) => boot_api_server(agent, api_server).await,
+        (None, None) => boot_node(agent, Tasks::default()).await,
     }
 }
 
@@ -78,7 +79,7 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
     let stable = private_address::run(agent, &control_plane.etcd).await?;
     let elastic = if control_plane.elastic_ip { elastic_ip::run(agent, stable).await? } else { None };
     let addresses = Addresses { primary: agent.identity.private_address, stable, elastic };
-    certificates::run(agent, control_plane, &secrets, addresses).await?;
+    certificates::run(agent, &secrets, addresses).await?;
     let starts = etcd::run(agent, control_plane).await?;
     static_pods::run(agent, control_plane, &starts, &volumes).await?;
     kubelet::run(agent).await?;
@@ -88,8 +89,25 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
     Ok(tasks)
 }
 
-async fn boot_node(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
+/// A node that runs an API server besides: the kubelet finds the pod when it starts, and goes to the masters as every
+/// node's does.
+async fn boot_api_server(agent: &Arc<Agent>, api_server: &ApiServerConfig) -> Result<Tasks, StepError> {
     let mut tasks = Tasks::default();
+    let secrets = stored::run(agent).await?;
+    let primary = agent.identity.private_address;
+    let addresses = Addresses { primary, stable: primary, elastic: None };
+    certificates::run(agent, &secrets, addresses).await?;
+    api_server_pod::run(agent, api_server).await?;
+    if agent.host.is_machine() {
+        // Its addresses never change, so that nobody tells of others.
+        let (_, addresses) = watch::channel(addresses);
+        tasks.start(renewal::TASK, renewal::renew(agent.clone(), addresses));
+    }
+    boot_node(agent, tasks).await
+}
+
+/// `tasks` go on already.
+async fn boot_node(agent: &Arc<Agent>, mut tasks: Tasks) -> Result<Tasks, StepError> {
     proxy::run(agent).await?;
     // What the kubelet needs before it starts; the certificate is what takes long.
     futures::try_join!(prepare(agent), registry_credentials::run(agent), join::run(agent))?;

@@ -20,7 +20,7 @@
 //! | [`kubernetes`] | rendered files, connections to the API |
 //! | [`secrets`] | keys and certificates, which are on tmpfs only |
 //! | [`node`] | what every instance has: image, kernel, containerd, kubelet, kube-proxy, pod network; how a node joins |
-//! | [`control_plane`] | what only masters do: static pods, and through the API what the cluster needs |
+//! | [`control_plane`] | what only masters do: static pods, and through the API what the cluster needs; an API server beside them |
 //! | [`boot`] | the boot |
 //!
 //! The [`contract`] is the crate's public interface: the CLI uses it by the names below. The rooms are public only for the

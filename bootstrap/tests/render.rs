@@ -6,7 +6,7 @@ mod machine;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use machine::{Machine, master_config, node_config};
+use machine::{Machine, api_server_config, master_config, node_config};
 use windlass_bootstrap::config::{EtcdConfig, EtcdPorts, EtcdRequests, NodeConfig, SEVERAL_ETCD_VERSION};
 
 #[tokio::test]
@@ -74,6 +74,52 @@ async fn a_master_has_a_pod_for_each_etcd_cluster_and_the_api_server_keeps_in_ea
     assert!(api_server.contains("--etcd-servers=https://127.0.0.1:2379\""), "{api_server}");
     let overrides = "--etcd-servers-overrides=/events#https://127.0.0.1:2382,coordination.k8s.io/leases#https://127.0.0.1:2385\"";
     assert!(api_server.contains(overrides), "{api_server}");
+}
+
+#[tokio::test]
+async fn an_api_server_beside_the_masters_is_rendered_completely() {
+    let machine = Machine::start(&api_server_config()).await;
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/api-server.txt"].raw());
+}
+
+#[tokio::test]
+async fn nothing_is_on_an_api_server_beside_the_masters_but_what_a_node_and_an_api_server_have() {
+    let node = Machine::start(&node_config()).await;
+    assert!(node.run().status.success());
+    let machine = Machine::start(&api_server_config()).await;
+    assert!(machine.run().status.success());
+    let of_node = node.everything();
+    let more: BTreeSet<String> =
+        machine.everything().into_keys().filter(|path| !of_node.contains_key(path)).collect();
+    let of_api_server = |path: &&String| {
+        let names = ["etc/kubernetes/kube-apiserver/", "srv/kubernetes/kube-apiserver/"];
+        names.iter().any(|folder| path.starts_with(folder))
+            || path.as_str() == "etc/kubernetes/manifests/kube-apiserver.yaml"
+            || path.as_str() == "srv/kubernetes/windlass/secrets.json"
+            || path.as_str() == "etc/hosts"
+    };
+    let others: Vec<&String> =
+        more.iter().filter(|path| !of_api_server(path) && !path.contains("windlass/configuration")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert!(more.contains("srv/kubernetes/kube-apiserver/server.key"), "{more:?}");
+}
+
+#[tokio::test]
+async fn etcd_lets_in_clients_of_other_machines_where_api_servers_run_there_and_else_its_own_alone() {
+    for (further_api_servers, expected) in [
+        (false, "--listen-client-urls=https://127.0.0.1:2379\""),
+        (true, "--listen-client-urls=https://127.0.0.1:2379,https://172.20.32.10:2379\""),
+    ] {
+        let mut config = master_config();
+        config.control_plane.as_mut().unwrap().further_api_servers = further_api_servers;
+        let machine = Machine::start(&config).await;
+        assert!(machine.run().status.success());
+        let files = machine.everything();
+        let etcd = String::from_utf8_lossy(&files["etc/kubernetes/manifests/etcd.yaml"]);
+        assert!(etcd.contains(expected), "{etcd}");
+    }
 }
 
 #[tokio::test]
@@ -173,7 +219,7 @@ async fn a_second_run_changes_nothing() {
 
 #[tokio::test]
 async fn every_path_that_a_pod_names_is_there() {
-    for config in [master_config(), node_config()] {
+    for config in [master_config(), node_config(), api_server_config()] {
         let machine = Machine::start(&config).await;
         assert!(machine.run().status.success());
         let mut named = BTreeSet::new();

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
-use windlass_bootstrap::components::Components;
+use windlass_bootstrap::components::{API_SERVER, Components};
 use windlass_bootstrap::config::{
-    AddonRef, ApiConfig, ControlPlaneConfig, EtcdConfig, KubeletConfig, LifecycleHooks, NetworkConfig,
-    NodeConfig, Role, ServiceAccountsConfig,
+    AddonRef, ApiConfig, ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, KubeletConfig,
+    LifecycleHooks, NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
 
 use super::versions::{self, Versions};
 use crate::spec::cluster::{
-    Cluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin, ServiceAccounts,
+    Cluster, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
+    ServiceAccounts,
 };
-use crate::spec::endpoint::{ApiEndpoints, Outputs};
+use crate::spec::endpoint::{ApiEndpoints, Outputs, at_masters};
 
 /// What runs on every instance.
 const NODE_IMAGES: [&str; 2] = ["kube-proxy", "pause"];
@@ -51,18 +52,23 @@ pub fn node_config(
             let service_accounts = service_accounts(cluster, issuer);
             Some(ControlPlaneConfig { service_accounts, ..control_plane(cluster, group, master, addons)? })
         }
-        Instances::Node(_) | Instances::Bastion(_) => None,
+        Instances::Node(_) | Instances::Bastion(_) | Instances::ApiServer(_) => None,
+    };
+    let api_server = match &group.instances {
+        Instances::ApiServer(_) => Some(api_server(cluster, group, issuer)?),
+        _ => None,
     };
     // Nodes don't go by the issuer, and aren't replaced for another one.
     let of_cluster = ServiceAccounts::issuer_of_cluster(&cluster.network.dns_domain);
-    let issuer = if control_plane.is_some() { issuer.to_owned() } else { of_cluster };
+    let goes_by_issuer = control_plane.is_some() || api_server.is_some();
+    let issuer = if goes_by_issuer { issuer.to_owned() } else { of_cluster };
     let config = NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         kubernetes_version: cluster.kubernetes_version.clone(),
         network: network(cluster),
-        api: api(cluster, control_plane.is_some(), issuer),
+        api: api(cluster, group.role(), issuer),
         kubernetes_ca: kubernetes_ca.to_owned(),
         kubelet: KubeletConfig {
             labels: group.node_labels.clone(),
@@ -81,6 +87,7 @@ pub fn node_config(
         // VPC need the check off, and those aren't supported.
         disable_source_dest_check: false,
         control_plane,
+        api_server,
         bastion: false,
     };
     Ok(if group.role() == Role::Bastion { without_kubernetes(config) } else { config })
@@ -114,11 +121,16 @@ fn network(cluster: &Cluster) -> NetworkConfig {
     }
 }
 
-fn api(cluster: &Cluster, of_master: bool, service_account_issuer: String) -> ApiConfig {
+fn api(cluster: &Cluster, role: Role, service_account_issuer: String) -> ApiConfig {
     let ApiEndpoints { inside, masters, .. } = ApiEndpoints::of(cluster, Outputs::default());
-    ApiConfig {
+    let (endpoint, masters) = match role {
         // Masters are told the port on which they listen, also where nodes come by another one of a load balancer.
-        endpoint: if of_master { Endpoint { port: cluster.api.port, ..inside } } else { inside },
+        Role::ControlPlane => (Endpoint { port: cluster.api.port, ..inside }, masters),
+        Role::ApiServer => at_masters(cluster),
+        Role::Node | Role::Bastion => (inside, masters),
+    };
+    ApiConfig {
+        endpoint,
         masters,
         service_account_issuer,
         additional_sans: cluster.api.certificate_names(&cluster.region),
@@ -142,6 +154,27 @@ fn control_plane(
         addons: addons.to_vec(),
         certificate_seconds: cluster.certificate_seconds,
         service_accounts: ServiceAccountsConfig::default(),
+        further_api_servers: cluster.has_api_servers(),
+    })
+}
+
+/// What an API server beside the masters is told: as a master's, but for where etcd is.
+fn api_server(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    issuer: &str,
+) -> Result<ApiServerConfig, NodeConfigError> {
+    let servers = |etcd: &EtcdCluster| EtcdServers {
+        addresses: etcd.members.iter().map(|member| member.private_address).collect(),
+        port: etcd.ports.client,
+        holds: etcd.holds.clone(),
+    };
+    let mut images = images(cluster, group, &[API_SERVER])?;
+    Ok(ApiServerConfig {
+        image: images.remove(API_SERVER).unwrap_or_default(),
+        port: cluster.api.port,
+        etcd: cluster.etcd.iter().map(servers).collect(),
+        service_accounts: service_accounts(cluster, issuer),
     })
 }
 
@@ -194,6 +227,7 @@ fn images(
 #[cfg(test)]
 mod tests {
     use windlass_bootstrap::components::ComponentSettings;
+    use windlass_bootstrap::config::{CONFIG_VERSION, LIFECYCLE_VERSION};
 
     use super::*;
     use crate::assets::sample;
@@ -201,6 +235,55 @@ mod tests {
     fn configuration(cluster: &Cluster, kubernetes_ca: &str) -> NodeConfig {
         let group = cluster.instance_groups.last().unwrap();
         node_config(cluster, group, kubernetes_ca, &[], "https://issuer").unwrap()
+    }
+
+    #[test]
+    fn api_servers_beside_the_masters_change_masters_and_no_node() {
+        let plain = sample::cluster();
+        let mut cluster = plain.clone();
+        let mut group = cluster.instance_groups[1].clone();
+        (group.name, group.instances) = ("apiserver".to_owned(), Instances::ApiServer(sample::nodes()));
+        cluster.instance_groups.push(group);
+        let of = |cluster: &Cluster, index: usize| {
+            node_config(cluster, &cluster.instance_groups[index], "an authority", &[], "https://issuer")
+                .unwrap()
+        };
+        assert_eq!(of(&cluster, 1), of(&plain, 1));
+        let (before, master) = (of(&plain, 0), of(&cluster, 0));
+        assert_eq!((before.version.as_str(), master.version.as_str()), (CONFIG_VERSION, LIFECYCLE_VERSION));
+        assert!(master.control_plane.unwrap().further_api_servers);
+        let config = of(&cluster, 2);
+        assert_eq!((config.version.as_str(), config.control_plane), (LIFECYCLE_VERSION, None));
+        assert_eq!(config.api.service_account_issuer, "https://issuer");
+        let etcd = &config.api_server.unwrap().etcd;
+        assert_eq!(
+            (etcd[0].addresses.as_slice(), etcd[0].port),
+            (&["172.20.32.10".parse().unwrap()][..], 2379)
+        );
+    }
+
+    #[test]
+    fn an_api_server_s_kubelet_goes_to_masters_also_where_nodes_go_by_a_load_balancer() {
+        let text = include_str!("../../tests/scenarios/api-servers/cluster.yaml")
+            .replace(
+                "type: Public\n      sslCertificate",
+                "type: Internal\n      useForInternalApi: true\n      sslCertificate",
+            )
+            .replace("  nonMasqueradeCIDR", "  dnsZone: example.com\n  nonMasqueradeCIDR");
+        let documents =
+            crate::spec::read(vec![crate::spec::Source { name: "cluster.yaml".to_owned(), text }]);
+        let cluster = documents.unwrap().resolve().unwrap();
+        let of = |name: &str| {
+            let group = cluster.instance_groups.iter().find(|group| group.name == name).unwrap();
+            node_config(&cluster, group, "", &[], "https://issuer").unwrap()
+        };
+        assert_eq!(
+            of("nodes").api.endpoint.url_with_port(),
+            "https://api.internal.api-servers.example.com:8443"
+        );
+        let api_server = of("apiserver");
+        assert_eq!(api_server.api.endpoint.url_with_port(), "https://10.0.128.10:443");
+        assert_eq!(api_server.api_server.unwrap().port, 443);
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub(crate) fn cluster() -> Cluster {
         masters_may: Permissions::default(),
         nodes_may: Permissions::default(),
         bastions_may: Permissions::default(),
+        api_servers_may: Permissions::default(),
         bastion: None,
         node_ports: None,
         service_accounts: ServiceAccounts::default(),

@@ -357,9 +357,9 @@ async fn inline_policy(
     }
 }
 
-/// The names of the roles of a cluster's instances: masters', nodes', bastions'.
-pub fn instance_role_names(cluster: &str) -> [String; 3] {
-    ["masters", "nodes", "bastions"].map(|prefix| name_for(prefix, cluster))
+/// The names of the roles of a cluster's instances: masters', nodes', bastions', API servers'.
+pub fn instance_role_names(cluster: &str) -> [String; 4] {
+    ["masters", "nodes", "bastions", "apiservers"].map(|prefix| name_for(prefix, cluster))
 }
 
 /// The name of the masters' role.

@@ -1,7 +1,7 @@
 //! Who may reach what: security groups as allow-lists, and the SSH key.
 //!
 //! What a node may reach on a master is listed port by port: a worker that is taken over can talk to the API and
-//! exchange packets of the pod network, and reaches neither etcd nor a kubelet.
+//! exchange packets of the pod network, and reaches neither etcd nor a kubelet. API servers beside the masters reach both.
 
 use std::collections::BTreeSet;
 
@@ -106,12 +106,17 @@ fn into_load_balancer(cluster: &Cluster, front: &Front<'_>) -> BTreeSet<Rule> {
     let certificates = front.balancer.certificate.as_ref().map(|_| LoadBalancer::CLIENT_CERTIFICATES_PORT);
     let ports = std::iter::once(front.port).chain(certificates);
     let traffic: Vec<Traffic> = ports.map(tcp).chain([Traffic::TooLarge]).collect();
-    let mut ingress = let_in(&[Traffic::TooLarge], &peers(cluster, front.behind));
+    let behind = [Role::ControlPlane, Role::Bastion, Role::ApiServer].into_iter();
+    let behind: Vec<Peer> =
+        behind.filter(|role| front.leads_to(*role)).flat_map(|role| peers(cluster, role)).collect();
+    let mut ingress = let_in(&[Traffic::TooLarge], &behind);
     for source in front.access {
         ingress.extend(traffic.iter().map(|traffic| from(traffic.clone(), source)));
     }
     if front.balancer.for_nodes {
-        ingress.extend(let_in(&traffic, &peers(cluster, Role::Node)));
+        for role in [Role::Node, Role::ApiServer] {
+            ingress.extend(let_in(&traffic, &peers(cluster, role)));
+        }
     }
     ingress
 }
@@ -158,13 +163,18 @@ fn imported_key_name(cluster: &Cluster, key: &str) -> String {
 }
 
 pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
-    let [masters, nodes] = [Role::ControlPlane, Role::Node].map(|role| peers(cluster, role));
+    let [masters, nodes, api_servers] =
+        [Role::ControlPlane, Role::Node, Role::ApiServer].map(|role| peers(cluster, role));
     let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
     let etcd = cluster.etcd.iter().map(|etcd| tcp(etcd.ports.peer));
     let among_masters: Vec<Traffic> = [api.clone(), tcp(KUBELET)].into_iter().chain(etcd).collect();
     let mut rules = let_in(std::slice::from_ref(&api), &nodes);
     rules.extend(let_in(&among_masters, &masters));
-    for peers in [&masters, &nodes] {
+    // What API servers beside the masters keep is in the masters' etcd.
+    let etcd = cluster.etcd.iter().map(|etcd| tcp(etcd.ports.client));
+    let from_api_servers: Vec<Traffic> = [api.clone(), tcp(KUBELET)].into_iter().chain(etcd).collect();
+    rules.extend(let_in(&from_api_servers, &api_servers));
+    for peers in [&masters, &nodes, &api_servers] {
         rules.extend(let_in(&pod_network(cluster.plugin), peers));
     }
     let behind = from_load_balancers(cluster, Role::ControlPlane);
@@ -177,13 +187,32 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
 }
 
 pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
-    let masters = peers(cluster, Role::ControlPlane);
     let mut rules = let_in(&[Traffic::All], &peers(cluster, Role::Node));
-    rules.extend(let_in(&[tcp(KUBELET)], &masters));
-    rules.extend(let_in(&pod_network(cluster.plugin), &masters));
+    for role in [Role::ControlPlane, Role::ApiServer] {
+        let peers = peers(cluster, role);
+        rules.extend(let_in(&[tcp(KUBELET)], &peers));
+        rules.extend(let_in(&pod_network(cluster.plugin), &peers));
+    }
     if let Some(NodePortAccess { sources, ports: (first, last) }) = &cluster.node_ports {
         let both = [Traffic::Tcp(*first, *last), Traffic::Udp(*first, *last)];
         rules.extend(sources.iter().flat_map(|source| both.clone().map(|traffic| from(traffic, source))));
+    }
+    rules.extend(by_ssh(cluster));
+    rules
+}
+
+/// An API server beside the masters is a node to masters, and serves whoever is in the cluster: the `kubernetes` service leads
+/// to it. From outside there is no way to it but the load balancer.
+pub(super) fn into_api_servers(cluster: &Cluster) -> BTreeSet<Rule> {
+    let [masters, nodes, api_servers] =
+        [Role::ControlPlane, Role::Node, Role::ApiServer].map(|role| peers(cluster, role));
+    let mut rules = from_load_balancers(cluster, Role::ApiServer);
+    for peers in [&masters, &nodes, &api_servers] {
+        rules.extend(let_in(&[tcp(cluster.api.port)], peers));
+        rules.extend(let_in(&pod_network(cluster.plugin), peers));
+    }
+    for peers in [&masters, &api_servers] {
+        rules.extend(let_in(&[tcp(KUBELET)], peers));
     }
     rules.extend(by_ssh(cluster));
     rules
@@ -196,7 +225,7 @@ pub(super) fn into_bastions(cluster: &Cluster) -> BTreeSet<Rule> {
 
 /// What instances of a role are reached by through load balancers.
 fn from_load_balancers(cluster: &Cluster, behind: Role) -> BTreeSet<Rule> {
-    let fronts = fronts(cluster).into_iter().filter(|front| front.behind == behind);
+    let fronts = fronts(cluster).into_iter().filter(|front| front.leads_to(behind));
     let rules = fronts.flat_map(|front| {
         let peer = Peer::Group(load_balancer_group(cluster, &front));
         [tcp(front.port), Traffic::TooLarge].map(|traffic| Rule { traffic, peer: peer.clone() })
@@ -225,6 +254,9 @@ fn pod_network(plugin: NetworkPlugin) -> Vec<Traffic> {
 /// The security groups that instances of a role are in: windlass's own, and those that groups have in its place. Its own is
 /// there even where all groups have another one: instances that were launched before may still be in it.
 fn peers(cluster: &Cluster, role: Role) -> Vec<Peer> {
+    if !cluster.has_role(role) {
+        return Vec::new();
+    }
     let groups = cluster.instance_groups.iter().filter(|group| group.role() == role);
     let existing: BTreeSet<&String> = groups.filter_map(|group| group.security_group.as_ref()).collect();
     let own = Peer::Group(Reference::to(group_name(cluster, role)));

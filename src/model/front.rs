@@ -14,7 +14,7 @@ pub(super) struct Front<'a> {
     /// What its name begins with.
     pub(super) purpose: &'static str,
     pub(super) balancer: &'a LoadBalancer,
-    /// Whom it leads to.
+    /// Whom it leads to; where that is masters, to API servers beside them, too.
     pub(super) behind: Role,
     /// The port of instances, and its own.
     pub(super) port: u16,
@@ -42,6 +42,11 @@ pub(super) fn fronts(cluster: &Cluster) -> Vec<Front<'_>> {
 }
 
 impl Front<'_> {
+    /// Whether instances of a role are behind it.
+    pub(super) fn leads_to(&self, role: Role) -> bool {
+        self.behind == role || (self.behind == Role::ControlPlane && role == Role::ApiServer)
+    }
+
     /// What it is called.
     pub(super) fn name(&self, cluster: &Cluster) -> String {
         name_of_front(self.purpose, cluster, self.balancer)

@@ -29,7 +29,7 @@ pub(super) fn add(
 ) -> Result<(), ModelError> {
     let maintenance = match &group.instances {
         Instances::ControlPlane(master) => Some(control_plane::add(inputs, group, master, desired)?),
-        Instances::Node(_) | Instances::Bastion(_) => None,
+        Instances::Node(_) | Instances::Bastion(_) | Instances::ApiServer(_) => None,
     };
     let cluster = inputs.cluster;
     for id in &group.additional_security_groups {

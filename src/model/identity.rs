@@ -121,7 +121,12 @@ impl State {
     }
 
     fn read(&self, folders: &[&str]) -> Value {
-        let objects: Vec<String> = folders.iter().map(|folder| self.object(&format!("{folder}/*"))).collect();
+        let all: Vec<String> = folders.iter().map(|folder| format!("{folder}/*")).collect();
+        self.read_objects(&all)
+    }
+
+    fn read_objects(&self, keys: &[String]) -> Value {
+        let objects: Vec<String> = keys.iter().map(|key| self.object(key)).collect();
         json!({"Sid": "ReadState", "Effect": "Allow", "Action": "s3:GetObject", "Resource": objects})
     }
 
@@ -169,6 +174,16 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
 pub(super) fn nodes(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     let own = [state.read(&["public", "nodes"]), state.write(&[])];
     own.into_iter().chain(see_volumes(inputs, Role::Node)).collect()
+}
+
+/// An API server beside the masters joins as a node, and reads what it signs its certificates and tokens with, and what it
+/// encrypts what it stores with: the same keysets as a master.
+pub(super) fn api_servers(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
+    let folders = ["public", "nodes", "control-plane/keysets"].map(|folder| format!("{folder}/*"));
+    let keys: Vec<String> =
+        folders.into_iter().chain(["control-plane/encryption-configuration.json".to_owned()]).collect();
+    let own = [state.read_objects(&keys), state.write(&[])];
+    own.into_iter().chain(see_volumes(inputs, Role::ApiServer)).collect()
 }
 
 /// A bastion, which the Internet reaches, reads what anybody may know of the cluster, and nothing that nodes join with.

@@ -61,7 +61,7 @@ pub(super) fn target_groups(
     group: &InstanceGroup,
 ) -> BTreeSet<Reference<LoadBalancerTargetGroup>> {
     let cluster = inputs.cluster;
-    let fronts = fronts(cluster).into_iter().filter(|front| front.behind == group.role());
+    let fronts = fronts(cluster).into_iter().filter(|front| front.leads_to(group.role()));
     let groups = fronts.flat_map(|front| {
         let protocols = front.protocols().into_iter();
         protocols.map(|(_, protocol)| front.target_group(cluster, protocol)).collect::<Vec<_>>()

@@ -33,7 +33,7 @@ pub(super) struct RoleModel {
 /// Adds what all instances of a role share: their security group, and what they may do on AWS.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let (cluster, state) = (inputs.cluster, State::new(inputs)?);
-    for model in ALL.into_iter().filter(|model| model.role != Role::Bastion || cluster.bastion.is_some()) {
+    for model in ALL.into_iter().filter(|model| cluster.has_role(model.role)) {
         let RoleModel { role, security_group, ingress, statements, may, .. } = model;
         access::add_security_group(cluster, *role, security_group, ingress(cluster), desired)?;
         identity::add(inputs, *role, statements(inputs, &state), may(cluster), desired)?;
@@ -54,7 +54,7 @@ fn add_rules_of_existing_groups(cluster: &Cluster, desired: &mut Desired) -> Res
 }
 
 /// Every role.
-const ALL: [&RoleModel; 3] = [&MASTERS, &NODES, &BASTIONS];
+const ALL: [&RoleModel; 4] = [&MASTERS, &NODES, &BASTIONS, &API_SERVERS];
 
 /// What is special about this role.
 pub(super) fn of(role: Role) -> &'static RoleModel {
@@ -62,6 +62,7 @@ pub(super) fn of(role: Role) -> &'static RoleModel {
         Role::ControlPlane => &MASTERS,
         Role::Node => &NODES,
         Role::Bastion => &BASTIONS,
+        Role::ApiServer => &API_SERVERS,
     }
 }
 
@@ -95,5 +96,16 @@ const BASTIONS: RoleModel = RoleModel {
     ingress: access::into_bastions,
     statements: identity::bastions,
     may: |cluster| &cluster.bastions_may,
+    installs_addons: false,
+};
+
+const API_SERVERS: RoleModel = RoleModel {
+    role: Role::ApiServer,
+    prefix: "apiservers",
+    tag: "k8s.io/role/apiserver",
+    security_group: "Security group for API servers",
+    ingress: access::into_api_servers,
+    statements: identity::api_servers,
+    may: |cluster| &cluster.api_servers_may,
     installs_addons: false,
 };

@@ -21,7 +21,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
-use windlass_bootstrap::config::EXTENDED_VERSION;
+use windlass_bootstrap::config::{EXTENDED_VERSION, LIFECYCLE_VERSION, Role};
 use windlass_bootstrap::endpoint;
 
 pub use self::attachment::Attachment;
@@ -75,6 +75,9 @@ pub struct Cluster {
     /// What bastions may do in AWS besides what windlass allows them.
     #[serde(skip_serializing_if = "Permissions::is_empty")]
     pub bastions_may: Permissions,
+    /// What API servers beside the masters may do in AWS besides what windlass allows them.
+    #[serde(skip_serializing_if = "Permissions::is_empty")]
+    pub api_servers_may: Permissions,
     /// How bastions are reached, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bastion: Option<BastionAccess>,
@@ -421,14 +424,32 @@ impl Cluster {
         self.instance_groups.iter().filter_map(InstanceGroup::master)
     }
 
+    /// Whether API servers run beside the masters.
+    pub fn has_api_servers(&self) -> bool {
+        self.instance_groups.iter().any(|group| group.role() == Role::ApiServer)
+    }
+
+    /// Whether there are instances of a role, or may be without another specification: nodes may come and go.
+    pub fn has_role(&self, role: Role) -> bool {
+        match role {
+            Role::ControlPlane | Role::Node => true,
+            Role::Bastion => self.bastion.is_some(),
+            Role::ApiServer => self.has_api_servers(),
+        }
+    }
+
     /// The API's name inside of the VPC.
     pub fn internal_name(&self) -> String {
         self.api.internal_name.clone().unwrap_or_else(|| endpoint::internal_name(&self.name))
     }
 
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
-    /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer.
+    /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer,
+    /// and of API servers beside them.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
+        if group.master().is_some() && self.has_api_servers() {
+            return LIFECYCLE_VERSION;
+        }
         let has_issuer = group.master().is_some() && !self.service_accounts.are_usual();
         if has_issuer || self.masters().count() > 1 { EXTENDED_VERSION } else { group.node_config_version() }
     }

@@ -330,7 +330,8 @@ fn instance_group(cluster: &ClusterSpec, group: &InstanceGroup) -> InstanceGroup
     let mut group = group.clone();
     let spec = &mut group.spec;
     spec.manager.get_or_insert(InstanceManager::CloudGroup);
-    let least = if spec.role == Some(InstanceGroupRole::Node) { 2 } else { 1 };
+    let several = [Some(InstanceGroupRole::Node), Some(InstanceGroupRole::ApiServer)].contains(&spec.role);
+    let least = if several { 2 } else { 1 };
     let min = *spec.min_size.get_or_insert_with(|| spec.max_size.map_or(least, |max| max.min(least)));
     spec.max_size.get_or_insert(min);
     spec.machine_type.get_or_insert_with(|| MACHINE_TYPE.to_owned());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what runs on a master | the API on its own machine (`NodeConfig::api_endpoint` of the agent) |
 //! | nodes, and pods that have no network of their own yet | the master's stable private address, whoever the instance is; of several masters, the internal name, which their `/etc/hosts` gives all those addresses |
+//! | API servers beside the masters, for what is a node's | the masters, as nodes without a load balancer |
 //! | windlass | the load balancer, the Elastic IP, or the stable private address, which it needs a way into the VPC for |
 //! | kubeconfigs | the API's name where there is one, else as windlass |
 
@@ -65,13 +66,25 @@ impl ApiEndpoints {
 /// Where instances reach it, and the masters' addresses where that is a name which they keep for them.
 fn inside(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
     let api = &cluster.api;
-    let named = |port| Endpoint { host: ServerName::Dns(cluster.internal_name()), port };
+    match &api.load_balancer {
+        Some(balancer) if balancer.for_nodes => {
+            let host = ServerName::Dns(cluster.internal_name());
+            (Endpoint { host, port: balancer.port_for_clients(api.port) }, Vec::new())
+        }
+        _ => at_masters(cluster),
+    }
+}
+
+/// The same of API servers beside the masters, which go to the masters themselves also where nodes go by a load balancer: that
+/// could lead an instance to itself, which its packets don't survive (Network Load Balancers User Guide, "Client IP
+/// preservation").
+pub fn at_masters(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
+    let api = &cluster.api;
     let masters: Vec<Ipv4Addr> =
         cluster.etcd.first().members.iter().map(|member| member.private_address).collect();
-    match (&api.load_balancer, masters.as_slice()) {
-        (Some(balancer), _) if balancer.for_nodes => (named(balancer.port_for_clients(api.port)), Vec::new()),
-        (_, [only]) => (Endpoint { host: (*only).into(), port: api.port }, Vec::new()),
-        _ => (named(api.port), masters),
+    match masters.as_slice() {
+        [only] => (Endpoint { host: (*only).into(), port: api.port }, Vec::new()),
+        _ => (Endpoint { host: ServerName::Dns(cluster.internal_name()), port: api.port }, masters),
     }
 }
 

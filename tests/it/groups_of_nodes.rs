@@ -34,7 +34,9 @@ fn nodes(cluster: &mut Cluster) -> &mut InstanceGroup {
 fn sizes(group: &mut InstanceGroup) -> &mut Nodes {
     match &mut group.instances {
         Instances::Node(nodes) => nodes,
-        Instances::ControlPlane(_) | Instances::Bastion(_) => panic!("{} is no group of nodes", group.name),
+        Instances::ControlPlane(_) | Instances::Bastion(_) | Instances::ApiServer(_) => {
+            panic!("{} is no group of nodes", group.name)
+        }
     }
 }
 

@@ -254,7 +254,6 @@ fn a_group_is_created_with_the_numbers_of_kops() {
         ("spare --subnet nope", vec!["no subnet `nope`", "there are"]),
         ("spare --zone us-east-1c", vec!["no subnet in the zone `us-east-1c`"]),
         ("nodes-us-east-1a --subnet us-east-1a", vec!["`nodes-us-east-1a` already", "edit"]),
-        ("b --role api-server --subnet us-east-1a", vec!["spec.role", "not supported yet"]),
         ("m --role control-plane --subnet us-east-1a", vec!["leads to one master, and there are 2"]),
         ("spare --subnet us-east-1a --set spec.nope=1", vec!["nope"]),
     ] {

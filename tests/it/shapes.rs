@@ -143,6 +143,7 @@ mod with_region {
         a_cluster_whose_network_somebody_else_brings_is_made_and_goes: "external-network",
         groups_with_all_their_settings_are_made_and_go: "group-settings",
         a_bastion_in_front_of_a_private_cluster_is_made_and_goes: "bastion",
+        api_servers_beside_a_master_are_made_and_go: "api-servers",
         settings_of_every_component_are_made_and_go: "component-settings",
         services_that_are_reached_by_endpoints_in_the_vpc_are_made_and_go: "interface-endpoints",
         three_masters_with_an_elastic_ip_each_are_made_and_go: "three-masters",

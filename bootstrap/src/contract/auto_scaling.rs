@@ -14,6 +14,9 @@ const MASTERS: &str = ".masters";
 /// The same of bastions: an instance that the Internet reaches is never taken for a node.
 const BASTIONS: &str = ".bastions";
 
+/// The same of API servers beside the masters.
+const API_SERVERS: &str = ".apiservers";
+
 /// The instance group that launched an instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -24,12 +27,13 @@ pub struct Group {
 }
 
 /// The name of an instance group's Auto Scaling group: `<group>.masters.<cluster>` or `<group>.<cluster>`, as in kops, and
-/// `<group>.bastions.<cluster>`.
+/// `<group>.bastions.<cluster>` and `<group>.apiservers.<cluster>`.
 pub fn group_name(cluster: &str, group: &str, role: Role) -> String {
     match role {
         Role::ControlPlane => format!("{group}{MASTERS}.{cluster}"),
         Role::Node => format!("{group}.{cluster}"),
         Role::Bastion => format!("{group}{BASTIONS}.{cluster}"),
+        Role::ApiServer => format!("{group}{API_SERVERS}.{cluster}"),
     }
 }
 
@@ -38,7 +42,9 @@ impl Group {
     pub fn read(auto_scaling_group: &str, cluster: &str) -> Option<Self> {
         let name = auto_scaling_group.strip_suffix(cluster)?.strip_suffix('.')?;
         let of_role = |suffix, role| name.strip_suffix(suffix).map(|group| (group, role));
-        let special = of_role(MASTERS, Role::ControlPlane).or_else(|| of_role(BASTIONS, Role::Bastion));
+        let special = of_role(MASTERS, Role::ControlPlane)
+            .or_else(|| of_role(BASTIONS, Role::Bastion))
+            .or_else(|| of_role(API_SERVERS, Role::ApiServer));
         let (group, role) = special.unwrap_or((name, Role::Node));
         let is_label = !group.is_empty() && !group.contains('.');
         is_label.then(|| Self { name: group.to_owned(), role })
@@ -56,6 +62,7 @@ mod tests {
             ("masters", Role::Node),
             ("a", Role::ControlPlane),
             ("b", Role::Bastion),
+            ("c", Role::ApiServer),
         ] {
             let name = group_name("demo.example.com", group, role);
             let read = Group::read(&name, "demo.example.com").unwrap();
@@ -73,6 +80,7 @@ mod tests {
             ".demo.example.com",
             ".masters.demo.example.com",
             ".bastions.demo.example.com",
+            ".apiservers.demo.example.com",
             "nodesdemo.example.com",
             "nodes.demo.example.com.",
             "",

@@ -45,7 +45,7 @@ pub const GROUP_SETTINGS_VERSION: &str = "windlass/v3";
 pub const EXTENDED_VERSION: &str = "windlass/v4";
 
 /// The version of a node configuration, and of an image, that says what an agent of [`EXTENDED_VERSION`] would carry out in
-/// part: lifecycle hooks that the agent completes, and whatever else has come since.
+/// part: lifecycle hooks that the agent completes, API servers besides the masters', and whatever else has come since.
 pub const LIFECYCLE_VERSION: &str = "windlass/v5";
 
 /// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
@@ -158,6 +158,9 @@ pub struct NodeConfig {
     pub disable_source_dest_check: bool,
     /// Set on masters only; its presence is what makes an instance a master.
     pub control_plane: Option<ControlPlaneConfig>,
+    /// Set on nodes that run an API server besides, without being masters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_server: Option<ApiServerConfig>,
     /// Whether the instance is a bastion, which runs nothing of Kubernetes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub bastion: bool,
@@ -287,6 +290,9 @@ pub struct ApiConfig {
 /// The taint that keeps pods off masters.
 pub const MASTER_TAINT: &str = "node-role.kubernetes.io/control-plane=:NoSchedule";
 
+/// The taint that keeps pods off API servers beside the masters: kops's.
+pub const API_SERVER_TAINT: &str = "node-role.kubernetes.io/api-server=:NoSchedule";
+
 /// What the kubelet is told beyond the agent's own defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -335,6 +341,38 @@ pub struct ControlPlaneConfig {
     /// What is special about service accounts' tokens.
     #[serde(default, skip_serializing_if = "ServiceAccountsConfig::is_usual")]
     pub service_accounts: ServiceAccountsConfig,
+    /// Whether API servers of other instances keep what they have in this master's etcd: its members then listen for
+    /// clients on the master's stable private address, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub further_api_servers: bool,
+}
+
+/// What only instances are told that run an API server without being masters. They are nodes in everything else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiServerConfig {
+    /// The image of `kube-apiserver`.
+    pub image: String,
+    /// The port on which it listens. Nodes may reach the API by another one, of a load balancer.
+    pub port: u16,
+    /// The masters' etcd clusters, `main` first.
+    pub etcd: Vec<EtcdServers>,
+    /// What is special about service accounts' tokens.
+    #[serde(default, skip_serializing_if = "ServiceAccountsConfig::is_usual")]
+    pub service_accounts: ServiceAccountsConfig,
+}
+
+/// An etcd cluster, as an API server of another machine reaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdServers {
+    /// The stable private addresses of its members.
+    pub addresses: Vec<Ipv4Addr>,
+    /// The port on which all of them listen for clients.
+    pub port: u16,
+    /// The resources that Kubernetes keeps here instead of in `main`, as in [`EtcdConfig::holds`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<String>,
 }
 
 /// What the API server is told of service accounts' tokens besides who issues them
@@ -413,7 +451,7 @@ pub struct EtcdConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdPorts {
-    /// For clients, on 127.0.0.1.
+    /// For clients, on 127.0.0.1; and on the stable private address, where other machines run API servers.
     pub client: u16,
     /// For the other members, on the master's stable private address.
     pub peer: u16,
@@ -505,6 +543,8 @@ pub enum Role {
     Node,
     /// Lets operators in by SSH; no Node of the cluster's.
     Bastion,
+    /// Runs an API server, which keeps what it has in the masters' etcd.
+    ApiServer,
 }
 
 #[cfg(test)]

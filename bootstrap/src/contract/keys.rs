@@ -2,12 +2,12 @@
 //!
 //! The CLI's `state::layout` adds the keys that only the CLI uses. Who may read what is decided by prefix:
 //!
-//! | prefix | nodes | masters |
-//! |---|---|---|
-//! | `<cluster>/public/` | read | read |
-//! | `<cluster>/nodes/` | read | read; write the bootstrap token |
-//! | `<cluster>/control-plane/` | – | read, list; write only below `etcd/` |
-//! | `<cluster>/status/` | write their own | write their own |
+//! | prefix | nodes | API servers beside the masters | masters |
+//! |---|---|---|---|
+//! | `<cluster>/public/` | read | read | read |
+//! | `<cluster>/nodes/` | read | read | read; write the bootstrap token |
+//! | `<cluster>/control-plane/` | – | read the keysets and the encryption configuration | read, list; write only below `etcd/` |
+//! | `<cluster>/status/` | write their own | write their own | write their own |
 
 /// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
 /// bucket lets those expire.

@@ -13,6 +13,8 @@ pub const MACHINE_TYPE: &str = "node.kubernetes.io/instance-type";
 pub const GROUP: &str = "kops.k8s.io/instancegroup";
 /// The key of masters' default taint, and the label of their role.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// The key of the default taint of API servers' Nodes, and the label of their role: kops's.
+pub const API_SERVER: &str = "node-role.kubernetes.io/api-server";
 
 /// The label of a role; bastions are no Nodes, and none has theirs.
 pub fn role_label(role: Role) -> &'static str {
@@ -20,5 +22,6 @@ pub fn role_label(role: Role) -> &'static str {
         Role::ControlPlane => CONTROL_PLANE,
         Role::Node => "node-role.kubernetes.io/node",
         Role::Bastion => "node-role.kubernetes.io/bastion",
+        Role::ApiServer => API_SERVER,
     }
 }

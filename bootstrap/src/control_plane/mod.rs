@@ -1,10 +1,11 @@
-//! What only masters do: etcd and the static pods, and through the API what the cluster needs of its masters. It may
-//! use every room but the boot.
+//! What only masters do: etcd and the static pods, and through the API what the cluster needs of its masters. An API server
+//! beside the masters is made here, too. It may use every room but the boot.
 
 pub mod additional_objects;
 pub mod addon_objects;
 pub mod addons;
 pub mod api_server;
+pub mod api_server_pod;
 pub mod approve;
 pub mod bootstrap_token;
 pub mod controllers;

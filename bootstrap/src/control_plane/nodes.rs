@@ -152,7 +152,8 @@ fn lacking_labels(
 /// Whether a Node lacks something that is always there, so that EC2 has to be asked about it.
 fn is_unwell(node: &NodeFacts) -> bool {
     let has = |key: &str| node.labels.contains_key(key);
-    let role = has(role_label(Role::Node)) || has(role_label(Role::ControlPlane));
+    let role =
+        [Role::Node, Role::ControlPlane, Role::ApiServer].into_iter().any(|role| has(role_label(role)));
     !node.ready || !role || ![ZONE, REGION, MACHINE_TYPE, GROUP].into_iter().all(has)
 }
 

@@ -198,6 +198,7 @@ fn ensure_node_kubeconfig(host: &Host, config: &NodeConfig) -> Result<bool, Kube
     file::ensure(&host.path(NODE_KUBECONFIG), text, file::PRIVATE).map_err(KubeletError::File)
 }
 
+/// What the kubelet is: a master's, or another's. Where an API server runs beside the masters', it is a node's.
 fn role(config: &NodeConfig) -> Role {
     if config.control_plane.is_some() { Role::ControlPlane } else { Role::Node }
 }
@@ -243,7 +244,7 @@ fn configuration(
             configuration["tlsCertFile"] = json!(format!("{}/kubelet/server.crt", root::SECRETS));
             configuration["tlsPrivateKeyFile"] = json!(format!("{}/kubelet/server.key", root::SECRETS));
         }
-        Role::Node | Role::Bastion => {
+        Role::Node | Role::Bastion | Role::ApiServer => {
             configuration["rotateCertificates"] = json!(true);
             configuration["serverTLSBootstrap"] = json!(true);
         }
@@ -286,7 +287,9 @@ fn arguments(config: &NodeConfig, identity: &InstanceIdentity) -> Vec<String> {
     ];
     match role(config) {
         Role::ControlPlane => arguments.push(format!("--kubeconfig={MASTER_KUBECONFIG}")),
-        Role::Node | Role::Bastion => arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}")),
+        Role::Node | Role::Bastion | Role::ApiServer => {
+            arguments.push(format!("--kubeconfig={NODE_KUBECONFIG}"));
+        }
     }
     arguments.extend(ecr::arguments(config));
     let labels: Vec<String> =

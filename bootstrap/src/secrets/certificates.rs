@@ -1,4 +1,4 @@
-//! The master's leaf certificates: made on the machine, into tmpfs, and renewed in place.
+//! The leaf certificates of masters, and of API servers beside them: made on the machine, into tmpfs, and renewed in place.
 //!
 //! What a certificate must be is a value ([`Leaf`]); whether the one on tmpfs still is that is looked at, and only
 //! otherwise is a new one made. Every component reads its files again when they change, so nothing is restarted.
@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 
 use crate::agent::Agent;
 use crate::aws::identity::InstanceIdentity;
-use crate::contract::config::{ControlPlaneConfig, NodeConfig};
+use crate::contract::config::{ControlPlaneConfig, NodeConfig, ServiceAccountsConfig};
 use crate::contract::endpoint::{self, ServerName};
 use crate::contract::keyset::{Key, Keyset};
 use crate::host::Host;
@@ -27,7 +27,7 @@ use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
 use crate::secrets::stored::{self, Authority, Secrets, SecretsError};
 
-/// Makes a master's certificates, and the kubeconfigs that name them.
+/// Makes the instance's certificates, and the kubeconfigs that name a master's.
 pub const STEP: Step = Step::new("ensure_certificates", Duration::from_mins(1));
 
 /// How long a leaf is valid. It is renewed after two thirds of that, so an agent that is down for a month does no harm.
@@ -156,19 +156,51 @@ impl Leaf {
     }
 }
 
-/// The addresses of a master.
+/// The addresses of an instance whose certificates the agent makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses {
     /// The instance's primary private address.
     pub primary: Ipv4Addr,
-    /// The stable private address, which moves with the master.
+    /// The stable private address, which moves with the master; the primary one where there is none.
     pub stable: Ipv4Addr,
     /// The Elastic IP.
     pub elastic: Option<Ipv4Addr>,
 }
 
+/// Every certificate that the agent makes on an instance: none on a node without an API server, whose kubelet asks for its
+/// own.
+pub fn leaves(
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+    addresses: Addresses,
+) -> Result<Vec<Leaf>, CertificateError> {
+    match (&config.control_plane, &config.api_server) {
+        (Some(control_plane), _) => master_leaves(config, control_plane, identity, addresses),
+        (None, Some(api_server)) => api_server_leaves(config, &api_server.service_accounts, addresses),
+        (None, None) => Ok(Vec::new()),
+    }
+}
+
+/// What an API server needs, wherever it runs.
+fn api_server_leaves(
+    config: &NodeConfig,
+    service_accounts: &ServiceAccountsConfig,
+    addresses: Addresses,
+) -> Result<Vec<Leaf>, CertificateError> {
+    let (dns, api_addresses) = api_names(config, addresses)?;
+    Ok(vec![
+        Leaf::client("kube-apiserver", "etcd-client", "kube-apiserver", None).signed_by(Authority::Etcd),
+        Leaf::client("kube-apiserver", "server", "kube-apiserver", None)
+            .serving(Usage::Server, dns, api_addresses)
+            .showing_authority_if(service_accounts.anonymous_discovery),
+        Leaf::client("kube-apiserver", "kubelet-client", "kube-apiserver-kubelet-client", None),
+        Leaf::client("kube-apiserver", "front-proxy-client", "front-proxy-client", None)
+            .signed_by(Authority::FrontProxy),
+    ])
+}
+
 /// Every certificate that a master needs.
-pub fn master_leaves(
+fn master_leaves(
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
     identity: &InstanceIdentity,
@@ -177,27 +209,21 @@ pub fn master_leaves(
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let localhost = || ["localhost".to_owned()];
     let member = &control_plane.etcd.member;
-    let (dns, api_addresses) = api_names(config, addresses)?;
-    Ok(vec![
-        Leaf::client("etcd", "server", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
-            Usage::Peer,
-            localhost(),
-            [loopback, addresses.stable.into()],
-        ),
-        Leaf::client("etcd", "peer", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
-            Usage::Peer,
-            [],
-            // It listens on the stable address, and what it sends to the others comes from the primary one: etcd takes a
-            // peer's certificate only from an address that stands in it.
-            [addresses.stable.into(), addresses.primary.into()],
-        ),
-        Leaf::client("kube-apiserver", "etcd-client", "kube-apiserver", None).signed_by(Authority::Etcd),
-        Leaf::client("kube-apiserver", "server", "kube-apiserver", None)
-            .serving(Usage::Server, dns, api_addresses)
-            .showing_authority_if(control_plane.service_accounts.anonymous_discovery),
-        Leaf::client("kube-apiserver", "kubelet-client", "kube-apiserver-kubelet-client", None),
-        Leaf::client("kube-apiserver", "front-proxy-client", "front-proxy-client", None)
-            .signed_by(Authority::FrontProxy),
+    let mut leaves =
+        vec![
+            Leaf::client("etcd", "server", &format!("etcd-{member}"), None)
+                .signed_by(Authority::Etcd)
+                .serving(Usage::Peer, localhost(), [loopback, addresses.stable.into()]),
+            Leaf::client("etcd", "peer", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
+                Usage::Peer,
+                [],
+                // It listens on the stable address, and what it sends to the others comes from the primary one: etcd takes a
+                // peer's certificate only from an address that stands in it.
+                [addresses.stable.into(), addresses.primary.into()],
+            ),
+        ];
+    leaves.extend(api_server_leaves(config, &control_plane.service_accounts, addresses)?);
+    leaves.extend([
         Leaf::client("kube-controller-manager", "client", "system:kube-controller-manager", None),
         Leaf::client("kube-scheduler", "client", "system:kube-scheduler", None),
         Leaf::client("kube-proxy", "client", "system:kube-proxy", None),
@@ -210,7 +236,8 @@ pub fn master_leaves(
             &format!("windlass-bootstrap:{}", identity.id),
             Some("system:masters"),
         ),
-    ])
+    ]);
+    Ok(leaves)
 }
 
 /// The names and addresses by which the API is reached.
@@ -240,17 +267,14 @@ fn api_names(
 }
 
 /// The step.
-pub async fn run(
-    agent: &Agent,
-    control_plane: &ControlPlaneConfig,
-    secrets: &Secrets,
-    addresses: Addresses,
-) -> Result<(), StepError> {
+pub async fn run(agent: &Agent, secrets: &Secrets, addresses: Addresses) -> Result<(), StepError> {
     let Agent { host, config, identity, .. } = agent;
     let make = async || {
-        let leaves = master_leaves(config, control_plane, identity, addresses)?;
+        let leaves = leaves(config, identity, addresses)?;
         let mut changed = ensure(host, secrets, &leaves, Timestamp::now())?;
-        changed |= stored::ensure_kubeconfigs(host, config).map_err(CertificateError::Kubeconfigs)?;
+        if config.control_plane.is_some() {
+            changed |= stored::ensure_kubeconfigs(host, config).map_err(CertificateError::Kubeconfigs)?;
+        }
         Ok::<_, CertificateError>(Done::changed_if(changed))
     };
     STEP.run(&agent.reporter, make).await

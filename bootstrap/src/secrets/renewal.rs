@@ -1,4 +1,4 @@
-//! Renews a master's certificates before they expire, and when an address has changed that one of them names.
+//! Renews the certificates of a master, or of an API server beside the masters, before they expire, and when an address has changed that one of them names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,10 +42,9 @@ pub async fn renew(agent: Arc<Agent>, mut addresses: watch::Receiver<Addresses>)
 
 async fn ensure(agent: &Agent, addresses: Addresses) -> Result<(), RenewalError> {
     let Agent { host, identity, config, store, .. } = agent;
-    let Some(control_plane) = &config.control_plane else { return Ok(()) };
     // Read again: an authority may have been rotated.
-    let (secrets, _) = stored::obtain(host, store, &config.cluster).await.map_err(RenewalError::Secrets)?;
-    let leaves = certificates::master_leaves(config, control_plane, identity, addresses);
+    let (secrets, _) = stored::obtain(host, store, config).await.map_err(RenewalError::Secrets)?;
+    let leaves = certificates::leaves(config, identity, addresses);
     let leaves = leaves.map_err(RenewalError::Certificates)?;
     let made = certificates::ensure(host, &secrets, &leaves, Timestamp::now());
     made.map(drop).map_err(RenewalError::Certificates)

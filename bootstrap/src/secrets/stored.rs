@@ -1,4 +1,5 @@
-//! Brings the master's secrets from the state into tmpfs, where only the components that need each can see it.
+//! Brings the secrets of masters, and of API servers beside them, from the state into tmpfs, where only the components that
+//! need each can see it.
 
 use std::path::Path;
 
@@ -38,7 +39,7 @@ pub enum SecretsError {
     Read(#[source] StateError),
     /// The state doesn't answer, and since this machine's start nothing was read from it.
     #[error(
-        "this master's secrets are in memory only while it runs, and the state, which holds them, does not answer: it is \
+        "this machine's secrets are in memory only while it runs, and the state, which holds them, does not answer: it is \
          waited for"
     )]
     Unreachable(#[source] StateError),
@@ -89,7 +90,7 @@ pub enum Authority {
     FrontProxy,
 }
 
-/// What a master reads from the state.
+/// What a master reads from the state, and what runs an API server beside the masters: it signs its certificates itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Secrets {
     kubernetes: Keyset,
@@ -116,7 +117,7 @@ const REMEMBERED: &str = "/srv/kubernetes/windlass/secrets.json";
 /// The step.
 pub async fn run(agent: &Agent) -> Result<Secrets, StepError> {
     let bring = async || {
-        let (value, changed) = obtain(&agent.host, &agent.store, &agent.config.cluster).await?;
+        let (value, changed) = obtain(&agent.host, &agent.store, &agent.config).await?;
         Ok::<_, SecretsError>(Done { value, changed })
     };
     STEP.run(&agent.reporter, bring).await
@@ -125,8 +126,12 @@ pub async fn run(agent: &Agent) -> Result<Secrets, StepError> {
 /// Reads the secrets from the state and brings them to where the components read them. While the state doesn't answer,
 /// those that were read since the machine started are used, so that an agent that is started again goes on. Returns
 /// whether anything had to be changed.
-pub async fn obtain(host: &Host, store: &StateStore, cluster: &str) -> Result<(Secrets, bool), SecretsError> {
-    let secrets = match fetch(store, cluster).await {
+pub async fn obtain(
+    host: &Host,
+    store: &StateStore,
+    config: &NodeConfig,
+) -> Result<(Secrets, bool), SecretsError> {
+    let secrets = match fetch(store, &config.cluster).await {
         Err(SecretsError::Read(error)) if error.is_outage() => match remembered(host)? {
             Some(secrets) => {
                 tracing::warn!(
@@ -139,7 +144,7 @@ pub async fn obtain(host: &Host, store: &StateStore, cluster: &str) -> Result<(S
         },
         other => other?,
     };
-    let mut changed = ensure(host, &secrets).await?;
+    let mut changed = ensure(host, config, &secrets).await?;
     changed |= remember(host, &secrets)?;
     Ok((secrets, changed))
 }
@@ -213,8 +218,12 @@ fn is_tmpfs(path: &Path) -> bool {
     statfs(path).is_ok_and(|filesystem| filesystem.f_type == TMPFS)
 }
 
-/// Writes the secrets that components share with the state: authorities, signing keys, the encryption configuration.
-async fn ensure(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
+/// The component that runs where there is an API server beside the masters'; each has a folder of its own.
+const API_SERVER: &str = "kube-apiserver";
+
+/// Writes the secrets that components of this instance share with the state: authorities, signing keys, the encryption
+/// configuration.
+async fn ensure(host: &Host, config: &NodeConfig, secrets: &Secrets) -> Result<bool, SecretsError> {
     let mut changed = ensure_tmpfs(host).await?;
     let kubernetes = secrets.kubernetes.bundle();
     let service_account = primary(&secrets.service_account)?;
@@ -238,7 +247,8 @@ async fn ensure(host: &Host, secrets: &Secrets) -> Result<bool, SecretsError> {
         ("kube-proxy", "ca.crt", &kubernetes),
         ("admin", "ca.crt", &kubernetes),
     ];
-    for (folder, name, contents) in files {
+    let runs = |component: &str| config.control_plane.is_some() || component == API_SERVER;
+    for (folder, name, contents) in files.into_iter().filter(|(component, ..)| runs(component)) {
         let folder = host.path(root::SECRETS).join(folder);
         changed |= file::ensure_folder(&folder, 0o700).map_err(SecretsError::File)?;
         changed |= file::ensure(&folder.join(name), contents, file::PRIVATE).map_err(SecretsError::File)?;
@@ -315,7 +325,7 @@ mod tests {
         }
 
         async fn obtain(&self) -> Result<(Secrets, bool), SecretsError> {
-            obtain(&self.host, &self.store, "demo").await
+            obtain(&self.host, &self.store, &crate::testing::master_config()).await
         }
     }
 

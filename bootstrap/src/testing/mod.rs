@@ -90,6 +90,7 @@ pub(crate) fn master_config() -> NodeConfig {
         addons: vec![],
         certificate_seconds: None,
         service_accounts: ServiceAccountsConfig::default(),
+        further_api_servers: false,
     };
     NodeConfig { control_plane: Some(control_plane), ..config }
 }
@@ -126,6 +127,7 @@ pub(crate) fn node_config() -> NodeConfig {
         units: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
+        api_server: None,
         bastion: false,
     }
 }

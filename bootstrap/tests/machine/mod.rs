@@ -16,8 +16,9 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair};
 use windlass_bootstrap::aws::state::sha256;
 use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::config::{
-    ApiConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, KubeletConfig, LifecycleHooks,
-    NetworkConfig, NodeConfig, ServiceAccountsConfig,
+    ApiConfig, ApiServerConfig, BootConfig, CONFIG_VERSION, ControlPlaneConfig, EtcdConfig, EtcdPorts,
+    EtcdServers, KubeletConfig, LIFECYCLE_VERSION, LifecycleHooks, NetworkConfig, NodeConfig,
+    ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
 use windlass_bootstrap::keys;
@@ -315,7 +316,34 @@ pub(crate) fn node_config() -> NodeConfig {
         units: Vec::new(),
         disable_source_dest_check: false,
         control_plane: None,
+        api_server: None,
         bastion: false,
+    }
+}
+
+/// A node with an API server, beside two masters that hold two etcd clusters.
+pub(crate) fn api_server_config() -> NodeConfig {
+    let addresses = ["172.20.32.10", "172.20.64.10"].map(|address| address.parse().unwrap());
+    let etcd = |place, holds: &[&str]| EtcdServers {
+        addresses: addresses.to_vec(),
+        port: EtcdPorts::of(place).client,
+        holds: holds.iter().map(|&resource| resource.to_owned()).collect(),
+    };
+    NodeConfig {
+        version: LIFECYCLE_VERSION.into(),
+        instance_group: "apiserver".into(),
+        api: ApiConfig { masters: addresses.to_vec(), ..node_config().api },
+        kubelet: KubeletConfig {
+            taints: vec!["node-role.kubernetes.io/api-server=:NoSchedule".into()],
+            ..node_config().kubelet
+        },
+        api_server: Some(ApiServerConfig {
+            image: "registry.k8s.io/kube-apiserver:v1.36.3".into(),
+            port: 443,
+            etcd: vec![etcd(0, &[]), etcd(1, &["/events", "coordination.k8s.io/leases"])],
+            service_accounts: ServiceAccountsConfig::default(),
+        }),
+        ..node_config()
     }
 }
 
@@ -349,6 +377,7 @@ pub(crate) fn master_config() -> NodeConfig {
             addons: vec![],
             certificate_seconds: None,
             service_accounts: ServiceAccountsConfig::default(),
+            further_api_servers: false,
         }),
         ..node_config()
     }

@@ -109,7 +109,7 @@ impl Policy {
         match role {
             Role::ControlPlane => &self.masters,
             Role::Node => &self.nodes,
-            Role::Bastion => &[],
+            Role::Bastion | Role::ApiServer => &[],
         }
     }
 }

@@ -88,6 +88,7 @@ fn rows(cluster: &Cluster, cloud: &CloudView, boot: &BTreeMap<String, Status>, n
             Role::ControlPlane => "control-plane",
             Role::Node => "node",
             Role::Bastion => "bastion",
+            Role::ApiServer => "apiserver",
         });
         Row {
             id: instance.id.clone(),

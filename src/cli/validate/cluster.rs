@@ -243,6 +243,7 @@ fn table(cluster: &Cluster, report: &Report) -> String {
                 Role::ControlPlane => "ControlPlane".to_owned(),
                 Role::Node => "Node".to_owned(),
                 Role::Bastion => "Bastion".to_owned(),
+                Role::ApiServer => "APIServer".to_owned(),
             },
             group.machine_type.clone(),
             min_size.to_string(),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use windlass_bootstrap::components::Components;
 use windlass_bootstrap::config::{
-    CONFIG_VERSION, EXTENDED_VERSION, FileConfig, GROUP_SETTINGS_VERSION, MountConfig, Role,
-    SEVERAL_ETCD_VERSION, UnitConfig,
+    CONFIG_VERSION, EXTENDED_VERSION, FileConfig, GROUP_SETTINGS_VERSION, LIFECYCLE_VERSION, MountConfig,
+    Role, SEVERAL_ETCD_VERSION, UnitConfig,
 };
 
 use super::{
@@ -25,6 +25,9 @@ pub enum Instances {
     Node(Nodes),
     /// Those that let operators in.
     Bastion(Nodes),
+    /// Nodes that run API servers.
+    #[serde(rename = "APIServer")]
+    ApiServer(Nodes),
 }
 
 /// A master: one instance, which stays where its volumes and its address are.
@@ -46,7 +49,7 @@ impl Master {
     }
 }
 
-/// Nodes, or bastions.
+/// Nodes, bastions, or API servers beside the masters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Nodes {
@@ -156,6 +159,7 @@ impl InstanceGroup {
             Instances::ControlPlane(_) => Role::ControlPlane,
             Instances::Node(_) => Role::Node,
             Instances::Bastion(_) => Role::Bastion,
+            Instances::ApiServer(_) => Role::ApiServer,
         }
     }
 
@@ -163,14 +167,14 @@ impl InstanceGroup {
     pub fn master(&self) -> Option<&Master> {
         match &self.instances {
             Instances::ControlPlane(master) => Some(master),
-            Instances::Node(_) | Instances::Bastion(_) => None,
+            Instances::Node(_) | Instances::Bastion(_) | Instances::ApiServer(_) => None,
         }
     }
 
     /// The nodes, where they are some.
     pub fn nodes(&self) -> Option<&Nodes> {
         match &self.instances {
-            Instances::ControlPlane(_) | Instances::Bastion(_) => None,
+            Instances::ControlPlane(_) | Instances::Bastion(_) | Instances::ApiServer(_) => None,
             Instances::Node(nodes) => Some(nodes),
         }
     }
@@ -182,6 +186,9 @@ impl InstanceGroup {
             |master: &Master| master.members.iter().any(|held| !held.etcd.environment.is_empty());
         let has_own = !(self.mounts.is_empty() && self.files.is_empty() && self.units.is_empty());
         let has_own = has_own || !self.components.is_empty() || self.master().is_some_and(tells_etcd);
+        if self.role() == Role::ApiServer {
+            return LIFECYCLE_VERSION;
+        }
         if self.role() == Role::Bastion || has_own {
             return EXTENDED_VERSION;
         }
@@ -195,7 +202,9 @@ impl InstanceGroup {
     pub fn sizes(&self) -> (u32, u32) {
         match &self.instances {
             Instances::ControlPlane(_) => (1, 1),
-            Instances::Node(some) | Instances::Bastion(some) => (some.min_size, some.max_size),
+            Instances::Node(some) | Instances::Bastion(some) | Instances::ApiServer(some) => {
+                (some.min_size, some.max_size)
+            }
         }
     }
 
@@ -212,7 +221,9 @@ impl InstanceGroup {
     pub fn subnets(&self) -> NonEmpty<&Subnet> {
         match &self.instances {
             Instances::ControlPlane(master) => NonEmpty::from(&master.subnet),
-            Instances::Node(some) | Instances::Bastion(some) => some.subnets.as_ref(),
+            Instances::Node(some) | Instances::Bastion(some) | Instances::ApiServer(some) => {
+                some.subnets.as_ref()
+            }
         }
     }
 }

@@ -73,6 +73,11 @@ pub(super) fn with_members(
             let bastions = Instances::Bastion(half.instances.clone());
             Ok(half.with(bastions))
         }
+        Half::ApiServers(half) => {
+            let half = half?;
+            let api_servers = Instances::ApiServer(half.instances.clone());
+            Ok(half.with(api_servers))
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Half {
     Nodes(Resolved<cluster::InstanceGroup<Nodes>>),
     /// Bastions.
     Bastions(Resolved<cluster::InstanceGroup<Nodes>>),
+    /// API servers beside the masters.
+    ApiServers(Resolved<cluster::InstanceGroup<Nodes>>),
 }
 
 impl Group {
@@ -190,6 +192,7 @@ fn half(
         }
         Ok(Role::Node) => Half::Nodes(some(whole, instances)),
         Ok(Role::Bastion) => Half::Bastions(some(whole, instances)),
+        Ok(Role::ApiServer) => Half::ApiServers(some(whole, instances)),
         Err(reported) => Half::Nodes(Err(reported)),
     }
 }
@@ -219,7 +222,7 @@ fn name(group: &InstanceGroup, report: &mut Report<'_>) -> Resolved<String> {
     }
 }
 
-const ROLES: &str = "write `Master`, `Node` or `Bastion`";
+const ROLES: &str = "write `Master`, `Node`, `Bastion` or `APIServer`";
 
 fn role(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Role> {
     const PATH: &str = "spec.role";
@@ -227,10 +230,7 @@ fn role(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Role> {
         Some(InstanceGroupRole::Master) => Ok(Role::ControlPlane),
         Some(InstanceGroupRole::Node) => Ok(Role::Node),
         Some(InstanceGroupRole::Bastion) => Ok(Role::Bastion),
-        Some(InstanceGroupRole::ApiServer) => {
-            let message = "`APIServer` is not supported yet";
-            Err(report.push(Problem::at(PATH, message).hint(ROLES)))
-        }
+        Some(InstanceGroupRole::ApiServer) => Ok(Role::ApiServer),
         None => Err(report.missing(PATH, ROLES)),
     }
 }

@@ -97,14 +97,18 @@ fn kubelet_may_set(key: &str) -> bool {
 /// The taints of a group's Nodes.
 pub(super) struct Taints {
     pub(super) taints: Vec<Taint>,
-    /// Whether they are the default, which masters have where nothing is written.
+    /// Whether they are the default of masters, which comes and goes.
     pub(super) default: bool,
 }
 
 pub(super) fn taints(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<Taints> {
     let Some(written) = &spec.taints else {
         let default = spec.role == Some(InstanceGroupRole::Master);
-        let taints = if default { vec![master_taint()] } else { Vec::new() };
+        let taints = match spec.role {
+            Some(InstanceGroupRole::Master) => vec![no_pods(CONTROL_PLANE)],
+            Some(InstanceGroupRole::ApiServer) => vec![no_pods(API_SERVER)],
+            _ => Vec::new(),
+        };
         return Ok(Taints { taints, default });
     };
     let mut seen = BTreeSet::new();
@@ -120,13 +124,13 @@ pub(super) fn taints(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resol
     Ok(Taints { taints: all(taints)?, default: false })
 }
 
-/// What keeps workloads off masters ([`windlass_bootstrap::config::MASTER_TAINT`]).
-fn master_taint() -> Taint {
-    Taint {
-        key: "node-role.kubernetes.io/control-plane".to_owned(),
-        value: Some(String::new()),
-        effect: "NoSchedule".to_owned(),
-    }
+/// The keys of what keeps workloads off masters ([`windlass_bootstrap::config::MASTER_TAINT`]), and off API servers beside
+/// them ([`windlass_bootstrap::config::API_SERVER_TAINT`]).
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+const API_SERVER: &str = "node-role.kubernetes.io/api-server";
+
+fn no_pods(key: &str) -> Taint {
+    Taint { key: key.to_owned(), value: Some(String::new()), effect: "NoSchedule".to_owned() }
 }
 
 #[cfg(test)]
@@ -134,7 +138,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_taint_of_masters_is_the_one_that_the_agent_knows() {
-        assert_eq!(master_taint().to_string(), windlass_bootstrap::config::MASTER_TAINT);
+    fn the_default_taints_of_masters_and_api_servers_are_those_that_the_agent_knows() {
+        assert_eq!(no_pods(CONTROL_PLANE).to_string(), windlass_bootstrap::config::MASTER_TAINT);
+        assert_eq!(no_pods(API_SERVER).to_string(), windlass_bootstrap::config::API_SERVER_TAINT);
     }
 }

@@ -27,17 +27,20 @@ pub(super) fn resolve(
 ) -> Resolved<LoadBalancer> {
     let internal = spec.r#type == Some(LoadBalancerType::Internal);
     let known: Vec<&Subnet> = network.subnets.iter().flatten().collect();
-    let masters = subnets_of(InstanceGroupRole::Master, groups, &known);
+    // A load balancer sends nothing to targets in zones that it isn't in.
+    let [masters, api_servers] = [InstanceGroupRole::Master, InstanceGroupRole::ApiServer]
+        .map(|role| subnets_of(role, groups, &known));
+    let behind = [masters, api_servers].concat();
     let chosen = match spec.subnets.as_deref() {
         Some(written) if !written.is_empty() => written_subnets(written, internal, &known, report),
         _ => match network.subnets.iter().find_map(|subnet| subnet.as_ref().err()) {
             // What is wrong with a subnet is told; which of the others are meant can't be said without it.
             Some(told) => Err(*told),
-            None => best_subnets(PATH, internal, &masters, &known, report),
+            None => best_subnets(PATH, internal, &behind, &known, report),
         },
     };
     if let Ok(chosen) = &chosen {
-        is_in_every_zone(&format!("{PATH}.subnets"), chosen, &masters, report);
+        is_in_every_zone(&format!("{PATH}.subnets"), chosen, &behind, report);
     }
     let certificate = certificate(spec, report);
     let for_nodes = for_nodes(spec, internal, is_named, report);

@@ -152,6 +152,7 @@ fn filled(
         masters_may: permissions.masters,
         nodes_may: permissions.nodes,
         bastions_may: permissions.bastions,
+        api_servers_may: permissions.api_servers,
         bastion: access.bastion,
         service_accounts: service_accounts?,
         etcd: etcd?.clusters()?,

@@ -15,6 +15,7 @@ pub(super) struct RolePermissions {
     pub(super) masters: Permissions,
     pub(super) nodes: Permissions,
     pub(super) bastions: Permissions,
+    pub(super) api_servers: Permissions,
 }
 
 impl RolePermissions {
@@ -23,6 +24,7 @@ impl RolePermissions {
             Role::ControlPlane => &mut self.masters,
             Role::Node => &mut self.nodes,
             Role::Bastion => &mut self.bastions,
+            Role::ApiServer => &mut self.api_servers,
         }
     }
 }
@@ -59,10 +61,11 @@ fn role(path: &str, name: &str, report: &mut Report<'_>) -> Resolved<Role> {
         "control-plane" | "master" => Ok(Role::ControlPlane),
         "node" => Ok(Role::Node),
         "bastion" => Ok(Role::Bastion),
+        "apiserver" => Ok(Role::ApiServer),
         _ => {
             let message = format!("there are no instances of the role `{name}`");
-            Err(report
-                .push(Problem::at(path, message).hint("roles are `control-plane`, `node` and `bastion`")))
+            let hint = "roles are `control-plane`, `node`, `bastion` and `apiserver`";
+            Err(report.push(Problem::at(path, message).hint(hint)))
         }
     }
 }

@@ -43,10 +43,9 @@ fn a_percentage_is_not_refused_for_what_it_rounds_to() {
 }
 
 #[test]
-fn an_api_server_is_refused_by_its_role_alone() {
-    let problems = with("nodes", &json!({"role": "APIServer"}));
-    problem(&problems, "spec.role");
-    assert!(problems.iter().all(|problem| problem.path != "metadata.name"), "{problems:#?}");
+fn api_servers_beside_the_masters_take_what_a_group_of_nodes_takes() {
+    assert_eq!(with("nodes", &json!({"role": "APIServer"})), []);
+    assert_eq!(with("nodes", &json!({"role": "APIServer", "minSize": 0, "maxSize": 7})), []);
 }
 
 #[test]

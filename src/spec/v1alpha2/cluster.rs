@@ -113,9 +113,9 @@ wire! {
 
         /// What instances may do in AWS.
         iam: IamSpec = IN_PART,
-        /// Statements for the inline policies, by role: `master`, `node` or `bastion`, each a JSON list as text.
+        /// Statements for the inline policies, by role: `master`, `node`, `bastion` or `apiserver`, each a JSON list as text.
         additional_policies: BTreeMap<String, String> = HONOURED,
-        /// ARNs of managed policies for the roles, by role: `master`, `node` or `bastion`.
+        /// ARNs of managed policies for the roles, by role: `master`, `node`, `bastion` or `apiserver`.
         external_policies: BTreeMap<String, Vec<String>> = HONOURED,
         /// How users prove who they are besides certificates.
         authentication: AuthenticationSpec =

@@ -13,12 +13,12 @@ wire! {
         /// Who looks after the instances: `CloudGroup` (an Auto Scaling group) or `Karpenter`.
         manager: InstanceManager = only(["CloudGroup"]),
         /// What the instances are for.
-        role: InstanceGroupRole = only(["Master", "Node", "Bastion"]),
+        role: InstanceGroupRole = only(["Master", "Node", "Bastion", "APIServer"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
         /// the name. One of a distribution, such as `ubuntu/…` or `ssm:/aws/service/canonical/…`, means windlass's own, as
         /// does none.
         image: String = HONOURED,
-        /// Fewest instances: 1 for masters and 2 for nodes when left out.
+        /// Fewest instances: 1 for masters and bastions, 2 for nodes and API servers when left out.
         min_size: u32 = HONOURED,
         /// Most instances: `minSize` when left out.
         max_size: u32 = HONOURED,
@@ -28,7 +28,7 @@ wire! {
         autoscale_priority: i32,
         /// The EC2 instance type, such as `t3.medium`.
         machine_type: String = HONOURED,
-        /// The root volume's size in GiB: 64 for masters, 128 for nodes, 32 for bastions when left out.
+        /// The root volume's size in GiB: 64 for masters, 128 for nodes and API servers, 32 for bastions when left out.
         root_volume_size: u32 = HONOURED,
         /// The root volume's type: `gp3` when left out.
         root_volume_type: String = HONOURED,
@@ -255,7 +255,7 @@ pub enum InstanceGroupRole {
     Node,
     /// The way in by SSH.
     Bastion,
-    /// Further API servers.
+    /// Further API servers, beside the masters'.
     #[serde(rename = "APIServer")]
     ApiServer,
 }

@@ -61,8 +61,8 @@ mod with_region {
         assert_eq!(asked.rounds, 2, "{:?}", asked.calls);
         for (action, times) in &asked.calls {
             let expected = match action.as_str() {
-                // That there are no bastions is known only once their role was asked for.
-                "GetRole" | "GetInstanceProfile" => 3,
+                // That there are no bastions and no API servers is known only once their roles were asked for.
+                "GetRole" | "GetInstanceProfile" => 4,
                 // There are two roles, two attributes and two subnets.
                 "ListRolePolicies"
                 | "ListAttachedRolePolicies"
@@ -73,7 +73,7 @@ mod with_region {
             };
             assert_eq!(*times, expected, "{action}");
         }
-        assert_eq!(asked.calls.values().sum::<usize>(), 33, "{:?}", asked.calls);
+        assert_eq!(asked.calls.values().sum::<usize>(), 35, "{:?}", asked.calls);
     }
 
     #[tokio::test]

@@ -78,7 +78,7 @@ fn decide_client(request: &Request, facts: &Facts<'_>) -> Result<Verdict, Verdic
     check_group(request, "system:bootstrappers")?;
     let instance = check_running(name, facts)?;
     match instance.group.as_ref().map(|group| group.role) {
-        Some(Role::Node) => {}
+        Some(Role::Node | Role::ApiServer) => {}
         Some(Role::ControlPlane) => return Err(deny("masters make their own certificates")),
         Some(Role::Bastion) => return Err(deny("bastions are no nodes")),
         None => return Err(later(format!("EC2 does not show {name} in an instance group of this cluster"))),

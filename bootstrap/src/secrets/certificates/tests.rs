@@ -112,10 +112,9 @@ fn a_certificate_shows_its_authority_behind_it_where_it_is_to_and_is_made_anew_w
 #[test]
 fn an_etcd_member_is_known_to_the_others_by_the_address_that_its_connections_come_from() {
     let config = crate::testing::master_config();
-    let control_plane = config.control_plane.clone().unwrap();
     let (primary, stable) = (Ipv4Addr::new(172, 20, 32, 4), Ipv4Addr::new(172, 20, 32, 10));
     let addresses = Addresses { primary, stable, elastic: None };
-    let leaves = master_leaves(&config, &control_plane, &crate::testing::identity(), addresses).unwrap();
+    let leaves = super::leaves(&config, &crate::testing::identity(), addresses).unwrap();
     let peers: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.usage == Usage::Peer).collect();
     assert!(!peers.is_empty());
     for peer in peers.into_iter().filter(|leaf| !leaf.addresses.contains(&Ipv4Addr::LOCALHOST.into())) {

@@ -64,7 +64,9 @@ pub(super) fn of_group(
     report: &mut Report<'_>,
 ) -> Resolved<Components> {
     let is_master = group.role == Some(InstanceGroupRole::Master);
-    let mut of_all = if is_master { of_masters(cluster) } else { Vec::new() };
+    let is_api_server = group.role == Some(InstanceGroupRole::ApiServer);
+    let mut of_all = of_masters(cluster);
+    of_all.retain(|(component, _)| is_master || (is_api_server && *component == API_SERVER));
     of_all.push((PROXY, proxy(cluster)));
     for (_, said) in &mut of_all {
         said.problems.clear();

@@ -440,7 +440,7 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ("two groups of one name", "  name: nodes", "  name: control-plane-us-east-1a"),
     ("a group without a name", "  name: nodes\n", ""),
     ("a group without a role", "  role: Node\n", ""),
-    ("an API server", "role: Node", "role: APIServer"),
+    ("a role that there is not", "role: Node", "role: Etcd"),
     ("no master", "role: Master", "role: Node"),
     ("a second master", "role: Node", "role: Master"),
     ("three masters in a group", "maxSize: 1", "maxSize: 3"),

@@ -1,0 +1,199 @@
+//! The static pod of the API server: of a master's, which goes to the etcd beside it, and of one beside the masters, which goes
+//! to all of theirs.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use crate::agent::Agent;
+use crate::contract::components::API_SERVER;
+use crate::contract::config::{
+    ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, NodeConfig, ServiceAccountsConfig,
+};
+use crate::host::Host;
+use crate::host::file;
+use crate::host::root;
+use crate::kubernetes::authentication;
+use crate::kubernetes::manifests::{CIPHER_SUITES, ManifestError, ensure_static_pod, image, render};
+use crate::kubernetes::settings::Pod;
+use crate::progress::step::{Done, Step, StepError};
+
+/// Writes the pod of an API server beside the masters; a master's is written with its etcd's.
+pub const STEP: Step = Step::new("ensure_api_server_pod", Duration::from_mins(1));
+
+/// The API server's configuration files that are always the same: name and contents.
+const FILES: [(&str, &str); 2] = [
+    ("admission.yaml", include_str!("../../../manifests/control-plane/admission.yaml")),
+    ("audit-policy.yaml", include_str!("../../../manifests/control-plane/audit-policy.yaml")),
+];
+
+/// Where the API server answers with the issuer's discovery documents. AWS asks without credentials.
+const DISCOVERY_PATHS: [&str; 2] = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+
+/// The API server's pod.
+const POD: Pod<'_> = Pod {
+    name: API_SERVER,
+    cpu: "250m",
+    folders: &["/etc/kubernetes/kube-apiserver", "/srv/kubernetes/kube-apiserver", root::AUDIT_LOG],
+};
+
+/// What tells the pod of one API server from that of another.
+#[derive(Clone, Debug)]
+pub struct ApiServer<'a> {
+    image: &'a str,
+    /// The etcd clusters, `main` first.
+    etcd: Vec<EtcdServers>,
+    /// By which the `kubernetes` service leads to it.
+    advertise_address: Ipv4Addr,
+    port: u16,
+    service_accounts: &'a ServiceAccountsConfig,
+}
+
+/// The step.
+pub async fn run(agent: &Agent, api_server: &ApiServerConfig) -> Result<(), StepError> {
+    let Agent { host, config, identity, .. } = agent;
+    let api_server = ApiServer::beside_masters(api_server, identity.private_address);
+    STEP.run(&agent.reporter, async || api_server.ensure(host, config).map(Done::changed_if)).await
+}
+
+impl<'a> ApiServer<'a> {
+    /// That of a master.
+    pub fn of_master(
+        control_plane: &'a ControlPlaneConfig,
+        config: &NodeConfig,
+    ) -> Result<Self, ManifestError> {
+        let own = |etcd: &EtcdConfig| EtcdServers {
+            addresses: vec![Ipv4Addr::LOCALHOST],
+            port: etcd.ports.client,
+            holds: etcd.holds.clone(),
+        };
+        Ok(Self {
+            image: image(&control_plane.images, API_SERVER)?,
+            etcd: control_plane.etcd_clusters().map(own).collect(),
+            advertise_address: control_plane.etcd.address()?,
+            port: config.api.endpoint.port,
+            service_accounts: &control_plane.service_accounts,
+        })
+    }
+
+    /// One of an instance with this address.
+    fn beside_masters(config: &'a ApiServerConfig, advertise_address: Ipv4Addr) -> Self {
+        Self {
+            image: &config.image,
+            etcd: config.etcd.clone(),
+            advertise_address,
+            port: config.port,
+            service_accounts: &config.service_accounts,
+        }
+    }
+
+    /// Writes the pod and its files. Returns whether any was another one.
+    pub fn ensure(&self, host: &Host, config: &NodeConfig) -> Result<bool, ManifestError> {
+        let mut changed = false;
+        let folder = host.path(root::KUBERNETES).join(API_SERVER);
+        for (name, contents) in FILES {
+            changed |=
+                file::ensure(&folder.join(name), contents, file::PRIVATE).map_err(ManifestError::File)?;
+        }
+        let own = self.authentication()?;
+        let authentication = authentication::configuration(host, config.component(API_SERVER), &own)?;
+        let path = folder.join("authentication.yaml");
+        changed |= file::ensure(&path, authentication, file::PRIVATE).map_err(ManifestError::File)?;
+        changed |= file::ensure_folder(&host.path(root::AUDIT_LOG), 0o700).map_err(ManifestError::File)?;
+        changed |= ensure_static_pod(host, API_SERVER, &self.pod(config)?)?;
+        Ok(changed)
+    }
+
+    /// Who need not say who they are, and for what.
+    fn authentication(&self) -> Result<String, ManifestError> {
+        let discovery = self.service_accounts.anonymous_discovery;
+        let more_paths: &[&str] = if discovery { &DISCOVERY_PATHS } else { &[] };
+        render("authentication", &serde_json::json!({"more_paths": more_paths}))
+    }
+
+    fn pod(&self, config: &NodeConfig) -> Result<String, ManifestError> {
+        let service_accounts = self.service_accounts;
+        let (main, further) = self.etcd.split_at(1.min(self.etcd.len()));
+        let context = serde_json::json!({
+            "image": self.image,
+            "etcd_servers": main.iter().flat_map(urls).collect::<Vec<_>>().join(","),
+            "etcd_servers_overrides": overrides(further),
+            "advertise_address": self.advertise_address,
+            "port": self.port,
+            "service_account_issuer": config.api.service_account_issuer,
+            "further_issuers": service_accounts.further_issuers,
+            "jwks_uri": service_accounts.jwks_uri.as_deref().unwrap_or_default(),
+            "api_audiences": service_accounts.audiences.join(","),
+            "service_cidr": config.network.service_cidr,
+            "cipher_suites": CIPHER_SUITES.join(","),
+        });
+        POD.render(context, config.component(API_SERVER))
+    }
+}
+
+/// Where the members of an etcd cluster are reached.
+fn urls(etcd: &EtcdServers) -> Vec<String> {
+    etcd.addresses.iter().map(|address| format!("https://{address}:{}", etcd.port)).collect()
+}
+
+/// What the API server keeps elsewhere than in `main`: `<group>/<resource>#<servers>` each, with commas between, and semicolons
+/// between servers (its flag `--etcd-servers-overrides`).
+fn overrides(further: &[EtcdServers]) -> String {
+    let overrides = further.iter().flat_map(|etcd| {
+        let urls = urls(etcd).join(";");
+        etcd.holds.iter().map(move |resource| format!("{resource}#{urls}"))
+    });
+    overrides.collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// The flags of the API server of a master, and the paths that it answers to anybody.
+    fn told(service_accounts: ServiceAccountsConfig) -> (Vec<String>, Vec<String>) {
+        let mut config = testing::master_config();
+        let mut control_plane = config.control_plane.take().unwrap();
+        control_plane.service_accounts = service_accounts;
+        control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
+        let api_server = ApiServer::of_master(&control_plane, &config).unwrap();
+        let pod = api_server.pod(&config).unwrap();
+        let about = ["--service-account-issuer", "--service-account-jwks-uri", "--api-audiences"];
+        let flags = pod.lines().map(|line| line.trim_start().trim_start_matches("- ").trim_matches('"'));
+        let flags = flags.filter(|flag| about.iter().any(|about| flag.starts_with(about)));
+        let file = api_server.authentication().unwrap();
+        let paths = file.lines().filter_map(|line| line.trim().strip_prefix("- path: "));
+        let paths = paths.map(|path| path.trim_matches('"').to_owned()).collect();
+        (flags.map(str::to_owned).collect(), paths)
+    }
+
+    #[test]
+    fn an_api_server_of_which_nothing_is_said_has_one_issuer_and_tells_strangers_of_its_health_alone() {
+        let (flags, paths) = told(ServiceAccountsConfig::default());
+        assert_eq!(flags, ["--service-account-issuer=https://api.internal.demo"]);
+        assert_eq!(paths, ["/livez", "/readyz", "/healthz"]);
+    }
+
+    #[test]
+    fn issuers_of_before_stay_good_behind_the_one_that_signs_and_strangers_read_discovery_documents_alone() {
+        let (flags, paths) = told(ServiceAccountsConfig {
+            jwks_uri: Some("https://a.example.com/openid/v1/jwks".to_owned()),
+            further_issuers: vec!["https://b.example.com".to_owned()],
+            audiences: vec!["one".to_owned(), "two".to_owned()],
+            anonymous_discovery: true,
+        });
+        assert_eq!(
+            flags,
+            [
+                "--service-account-issuer=https://api.internal.demo",
+                "--service-account-issuer=https://b.example.com",
+                "--service-account-jwks-uri=https://a.example.com/openid/v1/jwks",
+                "--api-audiences=one,two",
+            ]
+        );
+        assert_eq!(
+            paths,
+            ["/livez", "/readyz", "/healthz", "/.well-known/openid-configuration", "/openid/v1/jwks"]
+        );
+    }
+}
