@@ -158,7 +158,7 @@ async fn list(api: Result<&Kubernetes, Unanswered>) -> Result<(Listed<Node>, Lis
     tokio::try_join!(api.nodes(), api.critical_pods()).map_err(|error| Unanswered::from(&error))
 }
 
-/// The instances whose report is read: of masters, of whoever is not a ready node, and of those of which nothing is known or
+/// The instances whose report is read: of masters and API servers, of whoever is not a ready node, and of those of which nothing is known or
 /// whose last report was of a boot that wasn't done; that is soon another one.
 fn wanted(
     cluster: &Cluster,
@@ -166,10 +166,10 @@ fn wanted(
     view: Option<&KubernetesView>,
     known: &BTreeMap<String, Status>,
 ) -> Vec<String> {
-    let is_master = |instance: &Instance| {
+    let has_upkeep = |instance: &Instance| {
         let group = instance.instance_group.as_ref();
         let group = group.and_then(|name| cluster.instance_groups.iter().find(|group| group.name == *name));
-        group.is_some_and(|group| group.role() == Role::ControlPlane)
+        group.is_some_and(|group| matches!(group.role(), Role::ControlPlane | Role::ApiServer))
     };
     let is_ready = |instance: &Instance| {
         view.and_then(|view| view.node_of(&instance.id)).is_some_and(|node| node.ready == Ready::Yes)
@@ -177,7 +177,7 @@ fn wanted(
     let is_settled =
         |instance: &Instance| known.get(&instance.id).is_some_and(|status| status.state == BootState::Ready);
     let wanted = cloud.instances.values();
-    let wanted = wanted.filter(|it| is_master(it) || !is_ready(it) || !is_settled(it));
+    let wanted = wanted.filter(|it| has_upkeep(it) || !is_ready(it) || !is_settled(it));
     wanted.map(|instance| instance.id.clone()).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Whether each node is ready, and each master has its static pods.
+//! Whether each node is ready, and each master and each API server beside the masters has its static pods.
 
 use windlass_bootstrap::config::Role;
 
@@ -30,39 +30,46 @@ pub(super) fn lines(cluster: &Cluster, snapshot: &Snapshot) -> Vec<NodeLine> {
 fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, node: &Node) -> Vec<Check> {
     let instance = node.instance.as_ref().and_then(|id| snapshot.cloud.instances.get(id));
     let group = instance.and_then(|instance| instance.instance_group.clone());
-    let master = is_master(cluster, snapshot, node);
+    let role = role_of(cluster, snapshot, node);
     let check =
         |outcome| Check { kind: CheckKind::Node, name: node.name.clone(), instance_group: group.clone(), outcome };
     if node.instance.is_some() && instance.is_none() {
         let why = format!("node \"{}\" has lost its instance, and has not been removed yet", node.name);
         return vec![check(Outcome::Wait { why })];
     }
-    let mut checks = vec![check(readiness(node, master))];
-    if master {
-        let missing = control_plane(cluster).filter(|component| !has_pod(view, node, component));
-        checks.extend(missing.map(|component| {
-            let why = format!("control-plane node \"{}\" is missing its {component} pod", node.name);
-            // The kubelet tells the API of its static pods only some time after it has started them.
-            check(Outcome::Wait { why })
-        }));
-    }
+    let mut checks = vec![check(readiness(node, role))];
+    let missing = static_pods(cluster, role).into_iter().filter(|pod| !has_pod(view, node, pod));
+    checks.extend(missing.map(|pod| {
+        let why = format!("{} node \"{}\" is missing its {pod} pod", role_name(role), node.name);
+        // The kubelet tells the API of its static pods only some time after it has started them.
+        check(Outcome::Wait { why })
+    }));
     checks
 }
 
-/// The names of a master's static pods; there is one for each etcd cluster.
-fn control_plane(cluster: &Cluster) -> impl Iterator<Item = String> {
-    let etcd = cluster.etcd.iter().map(|etcd| format!("etcd-{}", etcd.name));
-    etcd.chain(CONTROL_PLANE.map(str::to_owned))
+/// The names of the static pods that a Node of a role must have. A master has one for each etcd cluster.
+fn static_pods(cluster: &Cluster, role: Role) -> Vec<String> {
+    match role {
+        Role::ControlPlane => {
+            let etcd = cluster.etcd.iter().map(|etcd| format!("etcd-{}", etcd.name));
+            etcd.chain(CONTROL_PLANE.map(str::to_owned)).collect()
+        }
+        Role::ApiServer => vec!["kube-apiserver".to_owned()],
+        Role::Node | Role::Bastion => Vec::new(),
+    }
 }
 
-fn is_master(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> bool {
+fn role_of(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> Role {
     let instance = node.instance.as_ref().and_then(|id| snapshot.cloud.instances.get(id));
     let group = instance.and_then(|instance| instance.instance_group.as_deref());
-    node.control_plane || group.and_then(|group| role(cluster, group)) == Some(Role::ControlPlane)
+    if node.control_plane {
+        return Role::ControlPlane;
+    }
+    group.and_then(|group| role(cluster, group)).unwrap_or(Role::Node)
 }
 
-fn readiness(node: &Node, master: bool) -> Outcome {
-    let subject = format!("node \"{}\" of role \"{}\" is not ready", node.name, role_name(master));
+fn readiness(node: &Node, role: Role) -> Outcome {
+    let subject = format!("node \"{}\" of role \"{}\" is not ready", node.name, role_name(role));
     match &node.ready {
         Ready::Yes => Outcome::Pass,
         Ready::No(why) => Outcome::Wait { why: format!("{subject}: {}", not_ready(why)) },
@@ -102,8 +109,13 @@ pub(super) fn not_ready(why: &str) -> String {
     }
 }
 
-fn role_name(master: bool) -> &'static str {
-    if master { "control-plane" } else { "node" }
+fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::ControlPlane => "control-plane",
+        Role::Node => "node",
+        Role::Bastion => "bastion",
+        Role::ApiServer => "apiserver",
+    }
 }
 
 fn has_pod(view: &KubernetesView, node: &Node, component: &str) -> bool {
@@ -117,7 +129,7 @@ fn line(cluster: &Cluster, snapshot: &Snapshot, node: &Node) -> NodeLine {
     NodeLine {
         name: node.name.clone(),
         zone: node.zone.clone().unwrap_or_default(),
-        role: role_name(is_master(cluster, snapshot, node)),
+        role: role_name(role_of(cluster, snapshot, node)),
         hostname: node.hostname.clone(),
         status: match node.ready {
             Ready::Yes => "True",

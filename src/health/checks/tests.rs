@@ -162,6 +162,31 @@ fn a_bastion_is_well_when_its_boot_is_done_though_it_becomes_no_node() {
 }
 
 #[test]
+fn a_node_with_an_api_server_beside_the_masters_must_have_its_pod_and_none_of_a_master_s_else() {
+    let mut cluster = sample::cluster();
+    cluster.instance_groups[1].instances = Instances::ApiServer(sample::nodes());
+    let mut snapshot = healthy();
+    let missing = |snapshot: &Snapshot| {
+        let report = evaluate(&cluster, snapshot);
+        assert_eq!(report.nodes[1].role, "apiserver");
+        let problems = report.problems().map(|check| match &check.outcome {
+            Outcome::Wait { why } => why.clone(),
+            other => panic!("{other:?}"),
+        });
+        problems.collect::<Vec<_>>()
+    };
+    let told = |node| format!("apiserver node \"{node}\" is missing its kube-apiserver pod");
+    assert_eq!(missing(&snapshot), NODES.map(told));
+    let view = view(&mut snapshot);
+    let masters = view.pods.iter().find(|pod| pod.name == "kube-apiserver-i-0a").unwrap().clone();
+    for node in NODES {
+        let name = format!("kube-apiserver-{node}");
+        view.pods.push(Pod { name, node: Some(node.to_owned()), ..masters.clone() });
+    }
+    assert_eq!(missing(&snapshot), Vec::<String>::new());
+}
+
+#[test]
 fn what_fails_after_the_boot_and_who_has_gone_silent_is_told_of_masters_and_nodes() {
     let defects: [Defect; 4] = [
         (
