@@ -4,6 +4,7 @@
 //! the machines only to check what they say. Each stage is timed.
 
 mod addons;
+mod api_servers;
 pub mod by_hand;
 mod events;
 pub mod outage;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use api_servers::run as run_api_servers;
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
 pub use private::run as run_private;
 pub use smallest::{ForgedRequest, run as run_smallest};

@@ -52,7 +52,7 @@ impl Life<'_> {
     }
 
     /// What a command prints on a machine.
-    async fn on(&self, machine: &str, program: &str, arguments: &[&str]) -> Result<String> {
+    pub(super) async fn on(&self, machine: &str, program: &str, arguments: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::from(self.cloud.instance_command(machine, program)?);
         let output = command.args(arguments).output().await?;
         ensure!(
