@@ -95,6 +95,8 @@ pub struct Clients {
     pub route53: aws_sdk_route53::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
+    /// Systems Manager, for its parameters.
+    pub ssm: aws_sdk_ssm::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
     config: SdkConfig,
@@ -236,6 +238,7 @@ impl Clients {
             kms: aws_sdk_kms::Client::from_conf(client!(aws_sdk_kms).build()),
             route53: aws_sdk_route53::Client::from_conf(client!(aws_sdk_route53).build()),
             s3: aws_sdk_s3::Client::from_conf(s3),
+            ssm: aws_sdk_ssm::Client::from_conf(client!(aws_sdk_ssm).build()),
             sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts).build()),
             config,
             gate,

@@ -5,6 +5,8 @@ mod discovery_error;
 mod error;
 mod external_load_balancer_error;
 mod external_load_balancers;
+mod image_parameter_problem;
+mod image_parameters;
 mod kms_keys;
 mod machine_types;
 mod network;
@@ -27,6 +29,8 @@ pub use self::discovery_error::DiscoveryError;
 pub use self::error::FactsError;
 pub use self::external_load_balancer_error::ExternalLoadBalancerError;
 use self::external_load_balancers::check_external_load_balancers;
+pub use self::image_parameter_problem::ImageParameterProblem;
+use self::image_parameters::image_parameters;
 use self::kms_keys::kms_keys;
 use self::machine_types::machine_types;
 pub use self::network::ExistingNetwork;
@@ -92,7 +96,8 @@ pub struct Image {
 /// Fails where the specification can't be made here and now: no such zone, machine type, image, hosted zone or key; and
 /// with what AWS said.
 pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, FactsError> {
-    let groups = groups_by_image(cluster);
+    let parameters = image_parameters(cluster, clients).await?;
+    let groups = groups_by_image(cluster, &parameters);
     let found = groups.keys().map(|image| find_images(clients, image, &cluster.kubernetes_version));
     let (identity, (), (), (), machines, hosted_zone, kms_keys, existing_network, discovery, found) = try_join!(
         caller(clients),
@@ -108,10 +113,10 @@ pub async fn gather(cluster: &Cluster, clients: &Clients) -> Result<Facts, Facts
     )?;
     let (partition, account) = identity;
     let mut images = BTreeMap::new();
-    for (groups, found) in groups.values().zip(&found) {
+    for ((meant, groups), found) in groups.iter().zip(&found) {
         for group in groups {
             let architecture = machines.get(&group.machine_type).copied().unwrap_or(AMD64);
-            let ours = Candidates { account: &account, found };
+            let ours = Candidates { account: &account, meant, found };
             images.insert(group.name.clone(), choose(cluster, group, architecture, &ours)?);
         }
     }
@@ -177,11 +182,15 @@ pub async fn check_zones(cluster: &Cluster, clients: &Clients) -> Result<(), Fac
     }
 }
 
-/// Each image as written, and the groups that want it: one look-up for each.
-fn groups_by_image(cluster: &Cluster) -> BTreeMap<String, Vec<&InstanceGroup>> {
+/// Each image as written, or by the id that its parameter holds, and the groups that want it: one look-up for each.
+fn groups_by_image<'c>(
+    cluster: &'c Cluster,
+    parameters: &BTreeMap<String, String>,
+) -> BTreeMap<String, Vec<&'c InstanceGroup>> {
     let mut groups: BTreeMap<String, Vec<&InstanceGroup>> = BTreeMap::new();
     for group in &cluster.instance_groups {
-        groups.entry(group.image.clone()).or_default().push(group);
+        let image = parameters.get(&group.image).unwrap_or(&group.image);
+        groups.entry(image.clone()).or_default().push(group);
     }
     groups
 }
@@ -261,6 +270,8 @@ async fn shared_with_us(clients: &Clients, image: &str) -> Result<Vec<Ami>, Fact
 struct Candidates<'a> {
     /// The account of the cluster.
     account: &'a str,
+    /// What was looked for: as written, or the id that the parameter holds which is written.
+    meant: &'a str,
     /// What was found.
     found: &'a FoundImages,
 }
@@ -305,11 +316,11 @@ fn choose(
     let newest = |images: Vec<&Ami>| {
         images.into_iter().max_by_key(|image| image.creation_date().map(str::to_owned)).cloned()
     };
-    let FoundImages { candidates: images, elsewhere } = candidates.found;
+    let images = &candidates.found.candidates;
     let fitting = images.iter().filter(|image| architecture(image) == wanted.ours).collect();
     let Some(image) = newest(fitting) else {
         let other = newest(images.iter().collect());
-        return Err(misfit(cluster, group, wanted, other, elsewhere));
+        return Err(misfit(cluster, group, wanted, other, candidates));
     };
     let id = image.image_id().unwrap_or_default().to_owned();
     let found = kubernetes_version(&image, candidates.account);
@@ -401,9 +412,10 @@ fn misfit(
     group: &InstanceGroup,
     wanted: Architecture,
     other: Option<Ami>,
-    elsewhere: &[Ami],
+    candidates: &Candidates<'_>,
 ) -> FactsError {
-    let shared = elsewhere.iter().find_map(|image| Some(format!("{}/{}", image.owner_id()?, image.name()?)));
+    let mut elsewhere = candidates.found.elsewhere.iter();
+    let shared = elsewhere.find_map(|image| Some(format!("{}/{}", image.owner_id()?, image.name()?)));
     match other {
         Some(image) => FactsError::Architecture {
             group: group.name.clone(),
@@ -414,7 +426,8 @@ fn misfit(
         },
         None => FactsError::NoImage {
             group: group.name.clone(),
-            image: match search(&group.image, &cluster.kubernetes_version) {
+            image: match search(candidates.meant, &cluster.kubernetes_version) {
+                Search::Id(id) if id != group.image => format!("{id}` of `{}", group.image),
                 Search::Id(id) => id,
                 Search::Name(owner, name) => format!("{owner}/{name}"),
             },
@@ -495,7 +508,7 @@ mod tests {
 
     fn chosen(cluster: &Cluster, group: &InstanceGroup, image: Ami) -> Result<Image, FactsError> {
         let found = FoundImages { candidates: vec![image], elsewhere: Vec::new() };
-        choose(cluster, group, AMD64, &Candidates { account: ACCOUNT, found: &found })
+        choose(cluster, group, AMD64, &Candidates { account: ACCOUNT, meant: &group.image, found: &found })
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::default;
 use super::documents::Documents;
 use super::problem::Problem;
+use super::resolve::text::is_of_a_distribution;
 use super::v1alpha2::{Cluster, InstanceGroup, Object};
 use super::versions::{self, KUBERNETES_MINORS, Version};
 
@@ -25,7 +26,7 @@ pub struct Upgrade {
     pub changes: Vec<PropertyChange>,
     /// The documents that change, as they shall be.
     pub written: Documents<Option<Cluster>>,
-    /// Groups whose image is named by its id, which doesn't say what is in it.
+    /// Groups whose image is named by its id, or by a parameter that holds one, which doesn't say what is in it.
     pub unknown_images: Vec<String>,
 }
 
@@ -117,7 +118,12 @@ impl Upgrade {
         if old.starts_with("ami-") {
             return self.unknown_images.push(group.name().to_owned());
         }
-        let Some(image) = self.image(old) else { return };
+        let Some(image) = self.image(old) else {
+            if old.starts_with("ssm:") && !is_of_a_distribution(old) {
+                self.unknown_images.push(group.name().to_owned());
+            }
+            return;
+        };
         let mut new = group.clone();
         // The default follows the version by itself, the next time as well.
         new.spec.image = (image != default::image(&self.to.to_string())).then(|| image.clone());
@@ -216,6 +222,9 @@ mod tests {
             group("own", "self/k8s-1.36.1-hardened"),
             group("other", "self/k8s-1.36.11"),
             group("id", "ami-0123456789abcdef0"),
+            group("parameter", "ssm:/images/1.36.1/kubernetes"),
+            group("latest", "ssm:/images/kubernetes"),
+            group("theirs", "ssm:/aws/service/debian/release/13/latest/arm64"),
         ];
         let upgrade = propose(&documents(Some("1.36.1"), &groups), Some("1.36.3")).unwrap();
         let changes: Vec<_> =
@@ -227,14 +236,20 @@ mod tests {
                 ("InstanceGroup/pinned", "self/windlass-1.36.3-debian-13-*"),
                 ("InstanceGroup/shared", "123456789012/windlass-1.36.3-debian-13-*"),
                 ("InstanceGroup/own", "self/k8s-1.36.3-hardened"),
+                ("InstanceGroup/parameter", "ssm:/images/1.36.3/kubernetes"),
             ]
         );
-        assert_eq!(upgrade.unknown_images, ["id"]);
+        assert_eq!(upgrade.unknown_images, ["id", "latest"]);
         let images: Vec<_> =
             upgrade.written.instance_groups.iter().map(|group| group.spec.image.as_deref()).collect();
         assert_eq!(
             images,
-            [None, Some("123456789012/windlass-1.36.3-debian-13-*"), Some("self/k8s-1.36.3-hardened")]
+            [
+                None,
+                Some("123456789012/windlass-1.36.3-debian-13-*"),
+                Some("self/k8s-1.36.3-hardened"),
+                Some("ssm:/images/1.36.3/kubernetes")
+            ]
         );
     }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use windlass::aws::{AwsError, Class};
 
 /// The services' prefixes in policies.
-const SERVICES: [&str; 8] =
-    ["autoscaling", "ec2", "elasticloadbalancing", "iam", "kms", "route53", "s3", "sts"];
+const SERVICES: [&str; 9] =
+    ["autoscaling", "ec2", "elasticloadbalancing", "iam", "kms", "route53", "s3", "ssm", "sts"];
 
 /// Permissions of S3 (Service Authorization Reference, "Actions defined by Amazon S3"), as far as a state store needs
 /// them. Those of all other services are called like their operations.

@@ -20,6 +20,7 @@ mod external_load_balancers;
 mod faults;
 mod gateway_endpoint;
 mod group_settings;
+mod image_parameters;
 mod interface_endpoints;
 mod load_balancer;
 mod pruning;

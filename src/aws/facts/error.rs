@@ -2,6 +2,7 @@
 
 use super::discovery_error::DiscoveryError;
 use super::external_load_balancer_error::ExternalLoadBalancerError;
+use super::image_parameter_problem::ImageParameterProblem;
 use super::network_error::ExistingNetworkError;
 use crate::aws::AwsError;
 use crate::aws::hosted_zone::HostedZoneError;
@@ -128,6 +129,27 @@ pub enum FactsError {
         /// As written.
         machine_type: String,
     },
+    /// A parameter that an image is named by doesn't say one.
+    #[error(
+        "instance group `{group}`: spec.image: {}",
+        match problem {
+            ImageParameterProblem::Missing => format!("there is no SSM parameter `{parameter}` in {region}"),
+            ImageParameterProblem::Secret => format!("the SSM parameter `{parameter}` is a SecureString"),
+            ImageParameterProblem::NoId(value) => {
+                format!("the SSM parameter `{parameter}` holds `{value}`, which is no AMI's id")
+            }
+        }
+    )]
+    ImageParameter {
+        /// The instance group; the first, where several name it.
+        group: String,
+        /// As written, without `ssm:`.
+        parameter: String,
+        /// Where it was looked for.
+        region: String,
+        /// What is wrong with it.
+        problem: ImageParameterProblem,
+    },
     /// No image is meant by what is written.
     #[error("instance group `{group}`: there is no image `{image}` for {architecture}")]
     NoImage {
@@ -248,6 +270,16 @@ impl FactsError {
             Self::NotBurstable { group, .. } => {
                 Some(format!("take `cpuCredits` out: windlass edit instancegroup {group}"))
             }
+            Self::ImageParameter { parameter, region, problem: ImageParameterProblem::Missing, .. } => {
+                Some(format!(
+                    "`aws ssm describe-parameters --region {region}` lists those that there are; to make it: aws ssm put-parameter \
+                     --region {region} --name {parameter} --type String --data-type aws:ec2:image --value <AMI id>"
+                ))
+            }
+            Self::ImageParameter { parameter, region, .. } => Some(format!(
+                "it must be a String that holds one AMI's id: aws ssm get-parameter --region {region} --name {parameter} shows \
+                 it"
+            )),
             Self::NoImage { advice, .. } => Some(advice.clone()),
             Self::Architecture { group, .. } => {
                 Some(format!("choose another machine type or image: `windlass edit instancegroup {group}`"))

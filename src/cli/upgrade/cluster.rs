@@ -47,8 +47,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     print(&upgrade, args.output)?;
     for group in &upgrade.unknown_images {
         output::say(&format!(
-            "warning: the image of instance group {group} is named by its id: name one of Kubernetes {} with \
-             `windlass edit ig {group} --name {}`",
+            "warning: the image of instance group {group} is named by its id or a parameter, which doesn't say what it holds: name one of \
+             Kubernetes {} with `windlass edit ig {group} --name {}`",
             upgrade.to,
             state.name()
         ));

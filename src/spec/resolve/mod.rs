@@ -27,7 +27,7 @@ mod network;
 mod policies;
 mod purchase;
 mod service_accounts;
-mod text;
+pub(super) mod text;
 mod user_data;
 mod volume;
 

@@ -232,15 +232,10 @@ pub(in crate::spec) fn is_of_a_distribution(image: &str) -> bool {
 const PARAMETERS: [&str; 3] =
     ["/aws/service/canonical/", "/aws/service/debian/", "/aws/service/ami-amazon-linux-latest/"];
 
-/// A machine image: `ami-…` or `<owner>/<name>`.
+/// A machine image: `ami-…`, `<owner>/<name>` or `ssm:<parameter>`.
 pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
-    if is_of_a_distribution(text) && text.starts_with("ssm:") {
-        return Ok(text.to_owned());
-    }
-    if let Some(parameter) = text.strip_prefix("ssm:") {
-        let hint = "write the AMI's id, which this prints: aws ssm get-parameter --query Parameter.Value --output text";
-        return Err(refuse(format!("SSM parameters (`{text}`) are not supported yet"))
-            .hint(format!("{hint} --name {parameter}")));
+    if let Some(name) = text.strip_prefix("ssm:") {
+        return if is_parameter(name) { Ok(text.to_owned()) } else { Err(no_parameter(text)) };
     }
     let hex = |id: &str| (8..=17).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let owner = |owner: &str| {
@@ -257,7 +252,25 @@ pub(in crate::spec) fn image(text: &str) -> Result<String, Problem> {
         return Ok(text.to_owned());
     }
     Err(refuse(format!("`{text}` is not a machine image"))
-        .hint("write an AMI's id (`ami-…`), or `<account id or self>/<name>`"))
+        .hint("write an AMI's id (`ami-…`), `<account id or self>/<name>`, or `ssm:<parameter>`"))
+}
+
+/// What SSM takes for a parameter's name or ARN, with a version or a label behind it (API_PutParameter, `Name`;
+/// API_GetParameters, `Names`).
+fn is_parameter(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-/:".contains(&byte);
+    let plain = if name.starts_with("arn:") { "" } else { name };
+    (1..=2048).contains(&name.len())
+        && name.bytes().all(allowed)
+        && plain.matches(':').count() <= 1
+        && !plain.starts_with(':')
+        && !plain.ends_with(':')
+}
+
+fn no_parameter(text: &str) -> Problem {
+    refuse(format!("`{text}` is not the name of an SSM parameter")).hint(
+        "it has letters, digits and `_.-/`, and may end in `:<version>` or `:<label>`, as in `ssm:/images/kubernetes:3`",
+    )
 }
 
 /// An EC2 instance type, such as `t3.medium`.
@@ -344,10 +357,25 @@ mod tests {
 
     #[test]
     fn an_image_is_an_id_or_an_owner_and_a_name() {
-        for right in ["ami-0123456789abcdef0", "self/k8s-*", "123456789012/k8s"] {
+        let arn = "ssm:arn:aws:ssm:us-east-1:123456789012:parameter/images/k8s:3";
+        let parameters = ["ssm:/a/b", "ssm:plain", "ssm:/a/b:3", "ssm:/a/b:stable", arn];
+        for right in ["ami-0123456789abcdef0", "self/k8s-*", "123456789012/k8s"].into_iter().chain(parameters)
+        {
             assert!(image(right).is_ok(), "{right}");
         }
-        for wrong in ["", "ami-", "ami-xyz", "ssm:/a/b", "k8s", "me/k8s", "self/"] {
+        for wrong in [
+            "",
+            "ami-",
+            "ami-xyz",
+            "ssm:",
+            "ssm:/a b",
+            "ssm:/a:",
+            "ssm::3",
+            "ssm:/a:1:2",
+            "k8s",
+            "me/k8s",
+            "self/",
+        ] {
             assert!(image(wrong).is_err(), "{wrong}");
         }
     }

@@ -15,7 +15,7 @@ wire! {
         /// What the instances are for.
         role: InstanceGroupRole = only(["Master", "Node", "Bastion", "APIServer"]),
         /// The machine image: an AMI id (`ami-…`), `<owner>/<name>` where the newest match counts and `*` may stand in
-        /// the name. One of a distribution, such as `ubuntu/…` or `ssm:/aws/service/canonical/…`, means windlass's own, as
+        /// the name, or `ssm:<parameter>`, which holds an AMI's id. One of a distribution, such as `ubuntu/…` or `ssm:/aws/service/canonical/…`, means windlass's own, as
         /// does none.
         image: String = HONOURED,
         /// Fewest instances: 1 for masters and bastions, 2 for nodes and API servers when left out.

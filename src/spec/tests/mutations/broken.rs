@@ -457,7 +457,11 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ("several instance types", "machineType: m6g.large", "machineType: m6g.large,m6g.xlarge"),
     ("an instance type without a size", "machineType: m6g.large", "machineType: m6g"),
     ("an image that is none", "image: self/windlass-1.36.3-debian-13-*", "image: ubuntu"),
-    ("an image in a parameter", "image: self/windlass-1.36.3-debian-13-*", "image: ssm:/aws/x"),
+    (
+        "an image in a parameter that is none",
+        "image: self/windlass-1.36.3-debian-13-*",
+        "image: ssm:/aws/x y",
+    ),
     ("an image's id that is none", "image: ami-0123456789abcdef0", "image: ami-xyz"),
     ("a metadata service without tokens", "httpTokens: required", "httpTokens: optional"),
     ("a hop too many", "httpPutResponseHopLimit: 2", "httpPutResponseHopLimit: 65"),
