@@ -20,8 +20,8 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    api_name, containerd, files, image, join, kernel, kernel_parameters, kubelet, membership, pod_network,
-    proxy, ready, registry_credentials, swap, units,
+    api_name, containerd, egress_proxy, files, image, join, kernel, kernel_parameters, kubelet, membership,
+    pod_network, proxy, ready, registry_credentials, swap, units,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -39,7 +39,8 @@ pub async fn identify(reporter: &Reporter) -> Result<Origin, StepError> {
 /// Finds out what the instance shall be.
 pub async fn configure(host: &Host, reporter: &Reporter, origin: &Origin) -> Result<Agent, StepError> {
     let config = node_config::run(host, reporter, origin).await?;
-    let ec2 = Ec2::open(&origin.identity.region, &config.cluster).await;
+    let proxy = origin.boot.egress_proxy.as_ref();
+    let ec2 = Ec2::open(&origin.identity.region, &config.cluster, proxy).await;
     let (host, reporter) = (host.clone(), reporter.clone());
     let (identity, store) = (origin.identity.clone(), origin.store.clone());
     Ok(Agent { host, reporter, identity, config, store, ec2 })
@@ -51,6 +52,7 @@ pub async fn configure(host: &Host, reporter: &Reporter, origin: &Origin) -> Res
 pub async fn boot(agent: &Arc<Agent>) -> Result<Tasks, StepError> {
     // Before anything else: with another image than the configuration is made for, nothing is touched.
     image::run(agent).await?;
+    egress_proxy::run(agent).await?;
     swap::run(agent).await?;
     api_name::run(agent).await?;
     match (&agent.config.control_plane, &agent.config.api_server) {

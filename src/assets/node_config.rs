@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use thiserror::Error;
-use windlass_bootstrap::components::{API_SERVER, Components};
+use windlass_bootstrap::components::{API_SERVER, CONTROLLER_MANAGER, Components, PROXY, SCHEDULER};
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, KubeletConfig,
     LifecycleHooks, NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
 };
+use windlass_bootstrap::egress_proxy::EgressProxy;
 use windlass_bootstrap::endpoint::Endpoint;
 
+use super::egress_proxy::egress_proxy;
 use super::versions::{self, Versions};
 use crate::spec::cluster::{
     Cluster, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
@@ -62,6 +64,7 @@ pub fn node_config(
     let of_cluster = ServiceAccounts::issuer_of_cluster(&cluster.network.dns_domain);
     let goes_by_issuer = control_plane.is_some() || api_server.is_some();
     let issuer = if goes_by_issuer { issuer.to_owned() } else { of_cluster };
+    let proxy = egress_proxy(cluster);
     let config = NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
@@ -77,7 +80,8 @@ pub fn node_config(
             ecr_credentials: cluster.container_registry,
         },
         images: images(cluster, group, &NODE_IMAGES)?,
-        components: group.components.clone(),
+        components: components(group, proxy.as_ref()),
+        egress_proxy: proxy,
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
@@ -105,6 +109,21 @@ fn without_kubernetes(config: NodeConfig) -> NodeConfig {
         bastion: true,
         ..config
     }
+}
+
+/// What components are told: with a proxy, those that run in pods have it in their environment, where the specification doesn't
+/// say otherwise.
+fn components(group: &InstanceGroup, proxy: Option<&EgressProxy>) -> Components {
+    let mut components = group.components.clone();
+    let Some(proxy) = proxy else { return components };
+    let of_masters = [API_SERVER, CONTROLLER_MANAGER, SCHEDULER];
+    for component in of_masters.into_iter().filter(|_| group.master().is_some()).chain([PROXY]) {
+        let environment = &mut components.entry(component.to_owned()).or_default().environment;
+        for (name, value) in proxy.variables() {
+            environment.entry(name.to_owned()).or_insert(value);
+        }
+    }
+    components
 }
 
 fn network(cluster: &Cluster) -> NetworkConfig {

@@ -44,6 +44,7 @@ pub(crate) fn cluster() -> Cluster {
         bastions_may: Permissions::default(),
         api_servers_may: Permissions::default(),
         bastion: None,
+        egress_proxy: None,
         node_ports: None,
         service_accounts: ServiceAccounts::default(),
         ssh_key: SshKey::None,

@@ -3,7 +3,8 @@
 use windlass_bootstrap::config::{BootConfig, CONFIG_VERSION};
 use windlass_bootstrap::user_data;
 
-use crate::spec::cluster::{InstanceGroup, UserDataPart};
+use super::egress_proxy::egress_proxy;
+use crate::spec::cluster::{Cluster, InstanceGroup, UserDataPart};
 
 /// Where a cluster's state is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,18 +33,19 @@ impl StateLocation {
 /// The user data of a group's instances: JSON, on lines, so that a plan shows what changes in it; beside it whatever the
 /// specification has for cloud-init.
 pub fn user_data(
-    cluster: &str,
+    cluster: &Cluster,
     group: &InstanceGroup,
     state: &StateLocation,
     node_config_sha256: &str,
 ) -> String {
     let boot = BootConfig {
         version: CONFIG_VERSION.to_owned(),
-        cluster: cluster.to_owned(),
+        cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
         state_store: state.url.clone(),
         region: state.region.clone(),
         state_store_owner: Some(state.owner.clone()),
+        egress_proxy: egress_proxy(cluster),
         node_config_sha256: node_config_sha256.to_owned(),
     };
     // A struct of strings always becomes JSON.

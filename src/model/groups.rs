@@ -85,7 +85,7 @@ fn template(
         security_groups: security_groups(cluster, group),
         key: access::ssh_key(cluster),
         public_ip: group.associate_public_ip,
-        user_data: user_data(&cluster.name, group, inputs.state, node_config_sha256),
+        user_data: user_data(cluster, group, inputs.state, node_config_sha256),
         node_config: Some(Reference::to(config)),
         root: RootVolume {
             device: image.root_device.clone(),

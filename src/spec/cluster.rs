@@ -4,6 +4,7 @@
 mod attachment;
 mod cpu_credits;
 mod data_volume;
+mod egress_proxy;
 mod etcd;
 mod instance_group;
 mod mixed;
@@ -27,6 +28,7 @@ use windlass_bootstrap::endpoint;
 pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
 pub use self::data_volume::DataVolume;
+pub use self::egress_proxy::EgressProxy;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::instance_group::{InstanceGroup, Instances, Master, Nodes};
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
@@ -81,6 +83,9 @@ pub struct Cluster {
     /// How bastions are reached, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bastion: Option<BastionAccess>,
+    /// The proxy through which instances reach the Internet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<EgressProxy>,
     /// Service accounts beyond the cluster.
     #[serde(skip_serializing_if = "ServiceAccounts::are_usual")]
     pub service_accounts: ServiceAccounts,
@@ -445,9 +450,10 @@ impl Cluster {
 
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
     /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer,
-    /// and of API servers beside them.
+    /// and of API servers beside them; all of a proxy.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
-        if group.master().is_some() && self.has_api_servers() {
+        let has_further = group.master().is_some() && self.has_api_servers();
+        if has_further || self.egress_proxy.is_some() {
             return LIFECYCLE_VERSION;
         }
         let has_issuer = group.master().is_some() && !self.service_accounts.are_usual();

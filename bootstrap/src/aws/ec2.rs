@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{self, AttributeBooleanValue, Filter, Tag};
 
 use crate::aws::{self, AwsError};
 use crate::contract::auto_scaling::Group;
+use crate::contract::egress_proxy::EgressProxy;
 use crate::contract::tags;
 
 /// An EBS volume.
@@ -92,9 +93,9 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// EC2 in a region.
-    pub async fn open(region: &str, cluster: &str) -> Self {
-        let client = aws_sdk_ec2::Client::new(&aws::configuration(region).await);
+    /// EC2 in a region, through the proxy where there is one.
+    pub async fn open(region: &str, cluster: &str, proxy: Option<&EgressProxy>) -> Self {
+        let client = aws_sdk_ec2::Client::new(&aws::configuration(region, proxy).await);
         Self { client, cluster: cluster.to_owned() }
     }
 

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use crate::aws::state::{StateError, StateStore};
 use crate::aws::{self, AwsError};
 use crate::contract::config::{self, BootConfig, DocumentError};
+use crate::contract::egress_proxy::EgressProxy;
 use crate::contract::user_data;
 use crate::progress::reporter::Reporter;
 use crate::progress::retry::{Class, Classed};
@@ -137,8 +138,8 @@ pub async fn identify(metadata: &Client) -> Result<InstanceIdentity, IdentityErr
 
 /// What IAM calls `aws:userid`, for this instance `<role id>:<instance id>`: the name under which it may write its report.
 /// Nothing on the machine knows the role's id.
-pub async fn user_id(region: &str) -> Result<String, AwsError> {
-    let sts = aws_sdk_sts::Client::new(&aws::configuration(region).await);
+pub async fn user_id(region: &str, proxy: Option<&EgressProxy>) -> Result<String, AwsError> {
+    let sts = aws_sdk_sts::Client::new(&aws::configuration(region, proxy).await);
     let identity = sts.get_caller_identity().send().await;
     let identity =
         identity.map_err(|error| AwsError::new("GetCallerIdentity", "this instance's role", error))?;

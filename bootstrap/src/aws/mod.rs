@@ -17,9 +17,15 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::operation::RequestId;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
+use crate::contract::egress_proxy::EgressProxy;
 use crate::progress::retry::{Class, Classed};
 
 /// What AWS answered, or why it couldn't be asked.
@@ -113,9 +119,15 @@ fn is_permanent(code: &str) -> bool {
     .any(|permanent| code.starts_with(permanent))
 }
 
-/// The SDK's configuration for a region: standard retries, and time limits that fit a boot.
-pub async fn configuration(region: &str) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+/// The SDK's configuration for a region: standard retries, and time limits that fit a boot; and the proxy of the user data,
+/// without which it goes by the variables of its environment, as all of AWS's tools do.
+pub async fn configuration(region: &str, proxy: Option<&EgressProxy>) -> SdkConfig {
+    let loader = aws_config::defaults(BehaviorVersion::latest());
+    let loader = match proxy.and_then(http_client) {
+        Some(client) => loader.http_client(client),
+        None => loader,
+    };
+    loader
         .region(Region::new(region.to_owned()))
         .retry_config(RetryConfig::standard().with_max_attempts(4).with_max_backoff(Duration::from_secs(5)))
         .timeout_config(
@@ -129,9 +141,72 @@ pub async fn configuration(region: &str) -> SdkConfig {
         .await
 }
 
+/// A client that goes through a proxy, but for what is reached without it. It is otherwise like the SDK's own.
+fn http_client(proxy: &EgressProxy) -> Option<SharedHttpClient> {
+    let all = ProxyConfig::all(proxy.url.as_str());
+    let all = all.inspect_err(|error| tracing::error!(%error, proxy = proxy.url, "this is no proxy"));
+    let through = all.ok()?.no_proxy(proxy.no_proxy.join(","));
+    let provider = || tls::Provider::Rustls(CryptoMode::AwsLc);
+    Some(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(provider());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.set_proxy_config(Some(through.clone()));
+        connector.build()
+    }))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+
     use super::*;
+
+    /// The first line of the first request that a listener gets.
+    fn first_line(listener: std::net::TcpListener) -> std::thread::JoinHandle<String> {
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0_u8; 4096];
+            let read = stream.read(&mut request).unwrap();
+            stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
+            String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_owned()
+        })
+    }
+
+    async fn ask(endpoint: &str, proxy: &EgressProxy) {
+        let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
+        let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
+        let sdk = configuration("us-east-1", Some(proxy)).await.into_builder();
+        let sdk = sdk.endpoint_url(endpoint).credentials_provider(credentials).build();
+        let sts = aws_sdk_sts::Client::new(&sdk);
+        sts.get_caller_identity().send().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn calls_to_aws_go_through_the_proxy_but_for_what_is_reached_without_it() {
+        let bind = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let (proxy, aws) = (bind(), bind());
+        let url = format!("http://{}", proxy.local_addr().unwrap());
+        let proxied = EgressProxy { url: url.clone(), no_proxy: vec!["169.254.169.254".to_owned()] };
+        let heard = first_line(proxy);
+        ask("http://sts.us-east-1.example.com", &proxied).await;
+        assert_eq!(heard.join().unwrap(), "POST http://sts.us-east-1.example.com/ HTTP/1.1");
+
+        let endpoint = format!("http://{}", aws.local_addr().unwrap());
+        let direct = EgressProxy { url, no_proxy: vec!["127.0.0.0/8".to_owned()] };
+        let heard = first_line(aws);
+        ask(&endpoint, &direct).await;
+        assert_eq!(heard.join().unwrap(), "POST / HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn https_goes_through_a_tunnel_of_the_proxy() {
+        let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", proxy.local_addr().unwrap());
+        let heard = first_line(proxy);
+        ask("https://sts.us-east-1.example.com", &EgressProxy { url, no_proxy: Vec::new() }).await;
+        assert_eq!(heard.join().unwrap(), "CONNECT sts.us-east-1.example.com:443 HTTP/1.1");
+    }
 
     fn refused(code: &str) -> AwsError {
         AwsError::Refused {

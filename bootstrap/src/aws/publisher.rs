@@ -9,6 +9,7 @@ use crate::aws::AwsError;
 use crate::aws::identity;
 use crate::aws::state::StateStore;
 use crate::contract::config::BootConfig;
+use crate::contract::egress_proxy::EgressProxy;
 use crate::contract::keys;
 use crate::contract::report::{self, BootState};
 use crate::progress::reporter::Reporter;
@@ -37,20 +38,25 @@ pub struct Publisher {
     store: StateStore,
     cluster: String,
     region: String,
+    proxy: Option<EgressProxy>,
     writer: OnceCell<String>,
 }
 
 impl Publisher {
     /// Into the state of a boot configuration.
     pub fn new(reporter: &Reporter, store: &StateStore, boot: &BootConfig) -> Self {
-        let (cluster, region) = (boot.cluster.clone(), boot.region.clone());
-        Self { reporter: reporter.clone(), store: store.clone(), cluster, region, writer: OnceCell::new() }
+        let (cluster, region, proxy) = (boot.cluster.clone(), boot.region.clone(), boot.egress_proxy.clone());
+        let (reporter, store) = (reporter.clone(), store.clone());
+        Self { reporter, store, cluster, region, proxy, writer: OnceCell::new() }
     }
 
     /// The one key that this instance may write. A folder knows no roles.
     async fn key(&self, instance: &str) -> Result<String, AwsError> {
         let writer = match &self.store {
-            StateStore::S3 { .. } => self.writer.get_or_try_init(|| identity::user_id(&self.region)).await?,
+            StateStore::S3 { .. } => {
+                let ask = || identity::user_id(&self.region, self.proxy.as_ref());
+                self.writer.get_or_try_init(ask).await?
+            }
             StateStore::Folder(_) => instance,
         };
         Ok(keys::status(&self.cluster, writer))
@@ -109,7 +115,8 @@ mod tests {
 
     fn publisher(store: &StateStore, reporter: &Reporter) -> Publisher {
         let (reporter, store, cluster) = (reporter.clone(), store.clone(), "demo".to_owned());
-        Publisher { reporter, store, cluster, region: String::new(), writer: OnceCell::new() }
+        let writer = OnceCell::new();
+        Publisher { reporter, store, cluster, region: String::new(), proxy: None, writer }
     }
 
     #[tokio::test]

@@ -112,7 +112,7 @@ impl StateStore {
         Ok(Self::in_bucket(
             bucket,
             boot.state_store_owner.as_deref(),
-            &aws::configuration(&boot.region).await,
+            &aws::configuration(&boot.region, boot.egress_proxy.as_ref()).await,
         ))
     }
 
@@ -313,6 +313,7 @@ mod tests {
             state_store: state_store.into(),
             region: "us-east-1".into(),
             state_store_owner: owner.map(str::to_owned),
+            egress_proxy: None,
             node_config_sha256: String::new(),
         }
     }
@@ -340,7 +341,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
         let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
         let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
-        let sdk = aws::configuration("us-east-1").await.into_builder();
+        let sdk = aws::configuration("us-east-1", None).await.into_builder();
         sdk.endpoint_url(url).credentials_provider(credentials).build()
     }
 

@@ -40,7 +40,7 @@ impl Master {
             identity,
             config: master_config(),
             store: StateStore::Folder(folder.path().join("state")),
-            ec2: Ec2::open("us-east-1", "demo").await,
+            ec2: Ec2::open("us-east-1", "demo", None).await,
         };
         Self { folder, agent: Arc::new(agent), api }
     }

@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::components::{ComponentSettings, Components};
+use super::egress_proxy::EgressProxy;
 use super::endpoint::Endpoint;
 
 /// The version of the documents that the CLI and the agent exchange.
@@ -110,6 +111,9 @@ pub struct BootConfig {
     /// that were written before there was such a field, and of a store that is no bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_store_owner: Option<String>,
+    /// The proxy through which the instance reaches the Internet, and with it the state where the VPC has no other way to S3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<EgressProxy>,
     /// The lower-case hexadecimal SHA-256 of the node configuration's bytes; also the name of its key.
     pub node_config_sha256: String,
 }
@@ -151,6 +155,9 @@ pub struct NodeConfig {
     /// What components are told beyond windlass's own settings.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub components: Components,
+    /// The proxy that what runs on the instance goes through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress_proxy: Option<EgressProxy>,
     /// The lifecycle hooks of the instance's Auto Scaling group.
     #[serde(default, skip_serializing_if = "LifecycleHooks::is_empty")]
     pub lifecycle_hooks: LifecycleHooks,

@@ -8,6 +8,7 @@ pub mod bootstrap_token;
 pub mod components;
 pub mod config;
 pub mod docker_config;
+pub mod egress_proxy;
 pub mod endpoint;
 pub mod keys;
 pub mod keyset;

@@ -136,6 +136,8 @@ pub async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .map_err(broken)?;
+    // The API is never reached through the proxy of the environment, which this client couldn't go through.
+    config.proxy_url = None;
     config.connect_timeout = Some(CONNECT);
     Client::try_from(config).map_err(|source| ApiError::Client { path, source: Box::new(source) })
 }

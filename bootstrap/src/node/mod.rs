@@ -7,6 +7,7 @@ pub mod api_name;
 pub mod client_certificate;
 pub mod containerd;
 pub mod ecr;
+pub mod egress_proxy;
 pub mod files;
 pub mod image;
 pub mod join;

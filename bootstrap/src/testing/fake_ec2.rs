@@ -47,7 +47,7 @@ impl FakeEc2 {
     /// Who asks it.
     pub(crate) async fn client(&self) -> Ec2 {
         let credentials = aws_sdk_ec2::config::Credentials::new("key", "secret", None, None, "test");
-        let sdk = crate::aws::configuration("us-east-1").await;
+        let sdk = crate::aws::configuration("us-east-1", None).await;
         let config = aws_sdk_ec2::config::Builder::from(&sdk)
             .endpoint_url(format!("http://{}", self.address))
             .credentials_provider(credentials);

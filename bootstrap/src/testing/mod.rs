@@ -46,7 +46,7 @@ pub(crate) async fn agent(folder: &Path, config: NodeConfig) -> Agent {
         identity: identity(),
         config,
         store: StateStore::Folder(folder.join("state")),
-        ec2: Ec2::open("us-east-1", "demo").await,
+        ec2: Ec2::open("us-east-1", "demo", None).await,
     }
 }
 
@@ -120,6 +120,7 @@ pub(crate) fn node_config() -> NodeConfig {
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
         components: BTreeMap::new(),
+        egress_proxy: None,
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),

@@ -49,6 +49,7 @@ impl Machine {
             state_store: format!("file://{}", folder.path().join("state").display()),
             region: "us-east-1".into(),
             state_store_owner: None,
+            egress_proxy: config.egress_proxy.clone(),
             node_config_sha256: digest,
         };
         let metadata = serve_metadata(serde_json::to_string(&boot).unwrap()).await;
@@ -309,6 +310,7 @@ pub(crate) fn node_config() -> NodeConfig {
         },
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         components: BTreeMap::new(),
+        egress_proxy: None,
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),

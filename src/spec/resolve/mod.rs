@@ -13,6 +13,7 @@ mod components;
 mod data_volumes;
 mod dns;
 mod egress;
+mod egress_proxy;
 mod etcd;
 mod etcd_manager;
 mod files;
@@ -127,6 +128,7 @@ fn filled(
     let etcd = etcd::resolve(spec, &groups, &mut report);
     let groups: Vec<Resolved<_>> =
         groups.into_iter().map(|group| etcd::with_members(group, &etcd, &mut report)).collect();
+    let egress_proxy = egress_proxy::egress_proxy(spec, &mut report);
     let components = components::check(spec, &mut report);
     let permissions = policies::resolve(spec, &mut report);
     let metrics_server = addons::metrics_server(spec, &mut report);
@@ -154,6 +156,7 @@ fn filled(
         bastions_may: permissions.bastions,
         api_servers_may: permissions.api_servers,
         bastion: access.bastion,
+        egress_proxy: egress_proxy?,
         service_accounts: service_accounts?,
         etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,

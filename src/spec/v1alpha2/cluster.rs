@@ -88,7 +88,7 @@ wire! {
         /// NAT gateway: windlass makes an interface endpoint of each. S3 has a gateway endpoint in any case.
         interface_endpoints: Vec<String> = HONOURED,
         /// A forward proxy through which instances reach the Internet.
-        egress_proxy: EgressProxySpec,
+        egress_proxy: EgressProxySpec = HONOURED,
 
         /// How the API is reached from outside.
         api: AccessSpec = IN_PART,

@@ -9,6 +9,8 @@ extern crate self as windlass_bootstrap;
 pub mod components;
 #[path = "../../../bootstrap/src/contract/config.rs"]
 pub mod config;
+#[path = "../../../bootstrap/src/contract/egress_proxy.rs"]
+pub mod egress_proxy;
 #[path = "../../../bootstrap/src/contract/endpoint.rs"]
 pub mod endpoint;
 #[path = "../../../bootstrap/src/contract/tags.rs"]

@@ -141,7 +141,7 @@ mod with_root {
         /// is known to be formatted.
         async fn ensure(&self) -> Result<bool, FilesystemError> {
             let store = StateStore::Folder(self.folder.path().join("state"));
-            let ec2 = Ec2::open("us-east-1", "demo").await;
+            let ec2 = Ec2::open("us-east-1", "demo", None).await;
             ensure(&self.host, &ec2, &store, &self.attached, "demo", &etcd()).await
         }
 

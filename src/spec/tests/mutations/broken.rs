@@ -18,6 +18,31 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ("an alternative name that is none", "- demo.example.org", "- demo_example"),
     ("two ways to the API", "elasticIP: {}", "elasticIP: {}\n    dns: {}"),
     (
+        "a proxy without a host",
+        "  networkCIDR: 172.20.0.0/16",
+        "  egressProxy: {excludes: a.example.com}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a proxy that speaks HTTPS",
+        "  networkCIDR: 172.20.0.0/16",
+        "  egressProxy: {httpProxy: {host: 'https://proxy', port: 3128}}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a proxy with a password",
+        "  networkCIDR: 172.20.0.0/16",
+        "  egressProxy: {httpProxy: {host: 'me:hunter2@proxy', port: 3128}}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "a proxy with two ports",
+        "  networkCIDR: 172.20.0.0/16",
+        "  egressProxy: {httpProxy: {host: 'proxy:3128', port: 3128}}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
+        "an exclude that no list can hold",
+        "  networkCIDR: 172.20.0.0/16",
+        "  egressProxy: {httpProxy: {host: proxy}, excludes: 'a b'}\n  networkCIDR: 172.20.0.0/16",
+    ),
+    (
         "a discovery store that is no bucket",
         "  networkCIDR: 172.20.0.0/16",
         "  serviceAccountIssuerDiscovery: {discoveryStore: gs://discovery/demo}\n  networkCIDR: 172.20.0.0/16",
