@@ -20,8 +20,8 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    api_name, containerd, egress_proxy, files, image, join, kernel, kernel_parameters, kubelet, membership,
-    pod_network, proxy, ready, registry_credentials, swap, units,
+    api_name, containerd, egress_proxy, files, image, image_names, join, kernel, kernel_parameters, kubelet,
+    membership, pod_network, proxy, ready, registry_credentials, swap, units,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -130,6 +130,7 @@ async fn prepare(agent: &Agent) -> Result<(), StepError> {
     kernel_parameters::run(agent).await?;
     kernel::run(agent).await?;
     containerd::run(agent).await?;
+    image_names::run(agent).await?;
     units::run(agent).await?;
     kubelet::read_ahead(&agent.host).await;
     source_dest_check::run(agent).await

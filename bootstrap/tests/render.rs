@@ -7,7 +7,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use machine::{Machine, api_server_config, master_config, node_config};
-use windlass_bootstrap::config::{EtcdConfig, EtcdPorts, EtcdRequests, NodeConfig, SEVERAL_ETCD_VERSION};
+use windlass_bootstrap::config::{
+    EtcdConfig, EtcdPorts, EtcdRequests, LIFECYCLE_VERSION, NodeConfig, SEVERAL_ETCD_VERSION,
+};
+use windlass_bootstrap::egress_proxy::EgressProxy;
+use windlass_bootstrap::image_source::ImageSource;
 
 #[tokio::test]
 async fn a_master_is_rendered_completely() {
@@ -128,6 +132,36 @@ async fn a_node_is_rendered_completely() {
     let output = machine.run();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     snapbox::assert_data_eq!(machine.files(), snapbox::file!["golden/node.txt"].raw());
+}
+
+#[tokio::test]
+async fn a_node_behind_a_proxy_tells_what_runs_on_it_before_containerd_starts_and_names_its_images_then() {
+    let plain = Machine::start(&node_config()).await;
+    assert!(plain.run().status.success());
+    let no_proxy = ["127.0.0.1", "169.254.169.254", "172.20.0.0/16"].map(str::to_owned).into();
+    let machine = Machine::start(&NodeConfig {
+        version: LIFECYCLE_VERSION.to_owned(),
+        egress_proxy: Some(EgressProxy { url: "http://proxy.example.com:3128".to_owned(), no_proxy }),
+        image_source: Some(ImageSource::Registry("registry.example.com".to_owned())),
+        ..node_config()
+    })
+    .await;
+    let output = machine.run();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    snapbox::assert_data_eq!(
+        difference(&machine, &plain),
+        snapbox::file!["golden/node-behind-proxy.txt"].raw()
+    );
+    let files = machine.everything();
+    let commands = String::from_utf8_lossy(&files["run/windlass/commands"]).into_owned();
+    let place = |command: &str| commands.find(command).unwrap_or_else(|| panic!("no {command}: {commands}"));
+    let order = [
+        "daemon-reload",
+        "systemctl start --no-block containerd.service",
+        "images ls --quiet",
+        "start kubelet.service",
+    ];
+    assert!(order.map(place).is_sorted(), "{commands}");
 }
 
 /// A node configuration with what the scenario of component settings says to a group.

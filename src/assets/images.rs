@@ -70,6 +70,17 @@ pub enum Error {
 
 /// The images of a cluster, sorted by component.
 pub fn images(cluster: &Cluster) -> Result<Vec<Image>, Error> {
+    let mut images = canonical(&Cluster { image_source: None, ..cluster.clone() })?;
+    for image in &mut images {
+        if let Some(source) = &cluster.image_source {
+            image.download = source.reference(&image.canonical);
+        }
+    }
+    Ok(images)
+}
+
+/// The images of a cluster that pulls them from where they are published.
+fn canonical(cluster: &Cluster) -> Result<Vec<Image>, Error> {
     let mut images = Vec::new();
     for group in &cluster.instance_groups {
         let config = node_config::node_config(cluster, group, "", &[], "")?;
@@ -126,6 +137,8 @@ fn collect(value: &Value, images: &mut Vec<String>) {
 
 #[cfg(test)]
 mod tests {
+    use windlass_bootstrap::image_source::ImageSource;
+
     use super::*;
     use crate::assets::sample::cluster;
     use crate::spec::cluster::NetworkPlugin;
@@ -155,6 +168,30 @@ mod tests {
                 assert!(listed.iter().any(|image| image.download == reference), "{reference}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_published_and_what_is_pulled_are_told_apart_where_there_is_a_registry() {
+        let source = ImageSource::Registry("registry.example.com/k8s".to_owned());
+        let cluster = Cluster { image_source: Some(source), ..cluster() };
+        let listed = images(&cluster).unwrap();
+        assert!(listed.iter().all(|image| image.download.starts_with("registry.example.com/k8s/")));
+        let flannel = listed.iter().find(|image| image.component == "flannel").unwrap();
+        let version = flannel.canonical.strip_prefix("ghcr.io/flannel-io/flannel:").unwrap();
+        assert_eq!(
+            flannel.download,
+            format!("registry.example.com/k8s/ghcr.io-flannel-io-flannel:{version}")
+        );
+        // What instances and pods are told is what is listed.
+        let pulled: Vec<&str> = listed.iter().map(|image| image.download.as_str()).collect();
+        for addon in addons::render(&cluster).unwrap() {
+            for reference in of_manifest(&addon.manifest).unwrap() {
+                assert!(pulled.contains(&reference.as_str()), "{reference} is not among {pulled:?}");
+            }
+        }
+        let node = cluster.instance_groups.last().unwrap();
+        let config = node_config::node_config(&cluster, node, "", &[], "").unwrap();
+        assert!(config.images.values().all(|image| pulled.contains(&image.as_str())), "{config:?}");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value, json};
 use thiserror::Error;
-use windlass_bootstrap::components::{API_SERVER, CONTROLLER_MANAGER, Components, PROXY, SCHEDULER};
+use windlass_bootstrap::components::{
+    self, API_SERVER, CONTAINERD, CONTROLLER_MANAGER, Components, PROXY, SCHEDULER,
+};
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, KubeletConfig,
     LifecycleHooks, NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
@@ -65,6 +68,7 @@ pub fn node_config(
     let goes_by_issuer = control_plane.is_some() || api_server.is_some();
     let issuer = if goes_by_issuer { issuer.to_owned() } else { of_cluster };
     let proxy = egress_proxy(cluster);
+    let images = images(cluster, group, &NODE_IMAGES)?;
     let config = NodeConfig {
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
@@ -79,9 +83,10 @@ pub fn node_config(
             max_pods: group.max_pods,
             ecr_credentials: cluster.container_registry,
         },
-        images: images(cluster, group, &NODE_IMAGES)?,
-        components: components(group, proxy.as_ref()),
+        components: components(cluster, group, proxy.as_ref(), &images),
+        images,
         egress_proxy: proxy,
+        image_source: cluster.image_source.clone(),
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
@@ -105,6 +110,7 @@ fn without_kubernetes(config: NodeConfig) -> NodeConfig {
         kubernetes_ca: String::new(),
         kubelet: KubeletConfig::default(),
         images: BTreeMap::new(),
+        image_source: None,
         components: Components::new(),
         bastion: true,
         ..config
@@ -112,9 +118,18 @@ fn without_kubernetes(config: NodeConfig) -> NodeConfig {
 }
 
 /// What components are told: with a proxy, those that run in pods have it in their environment, where the specification doesn't
-/// say otherwise.
-fn components(group: &InstanceGroup, proxy: Option<&EgressProxy>) -> Components {
+/// say otherwise; with a registry, containerd has the image of pods' sandboxes from there.
+fn components(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    proxy: Option<&EgressProxy>,
+    images: &BTreeMap<String, String>,
+) -> Components {
     let mut components = group.components.clone();
+    if let Some(pause) = images.get("pause").filter(|_| cluster.image_source.is_some()) {
+        let containerd = components.entry(CONTAINERD.to_owned()).or_default();
+        containerd.configuration = with_sandbox(&containerd.configuration, pause);
+    }
     let Some(proxy) = proxy else { return components };
     let of_masters = [API_SERVER, CONTROLLER_MANAGER, SCHEDULER];
     for component in of_masters.into_iter().filter(|_| group.master().is_some()).chain([PROXY]) {
@@ -124,6 +139,17 @@ fn components(group: &InstanceGroup, proxy: Option<&EgressProxy>) -> Components 
         }
     }
     components
+}
+
+/// containerd's settings with the image of pods' sandboxes, where the specification doesn't say another.
+fn with_sandbox(specified: &Map<String, Value>, pause: &str) -> Map<String, Value> {
+    let images = json!({"io.containerd.cri.v1.images": {"pinned_images": {"sandbox": pause}}});
+    let mut whole = json!({"file": {"plugins": images}});
+    components::merge(&mut whole, specified);
+    match whole {
+        Value::Object(whole) => whole,
+        _ => specified.clone(),
+    }
 }
 
 fn network(cluster: &Cluster) -> NetworkConfig {
@@ -238,7 +264,10 @@ fn images(
         let etcd = cluster.etcd.first().version.as_str();
         let versions =
             Versions::built_in()?.with("kubernetes", &cluster.kubernetes_version).with("etcd", etcd);
-        components.iter().map(|component| Ok(((*component).to_owned(), versions.image(component)?))).collect()
+        let source = cluster.image_source.as_ref();
+        let reference = |canonical: String| source.map_or(canonical.clone(), |it| it.reference(&canonical));
+        let image = |component: &str| Ok((component.to_owned(), reference(versions.image(component)?)));
+        components.iter().map(|component| image(component)).collect()
     };
     known().map_err(|source| NodeConfigError::Image { group: group.name.clone(), source })
 }
@@ -247,9 +276,11 @@ fn images(
 mod tests {
     use windlass_bootstrap::components::ComponentSettings;
     use windlass_bootstrap::config::{CONFIG_VERSION, LIFECYCLE_VERSION};
+    use windlass_bootstrap::image_source::ImageSource;
 
     use super::*;
     use crate::assets::sample;
+    use crate::spec::cluster;
 
     fn configuration(cluster: &Cluster, kubernetes_ca: &str) -> NodeConfig {
         let group = cluster.instance_groups.last().unwrap();
@@ -303,6 +334,59 @@ mod tests {
         let api_server = of("apiserver");
         assert_eq!(api_server.api.endpoint.url_with_port(), "https://10.0.128.10:443");
         assert_eq!(api_server.api_server.unwrap().port, 443);
+    }
+
+    #[test]
+    fn with_a_registry_every_image_and_the_sandbox_of_pods_come_from_there() {
+        let mut cluster = sample::cluster();
+        let own = configuration(&cluster, "");
+        assert_eq!((own.version.as_str(), own.components.len()), ("windlass/v1", 0));
+        cluster.image_source = Some(ImageSource::Registry("registry.example.com".to_owned()));
+        let config = configuration(&cluster, "");
+        assert_eq!(config.version, "windlass/v5");
+        let pause = config.images["pause"].as_str();
+        assert!(pause.starts_with("registry.example.com/pause:"), "{pause}");
+        let path = ["file", "plugins", "io.containerd.cri.v1.images", "pinned_images", "sandbox"];
+        assert_eq!(config.component(CONTAINERD).field(&path), Some(&json!(pause)));
+        let specified = json!({"file": {"debug": {"level": "warn"}}});
+        let merged = with_sandbox(specified.as_object().unwrap(), pause);
+        assert_eq!(merged["file"]["debug"]["level"], "warn");
+        let master = cluster.instance_groups.first().unwrap();
+        let config = node_config(&cluster, master, "", &[], "https://issuer").unwrap();
+        let etcd = &config.control_plane.unwrap().images["etcd"];
+        assert!(etcd.starts_with("registry.example.com/etcd:"), "{etcd}");
+    }
+
+    #[test]
+    fn the_environment_of_the_specification_goes_before_the_proxy() {
+        let mut cluster = sample::cluster();
+        let proxy = cluster::EgressProxy { url: "http://proxy:3128".to_owned(), excludes: Vec::new() };
+        cluster.egress_proxy = Some(proxy);
+        let node = cluster.instance_groups.last_mut().unwrap();
+        let own = [("HTTPS_PROXY".to_owned(), "http://other".to_owned())].into();
+        node.components =
+            [(PROXY.to_owned(), ComponentSettings { environment: own, ..Default::default() })].into();
+        let config = configuration(&cluster, "");
+        let environment = &config.component(PROXY).environment;
+        assert_eq!(environment["HTTPS_PROXY"], "http://other");
+        assert_eq!(environment["https_proxy"], "http://proxy:3128");
+        assert_eq!(config.components.len(), 1, "a node runs no other pod of windlass's");
+        let master = cluster.instance_groups.first().unwrap();
+        let config = node_config(&cluster, master, "", &[], "https://issuer").unwrap();
+        assert_eq!(config.components.len(), 4);
+    }
+
+    #[test]
+    fn masters_of_kubernetes_1_33_need_an_agent_that_knows_of_it() {
+        let mut cluster = sample::cluster();
+        for (version, master, node) in
+            [("1.33.13", "windlass/v5", "windlass/v1"), ("1.34.4", "windlass/v1", "windlass/v1")]
+        {
+            version.clone_into(&mut cluster.kubernetes_version);
+            let told: Vec<_> =
+                cluster.instance_groups.iter().map(|group| cluster.node_config_version(group)).collect();
+            assert_eq!(told, [master, node], "{version}");
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub(crate) fn cluster() -> Cluster {
         api_servers_may: Permissions::default(),
         bastion: None,
         egress_proxy: None,
+        image_source: None,
         node_ports: None,
         service_accounts: ServiceAccounts::default(),
         ssh_key: SshKey::None,

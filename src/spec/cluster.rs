@@ -24,6 +24,7 @@ use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 use windlass_bootstrap::config::{EXTENDED_VERSION, LIFECYCLE_VERSION, Role};
 use windlass_bootstrap::endpoint;
+use windlass_bootstrap::image_source::ImageSource;
 
 pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
@@ -83,6 +84,9 @@ pub struct Cluster {
     /// How bastions are reached, where there are some.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bastion: Option<BastionAccess>,
+    /// `spec.assets`: where container images are pulled from, where that isn't where they are published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_source: Option<ImageSource>,
     /// The proxy through which instances reach the Internet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub egress_proxy: Option<EgressProxy>,
@@ -449,11 +453,13 @@ impl Cluster {
     }
 
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
-    /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer,
-    /// and of API servers beside them; all of a proxy.
+    /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer, and of API
+    /// servers beside them; all of a proxy, and of a registry; and it would give Kubernetes 1.33 an authentication
+    /// configuration of a version that it doesn't know.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
-        let has_further = group.master().is_some() && self.has_api_servers();
-        if has_further || self.egress_proxy.is_some() {
+        let is_new_to_agents = self.egress_proxy.is_some() || self.image_source.is_some();
+        let is_new_to_masters = self.kubernetes_version.starts_with("1.33.") || self.has_api_servers();
+        if is_new_to_agents || (group.master().is_some() && is_new_to_masters) {
             return LIFECYCLE_VERSION;
         }
         let has_issuer = group.master().is_some() && !self.service_accounts.are_usual();

@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use super::components::{ComponentSettings, Components};
 use super::egress_proxy::EgressProxy;
 use super::endpoint::Endpoint;
+use super::image_source::ImageSource;
 
 /// The version of the documents that the CLI and the agent exchange.
 pub const CONFIG_VERSION: &str = "windlass/v1";
@@ -158,6 +159,9 @@ pub struct NodeConfig {
     /// The proxy that what runs on the instance goes through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_proxy: Option<EgressProxy>,
+    /// Where images are pulled from, where that isn't where they are published. `images` name them there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_source: Option<ImageSource>,
     /// The lifecycle hooks of the instance's Auto Scaling group.
     #[serde(default, skip_serializing_if = "LifecycleHooks::is_empty")]
     pub lifecycle_hooks: LifecycleHooks,

@@ -10,6 +10,7 @@ pub mod config;
 pub mod docker_config;
 pub mod egress_proxy;
 pub mod endpoint;
+pub mod image_source;
 pub mod keys;
 pub mod keyset;
 pub mod node_groups;

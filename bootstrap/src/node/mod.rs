@@ -10,6 +10,7 @@ pub mod ecr;
 pub mod egress_proxy;
 pub mod files;
 pub mod image;
+pub mod image_names;
 pub mod join;
 pub mod kernel;
 pub mod kernel_parameters;

@@ -121,6 +121,7 @@ pub(crate) fn node_config() -> NodeConfig {
         images: BTreeMap::new(),
         components: BTreeMap::new(),
         egress_proxy: None,
+        image_source: None,
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),

@@ -311,6 +311,7 @@ pub(crate) fn node_config() -> NodeConfig {
         images: [("kube-proxy".to_owned(), "registry.k8s.io/kube-proxy:v1.36.3".to_owned())].into(),
         components: BTreeMap::new(),
         egress_proxy: None,
+        image_source: None,
         lifecycle_hooks: LifecycleHooks::default(),
         kernel_parameters: [].into(),
         mounts: Vec::new(),

@@ -1,6 +1,6 @@
 //! What machines and pods use, in a cluster that asks for it.
 
-use super::{Declared, Values};
+use super::{Declared, Values, reference};
 use crate::spec::cluster::Cluster;
 
 /// The metrics server.
@@ -10,7 +10,7 @@ impl Declared for MetricsServer {
     fn values(cluster: &Cluster) -> Option<Values> {
         let wanted = cluster.metrics_server.as_ref()?;
         Some(match &wanted.image {
-            Some(image) => Values::default().text("image", image),
+            Some(image) => Values::default().text("image", &reference(cluster, image)),
             None => Values::default(),
         })
     }

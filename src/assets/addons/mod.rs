@@ -158,7 +158,10 @@ impl Declaration {
     /// The add-on for a cluster, if the cluster is to have it.
     fn render(&self, cluster: &Cluster) -> Result<Option<Addon>, Error> {
         let Some(values) = (self.values)(cluster) else { return Ok(None) };
-        let Description { images, policy } = self.description()?;
+        let Description { mut images, policy } = self.description()?;
+        for image in images.values_mut() {
+            *image = reference(cluster, image);
+        }
         let mut context = Context::new();
         context.insert("images", &images);
         for (name, text) in &values.texts {
@@ -180,6 +183,12 @@ impl Declaration {
             .and_then(|()| tera.render(self.name, context))
             .map_err(|source| Error::Render { addon: self.name, source })
     }
+}
+
+/// The reference of an image where the cluster pulls it from.
+fn reference(cluster: &Cluster, canonical: &str) -> String {
+    let source = cluster.image_source.as_ref();
+    source.map_or_else(|| canonical.to_owned(), |source| source.reference(canonical))
 }
 
 /// A text as a JSON string, which YAML reads as that very text.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::assets::images::{self, Image};
 use crate::cli::context::Context;
-use crate::cli::diagnostic::Exit;
+use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::output::{self, Format, Table};
 
 /// `windlass get assets`.
@@ -13,6 +13,9 @@ use crate::cli::output::{self, Format, Table};
 pub(crate) struct Args {
     /// The cluster's name; or use --name
     cluster: Option<String>,
+    /// Not supported: what copies images is a tool of its own
+    #[arg(long, hide = true)]
+    copy: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -26,6 +29,14 @@ struct Assets {
 
 /// Runs `windlass get assets`.
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+    if args.copy {
+        return Err(Refusal::new("--copy is not supported: windlass copies no images".to_owned())
+            .hint(
+                "windlass get assets -o json | jq -r '.images[] | .canonical + \" \" + .download' | while read from to; do \
+                 crane copy $from $to; done",
+            )
+            .into());
+    }
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let cluster = context.read(&state).await?.resolve()?;
     let images = images::images(&cluster)?;

@@ -6,6 +6,7 @@
 
 mod access;
 mod addons;
+mod assets;
 mod attachments;
 mod bastion;
 mod cluster;
@@ -128,6 +129,7 @@ fn filled(
     let etcd = etcd::resolve(spec, &groups, &mut report);
     let groups: Vec<Resolved<_>> =
         groups.into_iter().map(|group| etcd::with_members(group, &etcd, &mut report)).collect();
+    let image_source = assets::image_source(spec, &mut report);
     let egress_proxy = egress_proxy::egress_proxy(spec, &mut report);
     let components = components::check(spec, &mut report);
     let permissions = policies::resolve(spec, &mut report);
@@ -157,6 +159,7 @@ fn filled(
         api_servers_may: permissions.api_servers,
         bastion: access.bastion,
         egress_proxy: egress_proxy?,
+        image_source: image_source?,
         service_accounts: service_accounts?,
         etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,

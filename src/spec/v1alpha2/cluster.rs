@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::row::{HONOURED, IN_PART, KEPT, not_yet, only};
+use super::row::{HONOURED, IN_PART, KEPT, not_yet, only, refused};
 use super::{
     AccessSpec, AddonSpec, AuthenticationSpec, AuthorizationSpec, AwsLoadBalancerControllerSpec,
     CertManagerSpec, CloudConfigSpec, CloudControllerManagerSpec, ClusterAutoscalerSpec, ContainerdSpec,
@@ -159,7 +159,7 @@ wire! {
         /// Units for instances. Of one name, a group's own goes before the cluster's.
         hooks: Vec<HookSpec> = HONOURED,
         /// Mirrors for files and container images.
-        assets: AssetsSpec,
+        assets: AssetsSpec = IN_PART,
         /// Kernel parameters, as `name=value`.
         sysctl_parameters: Vec<String> = HONOURED,
         /// Debian packages for instances.
@@ -339,11 +339,11 @@ wire! {
     /// Mirrors.
     pub struct AssetsSpec {
         /// A registry that holds copies of all images.
-        container_registry: String,
+        container_registry: String = HONOURED,
         /// A server that holds copies of all files.
-        file_repository: String,
+        file_repository: String = refused("the machine image holds all programs, and a machine downloads none"),
         /// A pull-through proxy for images.
-        container_proxy: String,
+        container_proxy: String = HONOURED,
     }
 
     /// How a group is rolled.

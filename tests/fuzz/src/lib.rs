@@ -13,6 +13,8 @@ pub mod config;
 pub mod egress_proxy;
 #[path = "../../../bootstrap/src/contract/endpoint.rs"]
 pub mod endpoint;
+#[path = "../../../bootstrap/src/contract/image_source.rs"]
+pub mod image_source;
 #[path = "../../../bootstrap/src/contract/tags.rs"]
 pub mod tags;
 #[path = "../../../bootstrap/src/contract/user_data.rs"]
