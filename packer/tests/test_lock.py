@@ -57,6 +57,20 @@ class Publisher(BaseHTTPRequestHandler):
         pass
 
 
+class OtherVersions(unittest.TestCase):
+    def test_another_kubernetes_comes_to_those_that_are_locked_and_what_is_replaced_goes(self):
+        line = lambda name, version, digest=DIGEST: lock.Line(name, version, "amd64", digest, f"https://example.com/{name}")
+        old = [
+            line("kubelet", "1.36.3"),
+            line("kubelet", "1.34.4", OTHER),
+            line("image/kube-apiserver", "v1.36.3"),
+            line("runc", "1.4.2"),
+        ]
+        new = [line("kubelet", "1.34.4"), line("image/kube-apiserver", "v1.34.4"), line("runc", "1.4.3")]
+        kept = lock.of_other_kubernetes({one.key: one for one in old}, new, "1.34.4")
+        self.assertEqual([(one.name, one.version) for one in kept], [("kubelet", "1.36.3"), ("image/kube-apiserver", "v1.36.3")])
+
+
 class Publishers(unittest.TestCase):
     def setUp(self):
         self.server = HTTPServer(("127.0.0.1", 0), Publisher)

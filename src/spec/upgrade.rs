@@ -201,11 +201,12 @@ mod tests {
     #[test]
     fn what_is_no_upgrade_or_too_far_is_refused_with_what_to_do() {
         assert_eq!(told("1.35.2", Some("v1.36.1")), "1.36.1");
+        assert_eq!(told("1.33.13", Some("1.34.4")), "1.34.4");
         for (from, wanted, words) in [
             ("1.36.3", "1.36.2", "no upgrade (to go back to it: windlass edit cluster --set"),
             ("1.36.3", "1.35.9", "older minor version"),
             ("1.34.0", "1.36.0", "one minor version at a time"),
-            ("1.36.3", "1.37.0", "1.37.0 is not supported (windlass runs 1.35 to 1.36"),
+            ("1.36.3", "1.37.0", "1.37.0 is not supported (windlass runs 1.33 to 1.36"),
             ("1.36.3", "1.37", "`1.37` is not a Kubernetes version"),
         ] {
             let told = told(from, Some(wanted));

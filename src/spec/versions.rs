@@ -20,7 +20,7 @@ pub fn default_etcd() -> &'static str {
 }
 
 /// The minor versions of Kubernetes 1 that windlass knows how to run.
-pub const KUBERNETES_MINORS: std::ops::RangeInclusive<u32> = 35..=36;
+pub const KUBERNETES_MINORS: std::ops::RangeInclusive<u32> = 33..=36;
 
 /// A version such as `1.36.3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,14 +97,20 @@ mod tests {
             check_step(Version::parse(from).unwrap(), Version::parse(to).unwrap())
                 .map_err(|problem| problem.message)
         };
-        for (from, to) in
-            [("1.36.3", "1.36.3"), ("1.36.3", "1.36.0"), ("1.36.3", "1.36.9"), ("1.35.9", "1.36.0")]
-        {
+        for (from, to) in [
+            ("1.36.3", "1.36.3"),
+            ("1.36.3", "1.36.0"),
+            ("1.36.3", "1.36.9"),
+            ("1.35.9", "1.36.0"),
+            ("1.33.13", "1.34.4"),
+        ] {
             assert_eq!(step(from, to), Ok(()), "{from} to {to}");
         }
         for (from, to, why) in [
             ("1.36.3", "1.35.9", "older minor version"),
             ("1.35.9", "1.37.0", "one minor version at a time"),
+            ("1.33.13", "1.35.4", "one minor version at a time"),
+            ("1.34.4", "1.33.13", "older minor version"),
             ("1.36.0", "2.0.0", "one minor version at a time"),
             ("2.0.0", "1.99.0", "older minor version"),
         ] {

@@ -94,7 +94,7 @@ impl<'a> ApiServer<'a> {
             changed |=
                 file::ensure(&folder.join(name), contents, file::PRIVATE).map_err(ManifestError::File)?;
         }
-        let own = self.authentication()?;
+        let own = self.authentication(&config.kubernetes_version)?;
         let authentication = authentication::configuration(host, config.component(API_SERVER), &own)?;
         let path = folder.join("authentication.yaml");
         changed |= file::ensure(&path, authentication, file::PRIVATE).map_err(ManifestError::File)?;
@@ -104,10 +104,13 @@ impl<'a> ApiServer<'a> {
     }
 
     /// Who need not say who they are, and for what.
-    fn authentication(&self) -> Result<String, ManifestError> {
+    fn authentication(&self, kubernetes: &str) -> Result<String, ManifestError> {
+        // From 1.34 on it is of version 1; what is in it is the same.
+        let api_version = if kubernetes.starts_with("1.33.") { "v1beta1" } else { "v1" };
+        let api_version = format!("apiserver.config.k8s.io/{api_version}");
         let discovery = self.service_accounts.anonymous_discovery;
         let more_paths: &[&str] = if discovery { &DISCOVERY_PATHS } else { &[] };
-        render("authentication", &serde_json::json!({"more_paths": more_paths}))
+        render("authentication", &serde_json::json!({"api_version": api_version, "more_paths": more_paths}))
     }
 
     fn pod(&self, config: &NodeConfig) -> Result<String, ManifestError> {
@@ -161,10 +164,26 @@ mod tests {
         let about = ["--service-account-issuer", "--service-account-jwks-uri", "--api-audiences"];
         let flags = pod.lines().map(|line| line.trim_start().trim_start_matches("- ").trim_matches('"'));
         let flags = flags.filter(|flag| about.iter().any(|about| flag.starts_with(about)));
-        let file = api_server.authentication().unwrap();
+        let file = api_server.authentication("1.36.3").unwrap();
         let paths = file.lines().filter_map(|line| line.trim().strip_prefix("- path: "));
         let paths = paths.map(|path| path.trim_matches('"').to_owned()).collect();
         (flags.map(str::to_owned).collect(), paths)
+    }
+
+    #[test]
+    fn the_authentication_configuration_is_of_a_version_that_the_api_server_knows() {
+        let config = testing::master_config();
+        let mut control_plane = config.control_plane.clone().unwrap();
+        control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
+        let api_server = ApiServer::of_master(&control_plane, &config).unwrap();
+        for (kubernetes, api) in
+            [("1.33.13", "v1beta1"), ("1.34.4", "v1"), ("1.35.4", "v1"), ("1.36.3", "v1")]
+        {
+            let text = api_server.authentication(kubernetes).unwrap();
+            let read: serde_json::Value = serde_yaml::from_str(&text).unwrap();
+            assert_eq!(read["apiVersion"], format!("apiserver.config.k8s.io/{api}"), "{kubernetes}");
+            assert_eq!(read["anonymous"]["conditions"][0]["path"], "/livez");
+        }
     }
 
     #[test]

@@ -313,7 +313,7 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ("bits behind a prefix", "- 10.0.0.0/8", "- 10.1.0.0/8"),
     ("a prefix list", "- 10.0.0.0/8", "- pl-0123"),
     ("a prefix that there is not", "- 10.0.0.0/8", "- 10.0.0.0/40"),
-    ("a Kubernetes that is too old", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.30.0"),
+    ("a Kubernetes that is too old", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.32.9"),
     ("a Kubernetes that is too new", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.99.0"),
     ("a Kubernetes without a patch", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36"),
     ("a public name that is none", "api.demo.example.com", "https://api.demo.example.com"),
