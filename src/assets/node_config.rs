@@ -131,9 +131,13 @@ fn components(
         containerd.configuration = with_sandbox(&containerd.configuration, pause);
     }
     let Some(proxy) = proxy else { return components };
-    let of_masters = [API_SERVER, CONTROLLER_MANAGER, SCHEDULER];
-    for component in of_masters.into_iter().filter(|_| group.master().is_some()).chain([PROXY]) {
-        let environment = &mut components.entry(component.to_owned()).or_default().environment;
+    let of_role: &[&str] = match group.role() {
+        Role::ControlPlane => &[API_SERVER, CONTROLLER_MANAGER, SCHEDULER],
+        Role::ApiServer => &[API_SERVER],
+        Role::Node | Role::Bastion => &[],
+    };
+    for component in of_role.iter().chain(&[PROXY]) {
+        let environment = &mut components.entry((*component).to_owned()).or_default().environment;
         for (name, value) in proxy.variables() {
             environment.entry(name.to_owned()).or_insert(value);
         }
