@@ -147,7 +147,7 @@ impl AwsError {
                  same command then"
                     .to_owned()
             }
-            _ => return None,
+            _ => return self.code.as_deref().and_then(of_private_zones).map(str::to_owned),
         };
         Some(hint)
     }
@@ -162,6 +162,21 @@ impl AwsError {
             Some(action) => action.to_owned(),
             None => format!("{}:{}", self.service, action(self.service, self.operation)),
         }
+    }
+}
+
+/// What to do about what Route 53 says of a private hosted zone and a VPC.
+fn of_private_zones(code: &str) -> Option<&'static str> {
+    match code {
+        "ConflictingDomainExists" => Some(
+            "a VPC sees one private zone of a name, and it sees another one: `aws route53 list-hosted-zones-by-vpc` shows \
+             which; name that one, or disassociate it",
+        ),
+        "LastVPCAssociation" => Some(
+            "a private zone keeps one VPC: associate another one with it (`aws route53 associate-vpc-with-hosted-zone`), \
+             or delete the zone, and run the same command again",
+        ),
+        _ => None,
     }
 }
 
@@ -338,6 +353,8 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "NoSuchBucket"
         | "NoSuchEntity"
         | "NoSuchHostedZone"
+        // Route 53's word for a VPC that it doesn't see, yet or any more.
+        | "InvalidVPCId"
         | "NoSuchVersion"
         | "NotFound"
         | "NoSuchBucketPolicy"

@@ -5,18 +5,18 @@
 //! TXT record is somebody else's, and nothing of it is touched.
 
 use aws_sdk_route53::types::{
-    HostedZone as Described, HostedZoneConfig, ResourceRecord, ResourceRecordSet, RrType,
+    HostedZone as Described, HostedZoneConfig, ResourceRecord, ResourceRecordSet, RrType, Vpc,
 };
 use futures::future::try_join_all;
 use thiserror::Error;
 
 use super::{AwsError, Class, Clients, During};
-use crate::spec::cluster::{ApiName, Cluster, DnsZone, is_in_zone};
+use crate::spec::cluster::{ApiName, Cluster, DnsZone, Visibility, is_in_zone};
 
 /// Record sets in one answer. A name has about a dozen types at most; more than one of a type is somebody else's.
 const PAGE: i32 = 50;
 
-/// A public hosted zone.
+/// A hosted zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostedZone {
     /// Such as `Z0123456789ABCDEFGHIJ`.
@@ -32,28 +32,49 @@ pub enum HostedZoneError {
     #[error("{0}")]
     Aws(#[from] AwsError),
     /// There is none.
-    #[error("the account has no public hosted zone `{written}`")]
+    #[error("the account has no {visibility} hosted zone `{written}`")]
     Missing {
         /// As written.
         written: String,
+        /// What it is to be.
+        visibility: Visibility,
     },
     /// None holds the API's name.
-    #[error("no public hosted zone of the account holds the API's name `{name}`")]
+    #[error("no {visibility} hosted zone of the account holds the API's name `{name}`")]
     NoneHolds {
         /// The API's name.
         name: String,
+        /// What it is to be.
+        visibility: Visibility,
     },
-    /// There is one that only VPCs see.
-    #[error("the hosted zone `{written}` is private, and private zones are not supported yet")]
-    Private {
+    /// There is one that others see than those that it is meant for.
+    #[error(
+        "the hosted zone `{written}` is {}, and `topology.dns.type` asks for a {visibility} one",
+        if visibility.is_public() { Visibility::Private } else { Visibility::Public }
+    )]
+    Otherwise {
         /// As written.
         written: String,
+        /// What it is to be.
+        visibility: Visibility,
+    },
+    /// A private zone isn't for the VPC that exists already.
+    #[error("the private hosted zone `{}` ({}) is not associated with the VPC `{vpc}`", zone.name, zone.id)]
+    NotAssociated {
+        /// The zone.
+        zone: HostedZone,
+        /// The VPC's id.
+        vpc: String,
+        /// The VPC's region.
+        region: String,
     },
     /// There are several of that name.
-    #[error("there are {} public hosted zones `{written}`: {}", ids.len(), ids.join(", "))]
+    #[error("there are {} {visibility} hosted zones `{written}`: {}", ids.len(), ids.join(", "))]
     Several {
         /// As written.
         written: String,
+        /// What they are.
+        visibility: Visibility,
         /// Their ids.
         ids: Vec<String>,
     },
@@ -85,20 +106,40 @@ impl HostedZoneError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Aws(error) => error.hint(),
+            Self::Missing { visibility: Visibility::Private, .. } => Some(
+                "`aws route53 list-hosted-zones` shows those that there are; a private one is made for a VPC, which may be \
+                 any of the account's; or leave `dnsZone` and `topology.dns` out: the API then has no name in a zone"
+                    .to_owned(),
+            ),
             Self::Missing { .. } => Some(
                 "`aws route53 list-hosted-zones` shows those that there are; or leave `dnsZone` and `api.dns` out: the \
                  API is then reached at its Elastic IP"
                     .to_owned(),
             ),
-            Self::NoneHolds { name } => {
+            Self::NoneHolds { name, visibility: Visibility::Private } => {
+                let parent = parent(name).unwrap_or(name);
+                Some(format!(
+                    "create one, such as `{parent}`; or set `masterPublicName` to a name in a zone that there is; or leave \
+                     `topology.dns` out, for no name at all"
+                ))
+            }
+            Self::NoneHolds { name, .. } => {
                 let parent = parent(name).unwrap_or(name);
                 Some(format!(
                     "create one, such as `{parent}`; or set `masterPublicName` to a name in a zone that there is; or \
                      write `api: {{elasticIP: {{}}}}` instead of `dns`, for no name at all"
                 ))
             }
-            Self::Private { .. } => Some(
-                "name a public zone; or leave `dnsZone` and `api.dns` out: the API is then reached at its Elastic IP"
+            Self::Otherwise { visibility: Visibility::Private, .. } => {
+                Some("name a private zone, or write `topology: {dns: {type: Public}}`".to_owned())
+            }
+            Self::NotAssociated { zone, vpc, region } => Some(format!(
+                "the zone and the VPC are yours, and windlass doesn't change them: aws route53 \
+                 associate-vpc-with-hosted-zone --hosted-zone-id {} --vpc VPCRegion={region},VPCId={vpc}",
+                zone.id
+            )),
+            Self::Otherwise { .. } => Some(
+                "name a public zone, or write `topology: {dns: {type: Private}}`; or leave `dnsZone` and `api.dns` out: the API is then reached at its Elastic IP"
                     .to_owned(),
             ),
             Self::Several { ids, .. } => {
@@ -120,17 +161,18 @@ impl HostedZoneError {
     }
 }
 
-/// Finds the hosted zone that a specification names. Fails unless it is the only public one, the API's name is in it,
-/// and the API's names are free or the cluster's own.
+/// Finds the hosted zone that a specification names. Fails unless it is the only one of its name that is as public or private
+/// as is asked for, the API's name is in it, the API's names are free or the cluster's own, and a private one is associated
+/// with the VPC where that exists already.
 pub async fn find(
     clients: &Clients,
     api: &ApiName,
     cluster: &Cluster,
 ) -> Result<HostedZone, HostedZoneError> {
     let zone = match &api.zone {
-        DnsZone::Name(name) => by_name(clients, name).await?,
-        DnsZone::Id(id) => by_id(clients, id).await?,
-        DnsZone::Nearest => nearest(clients, &api.name).await?,
+        DnsZone::Name(name) => by_name(clients, name, api.visibility).await?,
+        DnsZone::Id(id) => by_id(clients, id, api.visibility).await?,
+        DnsZone::Nearest => nearest(clients, api).await?,
     };
     if !is_in_zone(&api.name, &zone.name) {
         return Err(HostedZoneError::Elsewhere { name: api.name.clone(), zone });
@@ -143,6 +185,12 @@ pub async fn find(
     let bastions = cluster.bastion.as_ref().and_then(|bastion| bastion.name.clone());
     if let Some(name) = bastions.as_ref().filter(|name| !is_in_zone(name, &zone.name)) {
         return Err(HostedZoneError::Elsewhere { name: name.clone(), zone });
+    }
+    if let (Visibility::Private, Some(vpc)) = (api.visibility, &cluster.network.existing_vpc)
+        && !is_associated(clients, &zone.id, vpc).await?
+    {
+        let (vpc, region) = (vpc.clone(), cluster.region.clone());
+        return Err(HostedZoneError::NotAssociated { zone, vpc, region });
     }
     let names = std::iter::once(api.name.clone()).chain(internal).chain(bastions);
     let read =
@@ -161,16 +209,29 @@ pub fn internal_name(cluster: &Cluster, zone: &HostedZone) -> Option<String> {
     Some(cluster.internal_name()).filter(|name| is_in_zone(name, &zone.name))
 }
 
-/// The public zone with the longest name that a name is in, as kops finds it where `dnsZone` is left out. Zones that
-/// only VPCs see don't count.
-async fn nearest(clients: &Clients, name: &str) -> Result<HostedZone, HostedZoneError> {
+/// The VPCs that see a private hosted zone.
+pub async fn associated_vpcs(clients: &Clients, zone: &str) -> Result<Vec<Vpc>, AwsError> {
+    let call = clients.route53.get_hosted_zone().id(zone);
+    let answer = call.send().await.during("route53", "GetHostedZone", zone)?;
+    Ok(answer.vpcs.unwrap_or_default())
+}
+
+async fn is_associated(clients: &Clients, zone: &str, vpc: &str) -> Result<bool, AwsError> {
+    let vpcs = associated_vpcs(clients, zone).await?;
+    Ok(vpcs.iter().any(|associated| associated.vpc_id() == Some(vpc)))
+}
+
+/// The zone with the longest name that a name is in, as kops finds it where `dnsZone` is left out. Where a public one is asked
+/// for, private ones don't count, and the other way round.
+async fn nearest(clients: &Clients, api: &ApiName) -> Result<HostedZone, HostedZoneError> {
+    let ApiName { name, visibility, .. } = api;
     for zone in ancestors(name) {
-        match by_name(clients, zone).await {
-            Err(HostedZoneError::Missing { .. } | HostedZoneError::Private { .. }) => {}
+        match by_name(clients, zone, *visibility).await {
+            Err(HostedZoneError::Missing { .. } | HostedZoneError::Otherwise { .. }) => {}
             found => return found,
         }
     }
-    Err(HostedZoneError::NoneHolds { name: name.to_owned() })
+    Err(HostedZoneError::NoneHolds { name: name.clone(), visibility: *visibility })
 }
 
 /// The names of the zones that may hold a name, the longest first: `demo.example.com`, `example.com`, `com`.
@@ -182,28 +243,32 @@ fn parent(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, parent)| parent)
 }
 
-async fn by_name(clients: &Clients, name: &str) -> Result<HostedZone, HostedZoneError> {
+async fn by_name(
+    clients: &Clients,
+    name: &str,
+    visibility: Visibility,
+) -> Result<HostedZone, HostedZoneError> {
     let call = clients.route53.list_hosted_zones_by_name().dns_name(name);
     let answer = call.send().await.during("route53", "ListHostedZonesByName", name)?;
     // What is listed begins with the name, and goes on with those behind it.
-    let (private, public): (Vec<&Described>, Vec<&Described>) = answer
+    let (fitting, others): (Vec<&Described>, Vec<&Described>) = answer
         .hosted_zones()
         .iter()
         .filter(|zone| plain(zone.name()) == name)
-        .partition(|zone| is_private(zone));
+        .partition(|zone| visibility_of(zone) == visibility);
     let written = name.to_owned();
-    match public.as_slice() {
+    match fitting.as_slice() {
         [zone] => Ok(described(zone)),
-        [] if private.is_empty() => Err(HostedZoneError::Missing { written }),
-        [] => Err(HostedZoneError::Private { written }),
+        [] if others.is_empty() => Err(HostedZoneError::Missing { written, visibility }),
+        [] => Err(HostedZoneError::Otherwise { written, visibility }),
         several => {
             let ids = several.iter().map(|zone| described(zone).id).collect();
-            Err(HostedZoneError::Several { written, ids })
+            Err(HostedZoneError::Several { written, visibility, ids })
         }
     }
 }
 
-async fn by_id(clients: &Clients, id: &str) -> Result<HostedZone, HostedZoneError> {
+async fn by_id(clients: &Clients, id: &str, visibility: Visibility) -> Result<HostedZone, HostedZoneError> {
     let call = clients.route53.get_hosted_zone().id(id);
     let written = id.to_owned();
     let zone = match call.send().await.during("route53", "GetHostedZone", id) {
@@ -212,14 +277,17 @@ async fn by_id(clients: &Clients, id: &str) -> Result<HostedZone, HostedZoneErro
         Err(error) => return Err(error.into()),
     };
     match zone {
-        None => Err(HostedZoneError::Missing { written }),
-        Some(zone) if is_private(&zone) => Err(HostedZoneError::Private { written }),
+        None => Err(HostedZoneError::Missing { written, visibility }),
+        Some(zone) if visibility_of(&zone) != visibility => {
+            Err(HostedZoneError::Otherwise { written, visibility })
+        }
         Some(zone) => Ok(described(&zone)),
     }
 }
 
-fn is_private(zone: &Described) -> bool {
-    zone.config().is_some_and(HostedZoneConfig::private_zone)
+fn visibility_of(zone: &Described) -> Visibility {
+    let is_private = zone.config().is_some_and(HostedZoneConfig::private_zone);
+    if is_private { Visibility::Private } else { Visibility::Public }
 }
 
 fn described(zone: &Described) -> HostedZone {
@@ -319,7 +387,8 @@ mod tests {
     fn the_nearest_zone_is_looked_for_from_the_longest_name_on() {
         let zones: Vec<&str> = ancestors("api.demo.example.com").collect();
         assert_eq!(zones, ["demo.example.com", "example.com", "com"]);
-        let hint = HostedZoneError::NoneHolds { name: "api.demo.example.com".to_owned() }.hint().unwrap();
+        let (name, visibility) = ("api.demo.example.com".to_owned(), Visibility::Public);
+        let hint = HostedZoneError::NoneHolds { name, visibility }.hint().unwrap();
         assert!(hint.contains("such as `demo.example.com`"), "{hint}");
     }
 

@@ -84,6 +84,10 @@ pub const SUSPENDED: &str = "windlass.dev/suspended-processes";
 /// specification says. What is attached besides, somebody else attached.
 pub const ATTACHED: &str = "windlass.dev/attached";
 
+/// On VPCs: the id of the private hosted zone that windlass associated with it. Neither zones, which are their owner's, nor
+/// associations have tags of the cluster's; by this one an association is found again, whatever the specification says by then.
+pub const PRIVATE_ZONE: &str = "windlass.dev/private-zone";
+
 /// On images: the Kubernetes version an image holds, without a leading `v`.
 pub const IMAGE_KUBERNETES_VERSION: &str = "windlass.dev/kubernetes-version";
 

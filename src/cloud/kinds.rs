@@ -294,6 +294,7 @@ kinds! {
     load_balancing::LoadBalancerTargetGroup,
     load_balancing::NetworkLoadBalancer,
     load_balancing::LoadBalancerListener,
+    hosted_zone_association::HostedZoneAssociation,
     record_set::RecordSet,
     state_object::StateObject,
     additional_objects::AdditionalObjects,

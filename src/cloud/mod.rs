@@ -25,6 +25,7 @@ pub mod existing;
 pub mod existing_group_rules;
 pub mod fields;
 pub mod gateway_endpoint;
+pub mod hosted_zone_association;
 pub mod instance_profile;
 pub mod interface_endpoint;
 pub mod internet_gateway;

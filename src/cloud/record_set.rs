@@ -10,7 +10,8 @@ use std::slice;
 use std::time::Duration;
 
 use aws_sdk_route53::types::{
-    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecord, ResourceRecordSet, RrType,
+    AliasTarget, Change, ChangeAction, ChangeBatch, ChangeInfo, ChangeStatus, ResourceRecord,
+    ResourceRecordSet, RrType,
 };
 use futures::future::try_join_all;
 use futures::try_join;
@@ -266,15 +267,24 @@ impl RecordSet {
         let call = context.clients.route53.change_resource_record_sets();
         let call = call.hosted_zone_id(&self.zone).change_batch(batch);
         let made = call.send().await.during("route53", "ChangeResourceRecordSets", id)?;
-        let Some(change) = made.change_info() else { return Ok(()) };
-        if *change.status() == ChangeStatus::Insync {
-            return Ok(());
-        }
-        let what = format!("all of Route 53's servers to answer with the change of `{}`", self.domain);
-        let change = change.id().trim_start_matches("/change/").to_owned();
-        let look = || in_sync(context, id, &change);
-        Ok(context.waiting(wait_for(what, Patience::of(SYNC), look)).await?)
+        until_in_sync(context, id, made.change_info(), &self.domain).await
     }
+}
+
+/// Waits until all of Route 53's servers know of a change.
+pub(super) async fn until_in_sync(
+    context: &Context<'_>,
+    id: &ResourceId,
+    change: Option<&ChangeInfo>,
+    of: &str,
+) -> Result<(), CloudError> {
+    let Some(change) = change.filter(|change| *change.status() != ChangeStatus::Insync) else {
+        return Ok(());
+    };
+    let what = format!("all of Route 53's servers to answer with the change of `{of}`");
+    let change = change.id().trim_start_matches("/change/").to_owned();
+    let look = || in_sync(context, id, &change);
+    Ok(context.waiting(wait_for(what, Patience::of(SYNC), look)).await?)
 }
 
 async fn in_sync(context: &Context<'_>, id: &ResourceId, change: &str) -> Result<Found<()>, AwsError> {

@@ -148,6 +148,9 @@ pub struct Declaration {
     pub changed_after_deletion_of: &'static [Kind],
     /// What an update does with one that isn't wanted any more.
     pub unwanted: Unwanted,
+    /// Why one stays that its [`ResourceKind::unwanted`] or [`ResourceKind::goes_with_cluster`] keeps, although others of the kind
+    /// go.
+    pub kept_because: Option<&'static str>,
     /// Whether `delete cluster` has a step for it. What lies in the state has none: the state goes as a whole, when nothing
     /// is left that could read it.
     pub has_deletion_step: bool,
@@ -175,6 +178,7 @@ impl Declaration {
             deleted_after_steps_of: &[],
             changed_after_deletion_of: &[],
             unwanted: Unwanted::Deleted,
+            kept_because: None,
             has_deletion_step: true,
             creation: Creation::MakesAnother,
             asked_by: None,

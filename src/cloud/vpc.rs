@@ -45,7 +45,11 @@ pub struct Vpc {
 
 impl ResourceKind for Vpc {
     const KIND: Kind = Kind::Vpc;
-    const DECLARATION: Declaration = Declaration::of("vpc");
+    const DECLARATION: Declaration = Declaration {
+        // Its tag says with which zone it is associated: that must be over before it says something else.
+        changed_after_deletion_of: &[Kind::HostedZoneAssociation],
+        ..Declaration::of("vpc")
+    };
     type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
@@ -89,7 +93,7 @@ impl ResourceKind for Vpc {
             .await
             .during("ec2", "CreateVpc", id)?;
         let vpc = field(made.vpc().and_then(|vpc| vpc.vpc_id()), id, "the VPC's id")?;
-        let identity = Identity::new(vpc);
+        let identity = identity(vpc, &self.tags);
         context.ids.insert(id.clone(), identity.clone());
         // What a new VPC has by itself.
         let bare = Self {
@@ -124,7 +128,7 @@ impl ResourceKind for Vpc {
             associate(context, id, &identity.id, *range).await?;
         }
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
-        Ok(identity.clone())
+        Ok(self::identity(&identity.id, &self.tags))
     }
 
     async fn delete(
@@ -158,7 +162,7 @@ impl ResourceKind for Vpc {
                 dns_support,
                 tags,
             };
-            let identity = Identity::new(field(vpc.vpc_id(), &id, "the VPC's id")?);
+            let identity = identity(field(vpc.vpc_id(), &id, "the VPC's id")?, &observed.tags);
             Ok(ObservedResource::new(observed.name.clone(), Resource::Vpc(observed), identity))
         };
         answer.into_iter().map(found).collect()
@@ -254,6 +258,29 @@ async fn list(look: &Look<'_>) -> Result<Arc<[Answer]>, CloudError> {
         Ok(vpcs)
     };
     look.answers.vpcs.or_ask(ask).await
+}
+
+/// The private hosted zones that the tags of the cluster's VPCs name, each with its VPC's id.
+pub(super) async fn private_zones(look: &Look<'_>) -> Result<Vec<(String, String)>, CloudError> {
+    if let Some(known) = look.known {
+        let zones = known.outputs_of(Kind::Vpc).filter_map(|(_, outputs)| outputs.get(PRIVATE_ZONE).cloned());
+        let vpcs = known.ids_of(Kind::Vpc);
+        return Ok(zones.flat_map(|zone| vpcs.iter().map(move |vpc| (zone.clone(), vpc.clone()))).collect());
+    }
+    let vpcs = list(look).await?;
+    let tagged = vpcs.iter().filter_map(|vpc| {
+        let zone = tags::from_ec2(vpc.tags()).remove(tags::PRIVATE_ZONE)?;
+        Some((zone, vpc.vpc_id()?.to_owned()))
+    });
+    Ok(tagged.collect())
+}
+
+/// The output that says which private hosted zone a VPC is associated with.
+const PRIVATE_ZONE: &str = "the private hosted zone of its names";
+
+/// What is known of a VPC with these tags.
+fn identity(vpc: &str, tags: &Tags) -> Identity {
+    Identity::new(vpc).with(PRIVATE_ZONE, tags.get(tags::PRIVATE_ZONE))
 }
 
 /// AWS's ids of the cluster's VPCs.

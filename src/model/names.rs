@@ -5,6 +5,7 @@ use super::{Desired, Inputs, ModelError, addresses};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
+use crate::cloud::hosted_zone_association::HostedZoneAssociation;
 use crate::cloud::load_balancing::{name_of_api, name_of_front};
 use crate::cloud::record_set::{LeadsTo, RecordSet};
 use crate::spec::cluster::Cluster;
@@ -13,6 +14,9 @@ use crate::spec::cluster::Cluster;
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
     let Inputs { cluster, facts, .. } = inputs;
     let (Some(api), Some(zone)) = (&cluster.api.dns, &facts.hosted_zone) else { return Ok(()) };
+    if cluster.associates_zone() {
+        desired.insert(HostedZoneAssociation::new(&zone.id, Reference::to(&cluster.name)))?;
+    }
     let owner = hosted_zone::owner(&cluster.name, &cluster.region);
     let internal = hosted_zone::internal_name(cluster, zone).map(|name| (name, inside(cluster)));
     let bastions = bastions(cluster);
@@ -20,6 +24,12 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     names.try_for_each(|(name, leads_to)| {
         desired.insert(RecordSet::new(&zone.id, &name, leads_to, owner.clone()))
     })
+}
+
+/// What the VPC carries, so that its association with a private hosted zone is found again.
+pub(super) fn of_vpc(inputs: &Inputs<'_>) -> Tags {
+    let zone = inputs.facts.hosted_zone.iter().filter(|_| inputs.cluster.associates_zone());
+    zone.map(|zone| (tags::PRIVATE_ZONE.to_owned(), zone.id.clone())).collect()
 }
 
 /// What the resources that names lead to carry, so that the names are found again: record sets have no tags.

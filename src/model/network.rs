@@ -5,7 +5,7 @@ mod egress;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Desired, Inputs, ModelError, named, subnet_name};
+use super::{Desired, Inputs, ModelError, named, names, subnet_name};
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
 use crate::cloud::existing::Existing;
@@ -24,7 +24,7 @@ const PUBLIC_LOAD_BALANCERS: &str = "kubernetes.io/role/elb";
 const INTERNAL_LOAD_BALANCERS: &str = "kubernetes.io/role/internal-elb";
 
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
-    add_vpc(inputs.cluster, desired)?;
+    add_vpc(inputs, desired)?;
     for subnet in &inputs.cluster.subnets {
         add_subnet(inputs.cluster, subnet, desired)?;
     }
@@ -68,7 +68,8 @@ fn shared_tags(cluster: &Cluster) -> Tags {
     Tags::from([(shared::ownership(&cluster.name), "shared".to_owned())])
 }
 
-fn add_vpc(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
+fn add_vpc(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    let cluster = inputs.cluster;
     let network = &cluster.network;
     if let Some(id) = &network.existing_vpc {
         return add_existing(id, shared_tags(cluster), desired);
@@ -78,6 +79,7 @@ fn add_vpc(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
         let ranges: Vec<String> = network.additional_cidrs.iter().map(ToString::to_string).collect();
         tags.insert(tags::RANGES.to_owned(), ranges.join(" "));
     }
+    tags.extend(names::of_vpc(inputs));
     desired.insert(Vpc {
         name: cluster.name.clone(),
         cidr: network.cidr,

@@ -54,7 +54,7 @@ impl Display for Plan {
 fn kept(formatter: &mut Formatter<'_>, resources: &[ResourceId]) -> fmt::Result {
     let why = |id: &ResourceId| match id.kind.declaration().unwanted {
         Unwanted::Kept(why) => Some(why),
-        Unwanted::Deleted | Unwanted::Pruned | Unwanted::LeftAlone => None,
+        Unwanted::Deleted | Unwanted::Pruned | Unwanted::LeftAlone => id.kind.declaration().kept_because,
     };
     let mut reasons: Vec<Option<&str>> = Vec::new();
     for reason in resources.iter().map(why) {

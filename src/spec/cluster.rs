@@ -367,6 +367,32 @@ pub struct ApiName {
     pub name: String,
     /// `spec.dnsZone`: the hosted zone, by its name or its id, or else the one that holds the name.
     pub zone: DnsZone,
+    /// `spec.topology.dns.type`: who sees that zone.
+    #[serde(skip_serializing_if = "Visibility::is_public")]
+    pub visibility: Visibility,
+}
+
+/// Who sees a hosted zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Visibility {
+    /// Everybody.
+    Public,
+    /// Those in the VPCs that it is associated with.
+    Private,
+}
+
+impl Visibility {
+    /// Whether everybody sees it.
+    pub fn is_public(&self) -> bool {
+        *self == Self::Public
+    }
+}
+
+impl fmt::Display for Visibility {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.is_public() { "public" } else { "private" })
+    }
 }
 
 /// How a hosted zone is named in a specification.
@@ -377,7 +403,8 @@ pub enum DnsZone {
     Name(String),
     /// Such as `Z0123456789ABCDEFGHIJ`.
     Id(String),
-    /// Not at all: the public one with the longest name that the API's name is in.
+    /// Not at all: of those that are as public or private as is asked for, the one with the longest name that the API's name is
+    /// in.
     Nearest,
 }
 
@@ -445,6 +472,12 @@ impl Cluster {
             Role::Bastion => self.bastion.is_some(),
             Role::ApiServer => self.has_api_servers(),
         }
+    }
+
+    /// Whether windlass associates the hosted zone with the VPC: a private one with the cluster's own.
+    pub fn associates_zone(&self) -> bool {
+        let is_private = self.api.dns.as_ref().is_some_and(|dns| !dns.visibility.is_public());
+        is_private && self.network.existing_vpc.is_none()
     }
 
     /// The API's name inside of the VPC.

@@ -264,18 +264,23 @@ fn api(options: &CreateOptions, masters: usize, spec: &mut ClusterSpec) {
     spec.master_public_name = options.api_public_name.clone().or_else(default_name);
     let asked = options.api_loadbalancer_type.is_some() || options.api_ssl_certificate.is_some();
     let public = !network::is_private(options);
-    let named = network::dns(options) != DnsType::None;
+    let unnamed = network::dns(options) == DnsType::None;
     let mut api = AccessSpec::default();
-    match (asked, public, named, masters) {
+    match (asked, public, public_dns, masters) {
         (false, true, true, _) => api.dns = Some(DnsAccessSpec {}),
-        (false, true, false, 1) => api.elastic_ip = Some(ElasticIpSpec {}),
+        (false, true, false, 1) if unnamed => api.elastic_ip = Some(ElasticIpSpec {}),
         _ => api.load_balancer = Some(load_balancer(options)),
     }
     spec.api = Some(api);
 }
 
 fn load_balancer(options: &CreateOptions) -> LoadBalancerSpec {
-    let internal = options.api_loadbalancer_type.as_deref() == Some("internal");
+    let is_private = network::dns(options) == DnsType::Private;
+    let internal = match options.api_loadbalancer_type.as_deref() {
+        Some(written) => written == "internal",
+        // Its name is for those in the VPC.
+        None => is_private,
+    };
     LoadBalancerSpec {
         class: Some(LoadBalancerClass::Network),
         r#type: Some(if internal { LoadBalancerType::Internal } else { LoadBalancerType::Public }),

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `spec.authorization` | `alwaysAllow` | `rbac` |
 //! | `spec.networking.flannel.backend` | `udp` | `vxlan` |
-//! | `spec.api` | a DNS name or a load balancer | a public load balancer for several masters, or one in a private subnet; else `dns` where `dnsZone` or `topology.dns.type: Public` is written, else `elasticIP` |
+//! | `spec.api` | a DNS name or a load balancer | a public load balancer for several masters, or one in a private subnet; else `dns` where `dnsZone` or `topology.dns.type: Public` is written, an internal load balancer where `Private` is, else `elasticIP` |
 //! | `spec.topology.dns.type` | `Public` | `Public` where `dnsZone` or `api.dns` is written, else `None` |
 //! | `zone` of a subnet with `id` | has to be written | the zone of all other subnets, where there is one such |
 //! | `spec.etcdClusters` | has to be written | `main`, with a member on each master |
@@ -189,14 +189,17 @@ fn access(spec: &mut ClusterSpec, groups: &[InstanceGroup]) {
     let behind = masters.len() > 1 || masters.iter().any(|group| is_private(spec.subnets.as_deref(), group));
     if api.dns.is_none() && api.load_balancer.is_none() && api.elastic_ip.is_none() && !masters.is_empty() {
         match (behind, named, kind) {
-            (true, ..) => api.load_balancer = Some(LoadBalancerSpec::default()),
-            (_, true, DnsType::Public | DnsType::Private) => api.dns = Some(DnsAccessSpec {}),
+            (true, ..) | (_, _, DnsType::Private) => api.load_balancer = Some(LoadBalancerSpec::default()),
+            (_, true, DnsType::Public) => api.dns = Some(DnsAccessSpec {}),
             _ => api.elastic_ip = Some(ElasticIpSpec {}),
         }
     }
     if let Some(balancer) = &mut api.load_balancer {
         balancer.class.get_or_insert(LoadBalancerClass::Network);
-        balancer.r#type.get_or_insert(LoadBalancerType::Public);
+        // A name in a private zone is for those in the VPC.
+        let is_private = kind == DnsType::Private;
+        let default = if is_private { LoadBalancerType::Internal } else { LoadBalancerType::Public };
+        balancer.r#type.get_or_insert(default);
     }
     spec.kubernetes_api_access.get_or_insert_with(|| API_ACCESS.map(str::to_owned).to_vec());
     spec.ssh_access.get_or_insert_default();

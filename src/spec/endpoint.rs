@@ -126,7 +126,9 @@ fn load_balancers_of(region: &str) -> String {
 mod tests {
     use super::*;
     use crate::assets::sample;
-    use crate::spec::cluster::{ApiName, Certificate, DnsZone, EtcdMember, LoadBalancerSubnet};
+    use crate::spec::cluster::{
+        ApiName, Certificate, DnsZone, EtcdMember, LoadBalancerSubnet, Visibility,
+    };
     use crate::spec::non_empty::NonEmpty;
 
     const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
@@ -169,7 +171,8 @@ mod tests {
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://k8s.example.com"));
         assert_eq!(cluster.api.certificate_names("us-east-1"), ["k8s.example.com"]);
         cluster.api.public_name = None;
-        cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
+        let name = "api.demo.example.com".to_owned();
+        cluster.api.dns = Some(ApiName { name, zone: DnsZone::Nearest, visibility: Visibility::Public });
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));
     }
 
@@ -245,7 +248,8 @@ mod tests {
 
         balancer.certificate = Some(Certificate { arn: "arn".to_owned(), policy: "policy".to_owned() });
         cluster.api.load_balancer = Some(balancer);
-        cluster.api.dns = Some(ApiName { name: "api.demo.example.com".to_owned(), zone: DnsZone::Nearest });
+        let name = "api.demo.example.com".to_owned();
+        cluster.api.dns = Some(ApiName { name, zone: DnsZone::Nearest, visibility: Visibility::Public });
         let named = "https://api.demo.example.com:8443";
         assert_eq!(urls(&cluster, outputs()), said(PRIVATE, &format!("{url}:8443"), named));
         let good_for = cluster.api.certificate_names("us-east-1");

@@ -139,6 +139,7 @@ mod with_region {
         every_other_way_to_the_internet_is_made_and_goes: "egress",
         the_smallest_cluster_is_made_and_goes: "minimal",
         a_cluster_with_a_name_in_a_hosted_zone_is_made_and_goes: "named-api",
+        a_cluster_with_names_that_only_its_vpc_sees_is_made_and_goes: "private-dns",
         several_etcd_clusters_are_made_and_go: "several-etcd",
         a_cluster_whose_network_somebody_else_brings_is_made_and_goes: "external-network",
         groups_with_all_their_settings_are_made_and_go: "group-settings",

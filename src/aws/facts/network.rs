@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use aws_sdk_ec2::types::{Filter, NetworkInterface, Subnet as SubnetAnswer, Vpc};
+use aws_sdk_ec2::types::{
+    AttributeBooleanValue, Filter, NetworkInterface, Subnet as SubnetAnswer, Vpc, VpcAttributeName,
+};
 use futures::try_join;
 use windlass_bootstrap::tags as shared;
 
@@ -56,8 +58,34 @@ async fn vpc(cluster: &Cluster, clients: &Clients) -> Result<Option<String>, Fac
         let vpc = answer.vpcs().first().ok_or_else(missing)?;
         check_ranges(cluster, id, vpc)
     };
-    let ((), gateway) = try_join!(ask, internet_gateway(cluster, id, clients))?;
+    let ((), (), gateway) =
+        try_join!(ask, private_names(cluster, id, clients), internet_gateway(cluster, id, clients))?;
     Ok(gateway)
+}
+
+/// Checks that AWS's resolver answers in the VPC with the names of private zones (Route 53 Developer Guide, "Considerations when
+/// working with a private hosted zone"). Where there is no such VPC, that is told elsewhere.
+async fn private_names(cluster: &Cluster, vpc: &str, clients: &Clients) -> Result<(), FactsError> {
+    if cluster.api.dns.as_ref().is_none_or(|dns| dns.visibility.is_public()) {
+        return Ok(());
+    }
+    for name in [VpcAttributeName::EnableDnsSupport, VpcAttributeName::EnableDnsHostnames] {
+        let attribute = if name == VpcAttributeName::EnableDnsSupport {
+            "enableDnsSupport"
+        } else {
+            "enableDnsHostnames"
+        };
+        let call = clients.ec2.describe_vpc_attribute().vpc_id(vpc).attribute(name);
+        let answer = match call.send().await.during("ec2", "DescribeVpcAttribute", vpc) {
+            Err(error) if error.is_not_found() => return Ok(()),
+            answer => answer?,
+        };
+        let value = answer.enable_dns_support().or(answer.enable_dns_hostnames());
+        if value.and_then(AttributeBooleanValue::value) != Some(true) {
+            return Err(ExistingNetworkError::NoNames { vpc: vpc.to_owned(), attribute }.into());
+        }
+    }
+    Ok(())
 }
 
 fn check_ranges(cluster: &Cluster, id: &str, vpc: &Vpc) -> Result<(), FactsError> {

@@ -39,6 +39,14 @@ pub enum ExistingNetworkError {
         /// The subnet's name in the specification.
         subnet: String,
     },
+    /// AWS's resolver doesn't answer in a VPC, or not with private zones' names.
+    #[error("the VPC `{vpc}` has `{attribute}` off, and names in a private hosted zone need it")]
+    NoNames {
+        /// The VPC's id.
+        vpc: String,
+        /// `enableDnsSupport` or `enableDnsHostnames`.
+        attribute: &'static str,
+    },
     /// A master's address is somebody else's.
     #[error("the address {address} of a master is that of `{holder}` in the subnet `{subnet}`")]
     AddressTaken {
@@ -61,6 +69,10 @@ impl ExistingNetworkError {
             Self::NoInternetGateway { vpc, subnet } => format!(
                 "attach one to {vpc} (`aws ec2 attach-internet-gateway`), or write `egress: External` in the subnet \
                  `{subnet}`, and keep its routes yourself"
+            ),
+            Self::NoNames { vpc, attribute } => format!(
+                "turn it on: aws ec2 modify-vpc-attribute --vpc-id {vpc} --{}",
+                if *attribute == "enableDnsSupport" { "enable-dns-support" } else { "enable-dns-hostnames" }
             ),
             Self::AddressTaken { .. } => {
                 "write a free address as `privateAddress` of the etcd members of that master's instance group"

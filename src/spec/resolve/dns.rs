@@ -3,7 +3,7 @@
 use windlass_bootstrap::endpoint;
 
 use super::{Report, Resolved, text};
-use crate::spec::cluster::{ApiName, DnsZone, is_in_zone};
+use crate::spec::cluster::{ApiName, DnsZone, Visibility, is_in_zone};
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, DnsType, Object};
 
@@ -16,6 +16,7 @@ const LONGEST_ID: usize = 32;
 pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Option<ApiName>> {
     let spec = &cluster.spec;
     let named = is_named(spec);
+    let sees_addresses = private_name(spec, report);
     let zone = match (kind(spec), spec.dns_zone.as_deref()) {
         (DnsType::None, None) if !named => return Ok(None),
         (DnsType::None, _) => {
@@ -28,21 +29,47 @@ pub(super) fn resolve(cluster: &Cluster, report: &mut Report<'_>) -> Resolved<Op
         (_, None) if named => DnsZone::Nearest,
         (kind, None) => {
             let message = format!("`{kind:?}` publishes the API's name, and `api` asks for no name");
-            let hint =
-                "write `api: {dns: {}}`, which has an Elastic IP too, `api: {loadBalancer: {}}`, or `None`";
+            let hint = match kind {
+                DnsType::Private => "write `api: {loadBalancer: {type: Internal}}`, or `None`",
+                _ => {
+                    "write `api: {dns: {}}`, which has an Elastic IP too, `api: {loadBalancer: {}}`, or `None`"
+                }
+            };
             return Err(report.push(Problem::at("spec.topology.dns.type", message).hint(hint)));
         }
         (_, Some(written)) => {
             let zone = zone(cluster, written, report);
             if spec.api.as_ref().is_some_and(|api| api.elastic_ip.is_some() && !named) {
                 let message = "nothing would be written into the hosted zone";
-                let hint = "write `api: {dns: {}}`, which has an Elastic IP too, or leave `dnsZone` out";
+                let hint = match kind(spec) {
+                    DnsType::Private => {
+                        "write `api: {loadBalancer: {type: Internal}}`, or leave `dnsZone` and `Private` out"
+                    }
+                    _ => "write `api: {dns: {}}`, which has an Elastic IP too, or leave `dnsZone` out",
+                };
                 report.push(Problem::at(ZONE, message).hint(hint));
             }
             zone?
         }
     };
-    Ok(named.then(|| ApiName { name: api_name(cluster), zone }))
+    sees_addresses?;
+    let visibility = match kind(spec) {
+        DnsType::Private => Visibility::Private,
+        DnsType::Public | DnsType::None => Visibility::Public,
+    };
+    Ok(named.then(|| ApiName { name: api_name(cluster), zone, visibility }))
+}
+
+/// Only the VPC sees a name in a private zone, and from there nobody needs to leave it for an Elastic IP.
+fn private_name(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<()> {
+    let asks = spec.api.as_ref().is_some_and(|api| api.dns.is_some());
+    if kind(spec) != DnsType::Private || !asks {
+        return Ok(());
+    }
+    let message = "the name would be seen from the VPC alone, and lead to Elastic IPs, which are for those outside of it";
+    let hint = "write `api: {loadBalancer: {type: Internal}}`; the masters' private addresses have the internal name in any \
+                case";
+    Err(report.push(Problem::at("spec.api.dns", message).hint(hint)))
 }
 
 /// Whether a hosted zone is to have a name for the API: `api.dns` asks for one, and a load balancer has one wherever names are

@@ -1,7 +1,7 @@
 //! The API's name in a hosted zone: what is written, and what it means.
 
 use super::complete;
-use crate::spec::cluster::{Api, ApiName, DnsZone, is_in_zone};
+use crate::spec::cluster::{Api, ApiName, DnsZone, Visibility, is_in_zone};
 use crate::spec::{CreateOptions, create, to_yaml};
 
 const GOOD: &str = include_str!("good.yaml");
@@ -20,7 +20,7 @@ fn api(changes: &[(&str, &str)]) -> Api {
 }
 
 fn named(name: &str, zone: DnsZone) -> ApiName {
-    ApiName { name: name.to_owned(), zone }
+    ApiName { name: name.to_owned(), zone, visibility: Visibility::Public }
 }
 
 const UNTYPED: (&str, &str) = ("  topology:\n    dns:\n      type: None\n", "");
@@ -104,6 +104,30 @@ fn without_a_zone_the_one_that_holds_the_name_is_meant() {
 }
 
 #[test]
+fn a_name_in_a_private_zone_leads_to_an_internal_load_balancer_and_never_to_elastic_ips() {
+    let private = ("      type: None", "      type: Private");
+    let seen_by = |found: &Api| {
+        let balancer = found.load_balancer.as_ref().map(|balancer| balancer.internal);
+        (found.dns.as_ref().map(|dns| dns.visibility), found.elastic_ip, balancer)
+    };
+    let internal = (Some(Visibility::Private), false, Some(true));
+    let left_out = ("  api:\n    elasticIP: {}\n", "");
+    let written = |ways: &'static str| ("    elasticIP: {}", ways);
+    for ways in [left_out, written("    loadBalancer: {}"), written("    loadBalancer: {type: Internal}")] {
+        assert_eq!(seen_by(&api(&[private, ways])), internal, "{ways:?}");
+    }
+    let public = api(&[private, ("    elasticIP: {}", "    loadBalancer: {type: Public}")]);
+    assert_eq!(seen_by(&public), (Some(Visibility::Private), false, Some(false)));
+    for (ways, place) in [("dns", "spec.api.dns"), ("elasticIP", "spec.topology.dns.type")] {
+        let written = format!("    {ways}: {{}}");
+        let problems = complete(&changed(&[private, ("    elasticIP: {}", &written)])).unwrap_err().0;
+        let places: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
+        assert_eq!(places, [place], "{problems:?}");
+        assert!(problems[0].hint.as_ref().unwrap().contains("type: Internal"), "{problems:?}");
+    }
+}
+
+#[test]
 fn a_name_that_only_ends_in_the_same_letters_is_in_another_zone() {
     assert!(is_in_zone("api.demo.example.com", "example.com"));
     for zone in ["ample.com", "api.demo.example.com", "example.org", "x.api.demo.example.com"] {
@@ -131,7 +155,7 @@ fn create_cluster_writes_names_as_kops_does() {
     };
     let name = Ok(Some("api.demo.example.com".to_owned()));
     assert_eq!(told(None, zone), ("dns: {}".to_owned(), name.clone()));
-    assert_eq!(told(Some("public"), zone), ("dns: {}".to_owned(), name));
+    assert_eq!(told(Some("public"), zone), ("dns: {}".to_owned(), name.clone()));
     assert_eq!(told(None, None), ("elasticIP: {}".to_owned(), Ok(None)));
     assert_eq!(told(Some("none"), None), ("elasticIP: {}".to_owned(), Ok(None)));
     let refused = |path: &str| Err(path.to_owned());
@@ -140,6 +164,10 @@ fn create_cluster_writes_names_as_kops_does() {
     assert_eq!(public_name(None, zone).as_deref(), Some("api.demo.example.com"));
     assert_eq!(public_name(Some("public"), None).as_deref(), Some("api.demo.example.com"));
     assert_eq!(public_name(None, None), None);
-    assert_eq!(told(Some("private"), zone).1, refused("spec.topology.dns.type"));
+    let behind_a_load_balancer = |kind: &str| format!("loadBalancer:   class: Network   type: {kind}");
+    let (written, named) = told(Some("private"), zone);
+    assert_eq!((written, named), (behind_a_load_balancer("Internal"), name.clone()));
+    assert_eq!(told(Some("private"), None), told(Some("private"), zone));
+    assert_eq!(public_name(Some("private"), zone), None);
     assert_eq!(told(Some("none"), zone).1, refused("spec.topology.dns.type"));
 }

@@ -271,7 +271,7 @@ wire! {
     /// How the cluster's names are published.
     pub struct DnsSpec {
         /// `Public` or `Private` for a Route 53 zone, `None` for no names at all.
-        r#type: DnsType = only(["None", "Public"]),
+        r#type: DnsType = HONOURED,
     }
 
     /// A forward proxy.

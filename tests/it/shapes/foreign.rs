@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{ConnectivityType, DomainType, InstanceType};
+use aws_sdk_route53::types::{HostedZoneConfig, Vpc, VpcRegion};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
 use windlass::aws::Clients;
 
@@ -10,7 +11,7 @@ use windlass::aws::Clients;
 pub(super) struct Foreign(BTreeMap<&'static str, String>);
 
 impl Foreign {
-    /// Makes it: a VPC with an Internet gateway, two subnets, a NAT gateway in the second, and addresses.
+    /// Makes it: a VPC with an Internet gateway, two subnets, a NAT gateway in the second, addresses, and two hosted zones.
     pub(super) async fn make(clients: &Clients, region: &str) -> Self {
         let ec2 = &clients.ec2;
         let vpc = ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap();
@@ -40,6 +41,10 @@ impl Foreign {
         let instance = run.instances().first().unwrap().instance_id().unwrap().to_owned();
         let zone = clients.route53.create_hosted_zone().name("example.com").caller_reference("1");
         zone.send().await.unwrap();
+        let seen_by = Vpc::builder().vpc_region(VpcRegion::from(region)).vpc_id(&vpc).build();
+        let private = HostedZoneConfig::builder().private_zone(true).build();
+        let zone = clients.route53.create_hosted_zone().name("example.com").caller_reference("2");
+        zone.vpc(seen_by).hosted_zone_config(private).send().await.unwrap();
         let transit = ec2.create_transit_gateway().send().await.unwrap();
         let transit = transit.transit_gateway().unwrap().transit_gateway_id().unwrap().to_owned();
         let peering =
@@ -72,7 +77,7 @@ impl Foreign {
         self.0.iter().fold(text.to_owned(), |text, (written, id)| text.replace(written, id))
     }
 
-    /// What EC2 says of the network: ids, tags, routes, addresses.
+    /// What EC2 says of the network, ids, tags, routes, addresses, and Route 53 of the zones: records, and who sees them.
     pub(super) async fn seen(&self, clients: &Clients) -> String {
         let ec2 = &clients.ec2;
         let vpc = &self.0["vpc-0123456789abcdef0"];
@@ -91,8 +96,24 @@ impl Foreign {
             format!("{:#?}", addresses.addresses()),
             format!("{:#?}", gateways.internet_gateways()),
         ];
-        parts.concat()
+        parts.concat() + &zones(clients).await
     }
+}
+
+async fn zones(clients: &Clients) -> String {
+    let mut seen = Vec::new();
+    for zone in clients.route53.list_hosted_zones().send().await.unwrap().hosted_zones() {
+        let found = clients.route53.get_hosted_zone().id(zone.id()).send().await.unwrap();
+        let records =
+            clients.route53.list_resource_record_sets().hosted_zone_id(zone.id()).send().await.unwrap();
+        let tags = clients.route53.list_tags_for_resource();
+        let kind = aws_sdk_route53::types::TagResourceType::Hostedzone;
+        let id = zone.id().trim_start_matches("/hostedzone/");
+        let tags = tags.resource_type(kind).resource_id(id).send().await.unwrap();
+        let (vpcs, records) = (found.vpcs(), records.resource_record_sets());
+        seen.push(format!("{vpcs:#?}{records:#?}{:#?}", tags.resource_tag_set()));
+    }
+    seen.concat()
 }
 
 /// An Elastic IP: its allocation and its address.

@@ -347,14 +347,15 @@ mod with_region {
 
         let second = zone(&world, "example.com", "two").await;
         let elsewhere = zone(&world, "example.org", "three").await;
-        let vpc = Vpc::builder().vpc_region(VpcRegion::UsEast1).vpc_id("vpc-0123").build();
+        let vpc = world.clients.ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap().vpc.unwrap();
+        let vpc = Vpc::builder().vpc_region(VpcRegion::UsEast1).vpc_id(vpc.vpc_id().unwrap()).build();
         let private = HostedZoneConfig::builder().private_zone(true).build();
         let call =
             world.clients.route53.create_hosted_zone().name("demo.example.com").caller_reference("four");
         let private = call.hosted_zone_config(private).vpc(vpc).send().await.unwrap().hosted_zone.unwrap();
         let private = private.id().trim_start_matches("/hostedzone/");
         let is_private = |zone: &str| {
-            format!("the hosted zone `{zone}` is private, and private zones are not supported yet")
+            format!("the hosted zone `{zone}` is private, and `topology.dns.type` asks for a public one")
         };
         let is_none = |zone: &str| format!("the account has no public hosted zone `{zone}`");
         let cases = [
