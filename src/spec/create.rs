@@ -3,6 +3,7 @@
 //! The same flags make the same specification, except where windlass deliberately differs: see [`DIFFERENCES`]. What
 //! windlass can't build yet is mapped all the same; completing the specification says what that is.
 
+mod blame;
 mod flags;
 mod groups;
 mod network;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use windlass_bootstrap::endpoint;
 
+pub use self::blame::to_blame;
 pub use self::groups::group_label;
 use super::default;
 use super::documents::Documents;
@@ -26,7 +28,11 @@ use super::versions;
 
 /// Where the specification of new clusters differs from kops's, and why.
 pub const DIFFERENCES: &[(&str, &str)] = &[
-    ("spec.api", "`elasticIP: {}` for a single public master, where kops makes a load balancer"),
+    (
+        "spec.api",
+        "`elasticIP: {}` for a single public master, where kops makes a load balancer; an internal load balancer with \
+         `--dns private`, where kops publishes the masters' addresses",
+    ),
     (
         "spec.etcdClusters",
         "`main` only unless asked: `events` in a cluster of its own helps very large clusters",

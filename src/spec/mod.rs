@@ -35,7 +35,7 @@ pub mod yaml;
 
 pub use additional::{AdditionalObject, ObjectKey};
 pub use change::check_change;
-pub use create::{CreateOptions, create};
+pub use create::{CreateOptions, create, to_blame};
 pub use documents::{Document, DocumentName, Documents};
 pub use problem::{Location, ObjectId, Problem, Problems};
 pub use quantity::quantity;

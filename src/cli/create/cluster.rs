@@ -14,8 +14,9 @@ use crate::cli::diagnostic::{Exit, Refusal};
 use crate::cli::output::{self, Format};
 use crate::cli::update;
 use crate::spec::cluster::Cluster;
+use crate::spec::problem::Problems;
 use crate::spec::v1alpha2::{InstanceGroupRole, Object};
-use crate::spec::{Documents, create};
+use crate::spec::{Documents, create, to_blame};
 use crate::state::address::Address;
 use crate::state::bucket_encryption::KmsKey;
 use crate::state::{ClusterState, StateError, bucket};
@@ -48,16 +49,24 @@ pub(crate) struct Args {
 pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let name = context.explicit_cluster_name(args.cluster.as_deref())?;
     let known = existing_network(context, &args.flags).await?;
-    let documents = create(&args.flags.options(name.clone(), &known)?)?;
-    let completed = documents.resolve();
+    let refused = args.flags.refused();
+    let options = args.flags.options(name.clone(), &known)?;
+    let documents = create(&options).map_err(|problems| together(&refused, problems))?;
+    let completed = match documents.resolve() {
+        Err(problems) => Err(together(&refused, problems)),
+        Ok(cluster) if refused.0.is_empty() => Ok(cluster),
+        Ok(_) => Err(refused.clone()),
+    };
+    let flags =
+        || because_of(refused.0.iter().map(|problem| problem.path.as_str()).chain(to_blame(&options)));
     if args.dry_run {
         print(&documents, args.output.unwrap_or(Format::Yaml))?;
         if let Err(problems) = completed {
-            output::say(&format!("warning: this can't be created as it is:\n{problems}"));
+            output::say(&format!("warning: this can't be created as it is{}:\n{problems}", flags()));
         }
         return Ok(Exit::Done);
     }
-    let cluster = completed.with_context(|| format!("`{name}` can't be created"))?;
+    let cluster = completed.with_context(|| format!("`{name}` can't be created{}", flags()))?;
     check_zones(context, &cluster).await?;
     let region = cluster.region;
     if args.create_state_store {
@@ -71,6 +80,17 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     }
     output::say(&suggestions(&documents, &context.flags_to_repeat()));
     Ok(Exit::Done)
+}
+
+/// All problems at once.
+fn together(refused: &Problems, problems: Problems) -> Problems {
+    Problems(refused.0.iter().cloned().chain(problems.0).collect())
+}
+
+/// The flags that ask for what can't be made.
+fn because_of<'a>(flags: impl Iterator<Item = &'a str>) -> String {
+    let flags: Vec<&str> = flags.collect();
+    if flags.is_empty() { String::new() } else { format!(", because of {}", flags.join(", ")) }
 }
 
 /// Asks AWS whether there are the zones of a cluster that will be made there. A state in a folder is for trying things

@@ -8,6 +8,7 @@ use clap::Args as ClapArgs;
 use super::existing_network::ExistingParts;
 use crate::cli::diagnostic::Refusal;
 use crate::spec::CreateOptions;
+use crate::spec::problem::{Problem, Problems};
 
 /// What the cluster shall be.
 #[derive(Debug, ClapArgs)]
@@ -29,11 +30,17 @@ pub(in crate::cli) struct Flags {
     #[arg(long, value_name = "CLOUD", value_parser = ["aws"])]
     cloud: Option<String>,
     /// Set a field of the specification: spec.sshKeyName=mine
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, alias = "override", value_name = "PATH=VALUE")]
     set: Vec<String>,
     /// Remove a field of the specification
     #[arg(long, value_name = "PATH")]
     unset: Vec<String>,
+    /// How the cluster is made: directly, and in no other way
+    #[arg(long, value_name = "direct", hide_short_help = true)]
+    target: Option<String>,
+    /// Where kops writes files for Terraform; refused
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    out: Option<String>,
     #[command(flatten)]
     network: NetworkFlags,
     #[command(flatten)]
@@ -208,6 +215,21 @@ impl Flags {
     /// The region of the zones, where the zones are well formed.
     pub(in crate::cli) fn region(&self) -> Option<String> {
         self.network.zones.first().and_then(|zone| crate::spec::subnets::region(zone)).map(Into::into)
+    }
+
+    /// What is wrong with those that no specification says.
+    pub(in crate::cli) fn refused(&self) -> Problems {
+        let mut problems = Problems::new();
+        if let Some(target) = self.target.as_deref().filter(|target| *target != "direct") {
+            let message = format!("`{target}` is not supported");
+            let hint = "leave it out: windlass makes the cluster itself, and `update cluster` shows before what it will do";
+            problems.push(Problem::at("--target", message).hint(hint));
+        }
+        if self.out.is_some() {
+            let message = "windlass writes no files for Terraform";
+            problems.push(Problem::at("--out", message).hint("leave it out"));
+        }
+        problems
     }
 
     /// What a specification is made from. `known` is what was looked up; a file is read for the SSH key.

@@ -4,16 +4,17 @@ use super::{CreateOptions, ExistingSubnet};
 use crate::spec::default;
 use crate::spec::v1alpha2::{
     AmazonVpcSpec, BastionSpec, CalicoSpec, CiliumSpec, CloudControllerManagerSpec, ClusterSpec, CniSpec,
-    DnsSpec, DnsType, FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec, SubnetSpec,
-    SubnetType, TopologySpec,
+    DnsSpec, DnsType, ExternalSpec, FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec,
+    SubnetSpec, SubnetType, TopologySpec,
 };
 
 /// What `--networking` can be.
-pub(super) const NETWORKING: [&str; 13] = [
+pub(super) const NETWORKING: [&str; 14] = [
     "flannel",
     "flannel-vxlan",
     "flannel-udp",
     "cni",
+    "external",
     "kubenet",
     "calico",
     "kube-router",
@@ -146,6 +147,7 @@ fn plugin(options: &CreateOptions, spec: &mut ClusterSpec) {
     match name.as_str() {
         "flannel-udp" => networking.flannel = Some(flannel("udp")),
         "cni" => networking.cni = Some(CniSpec::default()),
+        "external" => networking.external = Some(ExternalSpec {}),
         "kubenet" => networking.kubenet = Some(KubenetSpec {}),
         "calico" => networking.calico = Some(CalicoSpec::default()),
         "kube-router" => networking.kuberouter = Some(KubeRouterSpec::default()),
