@@ -31,6 +31,12 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         (format!("revision {number}, applied"), number)
     };
     let old = state.revision(number).await?;
+    if args.from.is_none()
+        && let Some(begun) = state.begun().await?
+        && let Some(part) = begun.partial
+    {
+        output::say(&format!("Of revision {} only {part} was applied since.", begun.number));
+    }
     let (name, new) = match args.to {
         Some(number) => (format!("revision {number}"), state.revision(number).await?.documents),
         None => ("present specification".to_owned(), context.read(&state).await?.documents),

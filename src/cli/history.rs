@@ -54,7 +54,10 @@ pub(super) fn table(revisions: &[Revision], applied: Option<u64>) -> Table<6> {
             revision.time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
             format!("{}@{}", revision.user, revision.host),
             revision.windlass.clone(),
-            revision.steps().to_string(),
+            match &revision.partial {
+                Some(part) => format!("{} (in part: {part})", revision.steps()),
+                None => revision.steps().to_string(),
+            },
         ]);
     }
     table

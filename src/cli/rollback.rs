@@ -109,6 +109,11 @@ async fn with_its_images(
     state: &ClusterState,
     mut revision: Revision,
 ) -> anyhow::Result<(Revision, Vec<String>)> {
+    let mut remarks: Vec<String> =
+        revision.partial.iter().map(|part| in_part(part, revision.number)).collect();
+    if revision.images.is_empty() && revision.partial.is_some() {
+        return Ok((revision, remarks));
+    }
     if revision.images.is_empty() {
         let remark = format!(
             "Revision {} doesn't say which images ran: an older windlass made it. Its words are taken as they mean today.",
@@ -129,8 +134,15 @@ async fn with_its_images(
         }
         Err(_) => BTreeMap::new(),
     };
-    let remarks = pin(&mut revision, &today);
+    remarks.extend(pin(&mut revision, &today));
     Ok((revision, remarks))
+}
+
+/// What is to be said of a revision of which not everything was applied.
+fn in_part(part: &str, number: u64) -> String {
+    format!(
+        "Of revision {number} only {part} was applied then; the specification becomes all of it, and is applied whole."
+    )
 }
 
 /// Names the images that ran in the groups where today others would be chosen. Returns what is to be said of it.

@@ -14,10 +14,12 @@
 //! | `groups` | each group's launch template and Auto Scaling group |
 //! | `control_plane` | of a master besides: its volumes, private address, and Elastic IP |
 //! | `roles` | of each role of instances what all of them share: `access` and `identity` make it |
+//! | `belonging` | nothing: which instance group a resource is of |
 //! | `tag_limits` | nothing: it checks that AWS takes the tags |
 
 mod access;
 mod addresses;
+mod belonging;
 mod control_plane;
 mod front;
 mod groups;
@@ -41,6 +43,7 @@ use windlass_bootstrap::node_labels;
 use windlass_bootstrap::tags as shared;
 
 pub use self::addresses::elastic_ips;
+pub use self::belonging::{is_of_a_master, is_of_group};
 use crate::assets::addons::Addon;
 use crate::assets::node_config::NodeConfigError;
 use crate::assets::user_data::StateLocation;

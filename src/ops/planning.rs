@@ -1,6 +1,6 @@
 //! From the state and AWS to a plan: what `update cluster` shows and what it applies come from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::losses::Losses;
@@ -10,12 +10,12 @@ use crate::assets::user_data::StateLocation;
 use crate::aws::facts::{self, Facts, Image};
 use crate::aws::tags::Owner;
 use crate::cloud::state_object::{Content, StateObject};
-use crate::cloud::{self, Departures, Identities, Observed, Resource, Strangers};
+use crate::cloud::{self, Departures, Identities, Observed, Resource, ResourceId, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
-use crate::plan::{Occupied, Plan};
+use crate::plan::{Occupied, Part, Plan};
 use crate::spec::cluster::Cluster;
 use crate::spec::{Documents, check_change};
-use crate::state::revision::Intent;
+use crate::state::revision::{Intent, Revision};
 use crate::state::{ClusterState, Secrets, SecretsError, specification};
 
 /// What stands in tags for a uid that isn't made yet, in IAM's alphabet. Only a plan ever shows it.
@@ -31,6 +31,8 @@ pub struct PlanningInput {
     pub located: Located,
     /// What is there.
     pub observed: Observed,
+    /// What of it is to be brought to AWS: everything, unless somebody asks for less.
+    pub part: Part,
     /// What was applied last, where that can still be read.
     applied: Option<Applied>,
     facts: Facts,
@@ -52,13 +54,21 @@ impl PreparedUpdate {
     pub fn intent(&self, input: &PlanningInput) -> Result<Intent, OperationError> {
         let plan = serde_json::to_value(&self.plan);
         let plan = plan.map_err(|source| OperationError::Json { what: "the plan", source })?;
-        let open = self.desired.0.values().filter_map(|resource| match resource {
-            Resource::StateObject(StateObject { name, content: Some(Content::Open(_)), .. }) => {
-                Some(name.clone())
-            }
-            _ => None,
+        let made: BTreeSet<&ResourceId> = self.plan.steps.iter().map(|step| &step.resource).collect();
+        // Of a part, instances are given what there is, and what is made of it.
+        let is_there =
+            |id: &ResourceId| input.part.is_whole() || made.contains(id) || input.observed.0.contains_key(id);
+        let open = self.desired.0.iter().filter(|(id, _)| is_there(id)).filter_map(|(_, resource)| {
+            let Resource::StateObject(StateObject { name, content: Some(Content::Open(_)), .. }) = resource
+            else {
+                return None;
+            };
+            Some(name.clone())
         });
-        Ok(Intent { plan, objects: open.collect(), images: input.facts.images.clone() })
+        let partial = self.plan.left_out.as_ref().map(|left_out| left_out.asked_for.clone());
+        let images = input.facts.images.iter().filter(|(group, _)| input.part.has_group(group));
+        let images = images.map(|(group, image)| (group.clone(), image.clone())).collect();
+        Ok(Intent { plan, objects: open.collect(), images, partial })
     }
 }
 
@@ -101,7 +111,19 @@ impl PlanningInput {
         let was = applied.as_ref().map(|applied| &applied.cluster);
         let losses = Losses::look(&located, state, &cluster, was, &observed).await?;
         let documents = Box::new(documents.clone());
-        Ok(Self { documents, cluster, located, observed, applied, facts, state: location, addons, losses })
+        let part = Part::default();
+        Ok(Self {
+            documents,
+            cluster,
+            located,
+            observed,
+            part,
+            applied,
+            facts,
+            state: location,
+            addons,
+            losses,
+        })
     }
 
     /// The same with the keys, where they are all made.
@@ -133,7 +155,8 @@ impl PlanningInput {
             Some(secrets) => keys::made(&self.cluster.name, secrets)?,
             None => keys::not_made(&self.cluster.name),
         };
-        let desired = self.desired(&self.cluster, &keys)?;
+        let mut desired = self.desired(&self.cluster, &keys)?;
+        self.part.leave_other_groups(&mut desired, &self.observed);
         let looked = cloud::state_object::look_into(desired.0.values(), state.store(), &mut self.observed);
         let what = || format!("the objects of `{}`", state.name());
         looked.await.map_err(|source| OperationError::Read { what: what(), source })?;
@@ -164,6 +187,7 @@ impl PlanningInput {
         plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
         let owner = self.located.owner_of(&self.cluster.name);
         self.losses.refuse(&plan, &desired, &owner)?;
+        let plan = self.part.of(plan, &self.cluster, &desired, &self.observed)?;
         Ok(PreparedUpdate { desired, plan })
     }
 
@@ -206,14 +230,26 @@ async fn check_reachable(
     state: &ClusterState,
     documents: &Documents,
 ) -> Result<Option<Applied>, OperationError> {
+    // A part of what was begun may be there, too.
+    if let Some(begun) = state.begun().await?.filter(|begun| begun.partial.is_some()) {
+        check_change_from(state, &begun, documents)?;
+    }
     let Some(number) = state.applied().await? else { return Ok(None) };
     let revision = state.revision(number).await?;
+    check_change_from(state, &revision, documents)?;
+    Ok(revision.documents.resolve().ok().map(|cluster| Applied { cluster, images: revision.images }))
+}
+
+fn check_change_from(
+    state: &ClusterState,
+    revision: &Revision,
+    documents: &Documents,
+) -> Result<(), OperationError> {
     check_change(&revision.documents, documents).map_err(|source| OperationError::Unreachable {
         cluster: state.name().to_owned(),
-        revision: number,
+        revision: revision.number,
         source,
-    })?;
-    Ok(revision.documents.resolve().ok().map(|cluster| Applied { cluster, images: revision.images }))
+    })
 }
 
 /// A subnet goes when it is empty, which only AWS knows.

@@ -4,6 +4,7 @@ use super::planning::{PlanningInput, PreparedUpdate, ensured, run_id};
 use super::{OperationError, Stop};
 use crate::apply::{self, Event, Run, Summary};
 use crate::cloud::{self, Departures, Identities};
+use crate::plan::Part;
 use crate::spec::Documents;
 use crate::state::{ClusterState, Secrets};
 
@@ -26,7 +27,21 @@ impl SettledUpdate {
     ///
     /// As [`PlanningInput::gather_with_keys`] and [`PlanningInput::decide`]; and where the state can't be written.
     pub async fn prepare(state: &ClusterState, documents: &Documents) -> Result<Self, OperationError> {
+        Self::prepare_part(state, documents, Part::default()).await
+    }
+
+    /// The same for a part of what the user wants.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prepare`]; and where the part can't be made without the rest.
+    pub async fn prepare_part(
+        state: &ClusterState,
+        documents: &Documents,
+        part: Part,
+    ) -> Result<Self, OperationError> {
         let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
+        input.part = part;
         input.decide(state, secrets.as_ref()).await?;
         input.located.settle(state).await?;
         let secrets = ensured(state).await?;
@@ -35,7 +50,9 @@ impl SettledUpdate {
     }
 
     /// Records the revision, carries out the plan, and marks the revision as applied; where there is nothing to do, a
-    /// revision that was begun counts as applied. Needs the lease.
+    /// revision that was begun counts as applied. Of a part, the revision is recorded as one, and what was applied before stays
+    /// what is applied: the next update of the whole does the rest, and is recorded even where nothing is left to do. Needs the
+    /// lease.
     ///
     /// A summary that [isn't complete](Summary::is_complete) leaves the revision unmarked: the next update goes on.
     ///
@@ -49,15 +66,20 @@ impl SettledUpdate {
         listen: &dyn Fn(Event<'_>),
     ) -> Result<Summary, OperationError> {
         let Self { input, prepared, .. } = self;
+        let is_whole = input.part.is_whole();
         if prepared.plan.is_empty() {
-            if let Some(revision) = state.unfinished(&input.documents).await? {
+            if is_whole && let Some(begun) = state.unfinished(&input.documents).await? {
+                let revision = match begun.partial {
+                    Some(_) => state.record(&input.documents, prepared.intent(input)?).await?,
+                    None => begun.number,
+                };
                 state.mark_applied(revision).await?;
             }
             return Ok(Summary::default());
         }
         let revision = state.record(&input.documents, prepared.intent(input)?).await?;
         let summary = self.carry_out(state, stop, listen).await;
-        if !summary.is_complete() {
+        if !summary.is_complete() || !is_whole {
             return Ok(summary);
         }
         state.mark_applied(revision).await?;

@@ -37,6 +37,8 @@ pub struct Entry {
     pub authorities: String,
     /// The user's credential; without one the entry's user stays as it is.
     pub user: Option<ClientCertificate>,
+    /// The name of a user that the file has already, which the context is to have in place of one of its own.
+    pub existing_user: Option<String>,
 }
 
 /// Why the kubeconfig was not written.
@@ -72,6 +74,16 @@ pub enum KubeconfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// It has no user of that name.
+    #[error("`{path}` has no user `{user}`")]
+    NoUser {
+        /// The file that `KUBECONFIG` or the default names.
+        path: String,
+        /// The name.
+        user: String,
+        /// Those that it has.
+        users: Vec<String>,
+    },
     /// Another program is writing it.
     #[error("another program is writing the kubeconfig: `{lock}` exists")]
     Locked {
@@ -91,6 +103,10 @@ impl KubeconfigError {
             Self::Malformed { .. } => {
                 Some("mend it, or name another file with --kubeconfig or KUBECONFIG".to_owned())
             }
+            Self::NoUser { users, .. } if users.is_empty() => {
+                Some("it has none; `--admin` makes a credential".to_owned())
+            }
+            Self::NoUser { users, .. } => Some(format!("it has: {}", users.join(", "))),
             Self::Locked { lock } => Some(format!("if no kubectl is running, delete {lock}")),
             Self::File { .. } => None,
         }
@@ -109,11 +125,29 @@ pub fn default_path() -> Result<PathBuf, KubeconfigError> {
 }
 
 /// Adds a cluster to the file, or replaces it there, and makes it the current one.
+///
+/// # Errors
+///
+/// Fails where the file can't be changed, or hasn't the user that it is to have already.
 pub fn add(path: &Path, entry: &Entry) -> Result<(), KubeconfigError> {
+    if let Some(user) = &entry.existing_user {
+        check_user(path, user)?;
+    }
     change(path, |config| {
         merge(config, entry)?;
         Ok(true)
     })
+}
+
+/// Checks that the file has a user of this name.
+pub fn check_user(path: &Path, user: &str) -> Result<(), KubeconfigError> {
+    let config = Wiped(read(path)?);
+    if find(&config.0, "users", user).is_some() {
+        return Ok(());
+    }
+    let users = config.0.get("users").and_then(Value::as_array).into_iter().flatten();
+    let users = users.filter_map(|item| item["name"].as_str().map(str::to_owned)).collect();
+    Err(KubeconfigError::NoUser { path: path.display().to_string(), user: user.to_owned(), users })
 }
 
 /// Removes a cluster from the file, if it is there. Returns whether it was. What isn't a file holds no cluster.
@@ -131,7 +165,9 @@ pub fn remove(path: &Path, name: &str) -> Result<bool, KubeconfigError> {
 
 /// Whether the file has a credential for a cluster, of whatever age.
 pub fn has_credential(path: &Path, name: &str) -> bool {
-    read(path).is_ok_and(|config| find(&config, "users", name).is_some())
+    let Ok(config) = read(path).map(Wiped) else { return false };
+    let user = find(&config.0, "contexts", name).and_then(|item| item["context"]["user"].as_str());
+    find(&config.0, "users", user.unwrap_or(name)).is_some()
 }
 
 /// The name of the current context, if there is one.
@@ -278,15 +314,23 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn merge(config: &mut Config, entry: &Entry) -> Result<(), String> {
-    let Entry { name, server, authorities, user } = entry;
+    let Entry { name, server, authorities, user, existing_user } = entry;
     config.entry("apiVersion").or_insert_with(|| json!("v1"));
     config.entry("kind").or_insert_with(|| json!("Config"));
     let cluster = json!({"server": server, "certificate-authority-data": STANDARD.encode(authorities)});
     put(config, "clusters", name, "cluster", cluster)?;
-    let mut context = json!({"cluster": name, "user": name});
-    let earlier = find(config, "contexts", name).and_then(|item| item["context"]["namespace"].as_str());
-    if let Some(namespace) = earlier {
+    let earlier = find(config, "contexts", name).map(|item| &item["context"]);
+    let mut context = json!({"cluster": name, "user": existing_user.as_ref().unwrap_or(name)});
+    if let Some(namespace) = earlier.and_then(|earlier| earlier["namespace"].as_str()) {
         context["namespace"] = json!(namespace);
+    }
+    // A user that was chosen before stays chosen, where none is made or chosen now.
+    let chosen = earlier.and_then(|earlier| earlier["user"].as_str());
+    if let Some(chosen) = chosen.filter(|chosen| find(config, "users", chosen).is_some())
+        && user.is_none()
+        && existing_user.is_none()
+    {
+        context["user"] = json!(chosen);
     }
     put(config, "contexts", name, "context", context)?;
     if let Some(ClientCertificate { certificate, key, expires: _ }) = user {
@@ -414,6 +458,7 @@ mod tests {
             name: name.to_owned(),
             server: "https://198.51.100.7".to_owned(),
             authorities: "CA".to_owned(),
+            existing_user: None,
             user: Some(ClientCertificate {
                 certificate: "C".to_owned(),
                 key: Secret::new("K"),

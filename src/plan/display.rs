@@ -14,7 +14,7 @@ use std::fmt::{self, Display, Formatter};
 use similar::{ChangeTag, TextDiff};
 use windlass_bootstrap::tags as shared;
 
-use super::{Action, Occupied, Plan, Step};
+use super::{Action, LeftOut, Occupied, Plan, Step};
 use crate::aws::tags;
 use crate::cloud::{Change, ResourceId, Unwanted};
 use crate::spec::quantity;
@@ -46,8 +46,23 @@ impl Display for Plan {
         for remark in &self.remarks {
             writeln!(formatter, "Mind: {remark}")?;
         }
-        if self.remarks.is_empty() { Ok(()) } else { writeln!(formatter) }
+        if !self.remarks.is_empty() {
+            writeln!(formatter)?;
+        }
+        self.left_out.as_ref().map_or(Ok(()), |left_out| left(formatter, left_out))
     }
+}
+
+/// What isn't done, as only a part was asked for.
+fn left(formatter: &mut Formatter<'_>, LeftOut { asked_for, steps }: &LeftOut) -> fmt::Result {
+    if steps.is_empty() {
+        return writeln!(formatter, "Only {asked_for}: nothing else is to be done.\n");
+    }
+    writeln!(formatter, "Only {asked_for}; left out {}:", quantity(steps.len(), "step"))?;
+    for step in steps {
+        writeln!(formatter, "    {step}")?;
+    }
+    writeln!(formatter)
 }
 
 /// What is kept, by what its kind says of why.

@@ -6,6 +6,7 @@ mod display;
 mod lost;
 mod lost_address;
 mod order;
+mod part;
 mod replacement;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use thiserror::Error;
 pub use self::check::{Violation, check};
 pub use self::lost::Lost;
 pub use self::lost_address::LostAddress;
+pub use self::part::{LeftAlone, LeftOut, Part, Phase};
 pub use self::replacement::EffectOf;
 use crate::aws::tags;
 use crate::cloud::{Change, Kind, Observed, ObservedResource, Resource, ResourceId, Unwanted};
@@ -36,6 +38,9 @@ pub struct Plan {
     /// What somebody set on AWS that a plan doesn't change and its reader should know of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+    /// Where only a part of the specification was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
 }
 
 /// Something that can't be deleted yet.
@@ -109,6 +114,14 @@ pub enum PlanError {
     /// The API's address isn't found any more.
     #[error("a master's Elastic IP is not found by its tags, and a new one would be another address:\n{0}")]
     AddressLost(LostAddress),
+    /// A part of the specification can't be brought to AWS without the rest.
+    #[error("{part} can't be updated alone:\n{}", needs.iter().map(|need| format!("  {need}")).collect::<Vec<_>>().join("\n"))]
+    Apart {
+        /// What was asked for.
+        part: String,
+        /// What it needs of the rest.
+        needs: Vec<String>,
+    },
     /// The plan would do harm: a defect of windlass, found before anything was changed.
     #[error("the plan is not sound:\n{}", violations.iter().map(|violation| format!("  {violation}")).collect::<Vec<_>>().join("\n"))]
     Unsound {
@@ -142,6 +155,11 @@ impl PlanError {
                  same command: aws ec2 create-tags --resources VOLUME --tags {marks}"
             )),
             Self::AddressLost(lost) => Some(lost.hint()),
+            Self::Apart { .. } => Some(
+                "`windlass update cluster` without `--instance-group`, `--instance-group-roles`, `--phase` and \
+                 `--lifecycle-overrides` updates all of it; nothing was changed in AWS"
+                    .to_owned(),
+            ),
             Self::Unsound { .. } => {
                 Some("this is a defect of windlass, please report it; nothing was changed in AWS".to_owned())
             }
@@ -230,7 +248,7 @@ impl Plan {
         }
         let remarks = remarks(desired, observed);
         let steps = order::steps(actions, desired, observed, &set_aside);
-        let plan = Self { steps, kept, occupied: Vec::new(), remarks };
+        let plan = Self { steps, kept, occupied: Vec::new(), remarks, left_out: None };
         let violations = check(&plan, desired);
         if violations.is_empty() { Ok(plan) } else { Err(PlanError::Unsound { violations }) }
     }

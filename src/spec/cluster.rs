@@ -417,6 +417,14 @@ impl DnsZone {
             _ => Self::Id(text.trim_start_matches("/hostedzone/").to_owned()),
         }
     }
+
+    /// Whether a name may be in it: of a zone that is named by its id, or not at all, AWS alone knows.
+    pub fn may_hold(&self, name: &str) -> bool {
+        match self {
+            Self::Name(zone) => is_in_zone(name, zone),
+            Self::Id(_) | Self::Nearest => true,
+        }
+    }
 }
 
 /// Whether a name is in a zone. The zone's own name is not: the records of the zone itself are there.

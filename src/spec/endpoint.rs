@@ -35,6 +35,9 @@ pub struct ApiEndpoints {
     pub outside: Option<Endpoint>,
     /// By those who have a kubeconfig. `None` as long as the address doesn't exist.
     pub kubeconfig: Option<Endpoint>,
+    /// By those who have one and are in the VPC, or have a way into it: the API's internal name where a hosted zone has it, else
+    /// the first master's stable private address.
+    pub internal: Endpoint,
 }
 
 impl ApiEndpoints {
@@ -44,6 +47,12 @@ impl ApiEndpoints {
         let at = |host: ServerName| Endpoint { host, port: api.port };
         let first = at(cluster.etcd.first().members.first().private_address.into());
         let (inside, masters) = inside(cluster);
+        let internal = match &api.dns {
+            Some(dns) if dns.zone.may_hold(&cluster.internal_name()) => {
+                Endpoint { host: ServerName::Dns(cluster.internal_name()), port: inside.port }
+            }
+            _ => first.clone(),
+        };
         let outside = if let Some(balancer) = &api.load_balancer {
             let name = outputs.load_balancer.map(ServerName::Dns);
             name.map(|host| Endpoint { host, port: balancer.port_for_clients(api.port) })
@@ -59,7 +68,7 @@ impl ApiEndpoints {
             Some(name) => Endpoint { host: ServerName::Dns(name.to_owned()), port: by_address.port },
             None => by_address.clone(),
         };
-        Self { kubeconfig: outside.as_ref().map(named), inside, masters, outside }
+        Self { kubeconfig: outside.as_ref().map(named), inside, masters, outside, internal }
     }
 }
 
@@ -126,15 +135,13 @@ fn load_balancers_of(region: &str) -> String {
 mod tests {
     use super::*;
     use crate::assets::sample;
-    use crate::spec::cluster::{
-        ApiName, Certificate, DnsZone, EtcdMember, LoadBalancerSubnet, Visibility,
-    };
+    use crate::spec::cluster::{ApiName, Certificate, DnsZone, EtcdMember, LoadBalancerSubnet, Visibility};
     use crate::spec::non_empty::NonEmpty;
 
     const ELASTIC: Outputs = Outputs { elastic_ip: Some(Ipv4Addr::new(203, 0, 113, 7)), load_balancer: None };
 
     fn urls(cluster: &Cluster, outputs: Outputs) -> (String, Option<String>, Option<String>) {
-        let ApiEndpoints { inside, masters: _, outside, kubeconfig } = ApiEndpoints::of(cluster, outputs);
+        let ApiEndpoints { inside, outside, kubeconfig, .. } = ApiEndpoints::of(cluster, outputs);
         (inside.url(), outside.map(|at| at.url()), kubeconfig.map(|at| at.url()))
     }
 
@@ -148,6 +155,16 @@ mod tests {
     #[test]
     fn instances_go_to_the_private_address_and_everybody_else_to_the_elastic_ip() {
         assert_eq!(urls(&sample::cluster(), ELASTIC), said(PRIVATE, PUBLIC, PUBLIC));
+    }
+
+    #[test]
+    fn who_is_in_the_vpc_goes_by_the_internal_name_where_a_zone_has_it_and_by_a_private_address_elsewhere() {
+        let mut cluster = sample::cluster();
+        let internal = |cluster: &Cluster| ApiEndpoints::of(cluster, ELASTIC).internal.url();
+        assert_eq!(internal(&cluster), PRIVATE);
+        let name = "api.demo.example.com".to_owned();
+        cluster.api.dns = Some(ApiName { name, zone: DnsZone::Nearest, visibility: Visibility::Public });
+        assert_eq!(internal(&cluster), format!("https://{}", cluster.internal_name()));
     }
 
     #[test]
@@ -171,8 +188,11 @@ mod tests {
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://k8s.example.com"));
         assert_eq!(cluster.api.certificate_names("us-east-1"), ["k8s.example.com"]);
         cluster.api.public_name = None;
-        let name = "api.demo.example.com".to_owned();
-        cluster.api.dns = Some(ApiName { name, zone: DnsZone::Nearest, visibility: Visibility::Public });
+        cluster.api.dns = Some(ApiName {
+            name: "api.demo.example.com".to_owned(),
+            zone: DnsZone::Nearest,
+            visibility: Visibility::Public,
+        });
         assert_eq!(urls(&cluster, ELASTIC), said(PRIVATE, PUBLIC, "https://api.demo.example.com"));
     }
 
@@ -248,8 +268,11 @@ mod tests {
 
         balancer.certificate = Some(Certificate { arn: "arn".to_owned(), policy: "policy".to_owned() });
         cluster.api.load_balancer = Some(balancer);
-        let name = "api.demo.example.com".to_owned();
-        cluster.api.dns = Some(ApiName { name, zone: DnsZone::Nearest, visibility: Visibility::Public });
+        cluster.api.dns = Some(ApiName {
+            name: "api.demo.example.com".to_owned(),
+            zone: DnsZone::Nearest,
+            visibility: Visibility::Public,
+        });
         let named = "https://api.demo.example.com:8443";
         assert_eq!(urls(&cluster, outputs()), said(PRIVATE, &format!("{url}:8443"), named));
         let good_for = cluster.api.certificate_names("us-east-1");

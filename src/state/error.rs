@@ -133,6 +133,16 @@ pub enum StateError {
         /// The number.
         number: u64,
     },
+    /// Of a revision only a part was carried out.
+    #[error("revision {number} of `{cluster}` was carried out in part: only {part}")]
+    InPart {
+        /// The cluster's name.
+        cluster: String,
+        /// The number.
+        number: u64,
+        /// What was asked for.
+        part: String,
+    },
     /// The store said no.
     #[error("could not use the state of `{cluster}`")]
     Store {
@@ -196,6 +206,7 @@ impl StateError {
             Self::NoRevision { cluster, .. } => {
                 format!("see which there are: windlass history {cluster}")
             }
+            Self::InPart { cluster, .. } => format!("windlass update cluster {cluster} --yes does the rest"),
             Self::Damaged(damage) => damage.hint(),
             Self::Malformed { .. } | Self::Store { .. } => return None,
         })

@@ -55,6 +55,10 @@ pub struct Revision {
     /// of older windlasses don't say it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, Image>,
+    /// What of the specification was carried out, where that isn't all of it: AWS was never brought to this revision. The
+    /// plan says which steps were left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
     /// The plan that was carried out; it holds no secrets.
     pub plan: Value,
 }
@@ -68,6 +72,8 @@ pub struct Intent {
     pub objects: Vec<String>,
     /// The image of each instance group, by the group's name.
     pub images: BTreeMap<String, Image>,
+    /// What of the specification is carried out, where that isn't all of it.
+    pub partial: Option<String>,
 }
 
 /// Which revision AWS was last brought to.
@@ -110,6 +116,7 @@ impl ClusterState {
             documents: documents.clone(),
             objects: intent.objects,
             images: intent.images,
+            partial: intent.partial,
             plan: intent.plan,
         };
         loop {
@@ -123,8 +130,12 @@ impl ClusterState {
         }
     }
 
-    /// Says that AWS is as a revision says. The pointer only moves forward.
+    /// Says that AWS is as a revision says. The pointer only moves forward, and never to a revision of which only a part was
+    /// carried out.
     pub async fn mark_applied(&self, number: u64) -> Result<(), StateError> {
+        if let Some(part) = self.revision(number).await?.partial {
+            return Err(StateError::InPart { cluster: self.name().to_owned(), number, part });
+        }
         let key = layout::applied(self.name());
         let found = self.store().get(&key).await.map_err(self.failed())?;
         let condition = match found {
@@ -138,12 +149,17 @@ impl ClusterState {
     }
 
     /// The last revision, where it is of these documents and yet isn't marked as applied: whoever carried
-    /// it out was killed on the way, perhaps after its last step.
-    pub async fn unfinished(&self, documents: &Documents) -> Result<Option<u64>, StateError> {
+    /// it out was killed on the way, perhaps after its last step, or only a part of it was asked for.
+    pub async fn unfinished(&self, documents: &Documents) -> Result<Option<Revision>, StateError> {
+        Ok(self.begun().await?.filter(|revision| revision.says(documents)))
+    }
+
+    /// The last revision, where it isn't marked as applied: something of it may be there in AWS.
+    pub async fn begun(&self) -> Result<Option<Revision>, StateError> {
         let (numbers, applied) = self.numbers_and_applied().await?;
         match numbers.last() {
             Some(last) if applied.is_none_or(|applied| applied < *last) => {
-                Ok(self.revision(*last).await?.says(documents).then_some(*last))
+                self.revision(*last).await.map(Some)
             }
             _ => Ok(None),
         }
@@ -358,7 +374,7 @@ mod tests {
     use crate::state::Store;
 
     fn intent(plan: Value) -> Intent {
-        Intent { plan, objects: vec!["demo.example.com/public/x".to_owned()], images: BTreeMap::new() }
+        Intent { plan, objects: vec!["demo.example.com/public/x".to_owned()], ..Intent::default() }
     }
 
     async fn state() -> ClusterState {
@@ -378,7 +394,8 @@ mod tests {
         let first = state.record(&specification, intent(json!({"steps": [1, 2]}))).await.unwrap();
         let second = state.record(&specification, intent(json!({"steps": []}))).await.unwrap();
         assert_eq!((first, second), (1, 2));
-        assert_eq!(state.unfinished(&specification).await.unwrap(), Some(2));
+        let unfinished = state.unfinished(&specification).await.unwrap();
+        assert_eq!(unfinished.map(|revision| revision.number), Some(2));
         state.mark_applied(second).await.unwrap();
         state.mark_applied(first).await.unwrap();
         assert_eq!(state.applied().await.unwrap(), Some(2), "the pointer went back");
@@ -388,6 +405,25 @@ mod tests {
         assert_eq!(state.unfinished(&specification).await.unwrap(), None);
         let error = state.revision(3).await.unwrap_err();
         assert_eq!(error.to_string(), "the cluster `demo.example.com` has no revision 3");
+    }
+
+    #[tokio::test]
+    async fn a_revision_of_which_only_a_part_was_carried_out_is_never_the_applied_one() {
+        let state = state().await;
+        let specification = state.read().await.unwrap().documents;
+        let whole = state.record(&specification, intent(json!({}))).await.unwrap();
+        state.mark_applied(whole).await.unwrap();
+        let partial = Some("the instance group nodes".to_owned());
+        let part = Intent { partial: partial.clone(), ..intent(json!({"steps": [1]})) };
+        let part = state.record(&specification, part).await.unwrap();
+        let error = state.mark_applied(part).await.unwrap_err();
+        assert!(error.to_string().contains("only the instance group nodes"), "{error}");
+        assert_eq!(state.applied().await.unwrap(), Some(whole));
+        let unfinished = state.unfinished(&specification).await.unwrap().unwrap();
+        assert_eq!((unfinished.number, unfinished.partial), (part, partial));
+        let next = state.record(&specification, intent(json!({}))).await.unwrap();
+        state.mark_applied(next).await.unwrap();
+        assert_eq!(state.unfinished(&specification).await.unwrap(), None);
     }
 
     async fn spoil(state: &ClusterState, key: &str, bytes: Option<&[u8]>) -> String {

@@ -23,6 +23,7 @@ mod memory;
 mod objects;
 mod older;
 mod operate;
+mod parts;
 mod permissions;
 mod rollback;
 mod scenarios;

@@ -91,6 +91,7 @@ fn an_administrator_s_key_is_in_the_kubeconfig_and_nowhere_in_memory() {
     let user = issue(&authority, "ada", ADMINISTRATORS, Duration::from_hours(1), SystemTime::now()).unwrap();
     let key = Masked::of(user.key.expose());
     let entry = Entry {
+        existing_user: None,
         name: "demo".to_owned(),
         server: "https://198.51.100.7".to_owned(),
         authorities: authority.bundle(),

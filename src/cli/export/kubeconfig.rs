@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args as ClapArgs;
+use windlass_bootstrap::endpoint::Endpoint;
 
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
@@ -14,6 +15,7 @@ use crate::ops::Located;
 use crate::pki::client::{self, ADMINISTRATORS};
 use crate::pki::kubeconfig::{self, Entry};
 use crate::spec::cluster::Cluster;
+use crate::spec::endpoint::ApiEndpoints;
 use crate::state::{ClusterState, Holder, Secrets};
 
 /// How long an administrator's certificate is good if nothing else is said: as with kops, a working day and a night.
@@ -34,8 +36,44 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Where the API is reached; if left out, at its own address
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", conflicts_with = "internal")]
     api_server: Option<String>,
+    #[command(flatten)]
+    entry: EntryFlags,
+}
+
+/// How the cluster stands in the kubeconfig.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(in crate::cli) struct EntryFlags {
+    /// Reach the API by its internal name, or without a hosted zone by a master's private address
+    #[arg(long)]
+    internal: bool,
+    /// A user that the kubeconfig has already, in place of a credential of windlass's
+    #[arg(long, value_name = "USER", conflicts_with = "admin")]
+    user: Option<String>,
+}
+
+impl EntryFlags {
+    /// Where the API is reached, as far as AWS has what it takes.
+    pub(in crate::cli) fn server(&self, endpoints: &ApiEndpoints) -> Option<String> {
+        if self.internal {
+            return Some(endpoints.internal.url());
+        }
+        endpoints.kubeconfig.as_ref().map(Endpoint::url)
+    }
+
+    /// Fails where the kubeconfig hasn't the user, before anything is done that ends with writing it.
+    pub(in crate::cli) fn check(&self) -> anyhow::Result<()> {
+        match &self.user {
+            Some(user) => Ok(kubeconfig::check_user(&kubeconfig::default_path()?, user)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether something is asked of the kubeconfig.
+    pub(in crate::cli) fn ask(&self) -> bool {
+        self.internal || self.user.is_some()
+    }
 }
 
 /// Runs `windlass export kubeconfig`.
@@ -43,21 +81,24 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let state = context.cluster_state(args.cluster.as_deref()).await?;
     let cluster = context.read(&state).await?.resolve()?;
     let secrets = state.secrets().await?;
-    let server =
-        if let Some(server) = args.api_server { server } else { server_of(&state, &cluster).await? };
-    write(args.kubeconfig, &cluster.name, server, &secrets, args.admin)?;
+    let server = if let Some(server) = args.api_server {
+        server
+    } else {
+        server_of(&state, &cluster, &args.entry).await?
+    };
+    write(args.kubeconfig, &cluster.name, server, &secrets, args.admin, &args.entry)?;
     Ok(Exit::Done)
 }
 
 /// Where the API is reached, as far as AWS has what it takes.
-async fn server_of(state: &ClusterState, cluster: &Cluster) -> anyhow::Result<String> {
+async fn server_of(state: &ClusterState, cluster: &Cluster, entry: &EntryFlags) -> anyhow::Result<String> {
     let clients = Located::find(state, &cluster.region).await?.clients;
     let endpoints = Box::pin(endpoint::find(&clients, cluster)).await?;
-    let endpoint = endpoints.kubeconfig.ok_or_else(|| {
+    let server = entry.server(&endpoints).ok_or_else(|| {
         Refusal::new(format!("the API of `{}` has no address yet", cluster.name))
             .hint("`windlass update cluster --yes` makes it")
     })?;
-    Ok(endpoint.url())
+    Ok(server)
 }
 
 /// Writes a cluster into the kubeconfig and makes it the current one; with a lifetime, an administrator's certificate
@@ -68,6 +109,7 @@ pub(in crate::cli) fn write(
     server: String,
     secrets: &Secrets,
     admin: Option<Duration>,
+    entry: &EntryFlags,
 ) -> anyhow::Result<()> {
     let path = path.map_or_else(kubeconfig::default_path, Ok)?;
     let issue = |lifetime| {
@@ -80,6 +122,7 @@ pub(in crate::cli) fn write(
         server,
         authorities: secrets.kubernetes_ca.bundle(),
         user: admin.map(issue).transpose()?,
+        existing_user: entry.user.clone(),
     };
     kubeconfig::add(&path, &entry)?;
     output::say(&format!("Exported kubeconfig: {} now talks to {cluster} by default.", path.display()));

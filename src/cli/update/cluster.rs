@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use super::part::PartFlags;
 use crate::apply::{self, Event};
 use crate::cli::context::Context;
 use crate::cli::diagnostic::{Exit, Refusal};
+use crate::cli::export::kubeconfig::EntryFlags;
 use crate::cli::progress::{Progress, shortfall};
 use crate::cli::{export, output};
 use crate::kube::endpoint;
@@ -47,6 +49,10 @@ pub(crate) struct Args {
     /// Whether --yes writes the cluster into the kubeconfig; with --admin it does in any case
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     create_kube_config: bool,
+    #[command(flatten)]
+    entry: EntryFlags,
+    #[command(flatten)]
+    part: PartFlags,
 }
 
 /// How a plan is printed.
@@ -69,6 +75,8 @@ impl Args {
             detailed_exitcode: false,
             admin: Some(ADMIN_LIFETIME),
             create_kube_config: true,
+            entry: EntryFlags::default(),
+            part: PartFlags::default(),
         }
     }
 }
@@ -86,15 +94,19 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
     if !args.yes {
         return show(context, &args, &state).await;
     }
+    args.entry.check()?;
     // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
     let read = context.read(&state).await?;
     // What was never applied has something to do, so that it need not be looked at twice.
     let was_applied = state.applied().await?.is_some();
     if was_applied && let Some(secrets) = planning::stored(&state).await? {
         let is_whole = read.unfinished.is_none();
+        let part = args.part.part(&read.documents)?;
         let mut input = Box::pin(PlanningInput::gather(&state, &read.documents)).await?;
+        input.part = part;
         let prepared = Box::pin(input.decide(&state, Some(&secrets))).await?;
-        if is_whole && prepared.plan.is_empty() && state.unfinished(&input.documents).await?.is_none() {
+        let is_settled = !input.part.is_whole() || state.unfinished(&input.documents).await?.is_none();
+        if is_whole && prepared.plan.is_empty() && is_settled {
             lease::clear_away(&state).await?;
             print(&prepared.plan, args.output)?;
             return finish(context, &args, &input, &secrets, true).await;
@@ -107,7 +119,9 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
 /// Shows the plan.
 async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::Result<Exit> {
     let documents = context.read(state).await?.documents;
+    let part = args.part.part(&documents)?;
     let (mut input, secrets) = PlanningInput::gather_with_keys(state, &documents).await?;
+    input.part = part;
     let plan = input.decide(state, secrets.as_ref()).await?.plan;
     print(&plan, args.output)?;
     if plan.is_empty() {
@@ -116,8 +130,9 @@ async fn show(context: &Context, args: &Args, state: &ClusterState) -> anyhow::R
     if args.output == Format::Text {
         let repeat = context.flags_to_repeat();
         output::say(&format!(
-            "Nothing was changed. To make these changes: windlass update cluster {}{repeat} --yes",
-            state.name()
+            "Nothing was changed. To make these changes: windlass update cluster {}{}{repeat} --yes",
+            state.name(),
+            args.part.to_repeat()
         ));
     }
     Ok(if args.detailed_exitcode { Exit::Pending } else { Exit::Done })
@@ -130,7 +145,8 @@ pub(in crate::cli) async fn apply_under_lease(
     state: &ClusterState,
 ) -> anyhow::Result<Exit> {
     let documents = context.read(state).await?.documents;
-    let update = Box::pin(SettledUpdate::prepare(state, &documents)).await?;
+    let part = args.part.part(&documents)?;
+    let update = Box::pin(SettledUpdate::prepare_part(state, &documents, part)).await?;
     let plan = &update.prepared.plan;
     print(plan, args.output)?;
     let nothing_done = plan.is_empty();
@@ -158,16 +174,22 @@ async fn finish(
     nothing_done: bool,
 ) -> anyhow::Result<Exit> {
     let cluster: &Cluster = &input.cluster;
-    if args.create_kube_config || args.admin.is_some() {
-        match endpoint::find(&input.located.clients, cluster).await?.kubeconfig {
-            Some(endpoint) => {
-                export::kubeconfig::write(None, &cluster.name, endpoint.url(), secrets, args.admin)?;
+    if args.create_kube_config || args.admin.is_some() || args.entry.ask() {
+        let endpoints = endpoint::find(&input.located.clients, cluster).await?;
+        match args.entry.server(&endpoints) {
+            Some(server) => {
+                export::kubeconfig::write(None, &cluster.name, server, secrets, args.admin, &args.entry)?;
             }
             None => output::say("The kubeconfig was not written: the API has no address yet."),
         }
     }
-    if !nothing_done {
-        let repeat = context.flags_to_repeat();
+    let repeat = context.flags_to_repeat();
+    if !input.part.is_whole() {
+        output::say(&format!(
+            "Only {} was asked for. To make the rest as the specification says: windlass update cluster {}{repeat} --yes",
+            input.part, cluster.name
+        ));
+    } else if !nothing_done {
         output::say(&format!(
             "\nThe cluster is on its way. To wait until it is there: windlass validate cluster {}{repeat} --wait 10m",
             cluster.name

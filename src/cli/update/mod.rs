@@ -1,6 +1,7 @@
 //! `windlass update`: AWS becomes what the specification says.
 
 pub(in crate::cli) mod cluster;
+mod part;
 
 use clap::{Args as ClapArgs, Subcommand};
 
