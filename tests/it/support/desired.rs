@@ -43,7 +43,7 @@ fn facts(cluster: &Cluster) -> Facts {
     };
     Facts {
         account: "123456789012".to_owned(),
-        partition: "aws".to_owned(),
+        partition: partition(&cluster.region).to_owned(),
         region: cluster.region.clone(),
         kms_keys: BTreeMap::new(),
         existing_network: existing_network(cluster),
@@ -54,6 +54,15 @@ fn facts(cluster: &Cluster) -> Facts {
             .dns
             .as_ref()
             .map(|_| HostedZone { id: "Z0123456789ABCDEFGHIJ".to_owned(), name: "example.com".to_owned() }),
+    }
+}
+
+/// AWS's partition that a region is in, as `GetCallerIdentity` tells it.
+fn partition(region: &str) -> &'static str {
+    match region.split('-').next() {
+        Some("cn") => "aws-cn",
+        Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
     }
 }
 
