@@ -22,6 +22,7 @@ mod gateway_endpoint;
 mod group_settings;
 mod image_parameters;
 mod interface_endpoints;
+mod killed;
 mod load_balancer;
 mod parts;
 mod private_zone;
