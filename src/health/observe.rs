@@ -242,11 +242,15 @@ pub async fn cloud(clients: &Clients, cluster: &str) -> Result<CloudView, AwsErr
     Ok(CloudView { groups, instances })
 }
 
+/// As many Auto Scaling groups as a page can hold; 50 when nothing is said (Auto Scaling API,
+/// `DescribeAutoScalingGroups`).
+const MOST_OF_A_PAGE: i32 = 100;
+
 async fn groups(clients: &Clients, cluster: &str) -> Result<Vec<Group>, AwsError> {
     let filter =
         autoscaling::Filter::builder().name(format!("tag:{}", tags::CLUSTER)).values(cluster).build();
-    let mut pages =
-        clients.autoscaling.describe_auto_scaling_groups().filters(filter).into_paginator().items().send();
+    let call = clients.autoscaling.describe_auto_scaling_groups().filters(filter);
+    let mut pages = call.max_records(MOST_OF_A_PAGE).into_paginator().items().send();
     let mut groups = Vec::new();
     while let Some(group) = pages.next().await {
         let group = group.during("autoscaling", "DescribeAutoScalingGroups", cluster)?;

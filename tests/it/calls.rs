@@ -2,6 +2,8 @@
 //! that every cluster of an account shares.
 
 mod with_region {
+    use std::process::Output;
+
     use serde_json::{Value, json};
 
     use crate::support::region::{Region, rounds};
@@ -32,11 +34,16 @@ mod with_region {
         }
 
         fn calls(&self, line: &str) -> Calls {
+            let (output, calls) = self.run(line);
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+            calls
+        }
+
+        fn run(&self, line: &str) -> (Output, Calls) {
             self.region.forget_journal();
             let mut command = self.region.operator(self.home.path(), "s3://clusters/team");
             let output = command.args(line.split_whitespace()).output().unwrap();
-            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
-            Calls(self.region.journal())
+            (output, Calls(self.region.journal()))
         }
 
         /// Writes so many groups of nodes that begin no instance.
@@ -150,5 +157,39 @@ mod with_region {
             assert_eq!(second.changing(), 0, "{}", second.listed());
             assert_eq!(second.reads_of_aws(), nothing.reads_of_aws(), "{}", second.listed());
         }
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn two_hundred_instances_are_listed_and_validated_by_one_page_of_calls_for_each_hundred() {
+        const PAGES: usize = 2;
+        let world = World::new();
+        world.calls(&CREATE.replace("--node-count 2", "--node-count 199"));
+        world.calls(APPLY);
+        let (listed, of_listing) = world.run("get instances demo.example.com -o json");
+        let instances: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+        assert_eq!(instances.len(), 200);
+        // No machine runs in the region, so that nothing answers, and no report is there to be read.
+        let (_, of_validation) = world.run("validate cluster demo.example.com");
+        for calls in [of_listing, of_validation] {
+            for action in ["DescribeInstances", "DescribeAutoScalingGroups"] {
+                let count = calls.count(|call| call["action"] == action);
+                assert!((1..=PAGES).contains(&count), "{count} {action} of:\n{}", calls.listed());
+            }
+            assert!(calls.0.len() <= 40, "{} calls:\n{}", calls.0.len(), calls.listed());
+            assert_eq!(calls.changing(), 0, "{}", calls.listed());
+        }
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
+    fn groups_of_instances_are_looked_at_by_pages_of_a_hundred() {
+        let world = World::new();
+        world.calls(CREATE);
+        world.create_groups(101);
+        world.calls(APPLY);
+        let (_, calls) = world.run("get instances demo.example.com");
+        let pages = calls.count(|call| call["action"] == "DescribeAutoScalingGroups");
+        assert_eq!(pages, 2, "{}", calls.listed());
     }
 }
