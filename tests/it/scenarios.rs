@@ -45,11 +45,12 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
         several_etcd.replace("several-etcd.example.com", name).replace("nodes-us-east-1a", &group);
     let balancer = include_str!("../scenarios/load-balancer/cluster.yaml");
     let balancer = balancer.replace("load-balancer.example.com", name);
-    let desired = [several_etcd, balancer].map(|text| {
+    let longest = [several_etcd, balancer].map(|text| {
         let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
         desired_of(&documents.resolve().unwrap(), None)
     });
-    for (id, resource) in desired.iter().flat_map(|desired| &desired.0) {
+    let all: Vec<Desired> = scenarios().iter().map(|scenario| desired(scenario)).chain(longest).collect();
+    for (id, resource) in all.iter().flat_map(|desired| &desired.0) {
         let limit = match resource {
             Resource::Role(role) => {
                 let policy = serde_json::to_string(&role.policy).unwrap();
