@@ -27,12 +27,13 @@ mod with_region {
         async fn of(scenario: &str) -> (Self, Foreign) {
             let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios").join(scenario);
             let text = std::fs::read_to_string(file.join("cluster.yaml")).unwrap();
-            let name = if text.contains("zone: eu-central-1a") { "eu-central-1" } else { "us-east-1" };
+            let name = region_of(&text);
             let region = Region::start_as(name);
             region.register_image("1.36.3");
+            region.register_image_of("1.36.3", "arm64");
             let clients = region.clients().await;
             create_bucket(&clients, "clusters", None).await.unwrap();
-            let foreign = Foreign::make(&clients, name).await;
+            let foreign = Foreign::make(&clients, name, network_of(&text)).await;
             let mut names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
             let cluster = names.next().unwrap().to_owned();
             let held = region.inventory();
@@ -109,14 +110,46 @@ mod with_region {
         }
     }
 
+    /// The region whose zone a specification names first.
+    fn region_of(text: &str) -> &'static str {
+        const REGIONS: [&str; 2] = ["us-east-1", "eu-central-1"];
+        let zone = text.split("zone: ").nth(1).unwrap();
+        REGIONS.into_iter().find(|region| zone.starts_with(region)).unwrap()
+    }
+
+    /// The first half of the range of the VPC that a specification finds there.
+    fn network_of(text: &str) -> &str {
+        let range = text.split("networkCIDR: ").nth(1).and_then(|rest| rest.split(".0.0/16").next());
+        range.filter(|_| text.contains("networkID: ")).unwrap_or("10.0")
+    }
+
     fn contains(ids: &Value, id: &Value) -> bool {
         ids.as_array().is_some_and(|ids| ids.contains(id))
     }
 
     /// Whether an id is one of EC2's: a word, and hexadecimal digits.
     fn is_of_ec2(id: &str) -> bool {
-        let digits = id.rsplit_once('-').map(|(_, digits)| digits);
+        // Shortened names end so, too, and have the cluster's name in them.
+        let digits = id.rsplit_once('-').filter(|(kind, _)| !kind.contains('.')).map(|(_, digits)| digits);
         digits.is_some_and(|digits| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn a_data_volume_that_outlives_its_instance_is_named_and_kept_until_it_is_said_to_go() {
+        let (world, _) = World::of("volumes-files-hooks").await;
+        world.update();
+        assert_eq!(world.plan()["steps"], Value::Array(Vec::new()));
+        world.everything_is_tagged().await;
+        let said = world.succeeds(&["delete", "cluster", &world.cluster, "--yes"]);
+        let mut now = world.region.inventory();
+        let mut left = now["volumes"].as_array().unwrap().clone();
+        left.retain(|id| !contains(&world.held["volumes"], id));
+        let [volume] = left.as_slice() else { panic!("{left:?}: {said}") };
+        assert!(said.contains(volume.as_str().unwrap()), "{volume}: {said}");
+        assert!(said.contains("--delete-volumes"), "{said}");
+        now["volumes"].as_array_mut().unwrap().retain(|id| id != volume);
+        assert_eq!(now, world.held);
     }
 
     macro_rules! shapes {
@@ -149,5 +182,17 @@ mod with_region {
         services_that_are_reached_by_endpoints_in_the_vpc_are_made_and_go: "interface-endpoints",
         three_masters_with_an_elastic_ip_each_are_made_and_go: "three-masters",
         three_masters_in_a_private_network_are_made_and_go: "private-three-masters",
+        five_masters_of_which_some_share_a_subnet_are_made_and_go: "five-masters",
+        three_masters_in_one_private_subnet_behind_an_existing_address_are_made_and_go: "masters-in-one-zone",
+        a_cluster_that_only_a_transit_gateway_leads_out_of_is_made_and_goes: "transit-gateway",
+        machines_of_two_architectures_and_with_gpus_are_made_and_go: "architectures",
+        whatever_ec2_can_be_told_of_an_instance_is_made_and_goes: "instance-settings",
+        spot_instances_by_requirements_price_and_pools_are_made_and_go: "spot-by-requirements",
+        a_cluster_whose_name_is_too_long_for_load_balancers_is_made_and_goes: "long-name",
+        policies_and_a_profile_of_somebody_else_s_are_used_and_stay: "own-policies",
+        an_internal_load_balancer_of_public_subnets_is_made_and_goes: "internal-in-public-subnets",
+        a_cluster_whose_api_is_the_issuer_of_tokens_is_made_and_goes: "api-issuer",
+        roles_of_service_accounts_and_their_documents_are_made_and_go: "workload-identity",
+        groups_of_existing_security_groups_and_load_balancers_are_made_and_go: "existing-for-groups",
     }
 }

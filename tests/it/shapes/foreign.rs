@@ -3,26 +3,37 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_ec2::types::{ConnectivityType, DomainType, InstanceType};
+use aws_sdk_elasticloadbalancing::types::Listener;
+use aws_sdk_elasticloadbalancingv2::types::ProtocolEnum;
 use aws_sdk_route53::types::{HostedZoneConfig, Vpc, VpcRegion};
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
+use serde_json::json;
 use windlass::aws::Clients;
+
+/// What scenarios write for the ARN of a target group.
+const TARGET_GROUP: &str =
+    "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/web/0123456789abcdef";
+
+/// How ARNs of AWS's own policies begin. The region has none, so that policies of the account stand for them.
+const AWS_POLICIES: &str = "arn:aws:iam::aws:policy/";
 
 /// By what a scenario writes: AWS's id of what is there in this region.
 pub(super) struct Foreign(BTreeMap<&'static str, String>);
 
 impl Foreign {
-    /// Makes it: a VPC with an Internet gateway, two subnets, a NAT gateway in the second, addresses, and two hosted zones.
-    pub(super) async fn make(clients: &Clients, region: &str) -> Self {
+    /// Makes it: a VPC (`10.0` stands for its `10.0.0.0/16`) with an Internet gateway, two subnets, a NAT gateway in the
+    /// second, addresses, load balancers, buckets, and two hosted zones.
+    pub(super) async fn make(clients: &Clients, region: &str, network: &str) -> Self {
         let ec2 = &clients.ec2;
-        let vpc = ec2.create_vpc().cidr_block("10.0.0.0/16").send().await.unwrap();
+        let vpc = ec2.create_vpc().cidr_block(format!("{network}.0.0/16")).send().await.unwrap();
         let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
         let gateway = ec2.create_internet_gateway().send().await.unwrap();
         let gateway = gateway.internet_gateway().unwrap().internet_gateway_id().unwrap().to_owned();
         ec2.attach_internet_gateway().vpc_id(&vpc).internet_gateway_id(&gateway).send().await.unwrap();
         let mut subnets = Vec::new();
-        for range in ["10.0.64.0/18", "10.0.0.0/21"] {
-            let call =
-                ec2.create_subnet().vpc_id(&vpc).cidr_block(range).availability_zone(format!("{region}a"));
+        for range in ["64.0/18", "0.0/21"] {
+            let call = ec2.create_subnet().vpc_id(&vpc).cidr_block(format!("{network}.{range}"));
+            let call = call.availability_zone(format!("{region}a"));
             let made = call.send().await.unwrap();
             subnets.push(made.subnet().unwrap().subnet_id().unwrap().to_owned());
         }
@@ -51,12 +62,8 @@ impl Foreign {
             ec2.create_vpc_peering_connection().vpc_id(&vpc).peer_vpc_id(&vpc).send().await.unwrap();
         let peering = peering.vpc_peering_connection().unwrap();
         let peering = peering.vpc_peering_connection_id().unwrap().to_owned();
-        let place = (region != "us-east-1").then(|| {
-            let place = BucketLocationConstraint::from(region);
-            CreateBucketConfiguration::builder().location_constraint(place).build()
-        });
-        let logs = clients.s3.create_bucket().bucket("logs.example.com");
-        logs.set_create_bucket_configuration(place).send().await.unwrap();
+        make_buckets(clients, region).await;
+        let target_group = make_load_balancers(clients, &vpc, &subnets[0]).await;
         let mut ids = BTreeMap::from([
             ("tgw-0123456789abcdef0", transit),
             ("pcx-0123456789abcdef0", peering),
@@ -67,6 +74,8 @@ impl Foreign {
             ("nat-0123456789abcdef0", nat),
             ("sg-0123456789abcdef0", group),
             ("i-0123456789abcdef0", instance),
+            (TARGET_GROUP, target_group),
+            (AWS_POLICIES, make_policies(clients).await),
         ]);
         ids.extend(["subnet-0123456789abcdef0", "subnet-0123456789abcdef1"].into_iter().zip(subnets));
         Self(ids)
@@ -88,7 +97,12 @@ impl Foreign {
         let groups = ec2.describe_security_groups().filters(of_vpc()).send().await.unwrap();
         let addresses = ec2.describe_addresses().send().await.unwrap();
         let gateways = ec2.describe_internet_gateways().send().await.unwrap();
+        let target_groups = clients.elbv2.describe_target_groups().names("web").send().await.unwrap();
+        let classic =
+            clients.elb.describe_load_balancers().load_balancer_names("legacy").send().await.unwrap();
         let parts = [
+            format!("{:#?}", target_groups.target_groups()),
+            format!("{:#?}", classic.load_balancer_descriptions()),
             format!("{:#?}", vpcs.vpcs()),
             format!("{:#?}", subnets.subnets()),
             format!("{:#?}", tables.route_tables()),
@@ -114,6 +128,46 @@ async fn zones(clients: &Clients) -> String {
         seen.push(format!("{vpcs:#?}{records:#?}{:#?}", tags.resource_tag_set()));
     }
     seen.concat()
+}
+
+/// A bucket for access logs, and one for the documents of an issuer of tokens, which everybody reads.
+async fn make_buckets(clients: &Clients, region: &str) {
+    let place = (region != "us-east-1").then(|| {
+        let place = BucketLocationConstraint::from(region);
+        CreateBucketConfiguration::builder().location_constraint(place).build()
+    });
+    for bucket in ["logs.example.com", "discovery"] {
+        let call = clients.s3.create_bucket().bucket(bucket);
+        call.set_create_bucket_configuration(place.clone()).send().await.unwrap();
+    }
+    let policy = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::discovery/*",
+    }]});
+    clients.s3.put_bucket_policy().bucket("discovery").policy(policy.to_string()).send().await.unwrap();
+}
+
+/// Policies with the names of AWS's own that scenarios write; returns how their ARNs begin.
+async fn make_policies(clients: &Clients) -> String {
+    let document = json!({"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*",
+    }]});
+    let mut beginning = String::new();
+    for name in ["AmazonS3ReadOnlyAccess", "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy"] {
+        let call = clients.iam.create_policy().policy_name(name).policy_document(document.to_string());
+        let made = call.send().await.unwrap();
+        beginning = made.policy().unwrap().arn().unwrap().trim_end_matches(name).to_owned();
+    }
+    beginning
+}
+
+/// A target group, whose ARN is returned, and a Classic Load Balancer.
+async fn make_load_balancers(clients: &Clients, vpc: &str, subnet: &str) -> String {
+    let call = clients.elbv2.create_target_group().name("web").vpc_id(vpc).protocol(ProtocolEnum::Tcp);
+    let made = call.port(80).send().await.unwrap();
+    let listener = Listener::builder().protocol("tcp").load_balancer_port(80).instance_port(30080);
+    let call = clients.elb.create_load_balancer().load_balancer_name("legacy").subnets(subnet);
+    call.listeners(listener.build().unwrap()).send().await.unwrap();
+    made.target_groups()[0].target_group_arn().unwrap().to_owned()
 }
 
 /// An Elastic IP: its allocation and its address.

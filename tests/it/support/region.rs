@@ -14,14 +14,19 @@ use super::operator;
 
 /// What the region is told of a machine image of windlass's, as its image build tags it.
 pub(crate) fn machine_image(kubernetes: &str) -> Value {
+    machine_image_of(kubernetes, "amd64")
+}
+
+/// That of an architecture.
+fn machine_image_of(kubernetes: &str, architecture: &str) -> Value {
     json!({
-        "name": format!("windlass-{kubernetes}-debian-13-amd64-1"),
-        "architecture": "x86_64",
+        "name": format!("windlass-{kubernetes}-debian-13-{architecture}-1"),
+        "architecture": if architecture == "amd64" { "x86_64" } else { architecture },
         "tags": {
             "windlass.dev/kubernetes-version": kubernetes,
             "windlass.dev/etcd-version": windlass::spec::versions::default_etcd(),
             "windlass.dev/node-config": "windlass/v5",
-            "windlass.dev/architecture": "amd64",
+            "windlass.dev/architecture": architecture,
         },
     })
 }
@@ -93,6 +98,11 @@ impl Region {
     /// Registers a machine image of windlass's, for a version of Kubernetes.
     pub(crate) fn register_image(&self, kubernetes: &str) {
         self.ask("POST", "images", &machine_image(kubernetes));
+    }
+
+    /// Registers one for machines of an architecture, `amd64` or `arm64`.
+    pub(crate) fn register_image_of(&self, kubernetes: &str, architecture: &str) {
+        self.ask("POST", "images", &machine_image_of(kubernetes, architecture));
     }
 
     /// Makes every answer of a service late.
