@@ -92,6 +92,7 @@ class Group:
     target_groups: list[str] = field(default_factory=list)
     balancers: list[str] = field(default_factory=list)
     hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    warm_pool: dict[str, Any] | None = None
     deleting: bool = False
     retry_at: float = 0.0
 
@@ -133,7 +134,7 @@ SETTINGS = (
     "PlacementGroup",
 )
 ATTACHED = ("TargetGroupARNs", "LoadBalancerNames")
-IGNORED = ("AutoScalingGroupName", "AvailabilityZones", "Tags", "DesiredCapacityType")
+IGNORED = ("AutoScalingGroupName", "AvailabilityZones", "Tags", "DesiredCapacityType", "LifecycleHookSpecificationList")
 
 
 def invalid(message: str) -> AwsError:
@@ -301,6 +302,8 @@ def create_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
     arn = f"arn:aws:autoscaling:{region.name}:{region.account}:autoScalingGroup:{uuid.uuid4()}:autoScalingGroupName/{name}"
     group = Group(name, arn, now(), settings, target_groups=target_groups, balancers=balancers)
     auto_scaling_tags.put(group, params.get("Tags") or [])
+    for hook in params.get("LifecycleHookSpecificationList") or []:
+        lifecycle_hooks.put(group, hook)
     groups(region)[name] = group
 
 
@@ -560,5 +563,7 @@ def _describe(region: Region, group: Group) -> dict[str, Any]:
         "SuspendedProcesses": [{"ProcessName": name, "SuspensionReason": "User suspended"} for name in sorted(group.suspended)],
         "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(group.metrics)],
         "Status": "Delete in progress" if group.deleting else None,
+        "WarmPoolConfiguration": group.warm_pool,
+        "WarmPoolSize": 0 if group.warm_pool else None,
         "Tags": auto_scaling_tags.describe(group),
     }

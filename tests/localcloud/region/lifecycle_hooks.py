@@ -1,14 +1,15 @@
 """Lifecycle hooks of Auto Scaling groups: an instance that its group ends waits for whoever listens.
 
 Facts are from the Auto Scaling API Reference and the User Guide, "Amazon EC2 Auto Scaling lifecycle hooks". Hooks on launches
-aren't there, and nobody is notified: who waits looks at the instance's metadata.
+are kept, and no launch waits for them; and nobody is notified: who waits looks at the instance's metadata.
 """
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from . import auto_scaling, instances
 from .actions import action
-from .errors import Unimplemented
+from .errors import AwsError, Unimplemented
 from .state import Region
 from .transitions import after
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from .auto_scaling import Group, Member
 
 Params = dict[str, Any]
+NAME = re.compile(r"[A-Za-z0-9\-_/]{1,255}")
+LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
+HOOKS_OF_A_GROUP = 50
 WAITING = "Terminating:Wait"
 PROCEEDING = "Terminating:Proceed"
 DEFAULTS = {"HeartbeatTimeout": 3600, "DefaultResult": "ABANDON"}
@@ -26,11 +30,21 @@ UNKNOWN = ("NotificationTargetARN", "RoleARN")
 @action("autoscaling", "PutLifecycleHook")
 def put_lifecycle_hook(region: Region, params: Params) -> dict[str, Any]:
     """Makes one, or changes what the request names (API_PutLifecycleHook)."""
-    group, name = auto_scaling.find(region, params.get("AutoScalingGroupName")), params.get("LifecycleHookName") or ""
+    put(auto_scaling.find(region, params.get("AutoScalingGroupName")), params)
+    return {}
+
+
+def put(group: "Group", params: Params) -> None:
+    """A hook of a group, as PutLifecycleHook has it, or CreateAutoScalingGroup in its LifecycleHookSpecificationList."""
+    name = params.get("LifecycleHookName") or ""
     present = group.hooks.get(name, {})
     transition = params.get("LifecycleTransition") or present.get("LifecycleTransition")
-    if transition != TERMINATING:
-        raise Unimplemented(f"lifecycle hooks on {transition}")
+    if not NAME.fullmatch(name):
+        raise auto_scaling.invalid(f"Value '{name}' at 'lifecycleHookName' failed to satisfy constraint: [A-Za-z0-9\\-_\\/]+")
+    if transition not in (LAUNCHING, TERMINATING):
+        raise auto_scaling.invalid(f"Valid lifecycle transitions are: [{LAUNCHING}, {TERMINATING}]; not {transition}")
+    if name not in group.hooks and len(group.hooks) >= HOOKS_OF_A_GROUP:
+        raise AwsError("LimitExceeded", f"You have already reached your limit for lifecycle hooks: {HOOKS_OF_A_GROUP}")
     if unknown := [one for one in UNKNOWN if params.get(one)]:
         raise Unimplemented(f"{', '.join(unknown)} of a lifecycle hook")
     changes = {one: params[one] for one in (*DEFAULTS, "NotificationMetadata") if params.get(one) is not None}
@@ -38,7 +52,6 @@ def put_lifecycle_hook(region: Region, params: Params) -> dict[str, Any]:
     if not 30 <= hook["HeartbeatTimeout"] <= 7200 or hook["DefaultResult"] not in ("ABANDON", "CONTINUE"):
         raise auto_scaling.invalid("HeartbeatTimeout must be between 30 and 7200, DefaultResult ABANDON or CONTINUE")
     group.hooks[name] = hook
-    return {}
 
 
 @action("autoscaling", "DeleteLifecycleHook")
@@ -93,12 +106,14 @@ def _waiting(region: Region, params: Params) -> "Member":
 
 def begin(region: Region, group: "Group", member: "Member") -> None:
     """Ends a member's instance, after whoever has a hook. A machine that is dead waits for nobody."""
-    if not group.hooks or not member.instance.alive:
+    hooks = [hook for hook in group.hooks.values() if hook["LifecycleTransition"] == TERMINATING]
+    # API_DeleteAutoScalingGroup, ForceDelete: "also deletes any outstanding lifecycle actions associated with the group".
+    if not hooks or not member.instance.alive or group.deleting:
         member.state = "Terminating"
         instances.terminate(region, member.instance)
         return
     member.state = WAITING
-    for hook in list(group.hooks.values()):
+    for hook in hooks:
         _wait(region, member, hook)
 
 

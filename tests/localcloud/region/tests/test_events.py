@@ -1,0 +1,109 @@
+"""EventBridge's rules and targets, as the EventBridge API Reference has them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from .conftest import Cloud, code_of
+from .test_authorization import allow, make_role
+
+ACCOUNT = "123456789012"
+NAME = "demo.example.com-SpotInterruption"
+ARN = f"arn:aws:events:us-east-1:{ACCOUNT}:rule/{NAME}"
+QUEUE = f"arn:aws:sqs:us-east-1:{ACCOUNT}:demo-nth"
+PATTERN = json.dumps({"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]})
+TAGS = [{"Key": "cluster", "Value": "demo"}]
+
+
+@pytest.fixture
+def events(cloud: Cloud) -> Any:
+    return cloud.client("events")
+
+
+@pytest.fixture
+def rule(events: Any) -> str:
+    """A rule with a target; its name."""
+    assert events.put_rule(Name=NAME, EventPattern=PATTERN, Tags=TAGS)["RuleArn"] == ARN
+    assert events.put_targets(Rule=NAME, Targets=[{"Id": "queue", "Arn": QUEUE}])["FailedEntryCount"] == 0
+    return NAME
+
+
+def tags_of(events: Any) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in events.list_tags_for_resource(ResourceARN=ARN)["Tags"]}
+
+
+def test_a_rule_is_as_it_was_made_and_keeps_targets_and_tags_when_it_is_put_again(events: Any, rule: str) -> None:
+    """API_PutRule: "any tags you specify in the PutRule operation are ignored"."""
+    found = events.describe_rule(Name=rule)
+    assert (found["EventPattern"], found["State"], found["Arn"]) == (PATTERN, "ENABLED", ARN)
+    pattern = json.dumps({"source": ["aws.health"]})
+    events.put_rule(Name=rule, EventPattern=pattern, State="DISABLED", Tags=[{"Key": "other", "Value": "x"}])
+    (listed,) = events.list_rules()["Rules"]
+    assert (listed["EventPattern"], listed["State"]) == (pattern, "DISABLED")
+    assert tags_of(events) == {"cluster": "demo"}
+    assert events.list_targets_by_rule(Rule=rule)["Targets"] == [{"Id": "queue", "Arn": QUEUE}]
+    events.tag_resource(ResourceARN=ARN, Tags=[{"Key": "other", "Value": "x"}])
+    events.untag_resource(ResourceARN=ARN, TagKeys=["cluster"])
+    assert tags_of(events) == {"other": "x"}
+
+
+def test_rules_are_listed_by_the_beginning_of_their_names_alone(events: Any, rule: str) -> None:
+    """API_ListRules, NamePrefix; a dot is a dot."""
+    events.put_rule(Name="demo-example.com-SpotInterruption", EventPattern=PATTERN)
+    names = [one["Name"] for one in events.list_rules(NamePrefix="demo.example.com-")["Rules"]]
+    assert names == [rule]
+    page = events.list_rules(Limit=1)
+    assert len(page["Rules"]) == 1
+    assert len(events.list_rules(Limit=1, NextToken=page["NextToken"])["Rules"]) == 1
+
+
+def test_a_rule_goes_after_its_targets(cloud: Cloud, events: Any, rule: str) -> None:
+    """API_DeleteRule: "Before you can delete the rule, you must remove all targets"."""
+    assert cloud.control("GET", "/inventory")["eventRules"] == [rule]
+    assert code_of(events.delete_rule, Name=rule) == "ValidationException"
+    assert events.remove_targets(Rule=rule, Ids=["queue"])["FailedEntryCount"] == 0
+    events.delete_rule(Name=rule)
+    assert cloud.control("GET", "/inventory")["eventRules"] == []
+    for call, more in (
+        (events.describe_rule, {"Name": rule}),
+        (events.list_targets_by_rule, {"Rule": rule}),
+        (events.put_targets, {"Rule": rule, "Targets": [{"Id": "queue", "Arn": QUEUE}]}),
+        (events.remove_targets, {"Rule": rule, "Ids": ["queue"]}),
+        (events.list_tags_for_resource, {"ResourceARN": ARN}),
+    ):
+        assert code_of(call, **more) == "ResourceNotFoundException", call
+
+
+@pytest.mark.parametrize("pattern", ["{", "[]", "{}", '{"source": []}', '{"source": "aws.ec2"}', '{"detail": {}}'])
+def test_a_pattern_that_is_none_is_refused(events: Any, pattern: str) -> None:
+    """User Guide, "Creating Amazon EventBridge event patterns"."""
+    assert code_of(events.put_rule, Name=NAME, EventPattern=pattern) == "InvalidEventPatternException"
+
+
+def test_limits(events: Any, rule: str) -> None:
+    """API_PutRule, Name; User Guide, "Amazon EventBridge quotas": the pattern's length, five targets."""
+    assert code_of(events.put_rule, Name="a b", EventPattern=PATTERN) == "ValidationException"
+    assert code_of(events.put_rule, Name=rule, EventPattern=json.dumps({"source": ["x" * 2048]})) == "LimitExceededException"
+    more = [{"Id": str(number), "Arn": QUEUE} for number in range(5)]
+    assert code_of(events.put_targets, Rule=rule, Targets=more) == "LimitExceededException"
+    reserved = [{"Key": "aws:x", "Value": "y"}]
+    assert code_of(events.put_rule, Name="other", EventPattern=PATTERN, Tags=reserved) == "ValidationException"
+
+
+def test_a_role_may_do_what_its_policy_names_on_the_rule_that_it_names(network: Any, iam: Any, events: Any, rule: str) -> None:
+    """Service Authorization Reference, EventBridge."""
+    make_role(iam, "operator", allow(["events:PutTargets", "events:DescribeRule"], ARN))
+    client = network.cloud.as_instance("events", network.run(IamInstanceProfile={"Name": "operator"}))
+    network.cloud.control("POST", "/authentication", {"enforce": True})
+    client.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": QUEUE}])
+    assert client.describe_rule(Name=rule)["Arn"] == ARN
+    targets = [{"Id": "queue", "Arn": QUEUE}]
+    for call, more in ((client.delete_rule, {"Name": rule}), (client.put_targets, {"Rule": "other", "Targets": targets})):
+        assert "AccessDenied" in code_of(call, **more), call
+
+
+def test_other_buses_fail_by_name(cloud: Cloud, events: Any) -> None:
+    assert code_of(events.put_rule, Name=NAME, EventPattern=PATTERN, EventBusName="mine") == "NotImplementedByRegion"
+    assert code_of(events.list_rules, EventBusName="mine") == "NotImplementedByRegion"
+    cloud.control("POST", "/reset")
