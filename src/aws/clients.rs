@@ -87,6 +87,8 @@ pub struct Clients {
     pub elb: aws_sdk_elasticloadbalancing::Client,
     /// Application, network and gateway load balancers.
     pub elbv2: aws_sdk_elasticloadbalancingv2::Client,
+    /// EventBridge.
+    pub events: aws_sdk_eventbridge::Client,
     /// IAM.
     pub iam: aws_sdk_iam::Client,
     /// KMS.
@@ -97,6 +99,8 @@ pub struct Clients {
     pub s3: aws_sdk_s3::Client,
     /// Systems Manager, for its parameters.
     pub ssm: aws_sdk_ssm::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
     /// STS.
     pub sts: aws_sdk_sts::Client,
     config: SdkConfig,
@@ -234,11 +238,13 @@ impl Clients {
             elbv2: aws_sdk_elasticloadbalancingv2::Client::from_conf(
                 client!(aws_sdk_elasticloadbalancingv2).build(),
             ),
+            events: aws_sdk_eventbridge::Client::from_conf(client!(aws_sdk_eventbridge).build()),
             iam: aws_sdk_iam::Client::from_conf(client!(aws_sdk_iam).build()),
             kms: aws_sdk_kms::Client::from_conf(client!(aws_sdk_kms).build()),
             route53: aws_sdk_route53::Client::from_conf(client!(aws_sdk_route53).build()),
             s3: aws_sdk_s3::Client::from_conf(s3),
             ssm: aws_sdk_ssm::Client::from_conf(client!(aws_sdk_ssm).build()),
+            sqs: aws_sdk_sqs::Client::from_conf(client!(aws_sdk_sqs).build()),
             sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts).build()),
             config,
             gate,

@@ -106,6 +106,19 @@ impl AwsError {
         }
     }
 
+    /// One entry of a list that AWS refused, in an answer that is otherwise good.
+    pub fn of_entry(
+        service: &'static str,
+        operation: &'static str,
+        target: impl Into<String>,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Self {
+        let message = message.unwrap_or_default();
+        let class = class_of_answer(code.as_deref().unwrap_or_default(), &message, 400);
+        Self { class, code, ..Self::unexpected(service, operation, target, message) }
+    }
+
     /// Whether the thing isn't there.
     pub fn is_not_found(&self) -> bool {
         self.class == Class::NotFound
@@ -340,6 +353,10 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "OperationAborted"
         | "ConditionalRequestConflict"
         | "ConcurrentModification"
+        | "ConcurrentModificationException"
+        // The name of a queue is free again a minute after the queue went (API_CreateQueue).
+        | "QueueDeletedRecently"
+        | "AWS.SimpleQueueService.QueueDeletedRecently"
         | "ResourceContention"
         | "ResourceContentionFault" => Class::Conflict,
         "PreconditionFailed" => Class::PreconditionFailed,
@@ -348,6 +365,7 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "EntityAlreadyExists"
         | "BucketAlreadyOwnedByYou"
         | "BucketAlreadyExists"
+        | "QueueNameExists"
         | "RouteAlreadyExists" => Class::AlreadyExists,
         "NoSuchKey"
         | "NoSuchBucket"
@@ -359,6 +377,8 @@ fn class_of_answer(code: &str, message: &str, status: u16) -> Class {
         | "NotFound"
         | "NoSuchBucketPolicy"
         | "LoadBalancerNotFound"
+        | "QueueDoesNotExist"
+        | "AWS.SimpleQueueService.NonExistentQueue"
         | "TargetGroupNotFound" => Class::NotFound,
         "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" => Class::Unavailable,
         "ValidationError" if message.contains("not found") || message.contains("does not exist") => {
