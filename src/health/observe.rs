@@ -1,4 +1,5 @@
-//! Sees a cluster: AWS in one call for the groups and one for the instances, of as many pages as it takes; the
+//! Sees a cluster: AWS in one call for the groups and one for the instances, of as many pages as it takes, and one for each warm
+//! pool; the
 //! instances' reports, of ready nodes more seldom; nodes and pods.
 
 use std::collections::BTreeMap;
@@ -6,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_autoscaling::types as autoscaling;
 use aws_sdk_ec2::types as ec2;
+use futures::future::try_join_all;
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::report::{BootState, Status};
 use windlass_bootstrap::{keys, tags};
@@ -177,6 +179,7 @@ fn wanted(
     let is_settled =
         |instance: &Instance| known.get(&instance.id).is_some_and(|status| status.state == BootState::Ready);
     let wanted = cloud.instances.values();
+    let wanted = wanted.filter(|it| !cloud.is_warm(&it.id));
     let wanted = wanted.filter(|it| has_upkeep(it) || !is_ready(it) || !is_settled(it));
     wanted.map(|instance| instance.id.clone()).collect()
 }
@@ -251,30 +254,48 @@ async fn groups(clients: &Clients, cluster: &str) -> Result<Vec<Group>, AwsError
         autoscaling::Filter::builder().name(format!("tag:{}", tags::CLUSTER)).values(cluster).build();
     let call = clients.autoscaling.describe_auto_scaling_groups().filters(filter);
     let mut pages = call.max_records(MOST_OF_A_PAGE).into_paginator().items().send();
-    let mut groups = Vec::new();
+    let mut groups: Vec<autoscaling::AutoScalingGroup> = Vec::new();
     while let Some(group) = pages.next().await {
-        let group = group.during("autoscaling", "DescribeAutoScalingGroups", cluster)?;
-        groups.extend(self::group(&group));
+        groups.push(group.during("autoscaling", "DescribeAutoScalingGroups", cluster)?);
     }
+    let warm = try_join_all(groups.iter().map(|group| warm(clients, group))).await?;
+    let seen = groups.iter().zip(warm).filter_map(|(group, warm)| self::group(group, &warm));
+    let mut groups: Vec<Group> = seen.collect();
     groups.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(groups)
 }
 
-fn group(group: &autoscaling::AutoScalingGroup) -> Option<Group> {
+/// The instances of a group's warm pool, which Auto Scaling tells of no other way. Most groups have none, and aren't asked for.
+async fn warm(
+    clients: &Clients,
+    group: &autoscaling::AutoScalingGroup,
+) -> Result<Vec<autoscaling::Instance>, AwsError> {
+    let name = group.auto_scaling_group_name().unwrap_or_default();
+    if group.warm_pool_configuration().is_none() {
+        return Ok(Vec::new());
+    }
+    let call = clients.autoscaling.describe_warm_pool().auto_scaling_group_name(name);
+    let instances = call.into_paginator().items().send().try_collect().await;
+    match instances.during("autoscaling", "DescribeWarmPool", name) {
+        // The group is gone meanwhile.
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        instances => instances,
+    }
+}
+
+fn member(member: &autoscaling::Instance) -> Option<Member> {
+    Some(Member {
+        instance: member.instance_id()?.to_owned(),
+        lifecycle: member.lifecycle_state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
+        template_version: member.launch_template().and_then(|template| template.version()).map(str::to_owned),
+    })
+}
+
+fn group(group: &autoscaling::AutoScalingGroup, warm: &[autoscaling::Instance]) -> Option<Group> {
     let tag = group.tags().iter().find(|tag| tag.key() == Some(tags::INSTANCE_GROUP))?;
     let template = group
         .launch_template()
         .or_else(|| group.mixed_instances_policy()?.launch_template()?.launch_template_specification());
-    let members = group.instances().iter().filter_map(|member| {
-        Some(Member {
-            instance: member.instance_id()?.to_owned(),
-            lifecycle: member.lifecycle_state().map(|state| state.as_str().to_owned()).unwrap_or_default(),
-            template_version: member
-                .launch_template()
-                .and_then(|template| template.version())
-                .map(str::to_owned),
-        })
-    });
     Some(Group {
         name: group.auto_scaling_group_name().unwrap_or_default().to_owned(),
         instance_group: tag.value().unwrap_or_default().to_owned(),
@@ -285,7 +306,8 @@ fn group(group: &autoscaling::AutoScalingGroup) -> Option<Group> {
             .iter()
             .filter_map(|process| process.process_name().map(str::to_owned))
             .collect(),
-        members: members.collect(),
+        members: group.instances().iter().filter_map(member).collect(),
+        warm: warm.iter().filter_map(member).collect(),
     })
 }
 
@@ -409,7 +431,7 @@ mod tests {
     #[test]
     fn a_group_of_somebody_else_is_not_seen() {
         let foreign = autoscaling::AutoScalingGroup::builder().auto_scaling_group_name("other").build();
-        assert_eq!(group(&foreign), None);
+        assert_eq!(group(&foreign, &[]), None);
     }
 
     #[test]
@@ -425,6 +447,10 @@ mod tests {
             .lifecycle_state(autoscaling::LifecycleState::InService)
             .launch_template(template("1"))
             .build();
+        let warm = autoscaling::Instance::builder()
+            .instance_id("i-2")
+            .lifecycle_state(autoscaling::LifecycleState::WarmedStopped)
+            .build();
         let tag = autoscaling::TagDescription::builder().key(tags::INSTANCE_GROUP).value("nodes").build();
         let described = autoscaling::AutoScalingGroup::builder()
             .auto_scaling_group_name("nodes.demo.example.com")
@@ -433,10 +459,11 @@ mod tests {
             .instances(member)
             .tags(tag)
             .build();
-        let seen = group(&described).unwrap();
+        let seen = group(&described, &[warm]).unwrap();
         assert_eq!((seen.instance_group.as_str(), seen.desired), ("nodes", 2));
         assert_eq!(seen.template_version.as_deref(), Some("2"));
         assert_eq!(seen.members[0].template_version.as_deref(), Some("1"));
         assert!(!seen.members[0].is_leaving());
+        assert_eq!((seen.members.len(), seen.warm[0].lifecycle.as_str()), (1, "Warmed:Stopped"));
     }
 }

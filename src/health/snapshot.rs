@@ -63,6 +63,13 @@ pub struct CloudView {
     pub instances: BTreeMap<String, Instance>,
 }
 
+impl CloudView {
+    /// Whether an instance is in a warm pool.
+    pub fn is_warm(&self, instance: &str) -> bool {
+        self.groups.iter().flat_map(|group| &group.warm).any(|member| member.instance == instance)
+    }
+}
+
 /// An Auto Scaling group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -78,6 +85,8 @@ pub struct Group {
     pub suspended: Vec<String>,
     /// Its instances.
     pub members: Vec<Member>,
+    /// Those of its warm pool, which count for nothing until the group takes them into service.
+    pub warm: Vec<Member>,
 }
 
 /// An instance of an Auto Scaling group.
@@ -85,7 +94,7 @@ pub struct Group {
 pub struct Member {
     /// The instance's id.
     pub instance: String,
-    /// `Pending`, `InService`, `Terminating:Wait`, …
+    /// `Pending`, `InService`, `Terminating:Wait`, `Warmed:Stopped`, …
     pub lifecycle: String,
     /// The launch template version that it was launched with.
     pub template_version: Option<String>,

@@ -110,7 +110,8 @@ fn rows(cluster: &Cluster, cloud: &CloudView, boot: &BTreeMap<String, Status>, n
 /// Whether an instance is what its Auto Scaling group would launch today.
 fn status(cloud: &CloudView, instance: &Instance) -> &'static str {
     let membership = cloud.groups.iter().find_map(|group| {
-        group.members.iter().find(|member| member.instance == instance.id).map(|member| (group, member))
+        let mut members = group.members.iter().chain(&group.warm);
+        members.find(|member| member.instance == instance.id).map(|member| (group, member))
     });
     match membership {
         None => "Detached",
@@ -226,6 +227,7 @@ mod tests {
             instance_group: name.to_owned(),
             desired: 1,
             template_version: Some("2".to_owned()),
+            warm: Vec::new(),
             members: vec![Member {
                 instance: member.to_owned(),
                 lifecycle: "InService".to_owned(),

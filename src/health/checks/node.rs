@@ -29,6 +29,10 @@ pub(super) fn lines(cluster: &Cluster, snapshot: &Snapshot) -> Vec<NodeLine> {
 
 fn node_checks(cluster: &Cluster, snapshot: &Snapshot, view: &KubernetesView, node: &Node) -> Vec<Check> {
     let instance = node.instance.as_ref().and_then(|id| snapshot.cloud.instances.get(id));
+    // A stopped instance has a Node that isn't ready, or none.
+    if instance.is_some_and(|instance| snapshot.cloud.is_warm(&instance.id)) {
+        return Vec::new();
+    }
     let group = instance.and_then(|instance| instance.instance_group.clone());
     let role = role_of(cluster, snapshot, node);
     let check =

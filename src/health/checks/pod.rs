@@ -21,7 +21,13 @@ const BROKEN: [&str; 6] = [
 /// A check of each pod that counts.
 pub(super) fn check(_: &Cluster, snapshot: &Snapshot) -> Vec<Check> {
     let Ok(view) = &snapshot.kubernetes else { return Vec::new() };
-    view.pods.iter().filter_map(|pod| self::pod(view, pod)).collect()
+    // What is left over on an instance that was stopped after its first boot is needed nowhere.
+    let is_warm = |pod: &&Pod| {
+        let node = view.nodes.iter().find(|node| Some(&node.name) == pod.node.as_ref());
+        let instance = node.and_then(|node| node.instance.as_ref());
+        instance.is_some_and(|instance| snapshot.cloud.is_warm(instance))
+    };
+    view.pods.iter().filter(|pod| !is_warm(pod)).filter_map(|pod| self::pod(view, pod)).collect()
 }
 
 /// The check of a pod that counts: not one that has done its work, is going, or mirrors what ran on a lost node.

@@ -55,6 +55,27 @@ fn a_cluster_where_all_is_as_it_should_be_is_healthy() {
 }
 
 #[test]
+fn an_instance_in_a_warm_pool_is_neither_missing_nor_broken() {
+    let mut snapshot = healthy();
+    let group = &mut snapshot.cloud.groups[1];
+    let mut warm = group.members.pop().unwrap();
+    assert_eq!(warm.instance, "i-0c");
+    warm.lifecycle = "Warmed:Stopped".to_owned();
+    group.warm.push(warm);
+    group.desired = 1;
+    instance(&mut snapshot, "i-0c").state = "stopped".to_owned();
+    let node = view(&mut snapshot).nodes.iter_mut().find(|node| node.name == "i-0c").unwrap();
+    node.ready = Ready::Unknown("its kubelet is silent".to_owned());
+    let pod = dns(&mut snapshot);
+    (pod.node, pod.ready) = (Some("i-0c".to_owned()), false);
+    let report = evaluate(&sample::cluster(), &snapshot);
+    assert!(report.is_healthy(), "{:?}", report.problems().map(said).collect::<Vec<_>>());
+
+    snapshot.cloud.groups[1].warm.clear();
+    assert!(!evaluate(&sample::cluster(), &snapshot).is_healthy());
+}
+
+#[test]
 fn a_report_without_checks_is_not_healthy() {
     assert!(!Report::default().is_healthy());
 }
@@ -450,6 +471,7 @@ fn group(wanted: &InstanceGroup, ids: &[&str]) -> Group {
     });
     Group {
         suspended: Vec::new(),
+        warm: Vec::new(),
         name: format!("{}.demo.example.com", wanted.name),
         instance_group: wanted.name.clone(),
         desired: u32::try_from(ids.len()).unwrap(),
