@@ -16,6 +16,7 @@ use windlass_bootstrap::endpoint::Endpoint;
 
 use super::egress_proxy::egress_proxy;
 use super::versions::{self, Versions};
+use crate::cloud::queue::Queue;
 use crate::spec::cluster::{
     Cluster, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
     ServiceAccounts,
@@ -87,7 +88,7 @@ pub fn node_config(
         images,
         egress_proxy: proxy,
         image_source: cluster.image_source.clone(),
-        lifecycle_hooks: LifecycleHooks::default(),
+        lifecycle_hooks: cluster.lifecycle_hooks(group),
         kernel_parameters: group.kernel_parameters.clone(),
         mounts: group.mounts.clone(),
         files: group.files.clone(),
@@ -202,6 +203,7 @@ fn control_plane(
         default_taint: group.default_taint,
         addons: addons.to_vec(),
         certificate_seconds: cluster.certificate_seconds,
+        interruption_queue: cluster.has_interruption_queue().then(|| Queue::name_for(&cluster.name)),
         service_accounts: ServiceAccountsConfig::default(),
         further_api_servers: cluster.has_api_servers(),
     })

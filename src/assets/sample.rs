@@ -53,6 +53,7 @@ pub(crate) fn cluster() -> Cluster {
         certificate_seconds: None,
         plugin: NetworkPlugin::Flannel,
         metrics_server: None,
+        interruption: None,
         cloud_labels: [].into(),
         instance_groups: vec![
             group("control-plane-us-east-1a", Instances::ControlPlane(master())),
@@ -120,6 +121,7 @@ fn group(name: &str, instances: Instances) -> InstanceGroup {
         max_instance_lifetime: None,
         protected_from_scale_in: false,
         capacity_rebalance: false,
+        warm_pool: None,
         dedicated: false,
         kernel_parameters: [].into(),
         user_data: Vec::new(),

@@ -49,6 +49,10 @@ pub const ISSUER: &str = "windlass.dev/issuer";
 /// On the masters' role: the URL below which the issuer's discovery documents are published.
 pub const DISCOVERY: &str = "windlass.dev/discovery";
 
+/// On the masters' role: the name of the queue of events about instances. By it the queue and the rules that fill it are
+/// found again.
+pub const INTERRUPTION_QUEUE: &str = "windlass.dev/interruption-queue";
+
 /// On roles of service accounts, as with kops: what service accounts they are of.
 pub const SERVICE_ACCOUNT: &str = "service-account.kops.k8s.io/name";
 /// And of what namespace.
@@ -79,6 +83,9 @@ pub const RANGES: &str = "windlass.dev/additional-ranges";
 /// On Auto Scaling groups: `<process> <process>…`, those that windlass suspended as the specification says. Another one that
 /// is suspended, somebody else suspended.
 pub const SUSPENDED: &str = "windlass.dev/suspended-processes";
+
+/// On Auto Scaling groups: `<hook> <hook>…`, the lifecycle hooks that windlass made. Another one, somebody else made.
+pub const LIFECYCLE_HOOKS: &str = "windlass.dev/lifecycle-hooks";
 
 /// On Auto Scaling groups: `<digest> <digest>…`, of the names of those load balancers of others that windlass attached as the
 /// specification says. What is attached besides, somebody else attached.

@@ -30,6 +30,8 @@ async fn find(wanted: &Resource, context: &Context<'_>) -> Result<Vec<ObservedRe
     match wanted {
         Resource::ServiceAccountRole(wanted) => wanted.find(context).await,
         Resource::OidcProvider(wanted) => wanted.find(context).await,
+        Resource::Queue(wanted) => wanted.find(context).await,
+        Resource::EventRule(wanted) => wanted.find(context).await,
         Resource::DiscoveryDocument(wanted) => wanted.find(context).await,
         _ => Ok(Vec::new()),
     }

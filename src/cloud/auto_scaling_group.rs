@@ -1,8 +1,10 @@
 //! Auto Scaling groups.
 
 pub mod attachments;
+pub mod lifecycle_hooks;
 mod mixed_instances;
 mod processes;
+pub mod warm_pool;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,8 +14,11 @@ use aws_sdk_autoscaling::types::{
     AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification,
     MixedInstancesPolicy, Tag,
 };
+use futures::future::try_join_all;
 use windlass_bootstrap::{keys, tags as shared};
 
+use self::lifecycle_hooks::Hooks;
+use self::warm_pool::WarmPool;
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::ebs::{to_i32, to_u32};
 use super::error::{CloudError, field, gone};
@@ -78,6 +83,11 @@ pub struct AutoScalingGroup {
     /// Load balancers of others that its instances are put into because the specification says so. The tag
     /// [`tags::ATTACHED`] names them, too.
     pub attached: BTreeSet<Attachment>,
+    /// What its instances wait for. Of what is observed, windlass's own: others, somebody else made. The tag
+    /// [`tags::LIFECYCLE_HOOKS`] names them, too.
+    pub hooks: Hooks,
+    /// Instances that are kept stopped.
+    pub warm_pool: Option<WarmPool>,
     /// Its tags, which its instances get too.
     pub tags: Tags,
 }
@@ -109,7 +119,7 @@ impl ResourceKind for AutoScalingGroup {
         creation: Creation::Repeatable,
         ..Declaration::of("auto-scaling-group")
     };
-    type Answer = Vec<Answer>;
+    type Answer = Vec<Described>;
 
     fn name(&self) -> &str {
         &self.name
@@ -134,6 +144,8 @@ impl ResourceKind for AutoScalingGroup {
             is_behind: _,
             target_groups,
             attached,
+            hooks,
+            warm_pool,
             tags,
         } = self;
         let version = match version {
@@ -141,7 +153,7 @@ impl ResourceKind for AutoScalingGroup {
             TemplateVersion::Older(number) => format!("number {number}"),
         };
         let fields = Fields::default().reference("template", template).one("version", version);
-        mixed_instances::add_fields(fields, mixed.as_ref())
+        let fields = mixed_instances::add_fields(fields, mixed.as_ref())
             .one("minSize", min_size)
             .one("maxSize", max_size)
             .references("subnets", subnets)
@@ -154,7 +166,8 @@ impl ResourceKind for AutoScalingGroup {
             .references("targetGroups", target_groups)
             .set("externalLoadBalancers", attached)
             .set("suspendedProcesses", suspended)
-            .map("tags", tags)
+            .map("lifecycleHooks", hooks);
+        warm_pool::add_fields(fields, warm_pool.as_ref()).map("tags", tags)
     }
 
     /// What its instances were launched with they may read again, when they are installed anew.
@@ -190,8 +203,11 @@ impl ResourceKind for AutoScalingGroup {
             .set_capacity_rebalance(self.capacity_rebalance.then_some(true))
             .set_target_group_arns(Some(self.all_target_groups(context)?))
             .set_load_balancer_names(attachments::load_balancers(self.attached.iter()))
+            // With the group, as its instances begin at once.
+            .set_lifecycle_hook_specification_list(lifecycle_hooks::specifications(&self.hooks))
             .set_tags(Some(self.autoscaling_tags(&self.tags)));
         call.send().await.during("autoscaling", "CreateAutoScalingGroup", id)?;
+        warm_pool::set(&self.name, self.warm_pool.as_ref(), None, context, id).await?;
         processes::suspend(&self.name, &self.suspended, &BTreeSet::new(), context, id).await?;
         Ok(Identity::new(&self.name))
     }
@@ -211,6 +227,8 @@ impl ResourceKind for AutoScalingGroup {
             is_behind: self.is_behind,
             target_groups: self.target_groups.clone(),
             attached: self.attached.clone(),
+            hooks: self.hooks.clone(),
+            warm_pool: self.warm_pool,
             ..from.clone()
         };
         if *self != tagged_alike {
@@ -234,6 +252,8 @@ impl ResourceKind for AutoScalingGroup {
         // What is taken back goes before the tag that says whose it was, and what is new comes after it.
         attachments::detach(&self.name, from.attached.difference(&self.attached), context, id).await?;
         processes::resume(&self.name, &self.suspended, &from.suspended, context, id).await?;
+        warm_pool::set(&self.name, self.warm_pool.as_ref(), from.warm_pool.as_ref(), context, id).await?;
+        lifecycle_hooks::remove(&self.name, &self.hooks, &from.hooks, context, id).await?;
         let (set, gone) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
             let call = autoscaling.create_or_update_tags().set_tags(Some(self.autoscaling_tags(&set)));
@@ -245,6 +265,7 @@ impl ResourceKind for AutoScalingGroup {
             call.send().await.during("autoscaling", "DeleteTags", id)?;
         }
         attachments::attach(&self.name, self.attached.difference(&from.attached), context, id).await?;
+        lifecycle_hooks::put(&self.name, &self.hooks, &from.hooks, context, id).await?;
         processes::suspend(&self.name, &self.suspended, &from.suspended, context, id).await?;
         Ok(identity.clone())
     }
@@ -271,7 +292,8 @@ impl ResourceKind for AutoScalingGroup {
         Ok(context.waiting(gone).await?)
     }
 
-    async fn read(look: &Look<'_>) -> Result<Vec<Answer>, CloudError> {
+    /// Of hooks Auto Scaling tells one group at a time: it is asked where a group's tag says that windlass made some.
+    async fn read(look: &Look<'_>) -> Result<Vec<Described>, CloudError> {
         let context = look.context;
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let filter = Filter::builder().name(format!("tag:{}", tags::MANAGED)).values(context.cluster).build();
@@ -281,21 +303,27 @@ impl ResourceKind for AutoScalingGroup {
             Sought::Id(name) => call.auto_scaling_group_names(name),
         };
         let pages = call.max_records(MOST_OF_A_PAGE).into_paginator().items().send();
-        Ok(pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?)
+        let groups: Vec<Answer> =
+            pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?;
+        let described = groups.into_iter().map(async |group| {
+            let hooks = lifecycle_hooks::list(&group, &all_tags(&group), context).await?;
+            Ok::<_, CloudError>(Described { group, hooks })
+        });
+        try_join_all(described).await
     }
 
     fn observed(
-        answer: Vec<Answer>,
+        answer: Vec<Described>,
         context: &Context<'_>,
         names: &Names,
     ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let mut found = Vec::new();
-        for group in &answer {
+        for Described { group, hooks } in &answer {
             let tags = tags::managed(all_tags(group));
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if tagging::is_ours(context, &tags, &ResourceId::new(Kind::AutoScalingGroup, name))? {
-                found.push(read(group, tags, names, &id)?);
+                found.push(read(group, hooks, tags, names, &id)?);
             }
         }
         Ok(found)
@@ -410,6 +438,13 @@ impl AutoScalingGroup {
     }
 }
 
+/// What Auto Scaling says of a group.
+pub struct Described {
+    group: Answer,
+    /// Those that windlass made, by their names.
+    hooks: Hooks,
+}
+
 fn target_group_arns<'a>(
     groups: impl Iterator<Item = &'a Reference<LoadBalancerTargetGroup>>,
     context: &Context<'_>,
@@ -435,7 +470,7 @@ fn no_policy() -> InstanceMaintenancePolicy {
 
 /// Whether a tag says who the group is, and nothing about its instances, which aren't windlass's to change one by one.
 fn is_of_the_group(key: &str) -> bool {
-    [tags::UID, tags::NAME, tags::SUSPENDED, tags::ATTACHED].contains(&key)
+    [tags::UID, tags::NAME, tags::SUSPENDED, tags::ATTACHED, tags::LIFECYCLE_HOOKS].contains(&key)
 }
 
 fn all_tags(group: &Answer) -> Tags {
@@ -466,7 +501,13 @@ fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) ->
     }
 }
 
-fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<ObservedResource, CloudError> {
+fn read(
+    group: &Answer,
+    hooks: &Hooks,
+    tags: Tags,
+    names: &Names,
+    id: &ResourceId,
+) -> Result<ObservedResource, CloudError> {
     let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
     let specification = mixed_instances::template(group);
     let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
@@ -512,6 +553,8 @@ fn read(group: &Answer, tags: Tags, names: &Names, id: &ResourceId) -> Result<Ob
         attached: attachments::read(group, &tags),
         suspended,
         suspended_by_others,
+        hooks: hooks.clone(),
+        warm_pool: warm_pool::read(group),
         tags,
     };
     Ok(ObservedResource::new(name.clone(), Resource::AutoScalingGroup(observed), Identity::new(name)))

@@ -288,6 +288,8 @@ kinds! {
     discovery_document::DiscoveryDocument,
     oidc_provider::OidcProvider,
     service_account_role::ServiceAccountRole,
+    queue::Queue,
+    event_rule::EventRule,
     key_pair::KeyPair,
     volume::Volume,
     elastic_ip::ElasticIp,

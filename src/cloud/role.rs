@@ -30,12 +30,15 @@ pub struct Marks {
     pub issuer: Option<String>,
     /// The URL below which discovery documents are published.
     pub discovery: Option<String>,
+    /// The name of the queue of events about instances.
+    pub queue: Option<String>,
 }
 
 impl Marks {
     fn of(tags: &Tags) -> Self {
-        let [issuer, discovery] = [tags::ISSUER, tags::DISCOVERY].map(|key| tags.get(key).cloned());
-        Self { issuer, discovery }
+        let [issuer, discovery, queue] =
+            [tags::ISSUER, tags::DISCOVERY, tags::INTERRUPTION_QUEUE].map(|key| tags.get(key).cloned());
+        Self { issuer, discovery, queue }
     }
 }
 
@@ -62,7 +65,13 @@ impl ResourceKind for Role {
         creation: Creation::Repeatable,
         tags: TagRules::Iam,
         // Tags of the masters' role say where these are: they must be gone before it says something else.
-        changed_after_deletion_of: &[Kind::ServiceAccountRole, Kind::OidcProvider, Kind::DiscoveryDocument],
+        changed_after_deletion_of: &[
+            Kind::ServiceAccountRole,
+            Kind::OidcProvider,
+            Kind::DiscoveryDocument,
+            Kind::EventRule,
+            Kind::Queue,
+        ],
         ..Declaration::of("role")
     };
     type Answer = Vec<Described>;
@@ -199,9 +208,13 @@ impl Role {
     /// The output that says below which URL discovery documents are published.
     const DISCOVERY: &'static str = "the place of the discovery documents";
 
+    /// The output that says what the queue of events about instances is called.
+    const QUEUE: &'static str = "the queue of events about instances";
+
     fn identity(&self) -> Identity {
-        let Marks { issuer, discovery } = Marks::of(&self.tags);
-        Identity::new(&self.name).with(Self::ISSUER, issuer).with(Self::DISCOVERY, discovery)
+        let Marks { issuer, discovery, queue } = Marks::of(&self.tags);
+        let identity = Identity::new(&self.name).with(Self::ISSUER, issuer);
+        identity.with(Self::DISCOVERY, discovery).with(Self::QUEUE, queue)
     }
 
     async fn remove(
@@ -269,9 +282,9 @@ pub(super) async fn marks(look: &Look<'_>) -> Result<Marks, CloudError> {
     let masters = name_of_masters(look.context.cluster);
     if let Some(names) = look.known {
         let masters = Reference::<Role>::to(masters);
-        let [issuer, discovery] =
-            [Role::ISSUER, Role::DISCOVERY].map(|output| names.output(&masters, output).map(str::to_owned));
-        return Ok(Marks { issuer, discovery });
+        let [issuer, discovery, queue] = [Role::ISSUER, Role::DISCOVERY, Role::QUEUE]
+            .map(|output| names.output(&masters, output).map(str::to_owned));
+        return Ok(Marks { issuer, discovery, queue });
     }
     let roles = list(look).await?;
     let tags = roles.iter().find(|role| role.role_name() == masters).map(|role| from_iam(role.tags()));

@@ -6,12 +6,13 @@ use windlass_bootstrap::keys;
 
 use super::{
     Desired, Inputs, ModelError, access, control_plane, group_name, group_tags, identity, instance_tags,
-    load_balancer, network,
+    interruption, load_balancer, network,
 };
 use crate::assets::user_data::user_data;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
-use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion, attachments};
+use crate::cloud::auto_scaling_group::lifecycle_hooks::Hooks;
+use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion, attachments, lifecycle_hooks};
 use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
 use crate::cloud::security_group::SecurityGroup;
 use crate::spec::cluster::{Cluster, DataVolume, InstanceGroup, Instances};
@@ -38,6 +39,7 @@ pub(super) fn add(
     let name = group_name(cluster, group);
     let template = template(inputs, group, node_config_sha256)?;
     let (min_size, max_size) = group.sizes();
+    let hooks = interruption::hooks(cluster, group);
     desired.insert(AutoScalingGroup {
         template: Reference::to(&template.name),
         version: TemplateVersion::Content(template.version_digest()),
@@ -55,7 +57,9 @@ pub(super) fn add(
         is_behind: false,
         target_groups: load_balancer::target_groups(inputs, group),
         attached: group.attached.clone(),
-        tags: auto_scaling_tags(cluster, group, &name)?,
+        tags: auto_scaling_tags(cluster, group, &hooks, &name)?,
+        hooks,
+        warm_pool: group.warm_pool.map(interruption::warm_pool),
         name,
     })?;
     desired.insert(template)?;
@@ -123,12 +127,18 @@ fn security_groups(cluster: &Cluster, group: &InstanceGroup) -> BTreeSet<Referen
 }
 
 /// The tags of the Auto Scaling group, which also say what windlass has suspended and attached.
-fn auto_scaling_tags(cluster: &Cluster, group: &InstanceGroup, name: &str) -> Result<Tags, ModelError> {
+fn auto_scaling_tags(
+    cluster: &Cluster,
+    group: &InstanceGroup,
+    hooks: &Hooks,
+    name: &str,
+) -> Result<Tags, ModelError> {
     let mut tags = group_tags(cluster, group, name)?;
     let suspended: Vec<&str> = group.suspended_processes.iter().map(String::as_str).collect();
     if !suspended.is_empty() {
         tags.insert(tags::SUSPENDED.to_owned(), suspended.join(" "));
     }
     tags.extend(attachments::tag(&group.attached));
+    tags.extend(lifecycle_hooks::tag(hooks));
     Ok(tags)
 }

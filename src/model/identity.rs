@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::tags as shared;
 
-use super::{Desired, Inputs, ModelError, named, role_prefix, workload_identity};
+use super::{Desired, Inputs, ModelError, interruption, named, role_prefix, workload_identity};
 use crate::aws::tags::Tags;
 use crate::cloud::Reference;
 use crate::cloud::instance_profile::InstanceProfile;
@@ -53,6 +53,7 @@ fn tags_of_role(inputs: &Inputs<'_>, role: Role, name: &str) -> Result<Tags, Mod
     let mut tags = named(inputs.cluster, name)?;
     if role == Role::ControlPlane {
         tags.extend(workload_identity::marks(inputs)?);
+        tags.extend(interruption::mark(inputs.cluster));
     }
     Ok(tags)
 }
@@ -173,7 +174,8 @@ fn use_key(inputs: &Inputs<'_>) -> Option<Value> {
 
 pub(super) fn nodes(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     let own = [state.read(&["public", "nodes"]), state.write(&[])];
-    own.into_iter().chain(see_volumes(inputs, Role::Node)).collect()
+    let own = own.into_iter().chain(see_volumes(inputs, Role::Node));
+    own.chain(interruption::complete_actions(inputs)).collect()
 }
 
 /// An API server beside the masters joins as a node, and reads what it signs its certificates and tokens with, and what it
@@ -245,6 +247,7 @@ pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
             "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
         }));
     }
+    statements.extend(interruption::read_queue(inputs));
     statements
 }
 

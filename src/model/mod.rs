@@ -10,6 +10,7 @@
 //! | `load_balancer` | the load balancers in front of the API and of bastions, their listeners and target groups |
 //! | `names` | the names of the API and of bastions in a hosted zone |
 //! | `workload_identity` | what service accounts are to AWS: discovery documents, the OIDC provider, roles |
+//! | `interruption` | the queue of events about instances and the rules that fill it; groups' lifecycle hooks and warm pools |
 //! | `objects` | what instances read: keysets, add-ons, node configurations |
 //! | `groups` | each group's launch template and Auto Scaling group |
 //! | `control_plane` | of a master besides: its volumes, private address, and Elastic IP |
@@ -25,6 +26,7 @@ mod front;
 mod groups;
 mod identity;
 mod interface_endpoints;
+mod interruption;
 mod load_balancer;
 mod names;
 mod network;
@@ -295,6 +297,7 @@ pub fn build(inputs: &Inputs<'_>) -> Result<Desired, ModelError> {
     access::add_ssh_key(inputs.cluster, &mut desired)?;
     roles::add(inputs, &mut desired)?;
     workload_identity::add(inputs, &mut desired)?;
+    interruption::add(inputs, &mut desired)?;
     load_balancer::add(inputs, &mut desired)?;
     names::add(inputs, &mut desired)?;
     for (group, configuration) in objects::add(inputs, &mut desired)? {

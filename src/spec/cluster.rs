@@ -7,6 +7,7 @@ mod data_volume;
 mod egress_proxy;
 mod etcd;
 mod instance_group;
+mod interruption;
 mod mixed;
 mod node_ports;
 mod purchase;
@@ -15,6 +16,7 @@ mod spot_price;
 mod taint;
 mod user_data;
 mod volume;
+mod warm_pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,6 +34,7 @@ pub use self::data_volume::DataVolume;
 pub use self::egress_proxy::EgressProxy;
 pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
 pub use self::instance_group::{InstanceGroup, Instances, Master, Nodes};
+pub use self::interruption::Interruption;
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
 pub use self::node_ports::NodePortAccess;
 pub use self::purchase::Purchase;
@@ -42,6 +45,7 @@ pub use self::spot_price::SpotPrice;
 pub use self::taint::Taint;
 pub use self::user_data::UserDataPart;
 pub use self::volume::EbsVolume;
+pub use self::warm_pool::WarmPool;
 use super::non_empty::NonEmpty;
 
 /// A whole cluster: the `Cluster` and its `InstanceGroup`s.
@@ -103,6 +107,9 @@ pub struct Cluster {
     /// `spec.metricsServer`, where it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics_server: Option<MetricsServer>,
+    /// `spec.nodeTerminationHandler`, where it is enabled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interruption: Option<Interruption>,
     /// Tags for every resource besides windlass's own.
     pub cloud_labels: BTreeMap<String, String>,
     /// The instance groups, by name.
@@ -496,10 +503,15 @@ impl Cluster {
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
     /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer, and of API
     /// servers beside them; all of a proxy, and of a registry; and it would give Kubernetes 1.33 an authentication
-    /// configuration of a version that it doesn't know.
+    /// configuration of a version that it doesn't know. Auto Scaling would wait in vain for an older agent, and nobody would
+    /// read the queue.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
-        let is_new_to_agents = self.egress_proxy.is_some() || self.image_source.is_some();
-        let is_new_to_masters = self.kubernetes_version.starts_with("1.33.") || self.has_api_servers();
+        let is_new_to_agents = self.egress_proxy.is_some()
+            || self.image_source.is_some()
+            || !self.lifecycle_hooks(group).is_empty();
+        let is_new_to_masters = self.kubernetes_version.starts_with("1.33.")
+            || self.has_api_servers()
+            || self.has_interruption_queue();
         if is_new_to_agents || (group.master().is_some() && is_new_to_masters) {
             return LIFECYCLE_VERSION;
         }

@@ -45,7 +45,10 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
         several_etcd.replace("several-etcd.example.com", name).replace("nodes-us-east-1a", &group);
     let balancer = include_str!("../scenarios/load-balancer/cluster.yaml");
     let balancer = balancer.replace("load-balancer.example.com", name);
-    let longest = [several_etcd, balancer].map(|text| {
+    let interruption = include_str!("../scenarios/interruption/cluster.yaml");
+    let interruption =
+        interruption.replace("interruption.example.com", name).replace("nodes-us-east-1a", &group);
+    let longest = [several_etcd, balancer, interruption].map(|text| {
         let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
         desired_of(&documents.resolve().unwrap(), None)
     });
@@ -62,6 +65,11 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
                 128
             }
             Resource::InstanceProfile(_) => 128,
+            Resource::Queue(_) => 80,
+            Resource::EventRule(rule) => {
+                assert!(rule.pattern.len() <= 2048, "{id}: {}", rule.pattern);
+                64
+            }
             Resource::StateObject(_) => 1024,
             Resource::NetworkLoadBalancer(_) | Resource::LoadBalancerTargetGroup(_) => 32,
             _ => 255,
@@ -71,6 +79,34 @@ fn every_name_and_every_document_is_as_long_as_aws_allows_at_most() {
             assert!(key.len() <= 128 && value.len() <= 256, "{id}: {key}={value}");
         }
     }
+}
+
+#[test]
+fn a_rule_names_the_cluster_s_groups_as_long_as_they_fit_into_its_pattern_and_else_their_ending() {
+    let one = include_str!("../scenarios/interruption/cluster.yaml");
+    let pattern = |more: usize| {
+        let group = |number| {
+            format!(
+                "---\napiVersion: kops.k8s.io/v1alpha2\nkind: InstanceGroup\n\
+                 metadata: {{name: more-{number}, labels: {{kops.k8s.io/cluster: interruption.example.com}}}}\n\
+                 spec: {{role: Node, minSize: 0, maxSize: 1, machineType: t3.medium, subnets: [us-east-1a]}}\n"
+            )
+        };
+        let text = one.to_owned() + &(0..more).map(group).collect::<String>();
+        let documents = spec::read(vec![Source { name: "cluster.yaml".to_owned(), text }]).unwrap();
+        let desired = desired_of(&documents.resolve().unwrap(), None);
+        let rule = desired.0.values().find_map(|resource| match resource {
+            Resource::EventRule(rule) if rule.name.ends_with("ASGLifecycle") => Some(rule.pattern.clone()),
+            _ => None,
+        });
+        let rule = rule.unwrap();
+        assert!(rule.len() <= 2048, "{rule}");
+        serde_json::from_str::<serde_json::Value>(&rule).unwrap()["detail"]["AutoScalingGroupName"].clone()
+    };
+    let names = pattern(40);
+    assert_eq!(names.as_array().unwrap().len(), 42, "nodes alone: {names}");
+    assert!(names.as_array().unwrap().contains(&"more-39.interruption.example.com".into()));
+    assert_eq!(pattern(80), serde_json::json!([{"suffix": ".interruption.example.com"}]));
 }
 
 #[test]
@@ -204,6 +240,10 @@ fn documents(desired: &Desired) -> BTreeMap<String, String> {
                 if let Some(group) = object.describes.strip_prefix("the node configuration of ") {
                     files.insert(format!("node-configurations/{group}.json"), format!("{text}\n"));
                 }
+            }
+            Resource::Queue(queue) => {
+                let policy = queue.policy.as_ref().unwrap();
+                files.insert(format!("policies/{}.json", queue.name), format!("{policy:#}\n"));
             }
             Resource::LaunchTemplate(template) => {
                 let (ending, text) = user_data(&template.user_data);

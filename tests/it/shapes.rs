@@ -181,6 +181,8 @@ mod with_region {
         settings_of_every_component_are_made_and_go: "component-settings",
         services_that_are_reached_by_endpoints_in_the_vpc_are_made_and_go: "interface-endpoints",
         three_masters_with_an_elastic_ip_each_are_made_and_go: "three-masters",
+        interruptions_with_a_queue_are_heard_of_and_no_more: "interruption",
+        groups_with_warm_pools_are_made_and_go: "warm-pool",
         three_masters_in_a_private_network_are_made_and_go: "private-three-masters",
         five_masters_of_which_some_share_a_subnet_are_made_and_go: "five-masters",
         three_masters_in_one_private_subnet_behind_an_existing_address_are_made_and_go: "masters-in-one-zone",

@@ -23,6 +23,7 @@ mod group_settings;
 mod image_parameters;
 mod interface_endpoints;
 mod killed;
+mod interruption;
 mod load_balancer;
 mod parts;
 mod private_zone;

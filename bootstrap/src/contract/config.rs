@@ -356,6 +356,10 @@ pub struct ControlPlaneConfig {
     /// clients on the master's stable private address, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub further_api_servers: bool,
+    /// The name of the SQS queue into which AWS puts events about instances, the cluster's among them. It is in the
+    /// instance's account and region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interruption_queue: Option<String>,
 }
 
 /// What only instances are told that run an API server without being masters. They are nodes in everything else.

@@ -381,6 +381,7 @@ pub(crate) fn master_config() -> NodeConfig {
             certificate_seconds: None,
             service_accounts: ServiceAccountsConfig::default(),
             further_api_servers: false,
+            interruption_queue: None,
         }),
         ..node_config()
     }

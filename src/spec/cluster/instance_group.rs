@@ -11,7 +11,7 @@ use windlass_bootstrap::config::{
 
 use super::{
     Attachment, CpuCredits, DataVolume, EbsVolume, HeldMember, MachineTypes, Purchase, Subnet, Taint,
-    UserDataPart,
+    UserDataPart, WarmPool,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -110,6 +110,9 @@ pub struct InstanceGroup<I = Instances> {
     /// Whether Spot instances at risk are replaced before they are interrupted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub capacity_rebalance: bool,
+    /// Instances that are kept stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_pool: Option<WarmPool>,
     /// Processes of Auto Scaling that are suspended.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub suspended_processes: BTreeSet<String>,
@@ -249,6 +252,7 @@ impl<I> InstanceGroup<I> {
             max_instance_lifetime: self.max_instance_lifetime,
             protected_from_scale_in: self.protected_from_scale_in,
             capacity_rebalance: self.capacity_rebalance,
+            warm_pool: self.warm_pool,
             suspended_processes: self.suspended_processes,
             cpu_credits: self.cpu_credits,
             dedicated: self.dedicated,

@@ -14,6 +14,7 @@ use super::network::Networks;
 use super::purchase::purchase;
 use super::user_data::additional_user_data;
 use super::volume::VolumeFields;
+use super::warm_pool;
 use super::{Report, Resolved, access, all, files, hooks, labels, text};
 use crate::spec::cluster::{self, CpuCredits, EbsVolume, Nodes, Subnet};
 use crate::spec::default;
@@ -97,6 +98,7 @@ fn resolve(
     let sizes = sizes(spec, report);
     let machine_type = report.read_filled("spec.machineType", spec.machine_type.as_ref(), text::machine_type);
     let purchase = purchase(spec, report);
+    let warm_pool = warm_pool::of_group(&cluster.spec, spec, report);
     let image = image(cluster, spec, report);
     let hop_limit = metadata_hop_limit(spec, report);
     let max_instance_lifetime = max_instance_lifetime(spec, report);
@@ -147,6 +149,7 @@ fn resolve(
             max_instance_lifetime: max_instance_lifetime?,
             protected_from_scale_in: spec.instance_protection.unwrap_or(false),
             capacity_rebalance: spec.capacity_rebalance.unwrap_or(false),
+            warm_pool: warm_pool?,
             suspended_processes: suspended_processes?,
             cpu_credits: cpu_credits?,
             dedicated: dedicated?,

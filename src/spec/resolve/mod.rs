@@ -22,6 +22,7 @@ mod hooks;
 mod identity;
 mod instance_group;
 mod interface_endpoints;
+mod interruption;
 mod kernel_parameters;
 mod labels;
 mod load_balancer;
@@ -32,6 +33,7 @@ mod service_accounts;
 pub(super) mod text;
 mod user_data;
 mod volume;
+mod warm_pool;
 
 pub(super) use access::{access, public_key};
 #[cfg(test)]
@@ -134,6 +136,8 @@ fn filled(
     let components = components::check(spec, &mut report);
     let permissions = policies::resolve(spec, &mut report);
     let metrics_server = addons::metrics_server(spec, &mut report);
+    let interruption = interruption::interruption(spec, &mut report);
+    let warm_pool = warm_pool::check(spec, &mut report);
     let service_accounts = service_accounts::resolve(spec, access.as_ref().ok(), &mut report);
     problems.extend(of_groups.0);
     let ssh_key = access::ssh_key(cluster, credentials, problems);
@@ -141,6 +145,7 @@ fn filled(
     let mut instance_groups = all(groups)?;
     instance_groups.sort_by(|one, other| one.name.cmp(&other.name));
     components?;
+    warm_pool?;
     let (whole, access, permissions) = (whole?, access?, permissions?);
     Ok(Cluster {
         name: whole.name,
@@ -165,6 +170,7 @@ fn filled(
         certificate_seconds: whole.certificate_seconds,
         plugin: network.plugin?,
         metrics_server: metrics_server?,
+        interruption: interruption?,
         cloud_labels: whole.cloud_labels,
         instance_groups,
     })

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::rules::with;
 use super::{complete, told};
 use crate::spec::cluster::{
-    InstanceGroup, MachineRequirements, MachineTypes, MetricsServer, MixedInstances, Purchase, Range,
-    SpotPrice,
+    Cluster, InstanceGroup, Interruption, MachineRequirements, MachineTypes, MetricsServer, MixedInstances,
+    Purchase, Range, SpotPrice, WarmPool,
 };
 
 #[test]
@@ -87,6 +87,102 @@ fn what_the_metrics_server_can_not_be_is_told() {
     assert_eq!(told(json!({"enabled": true, "image": "two words"})), at("image"));
     assert_eq!(told(json!({"enabled": true, "image": ""})), at("image"));
     assert_eq!(told(json!({"enabled": true, "insecure": false})), at("insecure"));
+}
+
+#[test]
+fn hooks_come_with_the_handler_and_the_queue_only_where_it_is_asked_for() {
+    let good = include_str!("good.yaml");
+    let of = |written: &str| {
+        let text = good.replacen("spec:\n", &format!("spec:\n  nodeTerminationHandler: {written}\n"), 1);
+        complete(&text).unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    let hooks = |cluster: &Cluster| {
+        let groups = cluster.instance_groups.iter();
+        let names = groups.filter_map(|group| cluster.lifecycle_hooks(group).terminating);
+        names.collect::<Vec<_>>()
+    };
+    for nothing in ["{}", "{enabled: false}", "{enableSQSTerminationDraining: true}"] {
+        let cluster = of(nothing);
+        assert_eq!((cluster.interruption, hooks(&cluster)), (None, Vec::new()), "{nothing}");
+    }
+    let cluster = of("{enabled: true, enableSQSTerminationDraining: false, version: v1.2.3}");
+    assert_eq!(cluster.interruption, Some(Interruption { queue: false }));
+    assert_eq!(hooks(&cluster), ["nodes-NTHLifecycleHook"], "masters have none");
+    let versions = |cluster: &Cluster| {
+        let groups = cluster.instance_groups.iter();
+        groups.map(|group| cluster.node_config_version(group)).collect::<Vec<_>>()
+    };
+    assert_eq!(versions(&cluster), ["windlass/v1", "windlass/v5"]);
+    let cluster =
+        of("{enabled: true, enableSQSTerminationDraining: true, enableScheduledEventDraining: true}");
+    assert_eq!(cluster.interruption, Some(Interruption { queue: true }));
+    assert_eq!(versions(&cluster), ["windlass/v5", "windlass/v5"]);
+}
+
+#[test]
+fn what_the_handler_can_not_be_is_told() {
+    let told = |written: serde_json::Value| {
+        let mut written = written;
+        written["enabled"] = true.into();
+        let problems = with("demo.example.com", &json!({"nodeTerminationHandler": written}));
+        problems.into_iter().map(|problem| (problem.path, problem.hint.is_some())).collect::<Vec<_>>()
+    };
+    let at = |field: &str| vec![(format!("spec.nodeTerminationHandler.{field}"), true)];
+    for (written, field) in [
+        (json!({"enableSpotInterruptionDraining": false}), "enableSpotInterruptionDraining"),
+        (json!({"enableScheduledEventDraining": true}), "enableScheduledEventDraining"),
+        (
+            json!({"enableScheduledEventDraining": false, "enableSQSTerminationDraining": true}),
+            "enableScheduledEventDraining",
+        ),
+        (json!({"enableRebalanceDraining": true}), "enableRebalanceDraining"),
+        (json!({"prometheusEnable": true}), "prometheusEnable"),
+        (json!({"managedASGTag": "mine"}), "managedASGTag"),
+        (json!({"webhookURL": "https://example.com"}), "webhookURL"),
+    ] {
+        assert_eq!(told(written), at(field), "{field}");
+    }
+}
+
+#[test]
+fn a_warm_pool_is_what_a_group_says_and_else_what_the_cluster_says() {
+    let good = include_str!("good.yaml");
+    let of = |cluster: &str, group: &str| {
+        let text = good.replacen("spec:\n", &format!("spec:\n{cluster}"), 1);
+        let text = text.replacen("  role: Node\n", &format!("  role: Node\n{group}"), 1);
+        let cluster = complete(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let groups = cluster.instance_groups.into_iter();
+        groups.map(|group| group.warm_pool).collect::<Vec<_>>()
+    };
+    let pool = |min_size, max_size, first_boot_seconds| {
+        vec![None, Some(WarmPool { min_size, max_size, first_boot_seconds })]
+    };
+    assert_eq!(of("", ""), [None, None]);
+    assert_eq!(of("", "  warmPool: {}\n"), pool(0, None, None));
+    let general = "  warmPool: {minSize: 1, enableLifecycleHook: true}\n";
+    assert_eq!(of(general, ""), pool(1, None, Some(600)), "masters have none");
+    assert_eq!(
+        of(general, "  warmPool: {minSize: 2, maxSize: 5, lifecycleHookTimeout: 30}\n"),
+        pool(2, Some(5), Some(30))
+    );
+    assert_eq!(of(general, "  warmPool: {enableLifecycleHook: false}\n"), pool(1, None, None));
+    assert_eq!(of(general, "  warmPool: {maxSize: 0}\n"), [None, None]);
+}
+
+#[test]
+fn what_a_warm_pool_can_not_be_is_told() {
+    let told = |fields: serde_json::Value| {
+        let problems = with("nodes", &fields);
+        problems.into_iter().map(|problem| (problem.path, problem.hint.is_some())).collect::<Vec<_>>()
+    };
+    let at = |path: &str| vec![(format!("spec.warmPool{path}"), true)];
+    assert_eq!(told(json!({"warmPool": {"minSize": 3, "maxSize": 2}})), at(".minSize"));
+    assert_eq!(told(json!({"warmPool": {"maxSize": -1}})), at(".maxSize"));
+    assert_eq!(told(json!({"warmPool": {"lifecycleHookTimeout": 29}})), at(".lifecycleHookTimeout"));
+    assert_eq!(told(json!({"warmPool": {"additionalImages": ["a"]}})), at(".additionalImages"));
+    assert_eq!(told(json!({"warmPool": {}, "mixedInstancesPolicy": {"instances": ["t3.large"]}})), at(""));
+    let problems = with("control-plane-us-east-1a", &json!({"warmPool": {}}));
+    assert_eq!(problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>(), ["spec.warmPool"]);
 }
 
 /// The group of nodes of the good specification, with more written in it.

@@ -122,7 +122,7 @@ fn of_clusters() -> Vec<Broken> {
         (
             "two that drain nodes",
             json!({"nodeTerminationHandler": {"enabled": true}, "karpenter": {"enabled": true}}),
-            "spec.nodeTerminationHandler",
+            "spec.karpenter",
         ),
         (
             "no EBS driver",
@@ -141,7 +141,7 @@ fn of_clusters() -> Vec<Broken> {
             "spec.kubelet.featureGates",
         ),
         ("a sysctl without a value", json!({"sysctlParameters": ["a"]}), "spec.sysctlParameters"),
-        ("a warm pool", json!({"warmPool": {"minSize": 1}}), "spec.warmPool"),
+        ("a warm pool that is none", json!({"warmPool": {"minSize": -1}}), "spec.warmPool"),
         (
             "a disruption of everything",
             json!({"rollingUpdate": {"maxUnavailable": "200%"}}),

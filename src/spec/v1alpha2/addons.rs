@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Quantity;
-use super::row::{HONOURED, only};
+use super::row::{HONOURED, KEPT, only};
+
+/// The tag by which kops's handler knows its groups, where nothing else is said.
+const DEFAULT_MANAGED_TAG: &str = "aws-node-termination-handler/managed";
 
 wire! {
     /// A further add-on.
@@ -113,46 +116,50 @@ wire! {
         enable_shield: bool,
     }
 
-    /// The AWS Node Termination Handler.
+    /// What is done about instances that are going. The agent on each machine is the handler: there is no pod.
     pub struct NodeTerminationHandlerSpec {
-        /// Whether events for instances that are no Nodes are taken from the queue.
+        /// Whether events for instances that are no Nodes are taken from the queue. Those that nobody takes run out after five
+        /// minutes.
         #[serde(rename = "deleteSQSMsgIfNodeNotFound")]
-        delete_sqs_msg_if_node_not_found: bool,
-        /// Whether it runs.
-        enabled: bool = only([false]),
-        /// Whether it acts on notices of spot interruptions.
-        enable_spot_interruption_draining: bool,
-        /// Whether it acts on scheduled maintenance.
-        enable_scheduled_event_draining: bool,
+        delete_sqs_msg_if_node_not_found: bool = KEPT,
+        /// Whether Auto Scaling waits, up to five minutes, until an instance that it ends is drained: not when left out.
+        enabled: bool = HONOURED,
+        /// Whether nodes are drained at notices of spot interruptions, which the agent always heeds.
+        enable_spot_interruption_draining: bool = only([true]),
+        /// Whether nodes are drained before scheduled maintenance: with the queue, and not without.
+        enable_scheduled_event_draining: bool = HONOURED,
         /// Whether it acts on recommendations to rebalance, by cordoning.
-        enable_rebalance_monitoring: bool,
+        enable_rebalance_monitoring: bool =
+            only([false]).hint("leave it out; `capacityRebalance` of a group lets Auto Scaling replace what is at risk"),
         /// Whether it acts on recommendations to rebalance, by draining.
-        enable_rebalance_draining: bool,
+        enable_rebalance_draining: bool =
+            only([false]).hint("leave it out; `capacityRebalance` of a group lets Auto Scaling replace what is at risk"),
         /// Whether it serves metrics.
         #[serde(rename = "prometheusEnable")]
-        enable_prometheus_metrics: bool,
-        /// Whether it reads events from a queue instead of the metadata service.
+        enable_prometheus_metrics: bool = only([false]),
+        /// Whether masters read AWS's events about instances from a queue, besides what each instance is told itself: not when
+        /// left out.
         #[serde(rename = "enableSQSTerminationDraining")]
-        enable_sqs_termination_draining: bool,
+        enable_sqs_termination_draining: bool = HONOURED,
         /// Whether spot instances at risk are excluded from load balancers.
-        exclude_from_load_balancers: bool,
-        /// The tag of groups it looks after.
+        exclude_from_load_balancers: bool = only([false]),
+        /// The tag of groups it looks after: windlass looks after the cluster's, whatever tags they have.
         #[serde(rename = "managedASGTag")]
-        managed_asg_tag: String,
-        /// How long pods have to end, in seconds.
-        pod_termination_grace_period: i32,
+        managed_asg_tag: String = only([DEFAULT_MANAGED_TAG]),
+        /// How long pods have to end, in seconds: as long as they say themselves.
+        pod_termination_grace_period: i32 = only([-1]),
         /// Whether it taints nodes.
-        taint_node: bool,
+        taint_node: bool = only([false]),
         /// Whether Nodes that shut down get the out-of-service taint.
-        enable_out_of_service_taint: bool,
-        /// Its request for memory.
-        memory_request: Quantity,
-        /// Its limit of memory.
-        memory_limit: Quantity,
-        /// Its request for CPU.
-        cpu_request: Quantity,
-        /// Its version.
-        version: String,
+        enable_out_of_service_taint: bool = only([false]),
+        /// For the pod, which there is none of.
+        memory_request: Quantity = KEPT,
+        /// For the pod, which there is none of.
+        memory_limit: Quantity = KEPT,
+        /// For the pod, which there is none of.
+        cpu_request: Quantity = KEPT,
+        /// For the pod, which there is none of.
+        version: String = KEPT,
         /// A URL that is told of every event.
         #[serde(rename = "webhookURL")]
         webhook_url: String,

@@ -172,15 +172,15 @@ wire! {
         cloud_labels: BTreeMap<String, String> = HONOURED,
         /// How groups are rolled, unless they say otherwise.
         rolling_update: RollingUpdateSpec,
-        /// Warm pools of groups, unless they say otherwise.
-        warm_pool: WarmPoolSpec = not_yet("leave it out: instances start when they are needed"),
+        /// Warm pools of groups of nodes, unless they say otherwise.
+        warm_pool: WarmPoolSpec = IN_PART,
 
         /// Manifests of further add-ons.
         addons: Vec<AddonSpec> =
             not_yet("leave it out, and apply the manifests with kubectl when the cluster is up"),
         /// The AWS Load Balancer Controller.
         aws_load_balancer_controller: AwsLoadBalancerControllerSpec = IN_PART,
-        /// The AWS Node Termination Handler.
+        /// What is done about instances that are going, as kops does with the AWS Node Termination Handler.
         node_termination_handler: NodeTerminationHandlerSpec = IN_PART,
         /// The Node Problem Detector.
         node_problem_detector: NodeProblemDetectorSpec = IN_PART,
@@ -358,14 +358,14 @@ wire! {
 
     /// A warm pool: stopped instances that have booted once.
     pub struct WarmPoolSpec {
-        /// Fewest instances in the pool.
-        min_size: i64,
-        /// Most instances in the pool and the group together; the group's `maxSize` when left out.
-        max_size: i64,
+        /// Fewest instances in the pool: 0 when left out.
+        min_size: i64 = HONOURED,
+        /// Most instances in the pool and the group together; the group's `maxSize` when left out. With 0 there is no pool.
+        max_size: i64 = HONOURED,
         /// Whether an instance joins the pool only when its first boot is through.
-        enable_lifecycle_hook: bool,
-        /// How long the first boot may take, in seconds.
-        lifecycle_hook_timeout: i32,
+        enable_lifecycle_hook: bool = HONOURED,
+        /// How long the first boot may take, in seconds: 600 when left out.
+        lifecycle_hook_timeout: i32 = HONOURED,
         /// Images that are pulled in the first boot.
         additional_images: Vec<String>,
     }

@@ -110,8 +110,8 @@ wire! {
         instance_metadata: InstanceMetadataSpec = IN_PART,
         /// Whether instances update their own packages: `automatic` or `external`.
         update_policy: String = only(["external"]),
-        /// The group's warm pool.
-        warm_pool: WarmPoolSpec = not_yet("leave it out: instances start when they are needed"),
+        /// The group's warm pool. What it leaves out, the cluster's says.
+        warm_pool: WarmPoolSpec = IN_PART,
         /// Debian packages for the group's instances.
         packages: Vec<String> = not_yet("leave it out, and bake the package into the machine image"),
         /// For GCE only.
