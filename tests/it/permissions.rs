@@ -4,7 +4,7 @@
 mod with_region {
     use aws_sdk_s3::Client;
     use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region as RegionName};
-    use aws_sdk_s3::error::ProvideErrorMetadata as _;
+    use aws_sdk_s3::error::ProvideErrorMetadata;
     use localcloud::process::Owned;
     use localcloud::region::Region;
     use serde_json::{Value, json};
@@ -26,10 +26,15 @@ mod with_region {
 
     impl Cloud {
         async fn with_cluster() -> Self {
+            Self::with_cluster_that(&[]).await
+        }
+
+        /// With a cluster that was created with more arguments.
+        async fn with_cluster_that(more: &[&str]) -> Self {
             let (region, process) = Region::fork("us-east-1").await.unwrap();
             region.post("images", &machine_image("1.36.3")).await.unwrap();
             let cloud = Self { region, _process: process };
-            cloud.windlass(&[
+            let create = [
                 "create",
                 "cluster",
                 "--zones",
@@ -37,7 +42,8 @@ mod with_region {
                 "--networking",
                 "flannel",
                 "--create-state-store",
-            ]);
+            ];
+            cloud.windlass(&[&create[..], more].concat());
             cloud.windlass(&["update", "cluster", "--yes", "--create-kube-config=false"]);
             cloud.region.post("authentication", &json!({"enforce": true})).await.unwrap();
             cloud
@@ -106,6 +112,81 @@ mod with_region {
                 self.operator().list_objects_v2().bucket(BUCKET).prefix(prefix).send().await.unwrap();
             listed.contents().iter().filter_map(|object| object.key().map(str::to_owned)).collect()
         }
+    }
+
+    /// What a call comes to: `ok`, or AWS's error code.
+    fn outcome<T, E: ProvideErrorMetadata>(answer: Result<T, E>) -> String {
+        match answer {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.code().unwrap_or("no code").to_owned(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "needs the region"]
+    async fn nodes_complete_actions_of_their_cluster_s_groups_alone_and_masters_alone_read_the_queue() {
+        let handler = "spec.nodeTerminationHandler";
+        let set = [
+            format!("--set={handler}.enabled=true"),
+            format!("--set={handler}.enableSQSTerminationDraining=true"),
+        ];
+        let cloud = Cloud::with_cluster_that(&set.each_ref().map(String::as_str)).await;
+        let settings = async |key: (String, String, Option<String>)| {
+            let (key, secret, token) = key;
+            let credentials = Credentials::new(key, secret, token, None, "test");
+            aws_config::defaults(BehaviorVersion::latest())
+                .region(RegionName::new("us-east-1"))
+                .endpoint_url(cloud.endpoint())
+                .credentials_provider(credentials)
+                .load()
+                .await
+        };
+        let operator = settings(("operator".to_owned(), "operator-secret".to_owned(), None)).await;
+        let (node, master) = (
+            settings(cloud.credentials_of("nodes").await).await,
+            settings(cloud.credentials_of("masters").await).await,
+        );
+        let groups = aws_sdk_autoscaling::Client::new(&operator);
+        let all = groups.describe_auto_scaling_groups().send().await.unwrap();
+        let all = all.auto_scaling_groups().iter();
+        let ours = all.clone().find(|group| group.auto_scaling_group_name().unwrap().starts_with("nodes-"));
+        let (ours, hook) = (ours.unwrap(), "nodes-us-east-1a-NTHLifecycleHook");
+        let call =
+            groups.create_auto_scaling_group().auto_scaling_group_name("others").min_size(0).max_size(1);
+        let call = call.set_launch_template(ours.launch_template().cloned());
+        call.set_vpc_zone_identifier(ours.vpc_zone_identifier().map(str::to_owned)).send().await.unwrap();
+        let completing = async |config: &aws_config::SdkConfig, group: &str| {
+            let call = aws_sdk_autoscaling::Client::new(config).complete_lifecycle_action();
+            let call = call.auto_scaling_group_name(group).lifecycle_hook_name(hook).instance_id("i-1");
+            outcome(call.lifecycle_action_result("CONTINUE").send().await)
+        };
+        let group = ours.auto_scaling_group_name().unwrap();
+        // Nothing waits: who may complete an action is told that.
+        assert_eq!(completing(&node, group).await, "ValidationError");
+        assert_eq!(completing(&node, "others").await, "AccessDenied");
+        assert_eq!(completing(&master, "others").await, "AccessDenied");
+        let call = aws_sdk_autoscaling::Client::new(&node).delete_lifecycle_hook();
+        let call = call.auto_scaling_group_name(group).lifecycle_hook_name(hook);
+        assert_eq!(outcome(call.send().await), "AccessDenied");
+
+        let queues = aws_sdk_sqs::Client::new(&operator);
+        let made = queues.create_queue().queue_name("others").send().await.unwrap();
+        let url = queues
+            .get_queue_url()
+            .queue_name("demo-example-com-nth")
+            .send()
+            .await
+            .unwrap()
+            .queue_url
+            .unwrap();
+        let receiving = async |config: &aws_config::SdkConfig, url: &str| {
+            outcome(aws_sdk_sqs::Client::new(config).receive_message().queue_url(url).send().await)
+        };
+        assert_eq!(receiving(&master, &url).await, "ok");
+        assert_eq!(receiving(&node, &url).await, "AccessDenied");
+        assert_eq!(receiving(&master, made.queue_url().unwrap()).await, "AccessDenied");
+        let call = aws_sdk_sqs::Client::new(&master).send_message().queue_url(&url).message_body("x");
+        assert_eq!(outcome(call.send().await), "AccessDenied");
     }
 
     /// What reading a key comes to: `ok`, or AWS's error code.
