@@ -9,7 +9,7 @@ use windlass_bootstrap::components::{
 };
 use windlass_bootstrap::config::{
     AddonRef, ApiConfig, ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, KubeletConfig,
-    LifecycleHooks, NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
+    NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
 };
 use windlass_bootstrap::egress_proxy::EgressProxy;
 use windlass_bootstrap::endpoint::Endpoint;
