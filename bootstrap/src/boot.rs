@@ -20,8 +20,9 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    api_name, containerd, egress_proxy, files, image, image_names, join, kernel, kernel_parameters, kubelet,
-    membership, pod_network, proxy, ready, registry_credentials, swap, units,
+    api_name, containerd, egress_proxy, files, image, image_names, interruption, join, kernel,
+    kernel_parameters, kubelet, membership, pod_network, proxy, ready, registry_credentials, swap, units,
+    warm_pool,
 };
 use crate::progress::reporter::Reporter;
 use crate::progress::step::StepError;
@@ -111,15 +112,22 @@ async fn boot_api_server(agent: &Arc<Agent>, api_server: &ApiServerConfig) -> Re
 /// `tasks` go on already.
 async fn boot_node(agent: &Arc<Agent>, mut tasks: Tasks) -> Result<Tasks, StepError> {
     proxy::run(agent).await?;
+    if agent.config.lifecycle_hooks.launching.is_some() {
+        // All that can be done without joining, before the instance is stopped for as long as nobody needs it.
+        prepare(agent).await?;
+        warm_pool::run(agent).await?;
+    }
     // What the kubelet needs before it starts; the certificate is what takes long.
     futures::try_join!(prepare(agent), registry_credentials::run(agent), join::run(agent))?;
     kubelet::run(agent).await?;
     if agent.host.is_machine() {
         // From now on: this boot may be waiting for the API when the certificate expires.
         tasks.start(membership::TASK.name(), membership::keep(agent.clone()));
+        tasks.start(interruption::TASK, interruption::watch(agent.clone()));
         api::run(agent).await?;
         become_ready(agent, &mut tasks).await?;
     }
+    warm_pool::serve(agent).await?;
     Ok(tasks)
 }
 
@@ -192,6 +200,8 @@ fn start_upkeep(
     let (known, groups) = watch::channel(None);
     let (changed, addresses) = watch::channel(addresses);
     let (agent, config) = (|| agent.clone(), || control_plane.clone());
+    // What is drained of a master is what isn't a static pod: the control plane stays until the machine ends.
+    tasks.start(interruption::TASK, interruption::watch(agent()));
     tasks.start(approve::TASK.name(), approve::approve(agent(), config()));
     tasks.start(node_groups::TASK, node_groups::follow(agent(), known));
     tasks.start(nodes::TASK.name(), nodes::keep(agent(), config(), groups));

@@ -229,10 +229,22 @@ fn read(report: &[u8], instance: &str) -> Result<Status, String> {
 /// Takes out of a report what could do something to a terminal, and what would flood it; and whom it says it is about.
 fn make_harmless(status: &mut Status, instance: &str) {
     let Status {
-        version, instance: about, instance_group, zone, agent, step, reason, steps, failing, ..
+        version,
+        instance: about,
+        instance_group,
+        zone,
+        agent,
+        step,
+        reason,
+        steps,
+        failing,
+        draining,
+        notices,
+        ..
     } = status;
     instance.clone_into(about);
-    let texts = [version, instance_group, zone, agent, step].into_iter().chain(reason);
+    let texts =
+        [version, instance_group, zone, agent, step].into_iter().chain(reason).chain(draining).chain(notices);
     let tasks = failing.iter_mut().flat_map(|task| [&mut task.name, &mut task.error]);
     for text in texts.chain(steps.iter_mut().map(|step| &mut step.name)).chain(tasks) {
         *text = harmless(text);

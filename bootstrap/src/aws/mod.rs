@@ -1,12 +1,15 @@
 //! The thin edge of the AWS SDK: one configuration, and errors that say what was asked, of which thing, and what AWS
-//! answered. Beside it what is reached through AWS: EC2, the state store, and who this instance is.
+//! answered. Beside it what is reached through AWS: EC2, Auto Scaling, the state store, and who this instance is and what
+//! is going to happen to it.
 //!
 //! It uses the machine ([`host`](crate::host)), [`progress`](crate::progress) and the [`contract`](crate::contract).
 
 pub mod bucket_owner;
 pub mod ec2;
 pub mod identity;
+pub mod lifecycle;
 pub mod node_config;
+pub mod notice;
 pub mod publisher;
 pub mod state;
 

@@ -39,6 +39,12 @@ pub struct Status {
     /// Which of the tasks that go on after the boot fail, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failing: Vec<FailingTask>,
+    /// Why the instance ends, and how far its node is drained; one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<String>,
+    /// What AWS has told of the instance, and nothing follows from: that it may be taken, or what is scheduled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// How often an instance that is ready writes its report anew: some 22,000 small writes a month, a tenth of a dollar.

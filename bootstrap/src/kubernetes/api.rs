@@ -129,8 +129,19 @@ pub fn connect_with_token(server: &str, authorities: &str, token: &Secret) -> Re
     Client::try_from(config).map_err(|error| failed(error.into()))
 }
 
-/// Connects as the user of a kubeconfig.
+/// Connects as the user of a kubeconfig. What the API puts off is asked again after the time that it tells.
 pub async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError> {
+    client(path, read_kubeconfig(host, path).await?)
+}
+
+/// The same for who wants to be told that the API puts something off.
+pub async fn connect_without_retries(host: &Host, path: &'static str) -> Result<Client, ApiError> {
+    let mut config = read_kubeconfig(host, path).await?;
+    config.default_retry = false;
+    client(path, config)
+}
+
+async fn read_kubeconfig(host: &Host, path: &'static str) -> Result<kube::Config, ApiError> {
     let broken = |source| ApiError::Kubeconfig { path, source: Box::new(source) };
     let kubeconfig = Kubeconfig::read_from(host.path(Path::new(path))).map_err(broken)?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -139,6 +150,10 @@ pub async fn connect(host: &Host, path: &'static str) -> Result<Client, ApiError
     // The API is never reached through the proxy of the environment, which this client couldn't go through.
     config.proxy_url = None;
     config.connect_timeout = Some(CONNECT);
+    Ok(config)
+}
+
+fn client(path: &'static str, config: kube::Config) -> Result<Client, ApiError> {
     Client::try_from(config).map_err(|source| ApiError::Client { path, source: Box::new(source) })
 }
 

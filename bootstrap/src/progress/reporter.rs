@@ -60,6 +60,8 @@ impl Reporter {
             steps: Vec::new(),
             last_seen: None,
             failing: Vec::new(),
+            draining: None,
+            notices: Vec::new(),
         };
         let state = Mutex::new(State { status, active: BTreeMap::new() });
         Self(Arc::new(Shared { state, changes: watch::Sender::new(0), notify }))
@@ -202,6 +204,30 @@ impl Reporter {
         if ready {
             self.0.notify.status(&line);
         }
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// The instance is going to end, and its node is drained this far.
+    pub fn draining(&self, progress: &str) {
+        let mut state = self.lock();
+        if state.status.draining.as_deref() == Some(progress) {
+            return;
+        }
+        tracing::warn!(progress, "the instance is going to end");
+        state.status.draining = Some(progress.to_owned());
+        drop(state);
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    /// What AWS tells of the instance, and nothing follows from.
+    pub fn notices(&self, notices: Vec<String>) {
+        let mut state = self.lock();
+        if state.status.notices == notices {
+            return;
+        }
+        tracing::info!(?notices, "what AWS tells of this instance");
+        state.status.notices = notices;
+        drop(state);
         self.0.changes.send_modify(|count| *count += 1);
     }
 

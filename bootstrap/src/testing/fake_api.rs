@@ -37,6 +37,8 @@ struct Held {
     objects: BTreeMap<String, Value>,
     /// Paths that begin so are answered with an error.
     broken: Option<String>,
+    /// Paths that begin so are refused, with this code and these details.
+    refused: Option<(String, u16, Value)>,
 }
 
 impl FakeApi {
@@ -80,6 +82,26 @@ impl FakeApi {
     /// From now on what is below this path is answered with an error.
     pub(crate) fn break_below(&self, path: Option<&str>) {
         self.state.lock().unwrap().broken = path.map(str::to_owned);
+    }
+
+    /// From now on what is below this path is refused, with this code and these details.
+    pub(crate) fn refuse_below(&self, refused: Option<(&str, u16, Value)>) {
+        let refused = refused.map(|(path, code, details)| (path.to_owned(), code, details));
+        self.state.lock().unwrap().refused = refused;
+    }
+
+    /// Who asks it, known by this token.
+    pub(crate) async fn client(&self, token: &str) -> kube::Client {
+        let kubeconfig = kube::config::Kubeconfig::from_yaml(&self.kubeconfig(token)).unwrap();
+        let options = kube::config::KubeConfigOptions::default();
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await.unwrap();
+        config.default_retry = false;
+        config.try_into().unwrap()
+    }
+
+    /// The object at this path.
+    pub(crate) fn object(&self, path: &str) -> Option<Value> {
+        self.state.lock().unwrap().objects.get(path).cloned()
     }
 
     /// There is an object at this path.
@@ -180,6 +202,11 @@ async fn any_object(State(api): State<FakeApi>, request: Request) -> Response {
     let mut held = api.state.lock().unwrap();
     if held.broken.as_ref().is_some_and(|broken| path.starts_with(broken)) {
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
+    }
+    if let Some((_, code, details)) = held.refused.as_ref().filter(|(below, ..)| path.starts_with(below)) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                            "message": "refused", "reason": "TooManyRequests", "code": code, "details": details});
+        return (StatusCode::from_u16(*code).unwrap(), Json(status)).into_response();
     }
     if method == axum::http::Method::GET {
         return match held.objects.get(&path) {

@@ -1,7 +1,9 @@
 //! What unit tests start from.
 
 pub(crate) mod fake_api;
+pub(crate) mod fake_auto_scaling;
 pub(crate) mod fake_ec2;
+pub(crate) mod fake_metadata;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

@@ -161,6 +161,9 @@ fn boot_cell(boot: &Status, now: jiff::Timestamp) -> String {
         BootState::Waiting => format!("{step} waits{because}"),
         BootState::Failed => format!("{step} failed{because}"),
     };
+    for notice in boot.draining.iter().chain(&boot.notices) {
+        let _ = write!(cell, "; {notice}");
+    }
     for task in &boot.failing {
         let _ = write!(cell, "; {} fails: {}", task.name, task.error);
     }

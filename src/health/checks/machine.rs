@@ -89,8 +89,12 @@ fn gone_silent(instance: &Instance, silence: jiff::SignedDuration) -> Outcome {
     }
 }
 
-/// What goes on after the boot, and fails for longer than a request that was refused once.
+/// What goes on after the boot, and fails for longer than a request that was refused once. A machine that is going to end
+/// is waited for, or for its successor.
 fn keeping(instance: &Instance, status: &Status, now: jiff::Timestamp) -> Outcome {
+    if let Some(draining) = &status.draining {
+        return Outcome::Wait { why: format!("machine \"{}\" is going to end: {draining}", instance.id) };
+    }
     let lasting = |task: &&FailingTask| now.duration_since(task.since) >= PASSING;
     let failing: Vec<String> = status
         .failing

@@ -559,6 +559,8 @@ fn boot(snapshot: &mut Snapshot, id: &str, state: BootState, step: &str, reason:
         steps: Vec::new(),
         last_seen: Some(now()),
         failing: Vec::new(),
+        draining: None,
+        notices: Vec::new(),
     };
     snapshot.boot.insert(id.to_owned(), status);
 }
