@@ -92,7 +92,8 @@ impl Life<'_> {
         .await
     }
 
-    /// The master's etcd goes on, and nothing else of the control plane can: its own API server is taken away.
+    /// The master's etcd goes on, and nothing else of its control plane can: its own API server is taken away.
+    /// Kubelets, which go to masters alone, can't ask who may read a pod's log meanwhile, so that none is read here.
     async fn lives_without_the_master_s(&mut self) -> Result<()> {
         let (master, other) = (self.master().await?, self.api_server().await?.id);
         self.on(&master, "mv", &[POD, ASIDE]).await?;
@@ -109,9 +110,7 @@ impl Life<'_> {
             self.kubectl(&["create", "configmap", "kept", "--from-literal=written=without"]).await?;
             let written = self.kubectl(&["get", "configmap", "kept", "-o=jsonpath={.data.written}"]).await?;
             ensure!(written == "without", "the ConfigMap came back as {written:?}");
-            // Also a pod's log comes by way of this API server, which asks the kubelet for it.
-            let pod = format!("kube-proxy-{other}");
-            self.kubectl(&["--namespace", "kube-system", "logs", &pod, "--tail=1"]).await.map(drop)
+            Ok(())
         };
         let outcome = lives.await;
         self.on(&master, "mv", &[ASIDE, POD]).await?;
