@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{DeleteParams, EvictParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client};
 
@@ -102,8 +102,7 @@ async fn send_away(client: &Client, pod: &Pod, left: i64) -> Result<Outcome, Api
     let asked = if left <= grace.clamp(LAST.0, LAST.1) {
         pods.delete(name, &how).await.map(drop)
     } else {
-        let eviction = EvictParams { delete_options: Some(how), post_options: PostParams::default() };
-        pods.evict(name, &eviction).await.map(drop)
+        evict(&pods, namespace, name, &how).await
     };
     match asked {
         Ok(()) => Ok(Outcome::Ending),
@@ -113,6 +112,19 @@ async fn send_away(client: &Client, pod: &Pod, left: i64) -> Result<Outcome, Api
         }
         Err(source) => Err(ApiError::request(format!("evict the pod {namespace}/{name}"), source)),
     }
+}
+
+/// Evicts a pod. The client's own call for it (kube 5.0) writes `delete_options`, of which the API knows nothing, so that the
+/// grace would be lost.
+async fn evict(pods: &Api<Pod>, namespace: &str, name: &str, how: &DeleteParams) -> kube::Result<()> {
+    let eviction = serde_json::json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": how,
+    });
+    let params = PostParams::default();
+    pods.create_subresource::<_, Status>("eviction", name, &params, &eviction).await.map(drop)
 }
 
 /// Another grace than the pod's own, where that doesn't fit. Never none: that would take the pod out of the API while it
