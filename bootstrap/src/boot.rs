@@ -15,7 +15,7 @@ use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
     additional_objects, addon_objects, addons, api_server, api_server_pod, approve, bootstrap_token,
-    controllers, etcd, node_groups, nodes, rbac, static_pods,
+    controllers, etcd, interruption_queue, node_groups, nodes, rbac, static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -202,6 +202,9 @@ fn start_upkeep(
     let (agent, config) = (|| agent.clone(), || control_plane.clone());
     // What is drained of a master is what isn't a static pod: the control plane stays until the machine ends.
     tasks.start(interruption::TASK, interruption::watch(agent()));
+    if let Some(queue) = &control_plane.interruption_queue {
+        tasks.start(interruption_queue::TASK.name(), interruption_queue::read(agent(), queue.clone()));
+    }
     tasks.start(approve::TASK.name(), approve::approve(agent(), config()));
     tasks.start(node_groups::TASK, node_groups::follow(agent(), known));
     tasks.start(nodes::TASK.name(), nodes::keep(agent(), config(), groups));

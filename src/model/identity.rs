@@ -248,6 +248,9 @@ pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
         }));
     }
     statements.extend(interruption::read_queue(inputs));
+    if inputs.cluster.has_interruption_queue() {
+        statements.extend(interruption::complete_actions(inputs));
+    }
     statements
 }
 
@@ -317,6 +320,7 @@ mod tests {
     use crate::cloud::Resource;
     use crate::model::Keys;
     use crate::spec::cluster::Instances;
+    use crate::spec::cluster::Interruption;
 
     /// What a grant is for that the agent's own code doesn't call.
     const OTHERS_CALL: [(&str, &str); 9] = [
@@ -358,6 +362,7 @@ mod tests {
     fn granted() -> BTreeSet<String> {
         let mut cluster = sample::cluster();
         cluster.container_registry = true;
+        cluster.interruption = Some(Interruption { queue: true });
         for group in &mut cluster.instance_groups {
             if let Instances::ControlPlane(master) = &mut group.instances {
                 let key = "arn:aws:kms:us-east-1:123456789012:key/1".to_owned();

@@ -27,6 +27,11 @@ impl Lifecycle {
         Self::with_client(Client::new(&sdk), config, instance)
     }
 
+    /// Of an instance of another group of the cluster, by the Auto Scaling group's name.
+    pub async fn of(region: &str, config: &NodeConfig, group: &str, instance: &str) -> Self {
+        Self { group: group.to_owned(), ..Self::open(region, config, instance).await }
+    }
+
     /// Auto Scaling as a test brings it.
     pub(crate) fn with_client(client: Client, config: &NodeConfig, instance: &str) -> Self {
         let role = match &config.control_plane {

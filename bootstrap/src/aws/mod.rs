@@ -11,6 +11,7 @@ pub mod lifecycle;
 pub mod node_config;
 pub mod notice;
 pub mod publisher;
+pub mod queue;
 pub mod state;
 
 use std::error::Error;

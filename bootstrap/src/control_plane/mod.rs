@@ -12,6 +12,7 @@ pub mod controllers;
 pub mod dns;
 pub mod etcd;
 pub mod grants;
+pub mod interruption_queue;
 pub mod last_words;
 pub mod look;
 pub mod node_groups;

@@ -4,6 +4,7 @@ pub(crate) mod fake_api;
 pub(crate) mod fake_auto_scaling;
 pub(crate) mod fake_ec2;
 pub(crate) mod fake_metadata;
+pub(crate) mod fake_queue;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
