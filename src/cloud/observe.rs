@@ -158,7 +158,7 @@ mod tests {
         let (roles, others): (Vec<String>, Vec<String>) = asked
             .into_iter()
             .partition(|action| ["GetRole", "GetInstanceProfile"].contains(&action.as_str()));
-        assert_eq!(roles, [["GetInstanceProfile"; 3], ["GetRole"; 3]].concat());
+        assert_eq!(roles, [["GetInstanceProfile"; 4], ["GetRole"; 4]].concat());
         let once: BTreeSet<&str> = others.iter().map(String::as_str).collect();
         assert_eq!(once.len(), others.len(), "something is asked twice: {others:?}");
         for kind in [

@@ -196,8 +196,8 @@ fn pods_of_amazonvpc_are_in_the_range_of_the_vpc() {
 
 #[test]
 fn a_network_that_nobody_names_is_refused() {
-    let told = written(&CreateOptions { networking: Some("external".to_owned()), ..demo() });
-    assert!(told.starts_with("--networking: `external` is not known\n"), "{told}");
+    let told = written(&CreateOptions { networking: Some("overlay".to_owned()), ..demo() });
+    assert!(told.starts_with("--networking: `overlay` is not known\n"), "{told}");
 }
 
 #[test]
