@@ -56,7 +56,8 @@ impl FakeQueue {
     }
 }
 
-async fn answer(State(queue): State<FakeQueue>, headers: HeaderMap, Json(asked): Json<Value>) -> Response {
+async fn answer(State(queue): State<FakeQueue>, headers: HeaderMap, asked: String) -> Response {
+    let asked: Value = serde_json::from_str(&asked).unwrap();
     let mut held = queue.held.lock().unwrap();
     if !held.is_there {
         let error = json!({"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "NonExistentQueue"});
