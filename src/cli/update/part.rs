@@ -31,7 +31,7 @@ pub(crate) struct PartFlags {
         alias = "roles",
         alias = "role",
         value_delimiter = ',',
-        value_name = "control-plane|node|bastion,…"
+        value_name = "control-plane|apiserver|node|bastion,…"
     )]
     instance_group_roles: Vec<String>,
     /// Only this phase: network, then security, then cluster
