@@ -60,6 +60,12 @@ async fn an_api_server_beside_the_master_answers_while_the_master_s_own_is_gone(
     live(async |cloud, options, say| scenario::run_api_servers(cloud, options, say).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn nodes_that_ec2_or_their_group_takes_are_drained_first_as_a_disruption_budget_allows() {
+    live(async |cloud, options, say| scenario::run_interrupted(cloud, options, say).await).await;
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

@@ -7,6 +7,7 @@ mod addons;
 mod api_servers;
 pub mod by_hand;
 mod events;
+mod interruption;
 pub mod outage;
 mod own_network;
 mod private;
@@ -24,6 +25,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub use api_servers::run as run_api_servers;
+pub use interruption::run as run_interrupted;
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
 pub use private::run as run_private;
 pub use smallest::{ForgedRequest, run as run_smallest};
