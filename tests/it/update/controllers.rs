@@ -152,8 +152,11 @@ mod with_region {
         let subnet = world.id(Kind::Subnet, "us-east-1a").await;
         let interface = interface(&world, &subnet, &[]).await;
         let take_away = async {
-            let tried = |call: &Value| call["action"] == "DeleteSubnet" && call["status"] == 400;
-            while !world.region.get::<Vec<Value>>("journal").await.unwrap().iter().any(tried) {
+            // Not before it has been looked for: what is gone by then isn't named.
+            let refused = |call: &Value| call["action"] == "DeleteSubnet" && call["status"] == 400;
+            let looked = |call: &Value| call["action"] == "DescribeNetworkInterfaces";
+            let looked_for = |journal: Vec<Value>| journal.iter().skip_while(|call| !refused(call)).any(looked);
+            while !looked_for(world.region.get("journal").await.unwrap()) {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }
             let call = world.clients.ec2.delete_network_interface().network_interface_id(&interface);
