@@ -1,5 +1,6 @@
 //! What instances are told of the forward proxy through which they reach the Internet.
 
+use ipnet::IpNet;
 use windlass_bootstrap::egress_proxy::EgressProxy;
 
 use crate::spec::cluster::Cluster;
@@ -32,7 +33,8 @@ fn reached_without(cluster: &Cluster) -> Vec<String> {
     let written = api.dns.as_ref().map(|dns| &dns.name).into_iter().chain(&api.public_name).cloned();
     let names = written.chain([cluster.internal_name(), inside]);
     let ranges = [network.cidr].into_iter().chain(network.additional_cidrs.iter().copied());
-    let ranges = ranges.chain([network.pod_cidr, network.service_cidr]).map(|range| range.to_string());
+    let own = network.pod_cidr.into_iter().chain([network.service_cidr]);
+    let ranges = ranges.map(IpNet::V4).chain(own).map(|range| range.to_string());
     let own = network.existing_vpc.is_none();
     let s3 = own.then(|| format!(".s3.{}.{}", cluster.region, domain_of_aws(&cluster.region)));
     fixed.into_iter().chain(domains).chain(names).chain(ranges).chain(s3).collect()

@@ -105,7 +105,12 @@ pub fn node_config(
 
 /// A bastion is no Node and doesn't go to the API: nothing that is said of either makes it stale.
 fn without_kubernetes(config: NodeConfig) -> NodeConfig {
-    let api = ApiConfig { masters: Vec::new(), additional_sans: Vec::new(), ..config.api };
+    let api = ApiConfig {
+        masters: Vec::new(),
+        masters_ipv6: Vec::new(),
+        additional_sans: Vec::new(),
+        ..config.api
+    };
     NodeConfig {
         api,
         kubernetes_ca: String::new(),
@@ -181,7 +186,8 @@ fn api(cluster: &Cluster, role: Role, service_account_issuer: String) -> ApiConf
     };
     ApiConfig {
         endpoint,
-        masters,
+        masters: masters.ipv4,
+        masters_ipv6: masters.ipv6,
         service_account_issuer,
         additional_sans: cluster.api.certificate_names(&cluster.region),
     }

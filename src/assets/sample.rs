@@ -21,7 +21,7 @@ pub(crate) fn cluster() -> Cluster {
             subnet_tags_disabled: false,
             cidr: "172.20.0.0/16".parse().unwrap(),
             non_masquerade_cidr: "100.64.0.0/10".parse().unwrap(),
-            pod_cidr: "100.96.0.0/11".parse().unwrap(),
+            pod_cidr: Some("100.96.0.0/11".parse().unwrap()),
             service_cidr: "100.64.0.0/13".parse().unwrap(),
             dns_address: "100.64.0.10".parse().unwrap(),
             dns_domain: "cluster.local".to_owned(),
@@ -66,7 +66,8 @@ fn subnet() -> Subnet {
     Subnet {
         name: "us-east-1a".to_owned(),
         zone: "us-east-1a".to_owned(),
-        cidr: "172.20.32.0/19".parse().unwrap(),
+        cidr: Some("172.20.32.0/19".parse().unwrap()),
+        ipv6: None,
         kind: SubnetKind::Public,
         egress: Egress::InternetGateway,
         existing: None,

@@ -244,7 +244,7 @@ mod tests {
                 name: "a".to_owned(),
                 vpc: Reference::existing("vpc-1"),
                 zone: "us-east-1a".to_owned(),
-                cidr: "10.0.0.0/24".parse().unwrap(),
+                cidr: "10.0.0.0/24".parse().ok(),
                 tags: BTreeMap::new(),
             })
             .unwrap();

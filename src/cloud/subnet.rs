@@ -28,8 +28,8 @@ pub struct Subnet {
     pub vpc: Reference<Vpc>,
     /// The availability zone.
     pub zone: String,
-    /// Its range.
-    pub cidr: Ipv4Net,
+    /// Its IPv4 range, where it has one.
+    pub cidr: Option<Ipv4Net>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -46,7 +46,11 @@ impl ResourceKind for Subnet {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, zone, cidr, tags } = self;
-        Fields::default().reference("vpc", vpc).one("zone", zone).one("cidr", cidr).map("tags", tags)
+        Fields::default()
+            .reference("vpc", vpc)
+            .one("zone", zone)
+            .maybe("cidr", cidr.as_ref())
+            .map("tags", tags)
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {
@@ -70,7 +74,7 @@ impl ResourceKind for Subnet {
             .create_subnet()
             .vpc_id(context.ids.of(&self.vpc)?)
             .availability_zone(&self.zone)
-            .cidr_block(self.cidr.to_string())
+            .set_cidr_block(self.cidr.map(|range| range.to_string()))
             .tag_specifications(tags::specification(ResourceType::Subnet, &self.tags));
         let made = call.send().await.during("ec2", "CreateSubnet", id)?;
         Ok(Identity::new(field(made.subnet().and_then(|subnet| subnet.subnet_id()), id, "the subnet's id")?))
@@ -115,7 +119,7 @@ impl ResourceKind for Subnet {
                 name: tagging::name(&tags, subnet_id),
                 vpc: names.reference(subnet.vpc_id().unwrap_or_default()),
                 zone: subnet.availability_zone().unwrap_or_default().to_owned(),
-                cidr: field(cidr, &id, "the subnet's range")?,
+                cidr,
                 tags,
             };
             Ok(ObservedResource::new(

@@ -15,7 +15,7 @@ use crate::cloud::load_balancing::{
     Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
 };
 use crate::cloud::{Kind, Reference, ResourceId};
-use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer, SubnetKind};
+use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer};
 
 /// Adds the load balancers, their listeners and target groups.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
@@ -100,6 +100,6 @@ fn mappings(cluster: &Cluster, balancer: &LoadBalancer) -> BTreeSet<Mapping> {
 /// The route table of its subnets, where windlass makes it: a public load balancer takes no subnet without a way out.
 fn way_out(cluster: &Cluster, balancer: &LoadBalancer) -> Option<ResourceId> {
     let mut subnets = balancer.subnets.iter().map(|chosen| &chosen.subnet);
-    let routed = subnets.any(|subnet| subnet.kind != SubnetKind::Private && subnet.is_routed());
+    let routed = subnets.any(|subnet| !subnet.kind.is_private() && subnet.is_routed());
     (routed && !balancer.internal).then(|| ResourceId::new(Kind::RouteTable, &cluster.name))
 }

@@ -106,7 +106,7 @@ fn add_subnet(cluster: &Cluster, subnet: &cluster::Subnet, desired: &mut Desired
 fn role_tag(subnet: &cluster::Subnet) -> &'static str {
     match subnet.kind {
         SubnetKind::Public | SubnetKind::Utility => PUBLIC_LOAD_BALANCERS,
-        SubnetKind::Private => INTERNAL_LOAD_BALANCERS,
+        SubnetKind::Private | SubnetKind::DualStack => INTERNAL_LOAD_BALANCERS,
     }
 }
 
@@ -132,8 +132,7 @@ fn add_public_routes(
         }
         (Some(_), None) => return Ok(None),
     };
-    let open =
-        cluster.subnets.iter().filter(|subnet| subnet.kind != SubnetKind::Private && subnet.is_routed());
+    let open = cluster.subnets.iter().filter(|subnet| !subnet.kind.is_private() && subnet.is_routed());
     let subnets = open.map(|open| subnet(cluster, open));
     let table = RouteTable {
         name: cluster.name.clone(),

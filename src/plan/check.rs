@@ -147,12 +147,12 @@ fn contents(desired: &Desired) -> Vec<Violation> {
                 violations.push(Violation::UserDataTooLong(id.clone()));
             }
             Resource::Subnet(subnet) => {
-                let overlaps =
-                    taken.iter().any(|other| other.contains(&subnet.cidr) || subnet.cidr.contains(other));
-                if overlaps || is_outside(&subnet.cidr) {
+                let Some(range) = subnet.cidr else { continue };
+                let overlaps = taken.iter().any(|other| other.contains(&range) || range.contains(other));
+                if overlaps || is_outside(&range) {
                     violations.push(Violation::SubnetRange(id.clone()));
                 }
-                taken.push(subnet.cidr);
+                taken.push(range);
             }
             _ => {}
         }
@@ -197,7 +197,7 @@ mod tests {
             name: name.to_owned(),
             vpc: Reference::to("demo"),
             zone: "us-east-1a".to_owned(),
-            cidr: cidr.parse().unwrap(),
+            cidr: Some(cidr.parse().unwrap()),
             tags: BTreeMap::new(),
         })
     }

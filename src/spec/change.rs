@@ -144,6 +144,8 @@ fn subnets(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
             ("cidr", &before.cidr, &subnet.cidr),
             ("zone", &before.zone, &subnet.zone),
             ("id", &before.id, &subnet.id),
+            // A range can be added; what has addresses of it keeps them.
+            ("ipv6CIDR", &before.ipv6_cidr, before.ipv6_cidr.as_ref().map_or(&None, |_| &subnet.ipv6_cidr)),
         ];
         for (field, before, after) in fields {
             if before != after {
@@ -161,7 +163,8 @@ fn subnets(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
 
 /// What is in a subnet was launched with public addresses or without, and reaches the Internet in that way alone.
 fn private_or_not(path: &str, before: &SubnetSpec, after: &SubnetSpec, report: &mut Report<'_>) {
-    let is_private = |subnet: &SubnetSpec| subnet.r#type == Some(SubnetType::Private);
+    let is_private =
+        |subnet: &SubnetSpec| matches!(subnet.r#type, Some(SubnetType::Private | SubnetType::DualStack));
     if is_private(before) != is_private(after) {
         let message = "a subnet stays private, or open to the Internet: what is in it could reach nothing";
         let hint = "add a subnet with another name, move the groups to it, then remove this one";

@@ -20,13 +20,14 @@ mod warm_pool;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
 use windlass_bootstrap::config::{EXTENDED_VERSION, LIFECYCLE_VERSION, Role};
 use windlass_bootstrap::endpoint;
 use windlass_bootstrap::image_source::ImageSource;
+use windlass_bootstrap::ipv6::SubnetIpv6;
 
 pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
@@ -144,14 +145,16 @@ pub struct Network {
     /// Further ones of the VPC.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub additional_cidrs: Vec<Ipv4Net>,
-    /// Where traffic keeps the addresses of the pods that send it; pods' and services' ranges are cut from it.
-    pub non_masquerade_cidr: Ipv4Net,
-    /// Pods'.
-    pub pod_cidr: Ipv4Net,
+    /// Where traffic keeps the addresses of the pods that send it; pods' and services' IPv4 ranges are cut from it. `::/0` in an
+    /// IPv6 cluster.
+    pub non_masquerade_cidr: IpNet,
+    /// Pods'. None in an IPv6 cluster: a node's pods have addresses of the prefix that EC2 delegates to its network interface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod_cidr: Option<IpNet>,
     /// Services'.
-    pub service_cidr: Ipv4Net,
+    pub service_cidr: IpNet,
     /// Cluster DNS: the tenth address of the service range.
-    pub dns_address: Ipv4Addr,
+    pub dns_address: IpAddr,
     /// `cluster.local`.
     pub dns_domain: String,
     /// The services that have an interface endpoint in the VPC, such as `com.amazonaws.eu-west-1.ec2`.
@@ -162,6 +165,13 @@ pub struct Network {
     pub subnet_tags_disabled: bool,
 }
 
+impl Network {
+    /// Whether pods and services have IPv6 addresses, and no others.
+    pub fn is_ipv6(&self) -> bool {
+        matches!(self.service_cidr, IpNet::V6(_))
+    }
+}
+
 /// A subnet of the VPC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -170,8 +180,12 @@ pub struct Subnet {
     pub name: String,
     /// The availability zone.
     pub zone: String,
-    /// Its range.
-    pub cidr: Ipv4Net,
+    /// Its IPv4 range. None of a subnet whose instances have IPv6 addresses alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cidr: Option<Ipv4Net>,
+    /// Its IPv6 range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<SubnetIpv6>,
     /// What it is for.
     #[serde(skip_serializing_if = "SubnetKind::is_public")]
     pub kind: SubnetKind,
@@ -203,12 +217,19 @@ pub enum SubnetKind {
     Utility,
     /// Instances that nobody outside of the VPC reaches.
     Private,
+    /// The same with IPv4 and IPv6 addresses, in a cluster whose other private subnets may have IPv6 addresses alone.
+    DualStack,
 }
 
 impl SubnetKind {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     fn is_public(&self) -> bool {
         *self == Self::Public
+    }
+
+    /// Whether nobody outside of the VPC reaches what is in it.
+    pub fn is_private(self) -> bool {
+        matches!(self, Self::Private | Self::DualStack)
     }
 }
 
@@ -506,7 +527,8 @@ impl Cluster {
     /// configuration of a version that it doesn't know. Auto Scaling would wait in vain for an older agent, and nobody would
     /// read the queue.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
-        let is_new_to_agents = self.egress_proxy.is_some()
+        let is_new_to_agents = self.network.is_ipv6()
+            || self.egress_proxy.is_some()
             || self.image_source.is_some()
             || !self.lifecycle_hooks(group).is_empty();
         let is_new_to_masters = self.kubernetes_version.starts_with("1.33.")

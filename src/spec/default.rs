@@ -33,6 +33,8 @@ use super::versions;
 pub const NETWORK_CIDR: &str = "172.20.0.0/16";
 /// The range that pods' and services' addresses are cut from: shared address space, which VPCs rarely use.
 pub const NON_MASQUERADE_CIDR: &str = "100.64.0.0/10";
+/// The range of services in an IPv6 cluster: kops's, of those for private use (RFC 4193).
+const SERVICES_IPV6: &str = "fd00:5e4f:ce::/108";
 /// The domain of services.
 pub const CLUSTER_DNS_DOMAIN: &str = "cluster.local";
 /// Who may reach the API: everybody who has a certificate.
@@ -83,6 +85,11 @@ fn identity(spec: &mut ClusterSpec) {
 fn ranges(spec: &mut ClusterSpec) {
     spec.network_cidr.get_or_insert_with(|| NETWORK_CIDR.to_owned());
     let internal = spec.non_masquerade_cidr.get_or_insert_with(|| NON_MASQUERADE_CIDR.to_owned());
+    if internal.contains(':') {
+        // Pods have addresses of their nodes.
+        spec.service_cluster_ip_range.get_or_insert_with(|| SERVICES_IPV6.to_owned());
+        return;
+    }
     let Ok(internal) = ipv4_net(internal) else { return };
     if let Some(services) = subnets::split(internal, 3).and_then(|blocks| blocks.first().copied()) {
         spec.service_cluster_ip_range.get_or_insert_with(|| services.to_string());

@@ -3,7 +3,7 @@
 //! | who | goes to |
 //! |---|---|
 //! | what runs on a master | the API on its own machine (`NodeConfig::api_endpoint` of the agent) |
-//! | nodes, and pods that have no network of their own yet | the master's stable private address, whoever the instance is; of several masters, the internal name, which their `/etc/hosts` gives all those addresses |
+//! | nodes, and pods that have no network of their own yet | the master's stable private address, whoever the instance is; of several masters, and in an IPv6 cluster, the internal name, which their `/etc/hosts` gives all those addresses |
 //! | API servers beside the masters, for what is a node's | the masters, as nodes without a load balancer |
 //! | windlass | the load balancer, the Elastic IP, or the stable private address, which it needs a way into the VPC for |
 //! | kubeconfigs | the API's name where there is one, else as windlass |
@@ -11,8 +11,9 @@
 use std::net::Ipv4Addr;
 
 use windlass_bootstrap::endpoint::{Endpoint, ServerName};
+use windlass_bootstrap::ipv6::MasterIpv6;
 
-use super::cluster::{Api, Cluster, LoadBalancer};
+use super::cluster::{Api, Cluster, LoadBalancer, Master};
 
 /// What AWS decides of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct Outputs {
 pub struct ApiEndpoints {
     /// By instances, and by their pods that have no network of their own yet.
     pub inside: Endpoint,
-    /// The stable private addresses of all masters, where `inside` is a name that instances keep for them.
-    pub masters: Vec<Ipv4Addr>,
+    /// The stable addresses of all masters, where `inside` is a name that instances keep for them.
+    pub masters: MasterAddresses,
     /// By windlass: it knows the address from EC2, also before every resolver knows the name. `None` as long as the
     /// address doesn't exist.
     pub outside: Option<Endpoint>,
@@ -38,6 +39,15 @@ pub struct ApiEndpoints {
     /// By those who have one and are in the VPC, or have a way into it: the API's internal name where a hosted zone has it, else
     /// the first master's stable private address.
     pub internal: Endpoint,
+}
+
+/// The masters' stable addresses: of one family or the other, as a cluster's pods and services are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MasterAddresses {
+    /// Their private IPv4 addresses.
+    pub ipv4: Vec<Ipv4Addr>,
+    /// Where their IPv6 addresses are.
+    pub ipv6: Vec<MasterIpv6>,
 }
 
 impl ApiEndpoints {
@@ -73,12 +83,12 @@ impl ApiEndpoints {
 }
 
 /// Where instances reach it, and the masters' addresses where that is a name which they keep for them.
-fn inside(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
+fn inside(cluster: &Cluster) -> (Endpoint, MasterAddresses) {
     let api = &cluster.api;
     match &api.load_balancer {
         Some(balancer) if balancer.for_nodes => {
             let host = ServerName::Dns(cluster.internal_name());
-            (Endpoint { host, port: balancer.port_for_clients(api.port) }, Vec::new())
+            (Endpoint { host, port: balancer.port_for_clients(api.port) }, MasterAddresses::default())
         }
         _ => at_masters(cluster),
     }
@@ -87,14 +97,28 @@ fn inside(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
 /// The same of API servers beside the masters, which go to the masters themselves also where nodes go by a load balancer: that
 /// could lead an instance to itself, which its packets don't survive (Network Load Balancers User Guide, "Client IP
 /// preservation").
-pub fn at_masters(cluster: &Cluster) -> (Endpoint, Vec<Ipv4Addr>) {
-    let api = &cluster.api;
-    let masters: Vec<Ipv4Addr> =
-        cluster.etcd.first().members.iter().map(|member| member.private_address).collect();
-    match masters.as_slice() {
-        [only] => (Endpoint { host: (*only).into(), port: api.port }, Vec::new()),
-        _ => (Endpoint { host: ServerName::Dns(cluster.internal_name()), port: api.port }, masters),
+pub fn at_masters(cluster: &Cluster) -> (Endpoint, MasterAddresses) {
+    let port = cluster.api.port;
+    let named = Endpoint { host: ServerName::Dns(cluster.internal_name()), port };
+    if cluster.network.is_ipv6() {
+        // A node may have no IPv4 address.
+        return (named, MasterAddresses { ipv4: Vec::new(), ipv6: masters_ipv6(cluster) });
     }
+    let ipv4: Vec<Ipv4Addr> =
+        cluster.etcd.first().members.iter().map(|member| member.private_address).collect();
+    match ipv4.as_slice() {
+        [only] => (Endpoint { host: (*only).into(), port }, MasterAddresses::default()),
+        _ => (named, MasterAddresses { ipv4, ipv6: Vec::new() }),
+    }
+}
+
+/// Where the masters' stable IPv6 addresses are, as far as their subnets have IPv6 ranges.
+fn masters_ipv6(cluster: &Cluster) -> Vec<MasterIpv6> {
+    let of_master = |master: &Master| {
+        let private_address = master.members.first().member.private_address;
+        Some(MasterIpv6 { subnet: master.subnet.ipv6?, private_address })
+    };
+    cluster.masters().filter_map(of_master).collect()
 }
 
 impl LoadBalancer {
@@ -213,13 +237,13 @@ mod tests {
         let endpoints = ApiEndpoints::of(&cluster, ELASTIC);
         assert_eq!(endpoints.inside.url(), "https://api.internal.demo.example.com");
         assert_eq!(
-            endpoints.masters,
+            endpoints.masters.ipv4,
             (10..=12).map(|last| Ipv4Addr::new(172, 20, 32, last)).collect::<Vec<_>>()
         );
         cluster.api.internal_name = Some("kube.example.com".to_owned());
         assert_eq!(ApiEndpoints::of(&cluster, ELASTIC).inside.url(), "https://kube.example.com");
         assert_eq!(cluster.api.certificate_names("us-east-1"), ["kube.example.com"]);
-        assert!(ApiEndpoints::of(&sample::cluster(), ELASTIC).masters.is_empty());
+        assert_eq!(ApiEndpoints::of(&sample::cluster(), ELASTIC).masters, MasterAddresses::default());
     }
 
     #[test]
@@ -238,7 +262,7 @@ mod tests {
         });
         let endpoints = ApiEndpoints::of(&cluster, Outputs::default());
         assert_eq!(endpoints.inside.url(), "https://api.internal.demo.example.com:8443");
-        assert!(endpoints.masters.is_empty());
+        assert_eq!(endpoints.masters, MasterAddresses::default());
     }
 
     #[test]

@@ -18,11 +18,11 @@
 //! [`GROUP_SETTINGS_VERSION`], [`EXTENDED_VERSION`] and [`LIFECYCLE_VERSION`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,7 @@ use super::components::{ComponentSettings, Components};
 use super::egress_proxy::EgressProxy;
 use super::endpoint::Endpoint;
 use super::image_source::ImageSource;
+use super::ipv6::MasterIpv6;
 
 /// The version of the documents that the CLI and the agent exchange.
 pub const CONFIG_VERSION: &str = "windlass/v1";
@@ -267,16 +268,25 @@ impl NodeConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkConfig {
-    /// Pods' addresses, cut into one range per node by kube-controller-manager.
-    pub pod_cidr: Ipv4Net,
+    /// Pods' addresses, cut into one range per node by kube-controller-manager. Absent in an IPv6 cluster: a node's pods have
+    /// addresses of the prefix that EC2 delegates to its network interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_cidr: Option<IpNet>,
     /// Services' addresses.
-    pub service_cidr: Ipv4Net,
+    pub service_cidr: IpNet,
     /// Cluster DNS's service address.
-    pub dns_address: Ipv4Addr,
+    pub dns_address: IpAddr,
     /// The DNS domain of services, such as `cluster.local`.
     pub dns_domain: String,
     /// Which network plug-in the cluster runs: `flannel`, or `external` (bring your own).
     pub plugin: String,
+}
+
+impl NetworkConfig {
+    /// Whether pods and services have IPv6 addresses, and no others.
+    pub fn is_ipv6(&self) -> bool {
+        matches!(self.service_cidr, IpNet::V6(_))
+    }
 }
 
 /// How the Kubernetes API is reached.
@@ -291,6 +301,9 @@ pub struct ApiConfig {
     /// the machine keeps it in `/etc/hosts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masters: Vec<Ipv4Addr>,
+    /// In an IPv6 cluster, the stable IPv6 addresses of all masters, in place of `masters`: a node may have no IPv4 address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masters_ipv6: Vec<MasterIpv6>,
     /// The service-account issuer, a URL. Only masters go by it; nodes may be told another one.
     pub service_account_issuer: String,
     /// Names and addresses for the serving certificate besides those the agent adds itself (the private

@@ -120,7 +120,7 @@ mod tests {
 
     fn network(plugin: &str) -> NetworkConfig {
         NetworkConfig {
-            pod_cidr: "100.96.0.0/11".parse().unwrap(),
+            pod_cidr: Some("100.96.0.0/11".parse().unwrap()),
             service_cidr: "100.64.0.0/13".parse().unwrap(),
             dns_address: "100.64.0.10".parse().unwrap(),
             dns_domain: "cluster.local".into(),

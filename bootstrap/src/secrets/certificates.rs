@@ -254,7 +254,7 @@ fn api_names(
     dns.push(format!("kubernetes.default.svc.{}", network.dns_domain));
     dns.extend([endpoint::public_name(&config.cluster), endpoint::internal_name(&config.cluster)]);
     let mut ips: Vec<IpAddr> =
-        vec![Ipv4Addr::LOCALHOST.into(), service.into(), addresses.primary.into(), addresses.stable.into()];
+        vec![Ipv4Addr::LOCALHOST.into(), service, addresses.primary.into(), addresses.stable.into()];
     ips.extend(addresses.elastic.map(IpAddr::V4));
     let additional = config.api.additional_sans.iter().cloned().map(ServerName::from);
     for name in additional.chain([config.api.endpoint.host.clone()]) {

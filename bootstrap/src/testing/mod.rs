@@ -107,7 +107,7 @@ pub(crate) fn node_config() -> NodeConfig {
         instance_group: "nodes".into(),
         kubernetes_version: "1.36.3".into(),
         network: NetworkConfig {
-            pod_cidr: "100.96.0.0/11".parse().unwrap(),
+            pod_cidr: Some("100.96.0.0/11".parse().unwrap()),
             service_cidr: "100.64.0.0/13".parse().unwrap(),
             dns_address: "100.64.0.10".parse().unwrap(),
             dns_domain: "cluster.local".into(),
@@ -117,6 +117,7 @@ pub(crate) fn node_config() -> NodeConfig {
             // Whatever a test does with it stays on this machine.
             endpoint: Endpoint { host: Ipv4Addr::LOCALHOST.into(), port: 443 },
             masters: vec![],
+            masters_ipv6: vec![],
             service_account_issuer: "https://api.internal.demo".into(),
             additional_sans: vec![],
         },

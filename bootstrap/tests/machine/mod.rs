@@ -289,7 +289,7 @@ pub(crate) fn node_config() -> NodeConfig {
         instance_group: "nodes".into(),
         kubernetes_version: "1.36.3".into(),
         network: NetworkConfig {
-            pod_cidr: "100.96.0.0/11".parse().unwrap(),
+            pod_cidr: Some("100.96.0.0/11".parse().unwrap()),
             service_cidr: "100.64.0.0/13".parse().unwrap(),
             dns_address: "100.64.0.10".parse().unwrap(),
             dns_domain: "cluster.local".into(),
@@ -298,6 +298,7 @@ pub(crate) fn node_config() -> NodeConfig {
         api: ApiConfig {
             endpoint: Endpoint { host: "172.20.32.10".into(), port: 443 },
             masters: vec![],
+            masters_ipv6: vec![],
             service_account_issuer: "https://api.internal.demo.example.com".into(),
             additional_sans: vec!["k8s.example.com".into(), "198.51.100.9".into()],
         },

@@ -40,7 +40,7 @@ mod tests {
     fn what_pods_send_into_the_non_masquerade_range_keeps_their_addresses() {
         let mut cluster = cluster();
         cluster.network.non_masquerade_cidr = "10.0.0.0/8".parse().unwrap();
-        cluster.network.pod_cidr = "10.128.0.0/9".parse().unwrap();
+        cluster.network.pod_cidr = Some("10.128.0.0/9".parse().unwrap());
         let manifest = manifest("flannel", &cluster);
         assert!(manifest.contains("\"Network\": \"10.0.0.0/8\""), "{manifest}");
     }

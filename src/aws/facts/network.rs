@@ -13,7 +13,7 @@ use super::FactsError;
 use super::network_error::ExistingNetworkError;
 use crate::aws::tags::{all_from_ec2, filter};
 use crate::aws::{AwsError, Clients, During};
-use crate::spec::cluster::{Cluster, Egress, NatAddress, Subnet, SubnetKind};
+use crate::spec::cluster::{Cluster, Egress, NatAddress, Subnet};
 
 /// What was found out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ async fn internet_gateway(
     vpc: &str,
     clients: &Clients,
 ) -> Result<Option<String>, FactsError> {
-    let leads_there = |subnet: &&Subnet| subnet.is_routed() && subnet.kind != SubnetKind::Private;
+    let leads_there = |subnet: &&Subnet| subnet.is_routed() && !subnet.kind.is_private();
     let Some(subnet) = cluster.subnets.iter().find(leads_there) else { return Ok(None) };
     let call = clients.ec2.describe_internet_gateways().filters(filter("attachment.vpc-id", vpc));
     let answer = call.send().await.during("ec2", "DescribeInternetGateways", vpc)?;
@@ -160,19 +160,19 @@ fn check_subnet(
     subnet: &Subnet,
     found: &SubnetAnswer,
 ) -> Result<(), FactsError> {
-    let cidr = subnet.cidr.to_string();
+    let cidr = subnet.cidr.map(|range| range.to_string());
     let facts = [
-        ("id", "the VPC", found.vpc_id(), cluster.network.existing_vpc.as_deref().unwrap_or_default()),
-        ("zone", "the zone", found.availability_zone(), subnet.zone.as_str()),
-        ("cidr", "the range", found.cidr_block(), cidr.as_str()),
+        ("id", "the VPC", found.vpc_id(), cluster.network.existing_vpc.as_deref()),
+        ("zone", "the zone", found.availability_zone(), Some(subnet.zone.as_str())),
+        ("cidr", "the range", found.cidr_block(), cidr.as_deref()),
     ];
     for (name, what, found, wanted) in facts {
-        if found != Some(wanted) {
+        if found != wanted {
             return Err(ExistingNetworkError::Otherwise {
                 field: format!("{field}.{name}"),
                 id: id.to_owned(),
                 found: format!("{what} {}", found.unwrap_or("unknown")),
-                wanted: wanted.to_owned(),
+                wanted: wanted.unwrap_or("none").to_owned(),
             }
             .into());
         }

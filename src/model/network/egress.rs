@@ -20,7 +20,7 @@ pub(super) fn add(
 ) -> Result<Vec<Reference<RouteTable>>, ModelError> {
     let cluster = inputs.cluster;
     let mut zones: BTreeMap<&str, Vec<&Subnet>> = BTreeMap::new();
-    for subnet in cluster.subnets.iter().filter(|it| it.kind == SubnetKind::Private && it.is_routed()) {
+    for subnet in cluster.subnets.iter().filter(|it| it.kind.is_private() && it.is_routed()) {
         zones.entry(&subnet.zone).or_default().push(subnet);
     }
     let mut tables = Vec::new();
@@ -113,7 +113,7 @@ fn nat_gateway(
 
 /// The subnet for the NAT gateway of a zone: a utility subnet, or else a public one, of this zone, or else of the first.
 fn place<'c>(cluster: &'c Cluster, zone: &str) -> Option<&'c Subnet> {
-    let open = cluster.subnets.iter().filter(|subnet| subnet.kind != SubnetKind::Private);
+    let open = cluster.subnets.iter().filter(|subnet| !subnet.kind.is_private());
     open.min_by_key(|subnet| {
         (subnet.zone != zone, &subnet.zone, subnet.kind != SubnetKind::Utility, &subnet.name)
     })

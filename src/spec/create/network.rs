@@ -3,9 +3,9 @@
 use super::{CreateOptions, ExistingSubnet};
 use crate::spec::default;
 use crate::spec::v1alpha2::{
-    AmazonVpcSpec, BastionSpec, CalicoSpec, CiliumSpec, CloudControllerManagerSpec, ClusterSpec, CniSpec,
-    DnsSpec, DnsType, ExternalSpec, FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec,
-    SubnetSpec, SubnetType, TopologySpec,
+    AmazonVpcSpec, BastionSpec, CalicoSpec, CiliumSpec, ClusterSpec, CniSpec, DnsSpec, DnsType, ExternalSpec,
+    FlannelSpec, KindnetSpec, KubeRouterSpec, KubenetSpec, NetworkingSpec, SubnetSpec, SubnetType,
+    TopologySpec,
 };
 
 /// What `--networking` can be.
@@ -59,7 +59,6 @@ pub(super) fn network(options: &CreateOptions, spec: &mut ClusterSpec) {
     let further: Vec<String> = ranges.iter().skip(1).cloned().collect();
     spec.network_cidr = Some(range.to_owned());
     spec.additional_network_cidrs = (!further.is_empty()).then_some(further);
-    spec.cloud_controller_manager = options.ipv6.then(CloudControllerManagerSpec::default);
     spec.subnets = Some(subnets);
     topology(options, spec);
     plugin(options, spec);

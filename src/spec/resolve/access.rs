@@ -2,7 +2,7 @@
 
 use super::network::Networks;
 use super::{Report, Resolved, all, bastion, dns, load_balancer, text};
-use crate::spec::cluster::{AccessSource, Api, BastionAccess, NodePortAccess, SshKey, SubnetKind};
+use crate::spec::cluster::{AccessSource, Api, BastionAccess, NodePortAccess, SshKey};
 use crate::spec::problem::{Problem, Problems};
 use crate::spec::v1alpha2::{
     CLUSTER_LABEL, Cluster, ClusterSpec, InstanceGroup, InstanceGroupRole, Metadata, Object, SshCredential,
@@ -137,7 +137,7 @@ fn elastic_ip(
 fn masters_are_reached(groups: &[InstanceGroup], network: &Networks, report: &mut Report<'_>) {
     let masters = groups.iter().filter(|group| group.spec.role == Some(InstanceGroupRole::Master));
     let names: Vec<&String> = masters.flat_map(|group| group.spec.subnets.iter().flatten()).collect();
-    let mut private = network.subnets.iter().flatten().filter(|subnet| subnet.kind == SubnetKind::Private);
+    let mut private = network.subnets.iter().flatten().filter(|subnet| subnet.kind.is_private());
     if let Some(subnet) = private.find(|subnet| names.contains(&&subnet.name)) {
         let message = format!("an Elastic IP leads nowhere in the private subnet `{}`", subnet.name);
         let hint =

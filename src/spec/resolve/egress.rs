@@ -43,7 +43,7 @@ fn way(path: &str, subnet: &SubnetSpec, report: &mut Report<'_>) -> Resolved<Way
             format!("no NAT gateway of windlass's serves this subnet, which could have `{address}`");
         report.push(Problem::at(format!("{path}.publicIP"), message).hint("leave it out"));
     }
-    let keeps_routes = kind == SubnetKind::Private && egress != Egress::External && subnet.id.is_none();
+    let keeps_routes = kind.is_private() && egress != Egress::External && subnet.id.is_none();
     if !additional_routes.is_empty() && !keeps_routes {
         let message =
             "only private subnets that windlass makes, and whose routes it keeps, have further routes";
@@ -58,11 +58,8 @@ fn kind(path: &str, subnet: &SubnetSpec, report: &mut Report<'_>) -> Resolved<Su
         Some(SubnetType::Public) => Ok(SubnetKind::Public),
         Some(SubnetType::Utility) => Ok(SubnetKind::Utility),
         Some(SubnetType::Private) => Ok(SubnetKind::Private),
-        Some(SubnetType::DualStack) => {
-            let problem = Problem::at(path, "`DualStack` is not supported yet");
-            Err(report.push(problem.hint("write `Private`: the cluster's addresses are IPv4")))
-        }
-        None => Err(report.missing(path, "write `Public`, `Private` or `Utility`")),
+        Some(SubnetType::DualStack) => Ok(SubnetKind::DualStack),
+        None => Err(report.missing(path, "write `Public`, `Private`, `DualStack` or `Utility`")),
     }
 }
 
@@ -70,8 +67,12 @@ fn egress(path: &str, subnet: &SubnetSpec, kind: SubnetKind, report: &mut Report
     let written = subnet.egress.as_deref().filter(|egress| !egress.is_empty());
     match (kind, written) {
         (_, Some(EXTERNAL)) => Ok(Egress::External),
-        (SubnetKind::Private, Some(written)) => existing(path, subnet, written, report),
-        (SubnetKind::Private, None) => own_address(path, subnet, report).map(Egress::NatGateway),
+        (SubnetKind::Private | SubnetKind::DualStack, Some(written)) => {
+            existing(path, subnet, written, report)
+        }
+        (SubnetKind::Private | SubnetKind::DualStack, None) => {
+            own_address(path, subnet, report).map(Egress::NatGateway)
+        }
         (SubnetKind::Public | SubnetKind::Utility, Some(written)) => {
             let message = format!("`{written}` is not how instances in a public subnet reach the Internet");
             let hint =
@@ -152,7 +153,7 @@ fn one_way_for_each_zone(subnets: &[SubnetSpec], ways: &[Resolved<Way>], report:
     let mut first: BTreeMap<&str, (usize, &Egress)> = BTreeMap::new();
     for (index, (subnet, way)) in subnets.iter().zip(ways).enumerate() {
         let (Some(zone), Ok(way)) = (subnet.zone.as_deref(), way) else { continue };
-        if way.kind != SubnetKind::Private || way.egress == Egress::External || subnet.id.is_some() {
+        if !way.kind.is_private() || way.egress == Egress::External || subnet.id.is_some() {
             continue;
         }
         let (earlier, egress) = first.entry(zone).or_insert((index, &way.egress));
@@ -168,7 +169,7 @@ fn one_way_for_each_zone(subnets: &[SubnetSpec], ways: &[Resolved<Way>], report:
 
 /// A NAT gateway stands in a utility subnet, or else in a public one.
 fn gateways_have_a_place(subnets: &[SubnetSpec], ways: &[Resolved<Way>], report: &mut Report<'_>) {
-    let open = ways.iter().flatten().any(|way| way.kind != SubnetKind::Private);
+    let open = ways.iter().flatten().any(|way| !way.kind.is_private());
     let unknown = ways.iter().any(Result::is_err);
     let mut told = BTreeSet::new();
     for (index, (subnet, way)) in subnets.iter().zip(ways).enumerate() {

@@ -368,7 +368,7 @@ struct Place {
     /// The group of its master.
     group: Resolved<String>,
     /// The range of that group's subnet.
-    range: Resolved<Ipv4Net>,
+    range: Resolved<Option<Ipv4Net>>,
 }
 
 fn place<'a>(
@@ -405,16 +405,22 @@ fn place<'a>(
 fn address(
     member: &EtcdMemberSpec,
     path: &str,
-    range: Resolved<Ipv4Net>,
+    range: Resolved<Option<Ipv4Net>>,
     report: &mut Report<'_>,
 ) -> Resolved<Ipv4Addr> {
     let Some(written) = member.private_address.as_deref() else {
         // Left out, it would have been chosen in the range.
-        let message = format!("no address of the subnet (`{}`) is left for this master", range?);
-        return Err(report.push(Problem::at(path, message).hint("use a larger subnet")));
+        return Err(report.push(match range? {
+            Some(range) => {
+                let message = format!("no address of the subnet (`{range}`) is left for this master");
+                Problem::at(path, message).hint("use a larger subnet")
+            }
+            None => Problem::at(path, "the master's subnet has IPv6 addresses alone")
+                .hint("move the master's group to a subnet with `type: DualStack`"),
+        }));
     };
     let address = report.read(path, written, text::ipv4_address)?;
-    if let Ok(range) = range
+    if let Ok(Some(range)) = range
         && !subnets::assignable(range, address)
     {
         let message = format!("`{address}` can't be an instance's address in the group's subnet (`{range}`)");

@@ -27,8 +27,8 @@ use crate::spec::v1alpha2::{
 /// An instance group, and what is known of it even where something is wrong with it.
 pub(super) struct Group {
     pub(super) name: String,
-    /// The range of its first subnet.
-    pub(super) range: Resolved<Ipv4Net>,
+    /// The IPv4 range of its first subnet.
+    pub(super) range: Resolved<Option<Ipv4Net>>,
     pub(super) resolved: Half,
 }
 
@@ -63,12 +63,16 @@ pub(super) fn resolve_all(
 }
 
 /// The cluster's subnets by name.
-struct Subnets<'a>(BTreeMap<&'a str, Known>);
+struct Subnets<'a> {
+    by_name: BTreeMap<&'a str, Known>,
+    /// Whether pods and services have IPv6 addresses.
+    is_ipv6: bool,
+}
 
 /// What groups need to know of a subnet.
 struct Known {
     subnet: Resolved<Subnet>,
-    range: Resolved<Ipv4Net>,
+    range: Resolved<Option<Ipv4Net>>,
     public: bool,
 }
 
@@ -81,7 +85,7 @@ impl<'a> Subnets<'a> {
             let public = !matches!(subnet.r#type, Some(SubnetType::Private | SubnetType::DualStack));
             known.entry(name).or_insert_with(|| Known { subnet: resolved.clone(), range: *range, public });
         }
-        Self(known)
+        Self { by_name: known, is_ipv6: network.is_ipv6 }
     }
 }
 
@@ -352,8 +356,8 @@ pub(super) fn max_pods(path: &str, kubelet: Option<&KubeletSpec>, report: &mut R
 struct Placement {
     /// Its subnets.
     subnets: Resolved<NonEmpty<Subnet>>,
-    /// The range of the first.
-    range: Resolved<Ipv4Net>,
+    /// The IPv4 range of the first.
+    range: Resolved<Option<Ipv4Net>>,
     /// Whether they are private.
     private: bool,
 }
@@ -364,14 +368,15 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
     let mut seen = BTreeSet::new();
     let found = subnets.iter().enumerate().map(|(index, subnet)| {
         let path = format!("{PATH}[{index}]");
-        let Some(found) = known.0.get(subnet.as_str()) else {
-            let names: Vec<&str> = known.0.keys().copied().collect();
+        let Some(found) = known.by_name.get(subnet.as_str()) else {
+            let names: Vec<&str> = known.by_name.keys().copied().collect();
             let problem = Problem::at(path, format!("the cluster has no subnet `{subnet}`"));
             return Err(report.push(problem.hint(format!("there are: {}", names.join(", ")))));
         };
         if !seen.insert(subnet) {
-            report.push(Problem::at(path, format!("`{subnet}` stands here twice")));
+            report.push(Problem::at(&path, format!("`{subnet}` stands here twice")));
         }
+        has_addresses(&path, spec, found, known.is_ipv6, report);
         Ok(found)
     });
     let found: Vec<Resolved<&Known>> = found.collect();
@@ -396,6 +401,27 @@ fn placement(spec: &InstanceGroupSpec, known: &Subnets<'_>, report: &mut Report<
     let range = found.first().and_then(|subnet| subnet.range);
     let subnets = found.map(|_, known| known.and_then(|known| known.subnet.clone()));
     Placement { subnets: subnets.transpose(), range, private }
+}
+
+/// Nodes of an IPv6 cluster have IPv6 addresses, for themselves and for their pods; masters have IPv4 addresses in any case, by
+/// which members of etcd know each other.
+fn has_addresses(
+    path: &str,
+    spec: &InstanceGroupSpec,
+    known: &Known,
+    is_ipv6: bool,
+    report: &mut Report<'_>,
+) {
+    let Ok(subnet) = &known.subnet else { return };
+    if spec.role == Some(InstanceGroupRole::Master) && subnet.cidr.is_none() {
+        let message = format!("a master has an IPv4 address, and the subnet `{}` has none", subnet.name);
+        report.push(Problem::at(path, message).hint("name a subnet with `type: DualStack`"));
+    }
+    if is_ipv6 && spec.role != Some(InstanceGroupRole::Bastion) && subnet.ipv6.is_none() {
+        let message = format!("pods have IPv6 addresses, and the subnet `{}` has none", subnet.name);
+        let hint = format!("write `ipv6CIDR: /64#<number>` for `{}`, or name another subnet", subnet.name);
+        report.push(Problem::at(path, message).hint(hint));
+    }
 }
 
 fn root_volume(spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<EbsVolume> {

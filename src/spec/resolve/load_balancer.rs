@@ -105,13 +105,15 @@ pub(super) fn best_subnets(
     known: &[&Subnet],
     report: &mut Report<'_>,
 ) -> Resolved<NonEmpty<LoadBalancerSubnet>> {
-    let is_private = |subnet: &&&Subnet| subnet.kind == SubnetKind::Private;
+    let is_private = |subnet: &&&Subnet| subnet.kind.is_private();
     let any_private = known.iter().any(|subnet| is_private(&subnet));
     let mut by_zone: BTreeMap<&str, &Subnet> = BTreeMap::new();
     let score = |subnet: &Subnet| {
         (subnet.kind == SubnetKind::Utility, behind.iter().any(|behind| behind.name == subnet.name))
     };
-    for subnet in known.iter().filter(|subnet| is_private(subnet) == (internal && any_private)) {
+    for subnet in
+        known.iter().filter(|subnet| subnet.cidr.is_some() && is_private(subnet) == (internal && any_private))
+    {
         let best = by_zone.entry(&subnet.zone).or_insert(subnet);
         if score(subnet) > score(best) || (score(subnet) == score(best) && subnet.name < best.name) {
             *best = subnet;
@@ -172,10 +174,14 @@ fn written_subnet(
         let problem = Problem::at(name_path, format!("the cluster has no subnet `{name}`"));
         return Err(report.push(problem.hint(format!("there are: {}", names.join(", ")))));
     };
-    if !internal && subnet.kind == SubnetKind::Private {
+    if !internal && subnet.kind.is_private() {
         let problem =
             Problem::at(name_path, format!("the Internet doesn't reach the private subnet `{name}`"));
         report.push(problem.hint("name a public or a utility subnet, or write `type: Internal`"));
+    }
+    if subnet.cidr.is_none() {
+        let message = format!("a load balancer has IPv4 addresses, and the subnet `{name}` has none");
+        report.push(Problem::at(format!("{path}.name"), message).hint("name one that has, too"));
     }
     let address = private_address(path, written, internal, subnet, report);
     let allocation = allocation(path, written, internal, report);
@@ -198,11 +204,9 @@ fn private_address(
             problem.hint("leave it out, name an Elastic IP in `allocationId`, or write `type: Internal`"),
         );
     }
-    if !subnets::assignable(subnet.cidr, address) {
-        let message = format!(
-            "`{address}` is not an address that the subnet `{}` ({}) can give",
-            subnet.name, subnet.cidr
-        );
+    if let Some(range) = subnet.cidr.filter(|range| !subnets::assignable(*range, address)) {
+        let message =
+            format!("`{address}` is not an address that the subnet `{}` ({range}) can give", subnet.name);
         report.push(Problem::at(&path, message));
     }
     Ok(Some(address))

@@ -29,6 +29,7 @@ mod load_balancer;
 mod network;
 mod policies;
 mod purchase;
+mod ranges;
 mod service_accounts;
 pub(super) mod text;
 mod user_data;

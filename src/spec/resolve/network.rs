@@ -1,16 +1,17 @@
 //! Address ranges, subnets, and the network plug-in.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
+use windlass_bootstrap::ipv6::SubnetIpv6;
 
 use super::egress::{self, Way};
+use super::ranges::{NETWORK, NETWORK_ID, Ranges};
 use super::{Report, Resolved, interface_endpoints, text};
 use crate::spec::cluster::{Network, NetworkPlugin, Subnet};
 use crate::spec::problem::Problem;
 use crate::spec::subnets::{self, PREFIXES};
-use crate::spec::v1alpha2::{ClusterSpec, SubnetSpec};
+use crate::spec::v1alpha2::{ClusterSpec, SubnetSpec, SubnetType};
 
 /// What the specification says of the network.
 pub(super) struct Networks {
@@ -19,8 +20,10 @@ pub(super) struct Networks {
     pub(super) region: Resolved<String>,
     /// In the order of the specification.
     pub(super) subnets: Vec<Resolved<Subnet>>,
-    /// The subnets' ranges, in the same order.
-    pub(super) ranges: Vec<Resolved<Ipv4Net>>,
+    /// The subnets' IPv4 ranges, in the same order.
+    pub(super) ranges: Vec<Resolved<Option<Ipv4Net>>>,
+    /// Whether pods and services have IPv6 addresses.
+    pub(super) is_ipv6: bool,
     pub(super) plugin: Resolved<NetworkPlugin>,
 }
 
@@ -32,30 +35,32 @@ pub(super) fn resolve(spec: &ClusterSpec, report: &mut Report<'_>) -> Networks {
     let names = names(written, report);
     let zones = zones(written, report);
     let cidrs = subnet_ranges(written, &ranges, report);
+    let ipv6 = subnet_ranges_ipv6(written, report);
     let region = match zones.first() {
         Some(zone) => zone.as_ref().map(|zone| zone.region.clone()).map_err(|reported| *reported),
         None => Err(report.missing("spec.subnets", "write at least one subnet with a name and a zone")),
     };
     let existing = existing_subnets(spec, report);
     let ways = egress::resolve(spec, report);
-    let subnets = names.into_iter().zip(zones).zip(&cidrs).zip(ways).zip(existing);
-    let subnets = subnets.map(|((((name, zone), cidr), way), existing)| {
+    let subnets = names.into_iter().zip(zones).zip(&cidrs).zip(ipv6).zip(ways).zip(existing);
+    let subnets = subnets.map(|(((((name, zone), cidr), ipv6), way), existing)| {
         let Way { kind, egress, additional_routes } = way?;
-        let (name, zone, cidr, existing) = (name?, zone?.name, (*cidr)?, existing?);
-        Ok(Subnet { name, zone, cidr, kind, egress, existing, additional_routes })
+        let (name, zone, cidr, ipv6, existing) = (name?, zone?.name, (*cidr)?, ipv6?, existing?);
+        Ok(Subnet { name, zone, cidr, ipv6, kind, egress, existing, additional_routes })
     });
     let subnets = subnets.collect();
     let existing_vpc = existing_vpc(spec, report);
-    let plugin = plugin(spec, report);
+    let plugin = plugin(spec, ranges.is_ipv6(), report);
     let domain =
         report.read_filled("spec.clusterDNSDomain", spec.cluster_dns_domain.as_ref(), text::dns_name);
     let endpoints = interface_endpoints::resolve(spec, region.as_deref().ok(), report);
+    let is_ipv6 = ranges.is_ipv6();
     let network = ranges.network(dns_address, domain).and_then(|network| {
         let subnet_tags_disabled = spec.disable_subnet_tags.unwrap_or(false);
         let interface_endpoints = endpoints?;
         Ok(Network { existing_vpc: existing_vpc?, interface_endpoints, subnet_tags_disabled, ..network })
     });
-    Networks { network, region, subnets, ranges: cidrs, plugin }
+    Networks { network, region, subnets, ranges: cidrs, is_ipv6, plugin }
 }
 
 /// The VPC that exists already, if the cluster is to be in one.
@@ -85,147 +90,6 @@ fn existing_subnets(spec: &ClusterSpec, report: &mut Report<'_>) -> Vec<Resolved
         found.push(report.read(&path, id, |id| text::aws_id("subnet", id)).map(Some));
     }
     found
-}
-
-/// The ranges of the cluster, as far as they can be read.
-struct Ranges {
-    /// Whether the VPC exists already.
-    is_existing: bool,
-    vpc: Resolved<Ipv4Net>,
-    additional: Vec<Ipv4Net>,
-    internal: Resolved<Ipv4Net>,
-    pods: Resolved<Ipv4Net>,
-    services: Resolved<Ipv4Net>,
-}
-
-const NETWORK: &str = "spec.networkCIDR";
-const NETWORK_ID: &str = "spec.networkID";
-const ADDITIONAL: &str = "spec.additionalNetworkCIDRs";
-const INTERNAL: &str = "spec.nonMasqueradeCIDR";
-const PODS: &str = "spec.podCIDR";
-const SERVICES: &str = "spec.serviceClusterIPRange";
-
-/// Cluster DNS's place in the service range.
-const DNS: u32 = 10;
-
-impl Ranges {
-    fn read(spec: &ClusterSpec, report: &mut Report<'_>) -> Self {
-        let additional = spec.additional_network_cidrs.iter().flatten().enumerate();
-        let additional = additional.filter_map(|(index, range)| {
-            report.read(&format!("{ADDITIONAL}[{index}]"), range, text::ipv4_net).ok()
-        });
-        let additional = additional.collect();
-        let vpc = report.read_filled(NETWORK, spec.network_cidr.as_ref(), text::ipv4_net);
-        let internal = report.read_filled(INTERNAL, spec.non_masquerade_cidr.as_ref(), text::ipv4_net);
-        let pods = part(internal, PODS, spec.pod_cidr.as_deref(), report);
-        let services = part(internal, SERVICES, spec.service_cluster_ip_range.as_deref(), report);
-        Self { is_existing: spec.network_id.is_some(), vpc, additional, internal, pods, services }
-    }
-
-    fn in_vpc(&self, range: Ipv4Net) -> bool {
-        self.vpc.iter().chain(&self.additional).any(|vpc| vpc.contains(&range))
-    }
-
-    /// Holds the ranges against each other. Returns the address of the cluster's DNS.
-    fn check(&self, flannel: bool, report: &mut Report<'_>) -> Resolved<Ipv4Addr> {
-        let additional = (0..).zip(&self.additional);
-        let additional = additional.map(|(index, range)| (format!("{ADDITIONAL}[{index}]"), *range));
-        let vpcs: Vec<(String, Ipv4Net)> =
-            self.vpc.iter().map(|vpc| (NETWORK.to_owned(), *vpc)).chain(additional).collect();
-        for (path, vpc) in &vpcs {
-            if !PREFIXES.contains(&vpc.prefix_len()) {
-                let message = format!("`{vpc}` is not a range that a VPC can have");
-                report.push(Problem::at(path, message).hint("a VPC's prefix is from /16 to /28"));
-            }
-        }
-        self.apart(&vpcs, report);
-        self.internal_is_apart(flannel, report);
-        for (path, range) in [(PODS, self.pods), (SERVICES, self.services)] {
-            if let (Ok(range), Ok(internal)) = (range, self.internal)
-                && !internal.contains(&range)
-            {
-                let message = format!("`{range}` is not inside of {INTERNAL} (`{internal}`)");
-                report.push(Problem::at(path, message));
-            }
-        }
-        if let Ok(pods) = self.pods
-            && pods.prefix_len() > 22
-        {
-            let message = format!("`{pods}` holds fewer than four nodes");
-            report.push(Problem::at(PODS, message).hint("every node takes a /24 of it: use at most /22"));
-        }
-        self.dns_address(report)
-    }
-
-    fn dns_address(&self, report: &mut Report<'_>) -> Resolved<Ipv4Addr> {
-        let services = self.services?;
-        let fits = (12..=28).contains(&services.prefix_len());
-        subnets::nth(services, DNS).filter(|_| fits).ok_or_else(|| {
-            let message = format!("`{services}` is not a range that services can have");
-            report.push(Problem::at(SERVICES, message).hint("its prefix is from /12 to /28"))
-        })
-    }
-
-    /// What pods send into the internal range keeps their own addresses, which a VPC doesn't know.
-    fn internal_is_apart(&self, flannel: bool, report: &mut Report<'_>) {
-        let (true, Ok(internal)) = (flannel, self.internal) else { return };
-        // Where pods or services are in the way themselves, that is told.
-        let told = |range: &Ipv4Net| {
-            [self.pods, self.services].into_iter().flatten().any(|own| subnets::overlap(own, *range))
-        };
-        for range in self.vpc.iter().chain(&self.additional) {
-            if subnets::overlap(*range, internal) && !told(range) {
-                let message = format!("`{internal}` overlaps the VPC's range `{range}`");
-                let hint = "pods would send into the VPC with addresses that it drops: write a range for pods and \
-                            services alone, and podCIDR and serviceClusterIPRange as they are if the cluster runs";
-                report.push(Problem::at(INTERNAL, message).hint(hint));
-            }
-        }
-    }
-
-    /// The ranges of the VPC, pods and services share no address.
-    fn apart(&self, vpcs: &[(String, Ipv4Net)], report: &mut Report<'_>) {
-        let own = [(PODS, self.pods), (SERVICES, self.services)];
-        let own = own.into_iter().filter_map(|(path, range)| Some((path.to_owned(), range.ok()?)));
-        // Each is held against those behind it, so that a pair is told at the one that isn't the VPC's first.
-        let all: Vec<(String, Ipv4Net)> = vpcs.iter().cloned().chain(own).collect();
-        for (index, (path, range)) in all.iter().enumerate() {
-            for (other_path, other) in &all[..index] {
-                if subnets::overlap(*range, *other) {
-                    report.push(Problem::at(path, format!("`{range}` overlaps {other_path} (`{other}`)")));
-                }
-            }
-        }
-    }
-
-    fn network(&self, dns_address: Resolved<Ipv4Addr>, dns_domain: Resolved<String>) -> Resolved<Network> {
-        Ok(Network {
-            existing_vpc: None,
-            cidr: self.vpc?,
-            additional_cidrs: self.additional.clone(),
-            non_masquerade_cidr: self.internal?,
-            pod_cidr: self.pods?,
-            service_cidr: self.services?,
-            dns_address: dns_address?,
-            dns_domain: dns_domain?,
-            subnet_tags_disabled: false,
-            interface_endpoints: BTreeSet::new(),
-        })
-    }
-}
-
-/// A range that is cut from the internal one where it is left out, which takes an internal range that is large enough.
-fn part(
-    internal: Resolved<Ipv4Net>,
-    path: &str,
-    written: Option<&str>,
-    report: &mut Report<'_>,
-) -> Resolved<Ipv4Net> {
-    if let Some(text) = written {
-        return report.read(path, text, text::ipv4_net);
-    }
-    let message = format!("no range for it can be cut from {INTERNAL} (`{}`)", internal?);
-    Err(report.push(Problem::at(path, message).hint("write a larger one there")))
 }
 
 fn names(subnets: &[SubnetSpec], report: &mut Report<'_>) -> Vec<Resolved<String>> {
@@ -276,14 +140,18 @@ fn zones(subnets: &[SubnetSpec], report: &mut Report<'_>) -> Vec<Resolved<Zone>>
     zones.collect()
 }
 
-fn subnet_ranges(subnets: &[SubnetSpec], ranges: &Ranges, report: &mut Report<'_>) -> Vec<Resolved<Ipv4Net>> {
+fn subnet_ranges(
+    subnets: &[SubnetSpec],
+    ranges: &Ranges,
+    report: &mut Report<'_>,
+) -> Vec<Resolved<Option<Ipv4Net>>> {
     let mut found = Vec::new();
     for (index, subnet) in subnets.iter().enumerate() {
         let path = format!("spec.subnets[{index}].cidr");
         found.push(subnet_range(&path, subnet, ranges, report));
     }
     let known = (0..).zip(&found);
-    disjoint(known.filter_map(|(index, range)| Some((index, *range.as_ref().ok()?))).collect(), report);
+    disjoint(known.filter_map(|(index, range)| Some((index, (*range).ok()??))).collect(), report);
     found
 }
 
@@ -292,8 +160,11 @@ fn subnet_range(
     subnet: &SubnetSpec,
     ranges: &Ranges,
     report: &mut Report<'_>,
-) -> Resolved<Ipv4Net> {
+) -> Resolved<Option<Ipv4Net>> {
     let Some(written) = subnet.cidr.as_deref() else {
+        if subnet.ipv6_cidr.is_some() && subnet.r#type == Some(SubnetType::Private) {
+            return ipv6_alone(path, ranges, report).map(|()| None);
+        }
         if ranges.is_existing {
             return Err(report.missing(
                 path,
@@ -315,14 +186,50 @@ fn subnet_range(
     {
         report.push(Problem::at(path, format!("`{range}` is not inside of {NETWORK} (`{vpc}`)")));
     }
-    for (other_path, other) in [(PODS, ranges.pods), (SERVICES, ranges.services)] {
-        if let Ok(other) = other
-            && subnets::overlap(other, range)
-        {
+    for (other_path, other) in ranges.inside() {
+        if subnets::overlap(other, range) {
             report.push(Problem::at(path, format!("`{range}` overlaps {other_path} (`{other}`)")));
         }
     }
-    Ok(range)
+    Ok(Some(range))
+}
+
+/// A private subnet with an IPv6 range has no IPv4 range where none is written, as in kops.
+fn ipv6_alone(path: &str, ranges: &Ranges, report: &mut Report<'_>) -> Resolved<()> {
+    if ranges.is_ipv6() {
+        return Ok(());
+    }
+    let message =
+        "instances would have IPv6 addresses alone, and the cluster's pods and services have IPv4 ones";
+    let hint = "write a range, or `type: DualStack`, which is given one; or `nonMasqueradeCIDR: ::/0` for a new cluster";
+    Err(report.push(Problem::at(path, message).hint(hint)))
+}
+
+/// The IPv6 ranges: no two subnets have the same.
+fn subnet_ranges_ipv6(subnets: &[SubnetSpec], report: &mut Report<'_>) -> Vec<Resolved<Option<SubnetIpv6>>> {
+    let mut found: Vec<Resolved<Option<SubnetIpv6>>> = Vec::new();
+    for (index, subnet) in subnets.iter().enumerate() {
+        let path = format!("spec.subnets[{index}].ipv6CIDR");
+        let Some(written) = subnet.ipv6_cidr.as_deref() else {
+            found.push(match subnet.r#type {
+                Some(SubnetType::DualStack) => Err(report.missing(
+                    path,
+                    "write `/64#<number>`: which of the VPC's /64 it has, counted in hexadecimal from 0",
+                )),
+                _ => Ok(None),
+            });
+            continue;
+        };
+        let range = report.read(&path, written, text::subnet_ipv6).map(Some);
+        if let Some(other) =
+            range.ok().and_then(|range| found.iter().position(|other| other.ok() == Some(range)))
+        {
+            let message = format!("`{written}` is the range of spec.subnets[{other}], too");
+            report.push(Problem::at(&path, message).hint("write another number"));
+        }
+        found.push(range);
+    }
+    found
 }
 
 /// No two subnets share an address. Sorted by their first address, a subnet can only overlap its neighbours.
@@ -342,11 +249,18 @@ fn disjoint(mut subnets: Vec<(usize, Ipv4Net)>, report: &mut Report<'_>) {
     }
 }
 
-fn plugin(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<NetworkPlugin> {
+fn plugin(spec: &ClusterSpec, is_ipv6: bool, report: &mut Report<'_>) -> Resolved<NetworkPlugin> {
     const PATH: &str = "spec.networking";
     let chosen = chosen_plugins(spec);
     let chosen: Vec<&str> = chosen.iter().map(String::as_str).collect();
     match chosen.as_slice() {
+        ["flannel"] if is_ipv6 => {
+            let message =
+                "flannel knows nothing of the prefixes that EC2 delegates to nodes in an IPv6 cluster";
+            let hint =
+                "write `cni: {}` and install your own, or leave `nonMasqueradeCIDR` out for an IPv4 cluster";
+            Err(report.push(Problem::at(format!("{PATH}.flannel"), message).hint(hint)))
+        }
         ["flannel"] => Ok(NetworkPlugin::Flannel),
         ["cni"] => Ok(NetworkPlugin::External),
         [] => {

@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use windlass_bootstrap::ipv6::{NoSubnetIpv6, SubnetIpv6};
 
 use crate::spec::cluster::Taint;
 use crate::spec::problem::Problem;
@@ -19,6 +20,23 @@ pub(in crate::spec) fn ipv4_net(text: &str) -> Result<Ipv4Net, Problem> {
             Err(refuse(format!("`{range}` is an IPv6 range, and only IPv4 is supported here")))
         }
     }
+}
+
+/// An IPv6 range without bits behind its prefix.
+pub(in crate::spec) fn ipv6_net(text: &str) -> Result<Ipv6Net, Problem> {
+    match net(text)? {
+        IpNet::V6(range) => Ok(range),
+        IpNet::V4(range) => Err(refuse(format!("`{range}` is an IPv4 range, in an IPv6 cluster"))
+            .hint("write an IPv6 range, or leave it out")),
+    }
+}
+
+/// The IPv6 range of a subnet.
+pub(in crate::spec) fn subnet_ipv6(text: &str) -> Result<SubnetIpv6, Problem> {
+    text.parse().map_err(|error: NoSubnetIpv6| {
+        refuse(error.to_string())
+            .hint("write `/64#0` for the first /64 of the VPC's block, `/64#1` for the next")
+    })
 }
 
 /// An IPv4 or IPv6 range without bits behind its prefix.

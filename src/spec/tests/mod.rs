@@ -6,6 +6,7 @@ mod create;
 mod defects;
 mod dns;
 mod explain;
+mod ipv6;
 mod kops;
 mod many;
 mod mutations;

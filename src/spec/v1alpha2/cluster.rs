@@ -212,17 +212,18 @@ wire! {
         region: String = HONOURED,
         /// The address range, inside `networkCIDR`. When left out, one is cut from `networkCIDR`.
         cidr: String = HONOURED,
-        /// The IPv6 range, or `/64#<number>` to count from the VPC's.
+        /// The IPv6 range, or `/64#<number>` to count from the block that Amazon gives the VPC, in hexadecimal. A private
+        /// subnet that has one and no `cidr` has no IPv4 addresses.
         #[serde(rename = "ipv6CIDR")]
-        ipv6_cidr: String = not_yet("leave it out: the cluster's addresses are IPv4"),
+        ipv6_cidr: String = HONOURED,
         /// The id of an existing subnet to use.
         id: String = HONOURED,
         /// How instances of a private subnet reach the Internet: `nat-…`, `eipalloc-…`, `i-…`, `tgw-…` or `External`. A NAT
         /// gateway with a new Elastic IP in a utility subnet, of the same zone where there is one, when left out.
         egress: String = HONOURED,
         /// Whether the subnet has a route to the Internet gateway (`Public`; `Utility` for load balancers, NAT gateways and
-        /// bastions alone) or not (`Private`).
-        r#type: SubnetType = only(["Public", "Private", "Utility"]),
+        /// bastions alone) or not (`Private`; `DualStack` with IPv4 and IPv6 addresses).
+        r#type: SubnetType = HONOURED,
         /// The address of an existing Elastic IP for the private subnet's NAT gateway.
         #[serde(rename = "publicIP")]
         public_ip: String = HONOURED,
@@ -392,7 +393,7 @@ pub enum SubnetType {
     Public,
     /// Instances reach the Internet through a NAT gateway.
     Private,
-    /// IPv6 through the Internet gateway, IPv4 through a NAT gateway.
+    /// IPv6 through an egress-only Internet gateway, IPv4 through a NAT gateway.
     DualStack,
     /// For load balancers and NAT gateways of private subnets.
     Utility,

@@ -15,6 +15,8 @@ pub mod egress_proxy;
 pub mod endpoint;
 #[path = "../../../bootstrap/src/contract/image_source.rs"]
 pub mod image_source;
+#[path = "../../../bootstrap/src/contract/ipv6.rs"]
+pub mod ipv6;
 #[path = "../../../bootstrap/src/contract/tags.rs"]
 pub mod tags;
 #[path = "../../../bootstrap/src/contract/user_data.rs"]

@@ -155,7 +155,8 @@ mod with_region {
             // Not before it has been looked for: what is gone by then isn't named.
             let refused = |call: &Value| call["action"] == "DeleteSubnet" && call["status"] == 400;
             let looked = |call: &Value| call["action"] == "DescribeNetworkInterfaces";
-            let looked_for = |journal: Vec<Value>| journal.iter().skip_while(|call| !refused(call)).any(looked);
+            let looked_for =
+                |journal: Vec<Value>| journal.iter().skip_while(|call| !refused(call)).any(looked);
             while !looked_for(world.region.get("journal").await.unwrap()) {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             }

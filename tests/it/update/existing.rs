@@ -21,7 +21,7 @@ fn wanted(vpc: &str, uid: &str) -> Desired {
             name: "subnet".to_owned(),
             vpc: Reference::existing(vpc),
             zone: "us-east-1a".to_owned(),
-            cidr: "10.9.1.0/24".parse().unwrap(),
+            cidr: "10.9.1.0/24".parse().ok(),
             tags: tags(&own),
         })
         .unwrap();

@@ -349,7 +349,11 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
         "type: Public\n    zone: us-east-1b",
         "type: Private\n    zone: us-east-1b",
     ),
-    ("IPv6 and IPv4", "type: Public\n    zone: us-east-1b", "type: DualStack\n    zone: us-east-1b"),
+    (
+        "a subnet with both and no IPv6 range",
+        "type: Public\n    zone: us-east-1b",
+        "type: DualStack\n    zone: us-east-1b",
+    ),
     (
         "a way to the Internet that is none",
         "type: Public\n    zone: us-east-1b",
