@@ -182,6 +182,12 @@ impl ClusterState {
         }
     }
 
+    /// Whether AWS was last brought to these documents.
+    pub async fn has_applied(&self, documents: &Documents) -> Result<bool, StateError> {
+        let Some(number) = self.applied().await? else { return Ok(false) };
+        Ok(self.revision(number).await?.says(documents))
+    }
+
     /// What may be there in AWS: the revision that AWS was last brought to, or, before any was carried out to its end, the
     /// last that was begun. `None` where nothing was ever applied.
     pub async fn running(&self) -> Result<Option<Revision>, StateError> {

@@ -117,6 +117,21 @@ mod with_region {
 
     #[test]
     #[ignore = "needs the emulated region"]
+    fn a_changed_specification_is_held_against_aws_once() {
+        let world = World::new();
+        world.calls(CREATE);
+        world.calls(APPLY);
+        let nothing = world.calls(APPLY);
+        world.calls("edit ig nodes-us-east-1a --name demo.example.com --set spec.maxSize=7");
+        let changed = world.calls(APPLY);
+        let vpcs = |calls: &Calls| calls.count(|call| call["action"] == "DescribeVpcs");
+        assert_eq!((vpcs(&nothing), vpcs(&changed)), (1, 1), "{}", changed.listed());
+        // Two updates in a row find that there is nothing to do, and write nothing.
+        assert_eq!(world.calls(APPLY).changing(), 0);
+    }
+
+    #[test]
+    #[ignore = "needs the emulated region"]
     fn a_group_more_adds_no_call_of_awss_to_a_look_and_one_document_of_the_state() {
         let world = World::new();
         world.calls(CREATE);

@@ -98,8 +98,8 @@ pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result
     // A run that has nothing to do writes nothing, not even the lease; nor does one where there is no cluster.
     let read = context.read(&state).await?;
     // What was never applied has something to do, so that it need not be looked at twice.
-    let was_applied = state.applied().await?.is_some();
-    if was_applied && let Some(secrets) = planning::stored(&state).await? {
+    let may_be_done = state.has_applied(&read.documents).await?;
+    if may_be_done && let Some(secrets) = planning::stored(&state).await? {
         let is_whole = read.unfinished.is_none();
         let part = args.part.part(&read.documents)?;
         let mut input = Box::pin(PlanningInput::gather(&state, &read.documents)).await?;
