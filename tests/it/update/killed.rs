@@ -4,6 +4,7 @@
 //! The region holds the call, and the update ends while it waits: what was under way beside it has taken effect, or hasn't.
 //! The next update must end in the same world as one that nobody disturbs, with nothing twice and nothing that is nobody's.
 
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -18,7 +19,7 @@ const ZONE: &str = "example.com";
 type Point = (usize, &'static str);
 
 /// Three masters in private subnets, reached by a load balancer that has a name, and a bastion.
-fn three_private_masters() -> Documents {
+pub(super) fn three_private_masters() -> Documents {
     let zones: Vec<String> = ["a", "b", "c"].map(|zone| format!("us-east-1{zone}")).into();
     let created = CreateOptions {
         zones,
@@ -34,7 +35,7 @@ fn three_private_masters() -> Documents {
 }
 
 /// A region as it is before a cluster is made: the specification, an image, and the hosted zone that a name is in.
-async fn fresh(world: &mut World) {
+pub(super) async fn fresh(world: &mut World) {
     world.reset().await;
     make_zone(world).await;
 }
@@ -45,7 +46,7 @@ async fn make_zone(world: &World) {
 }
 
 /// What is in the hosted zone, beside what every zone has.
-async fn names(world: &World) -> Vec<String> {
+pub(super) async fn names(world: &World) -> Vec<String> {
     let zones = world.clients.route53.list_hosted_zones().send().await.unwrap();
     let call = world.clients.route53.list_resource_record_sets().hosted_zone_id(zones.hosted_zones()[0].id());
     let answer = call.send().await.unwrap();
@@ -54,7 +55,7 @@ async fn names(world: &World) -> Vec<String> {
 }
 
 /// What there is: of each kind how many, and the names.
-async fn picture(world: &World) -> (BTreeMap<String, usize>, Vec<String>) {
+pub(super) async fn picture(world: &World) -> (BTreeMap<String, usize>, Vec<String>) {
     (counts(world).await, names(world).await)
 }
 
@@ -70,19 +71,29 @@ async fn points(world: &World) -> (Vec<Point>, String) {
     (points.collect(), actions.join("|"))
 }
 
-/// Ends an update while the region holds its changing call of a number; whether it came that far.
-async fn kill(world: &World, actions: &str, (skip, hold): Point) -> bool {
+/// Ends some work while the region holds its changing call of a number; whether it came that far.
+async fn held_at<T>(
+    world: &World,
+    actions: &str,
+    (skip, hold): Point,
+    work: impl Future<Output = T>,
+) -> bool {
     inject(world, &json!({"action": actions, "hold": hold, "skip": skip})).await;
+    ends_while_held(world, work).await
+}
+
+/// Ends some work as soon as the region holds one of its calls; whether it came to that.
+pub(super) async fn ends_while_held<T>(world: &World, work: impl Future<Output = T>) -> bool {
     let deadline = Instant::now() + Duration::from_mins(3);
     let comes_there = async {
         while world.region.held().await.unwrap().is_empty() {
-            assert!(Instant::now() < deadline, "it neither ends nor comes to its call {skip}");
+            assert!(Instant::now() < deadline, "it neither ends nor comes to a call that is held");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let reached = tokio::select! {
         () = comes_there => true,
-        _ = Box::pin(world.update_under_lease()) => false,
+        _ = Box::pin(work) => false,
     };
     world.region.clear_faults().await.unwrap();
     reached
@@ -97,7 +108,7 @@ async fn survives_being_killed_at_every_call(mut world: World) {
     let mut reached = 0;
     for point in &points {
         fresh(&mut world).await;
-        reached += usize::from(kill(&world, &actions, *point).await);
+        reached += usize::from(held_at(&world, &actions, *point, world.update_under_lease()).await);
         world.update().await.succeeded();
         assert_eq!(picture(&world).await, expected, "killed {} call {}", point.1, point.0);
         let again = world.plan().await;
@@ -109,7 +120,7 @@ async fn survives_being_killed_at_every_call(mut world: World) {
 }
 
 /// Deletes the cluster, and sees that nothing but the hosted zone is left.
-async fn ends(world: &World) {
+pub(super) async fn ends(world: &World) {
     world.delete().await.succeeded();
     assert_eq!(names(world).await, Vec::<String>::new());
     assert_eq!(leftovers(world).await, Vec::<String>::new());
