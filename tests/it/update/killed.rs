@@ -120,7 +120,7 @@ async fn survives_being_killed_at_every_call(mut world: World) {
 }
 
 /// Deletes the cluster, and sees that nothing but the hosted zone is left.
-pub(super) async fn ends(world: &World) {
+async fn ends(world: &World) {
     world.delete().await.succeeded();
     assert_eq!(names(world).await, Vec::<String>::new());
     assert_eq!(leftovers(world).await, Vec::<String>::new());
