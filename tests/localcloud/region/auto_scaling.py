@@ -1,7 +1,7 @@
 """Auto Scaling groups, whole: what may be asked of them. `reconcile` is what they do."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,8 +59,10 @@ class Activity:
 
 @dataclass(eq=False)
 class Member:
-    """An instance of a group. States: Pending, InService, Terminating, and of those for which a hook makes it wait
-    Terminating:Wait and Terminating:Proceed. `waits_for` has the names of such hooks."""
+    """An instance of a group or of its warm pool. States: Pending, InService, Terminating; in the warm pool Warmed:Pending,
+    Warmed:Stopped, Warmed:Running, Warmed:Terminating. Where a hook makes it wait, :Wait and :Proceed follow. `waits_for` has
+    the names of such hooks, and `then` what comes afterwards. `origin` is where it came from, as events say it; `reused` is one
+    that returns to the warm pool."""
 
     instance: Instance
     template: dict[str, str]
@@ -70,11 +72,14 @@ class Member:
     health: str = "Healthy"
     protected: bool = False
     waits_for: dict[str, Any] = field(default_factory=dict)
+    then: Callable[[str], None] | None = None
+    origin: str = "EC2"
+    reused: bool = False
 
     @property
     def active(self) -> bool:
-        """Whether it counts towards the desired capacity."""
-        return self.state in ("Pending", "InService")
+        """Whether it counts towards the desired capacity, or that of the warm pool."""
+        return "Terminating" not in self.state
 
 
 @dataclass(eq=False)
@@ -93,6 +98,7 @@ class Group:
     balancers: list[str] = field(default_factory=list)
     hooks: dict[str, dict[str, Any]] = field(default_factory=dict)
     warm_pool: dict[str, Any] | None = None
+    warm: list[Member] = field(default_factory=list)
     deleting: bool = False
     retry_at: float = 0.0
 
@@ -214,7 +220,8 @@ def find(region: Region, name: str | None) -> Group:
 
 
 def find_member(region: Region, instance_id: str | None) -> tuple[Group, Member]:
-    """The group and membership of an instance."""
+    """The group and membership of an instance that is in no warm pool: most operations "cannot be called on instances in a warm
+    pool" (API_TerminateInstanceInAutoScalingGroup, API_SetInstanceProtection)."""
     for group in groups(region).values():
         for member in group.members:
             if member.instance.id == instance_id:
@@ -332,19 +339,21 @@ def update_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
 
 @action("autoscaling", "DeleteAutoScalingGroup")
 def delete_auto_scaling_group(region: Region, params: dict[str, Any]) -> None:
-    """With instances only by ForceDelete; it stays listed until they are gone (API_DeleteAutoScalingGroup)."""
+    """With instances only by ForceDelete, which "also deletes the warm pool" and "any outstanding lifecycle actions"; it stays
+    listed until they are gone (API_DeleteAutoScalingGroup)."""
     group = find(region, params.get("AutoScalingGroupName"))
-    if group.members and not params.get("ForceDelete"):
+    if (group.members or group.warm) and not params.get("ForceDelete"):
         raise AwsError(
             "ResourceInUse",
             "You cannot delete an AutoScalingGroup while there are instances or "
             "pending Spot instance request(s) still in the group.",
         )
-    if not group.members:
+    if not group.members and not group.warm:
         del groups(region)[group.name]
         return
     group.deleting = True
     group.settings |= {"MinSize": 0, "DesiredCapacity": 0}
+    lifecycle_hooks.forget(region, [*group.members, *group.warm])
 
 
 @action("autoscaling", "SetDesiredCapacity")
@@ -359,13 +368,13 @@ def set_desired_capacity(region: Region, params: dict[str, Any]) -> None:
 
 
 def begin_termination(region: Region, group: Group, member: Member, cause: str) -> None:
-    """Takes a member out of service and terminates its instance."""
+    """Takes a member out of service, or out of the warm pool, and terminates its instance, or returns it to the pool."""
     attachments.leave(region, group.target_groups, group.balancers, [member.instance])
     if member.activity.ended is None:
         member.activity.finish("Cancelled")
     member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
     activities(region).append(member.activity)
-    lifecycle_hooks.begin(region, group, member)
+    lifecycle_hooks.end(region, group, member)
 
 
 @action("autoscaling", "TerminateInstanceInAutoScalingGroup")
@@ -493,11 +502,12 @@ def describe_auto_scaling_groups(region: Region, params: dict[str, Any]) -> dict
 
 @action("autoscaling", "DescribeAutoScalingInstances")
 def describe_auto_scaling_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
+    """Those in warm pools, too (API_AutoScalingInstanceDetails, LifecycleState)."""
     wanted = params.get("InstanceIds")
     rows = [
-        {**_describe_member(member), "AutoScalingGroupName": group.name}
+        {**describe_member(member), "AutoScalingGroupName": group.name}
         for group in groups(region).values()
-        for member in group.members
+        for member in [*group.members, *group.warm]
         if not wanted or member.instance.id in wanted
     ]
     return page("AutoScalingInstances", rows, params, 50)
@@ -535,7 +545,8 @@ def describe_activity(activity: Activity, arn: str | None) -> dict[str, Any]:
     }
 
 
-def _describe_member(member: Member) -> dict[str, Any]:
+def describe_member(member: Member) -> dict[str, Any]:
+    """A member in the form of DescribeAutoScalingGroups."""
     return {
         "InstanceId": member.instance.id,
         "InstanceType": member.instance.kind,
@@ -559,11 +570,11 @@ def _describe(region: Region, group: Group) -> dict[str, Any]:
         "AvailabilityZones": zones,
         "LoadBalancerNames": list(group.balancers),
         "TargetGroupARNs": list(group.target_groups),
-        "Instances": [_describe_member(member) for member in group.members],
+        "Instances": [describe_member(member) for member in group.members],
         "SuspendedProcesses": [{"ProcessName": name, "SuspensionReason": "User suspended"} for name in sorted(group.suspended)],
         "EnabledMetrics": [{"Metric": name, "Granularity": "1Minute"} for name in sorted(group.metrics)],
         "Status": "Delete in progress" if group.deleting else None,
         "WarmPoolConfiguration": group.warm_pool,
-        "WarmPoolSize": 0 if group.warm_pool else None,
+        "WarmPoolSize": len(group.warm) if group.warm_pool else None,
         "Tags": auto_scaling_tags.describe(group),
     }

@@ -1,22 +1,26 @@
 """EventBridge's rules on the default bus, and their targets: who may have which names, patterns and tags; the rules are moto's.
 
-Facts are from the EventBridge API Reference (API_<action>) and the User Guide, unless something else is said. Nothing in the
-region makes events by itself: whoever wants one puts it (PutEvents).
+Facts are from the EventBridge API Reference (API_<action>) and the User Guide, unless something else is said. Of AWS's own
+events the region makes those of spot instances, of instances' states and of lifecycle hooks (`tell`); others are put
+(PutEvents).
 """
 
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
 from moto.events.models import EventsBackend, Rule
 
+from . import sqs
 from .actions import action, check
 from .errors import AwsError, Unimplemented
 from .filters import paginate
+from .policy import ALLOW, Question, decide
 from .resources import Resource, resource
 from .services import service
-from .state import Region
+from .state import Region, now
 
 Params = dict[str, Any]
 NAME = re.compile(r"[.\-_A-Za-z0-9]{1,64}")
@@ -155,3 +159,36 @@ def check_new_tags(region: Region, params: Params, action: str) -> None:
     name = params["ResourceARN"].rpartition("/")[2]
     new = {tag["Key"]: tag["Value"] for tag in params.get("Tags") or []}
     _check_tags({**_tags(region, name), **new})
+
+
+def tell(region: Region, source: str, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
+    """An event of AWS's own, for the rules that it fits (User Guide, "Events from AWS services")."""
+    event = {
+        "version": "0",
+        "id": str(uuid.uuid4()),
+        "detail-type": kind,
+        "source": source,
+        "account": region.account,
+        "time": f"{now():%Y-%m-%dT%H:%M:%SZ}",
+        "region": region.name,
+        "resources": resources,
+        "detail": detail,
+    }
+    for rule in rules(region).values():
+        if rule.state == "ENABLED" and rule.event_pattern.matches_event(event):
+            for target in rule.targets:
+                _deliver(region, rule, target["Arn"], event)
+
+
+def _deliver(region: Region, rule: Rule, target: str, event: dict[str, Any]) -> None:
+    """To a queue whose policy lets the rule; what can't be delivered is lost (User Guide, "Resource-based policies")."""
+    service_name, name = target.split(":")[2], target.rpartition(":")[2]
+    if service_name != "sqs":
+        region.journal.record_unimplemented("events", "tell", f"the target {target} of the rule {rule.name}")
+        return
+    queue = sqs.queues(region).get(name)
+    # EventBridge's own requests are encrypted.
+    context = {"aws:sourcearn": rule.arn, "aws:securetransport": "true"}
+    asked = Question("sqs:SendMessage", target, ["events.amazonaws.com"], context)
+    if queue and queue.policy and decide([queue.policy], asked) == ALLOW:
+        region.backend("sqs").send_message(name, json.dumps(event))

@@ -161,12 +161,17 @@ def stop_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     for instance in wanted:
         before = instance.state
         if before == "running":
-            instance.state, instance.reason = "stopping", USER_TERMINATED
-            if not region.machines_connected:
-                finish_stop(instance)
+            stop(region, instance)
         current = "stopped" if before == "stopped" else "stopping"
         rows.append({"InstanceId": instance.id, "PreviousState": _state(before), "CurrentState": _state(current)})
     return {"StoppingInstances": rows}
+
+
+def stop(region: Region, instance: Instance, reason: Reason = USER_TERMINATED) -> None:
+    """Starts the stop of an instance that runs. Without machines it is over at once."""
+    instance.state, instance.reason = "stopping", reason
+    if not region.machines_connected:
+        finish_stop(instance)
 
 
 def finish_stop(instance: Instance) -> None:
@@ -190,13 +195,18 @@ def start_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
     for instance in wanted:
         before = instance.state
         if before == "stopped":
-            instance.state, instance.reason = "pending" if region.machines_connected else "running", None
-            instance.launched = now()
-            for interface in instance.nics.values():
-                network_interfaces.give_automatic_address(region, interface)
+            start(region, instance)
         current = "running" if before == "running" else "pending"
         rows.append({"InstanceId": instance.id, "PreviousState": _state(before), "CurrentState": _state(current)})
     return {"StartingInstances": rows}
+
+
+def start(region: Region, instance: Instance) -> None:
+    """Has a stopped instance run again."""
+    instance.state, instance.reason = "pending" if region.machines_connected else "running", None
+    instance.launched = now()
+    for interface in instance.nics.values():
+        network_interfaces.give_automatic_address(region, interface)
 
 
 @action("ec2", "RebootInstances")

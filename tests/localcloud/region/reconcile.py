@@ -7,15 +7,14 @@ import traceback
 from collections import Counter
 from typing import Any
 
-from . import attachments, images, launch_templates, mixed_instances, tags
-from .auto_scaling import GROUP_TAG, Activity, Group, Member, activities, begin_termination, groups
-from .errors import AwsError
-from .launch import launch, settle
+from . import attachments, lifecycle_hooks, warm_pools
+from .auto_scaling import Group, Member, begin_termination, groups
+from .interruptions import tell_of_states
+from .lifecycle_hooks import CONTINUE, LAUNCHING
+from .members import RETRY_SECONDS, launch_one
 from .routes import Request, route
 from .state import Region, now
 from .transitions import pass_time
-
-RETRY_SECONDS = 2.0
 
 
 def start(region: Region, interval: float) -> None:
@@ -47,11 +46,14 @@ def reconcile(region: Region) -> None:
         changed = False
         for group in list(groups(region).values()):
             changed |= _observe(region, group)
+            changed |= warm_pools.observe(region, group)
             changed |= _replace_unhealthy(region, group)
             changed |= _scale(region, group)
-            if group.deleting and not group.members:
+            changed |= warm_pools.scale(region, group)
+            if group.deleting and not group.members and not group.warm:
                 del groups(region)[group.name]
                 changed = True
+        tell_of_states(region)
         if changed:
             region.touch()
 
@@ -65,16 +67,37 @@ def _observe(region: Region, group: Group) -> bool:
             group.members.remove(member)
             member.activity.finish("Successful")
         elif member.state == "Pending" and instance.state == "running":
-            member.state = "InService"
-            member.activity.finish("Successful")
-            if "AddToLoadBalancer" not in group.suspended:
-                attachments.enter(region, group.target_groups, group.balancers, [instance])
+            _launched(region, group, member)
+        elif member.state == "Pending:Proceed":
+            _serve(region, group, member)
         elif member.active and member.health == "Healthy" and _fails_checks(region, group, member):
             member.health = "Unhealthy"
         else:
             continue
         changed = True
     return changed
+
+
+def _launched(region: Region, group: Group, member: Member) -> None:
+    """It comes into service once nobody has a hook any more (User Guide, "Amazon EC2 Auto Scaling instance lifecycle")."""
+
+    def then(result: str) -> None:
+        if result == CONTINUE:
+            member.state = "Pending:Proceed"
+            return
+        member.activity.finish("Cancelled", "Instance failed to complete user's Lifecycle Action: it was abandoned")
+        begin_termination(region, group, member, f"At {now():%Y-%m-%dT%H:%M:%SZ} a lifecycle action of a launch was abandoned.")
+
+    lifecycle_hooks.wait(region, group, member, LAUNCHING, then)
+    if member.state == "Pending:Proceed":
+        _serve(region, group, member)
+
+
+def _serve(region: Region, group: Group, member: Member) -> None:
+    member.state = "InService"
+    member.activity.finish("Successful")
+    if "AddToLoadBalancer" not in group.suspended:
+        attachments.enter(region, group.target_groups, group.balancers, [member.instance])
 
 
 def _fails_checks(region: Region, group: Group, member: Member) -> bool:
@@ -126,71 +149,10 @@ def _launch_missing(region: Region, group: Group, missing: int) -> bool:
     if missing <= 0 or time.monotonic() < group.retry_at:
         return False
     for _ in range(missing):
-        if not _launch_one(region, group):
+        if not warm_pools.take(region, group) and not launch_one(region, group):
             group.retry_at = time.monotonic() + RETRY_SECONDS
             break
     return True
-
-
-def _launch_one(region: Region, group: Group) -> bool:
-    """Launches one member in the zone that has the fewest. A failure is an activity that says why."""
-    desired = group.settings["DesiredCapacity"]
-    cause = (
-        f"At {now():%Y-%m-%dT%H:%M:%SZ} an instance was started in response to a difference between desired and "
-        f"actual capacity, increasing the capacity from {len(group.active)} to {desired}."
-    )
-    activity = Activity(group.name, "Launching a new EC2 instance", cause, now())
-    activities(region).append(activity)
-    fault = region.faults.take("ec2", "RunInstances")
-    try:
-        if fault and fault.code:
-            raise AwsError(fault.code, fault.message, fault.status)
-        reference = _template(group)
-        template = launch_templates.find(region, {"LaunchTemplateId": reference["LaunchTemplateId"]})
-        number = template.resolve(reference.get("Version"))
-        instance = launch(region, _request(region, group, template, number), 1)[0]
-    except Exception as error:
-        if not hasattr(error, "code"):
-            raise
-        activity.description += f".  Status Reason: {error.message}"
-        activity.finish("Failed", f"{error.message} ({error.code}). Launching EC2 instance failed.")
-        return False
-    instance.auto_scaling_group = group.name
-    tags.apply(region, instance.id, {GROUP_TAG: group.name}, by_aws=True)
-    activity.description += f": {instance.id}"
-    reference = {"LaunchTemplateId": template.id, "LaunchTemplateName": template.name, "Version": str(number)}
-    protected = group.settings["NewInstancesProtectedFromScaleIn"]
-    group.members.append(Member(instance, reference, activity, now(), protected=protected))
-    settle(region, [instance])
-    return True
-
-
-def _request(region: Region, group: Group, template: Any, number: int) -> dict[str, Any]:
-    inherited = [{"Key": key, "Value": tag["Value"]} for key, tag in group.tags.items() if tag["PropagateAtLaunch"]]
-    request: dict[str, Any] = {
-        "LaunchTemplate": {"LaunchTemplateId": template.id, "Version": str(number)},
-        "SubnetId": _emptiest_subnet(group),
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": inherited}],
-    }
-    mixed = group.settings.get("MixedInstancesPolicy")
-    if not mixed:
-        return request
-    on_demand = sum(member.instance.lifecycle != "spot" for member in group.active)
-    image = images.find(region, template.versions[number]["data"].get("ImageId"))
-    return {**request, **mixed_instances.launched_by(mixed, group.settings["DesiredCapacity"], on_demand, image)}
-
-
-def _template(group: Group) -> dict[str, str]:
-    """The first override's own launch template, or the group's."""
-    mixed = group.settings.get("MixedInstancesPolicy") or {}
-    first = next(iter(mixed.get("LaunchTemplate", {}).get("Overrides") or []), {})
-    return first.get("LaunchTemplateSpecification") or group.template
-
-
-def _emptiest_subnet(group: Group) -> str:
-    """Auto Scaling balances the zones (Auto Scaling User Guide, "Distribute instances across Availability Zones")."""
-    members = Counter(member.instance.subnet.id for member in group.active)
-    return min(group.subnets, key=lambda subnet: members[subnet])
 
 
 def _terminate_surplus(region: Region, group: Group, count: int) -> bool:
@@ -201,6 +163,7 @@ def _terminate_surplus(region: Region, group: Group, count: int) -> bool:
         if not candidates:
             break
         victim = _victim(group, candidates)
+        victim.reused = warm_pools.takes_back(group, victim)
         cause = f"At {now():%Y-%m-%dT%H:%M:%SZ} an instance was selected for termination: the capacity shrinks."
         begin_termination(region, group, victim, cause)
         changed = True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from . import auto_scaling, balancing, names, network_interfaces, tags
+from . import auto_scaling, balancing, names, network_interfaces, tags, warm_pools
 from .instances import Instance
 from .routes import Request, route
 from .state import Region
@@ -145,9 +145,13 @@ def _instance(region: Region, instance: Instance) -> dict[str, Any]:
 def _target_lifecycle_state(region: Region, instance: Instance) -> str | None:
     """What its Auto Scaling group wants of it (Auto Scaling User Guide, "Retrieve the target lifecycle state")."""
     group = auto_scaling.groups(region).get(instance.auto_scaling_group or "")
-    member = next((one for one in group.members if one.instance is instance), None) if group else None
+    if group is None:
+        return None
+    member = next((one for one in [*group.members, *group.warm] if one.instance is instance), None)
     if member is None:
         return None
+    if member.reused or member.state.startswith("Warmed:"):
+        return warm_pools.target_state(group, member)
     return "Terminated" if member.state.startswith("Terminating") else "InService"
 
 

@@ -107,3 +107,100 @@ def test_other_buses_fail_by_name(cloud: Cloud, events: Any) -> None:
     assert code_of(events.put_rule, Name=NAME, EventPattern=PATTERN, EventBusName="mine") == "NotImplementedByRegion"
     assert code_of(events.list_rules, EventBusName="mine") == "NotImplementedByRegion"
     cloud.control("POST", "/reset")
+
+
+def allowing(rule: str) -> str:
+    """The policy of a queue into which EventBridge may put what fits a rule."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": QUEUE,
+        "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:events:us-east-1:{ACCOUNT}:rule/{rule}"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+class Listener:
+    """A queue, and what has come."""
+
+    def __init__(self, cloud: Cloud, events: Any, policy: str | None):
+        self.cloud, self.events, self.sqs = cloud, events, cloud.client("sqs")
+        attributes = {"Policy": policy} if policy else {}
+        self.queue = self.sqs.create_queue(QueueName="demo-nth", Attributes=attributes)["QueueUrl"]
+
+    def listen(self, pattern: dict[str, Any], **more: Any) -> None:
+        self.events.put_rule(Name=NAME, EventPattern=json.dumps(pattern), **more)
+        self.events.put_targets(Rule=NAME, Targets=[{"Id": "queue", "Arn": QUEUE}])
+
+    def heard(self) -> list[dict[str, Any]]:
+        """The messages that are there, which are gone then."""
+        messages = self.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
+        for message in messages:
+            self.sqs.delete_message(QueueUrl=self.queue, ReceiptHandle=message["ReceiptHandle"])
+        return [json.loads(message["Body"]) for message in messages]
+
+
+def test_what_happens_to_instances_comes_into_the_queue_of_the_rule_that_it_fits(network: Any, events: Any) -> None:
+    """EC2 User Guide, "Spot Instance interruption notices", "Amazon EC2 instance state change events"."""
+    listener = Listener(network.cloud, events, allowing(NAME))
+    listener.listen({"source": ["aws.ec2"], "detail-type": ["EC2 Spot Instance Interruption Warning"]})
+    instance = network.run(InstanceMarketOptions={"MarketType": "spot"})
+    network.cloud.control("POST", f"/instances/{instance}/interruption", {})
+    (event,) = listener.heard()
+    assert event["detail"] == {"instance-id": instance, "instance-action": "terminate"}
+    assert event["resources"] == [f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/{instance}"]
+    assert (event["account"], event["region"], event["time"][-1]) == (ACCOUNT, "us-east-1", "Z")
+    listener.listen({"source": ["aws.ec2"], "detail": {"state": ["stopped", "terminated"]}})
+    network.ec2.terminate_instances(InstanceIds=[instance])
+    (event,) = network.cloud.eventually(listener.heard)
+    assert event["detail-type"] == "EC2 Instance State-change Notification"
+    assert event["detail"] == {"instance-id": instance, "state": "terminated"}
+
+
+@pytest.mark.parametrize(("policy", "state"), [(None, "ENABLED"), (allowing("another"), "ENABLED"), (allowing(NAME), "DISABLED")])
+def test_an_event_is_lost_where_the_queue_or_the_rule_does_not_take_it(
+    network: Any, events: Any, policy: str | None, state: str
+) -> None:
+    """User Guide, "Using resource-based policies for Amazon EventBridge", "Amazon SQS permissions"."""
+    listener = Listener(network.cloud, events, policy)
+    listener.listen({"source": ["aws.ec2"]}, State=state)
+    instance = network.run(InstanceMarketOptions={"MarketType": "spot"})
+    network.cloud.control("POST", f"/instances/{instance}/interruption", {})
+    assert listener.heard() == []
+
+
+def test_who_waits_for_a_lifecycle_hook_is_told_of_it(network: Any, autoscaling: Any, events: Any) -> None:
+    """Auto Scaling User Guide, "EventBridge event reference for lifecycle hooks", "Warm pool event types"."""
+    listener = Listener(network.cloud, events, allowing(NAME))
+    listener.listen({"source": ["aws.autoscaling"], "detail": {"AutoScalingGroupName": [{"suffix": "odes"}]}})
+    hooks = [
+        {
+            "LifecycleHookName": name,
+            "LifecycleTransition": f"autoscaling:EC2_INSTANCE_{name.upper()}",
+            "NotificationMetadata": "x",
+        }
+        for name in ("launching", "terminating")
+    ]
+    network.template()
+    network.auto_scaling_group(autoscaling, MinSize=0, MaxSize=1, DesiredCapacity=0, LifecycleHookSpecificationList=hooks)
+    named = {"AutoScalingGroupName": "nodes"}
+    autoscaling.put_warm_pool(**named)
+
+    def told(hook: str) -> tuple[str, str]:
+        """Where an instance comes from and goes; its hook is answered by the token that the event has."""
+        (event,) = network.cloud.eventually(listener.heard)
+        detail, kind = event["detail"], {"launching": "launch", "terminating": "terminate"}[hook]
+        assert event["detail-type"] == f"EC2 Instance-{kind} Lifecycle Action"
+        assert (detail["LifecycleHookName"], detail["NotificationMetadata"]) == (hook, "x")
+        answer = {"LifecycleActionResult": "CONTINUE", "LifecycleActionToken": detail["LifecycleActionToken"]}
+        autoscaling.complete_lifecycle_action(**named, LifecycleHookName=hook, **answer)
+        return detail["Origin"], detail["Destination"]
+
+    assert told("launching") == ("EC2", "WarmPool")
+    autoscaling.set_desired_capacity(**named, DesiredCapacity=1)
+    assert told("launching") == ("WarmPool", "AutoScalingGroup")
+    autoscaling.put_warm_pool(**named, MaxGroupPreparedCapacity=0)
+    network.wait_for(autoscaling, 1)
+    autoscaling.set_desired_capacity(**named, DesiredCapacity=0)
+    assert told("terminating") == ("AutoScalingGroup", "EC2")
