@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::error::{AwsError, During};
 use super::gate::{Gate, Permit};
+use super::once::ChangesOnce;
 
 /// Attempts of one call. Throttling is answered with back-off; eight attempts ride out about half a minute of it.
 const ATTEMPTS: u32 = 8;
@@ -104,9 +105,16 @@ pub struct Clients {
     /// STS.
     pub sts: aws_sdk_sts::Client,
     config: SdkConfig,
-    gate: Option<Gate>,
+    calls: Calls,
     /// The answer is the same for all clients with these credentials: they ask once.
     caller: Arc<OnceCell<Caller>>,
+}
+
+/// What every call passes.
+#[derive(Clone, Debug, Default)]
+struct Calls {
+    gate: Option<Gate>,
+    once: Option<ChangesOnce>,
 }
 
 impl Clients {
@@ -119,7 +127,7 @@ impl Clients {
     pub async fn load(region: Option<&str>) -> Result<Self, EndpointError> {
         let text = |text: OsString| text.to_string_lossy().into_owned();
         check_endpoints(env::vars_os().map(|(name, value)| (text(name), text(value))))?;
-        Ok(Self::from_config(Box::pin(Self::loader(region).load()).await, None, Arc::default()))
+        Ok(Self::from_config(Box::pin(Self::loader(region).load()).await, Calls::default(), Arc::default()))
     }
 
     fn loader(region: Option<&str>) -> ConfigLoader {
@@ -144,7 +152,7 @@ impl Clients {
     pub async fn for_endpoint(region: &str, endpoint: &str) -> Self {
         let credentials = Credentials::new("AKIAIOSFODNN7EXAMPLE", "example", None, None, "test");
         let loader = Self::loader(Some(region)).endpoint_url(endpoint).credentials_provider(credentials);
-        Self::from_config(Box::pin(loader.load()).await, None, Arc::default())
+        Self::from_config(Box::pin(loader.load()).await, Calls::default(), Arc::default())
     }
 
     /// Whose the credentials are. Asked once for these clients and all that were made of them, or they of.
@@ -173,22 +181,30 @@ impl Clients {
             return self.clone();
         }
         let config = self.config.clone().into_builder().region(Region::new(region.to_owned())).build();
-        Self::from_config(config, self.gate.clone(), Arc::clone(&self.caller))
+        Self::from_config(config, self.calls.clone(), Arc::clone(&self.caller))
     }
 
-    /// The same, without the SDK's own retries: for changes, where whoever retries must first look whether the call
-    /// whose reply was lost was carried out.
+    /// The same, where the SDK sends a call again only if it changes nothing: whoever makes a change must first look whether the
+    /// call whose reply was lost was carried out.
+    #[must_use]
+    pub fn changing_once(&self) -> Self {
+        let calls = Calls { once: Some(ChangesOnce), ..self.calls.clone() };
+        Self::from_config(self.config.clone(), calls, Arc::clone(&self.caller))
+    }
+
+    /// The same, without any of the SDK's own retries.
     #[must_use]
     pub fn without_retries(&self) -> Self {
         let config = self.config.clone().into_builder().retry_config(RetryConfig::disabled()).build();
-        Self::from_config(config, self.gate.clone(), Arc::clone(&self.caller))
+        Self::from_config(config, self.calls.clone(), Arc::clone(&self.caller))
     }
 
     /// The same, which ask before each changing call, and before it is sent again. One that isn't permitted fails with
     /// [`super::Class::Interrupted`] or [`super::Class::LeaseLost`].
     #[must_use]
     pub fn gated(&self, permit: Arc<dyn Permit>) -> Self {
-        Self::from_config(self.config.clone(), Some(Gate(permit)), Arc::clone(&self.caller))
+        let calls = Calls { gate: Some(Gate(permit)), ..self.calls.clone() };
+        Self::from_config(self.config.clone(), calls, Arc::clone(&self.caller))
     }
 
     /// S3 as everybody uses it who has no credentials.
@@ -202,7 +218,7 @@ impl Clients {
         )
     }
 
-    fn from_config(config: SdkConfig, gate: Option<Gate>, caller: Arc<OnceCell<Caller>>) -> Self {
+    fn from_config(config: SdkConfig, calls: Calls, caller: Arc<OnceCell<Caller>>) -> Self {
         let config = match config.region() {
             Some(_) => config,
             None => config.into_builder().region(Region::from_static("us-east-1")).build(),
@@ -211,12 +227,15 @@ impl Clients {
         let endpoint = env::var("AWS_ENDPOINT_URL_S3").ok().or(config.endpoint_url().map(str::to_owned));
         let endpoint_overridden = endpoint.is_some();
         let endpoint_is_plain_http = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-        /// A service's client with the gate, where there is one.
+        /// A service's client with what its calls pass.
         macro_rules! client {
             ($service:ident) => {{
                 let mut settings = $service::config::Builder::from(&config);
-                if let Some(gate) = &gate {
+                if let Some(gate) = &calls.gate {
                     settings = settings.interceptor(gate.clone());
+                }
+                if let Some(once) = calls.once {
+                    settings = settings.interceptor(once);
                 }
                 settings
             }};
@@ -247,7 +266,7 @@ impl Clients {
             sqs: aws_sdk_sqs::Client::from_conf(client!(aws_sdk_sqs).build()),
             sts: aws_sdk_sts::Client::from_conf(client!(aws_sdk_sts).build()),
             config,
-            gate,
+            calls,
             caller,
         }
     }

@@ -63,7 +63,7 @@ impl Intercept for Gate {
 }
 
 /// Whether an operation changes nothing, by its name: the services that are called here keep to these words.
-fn only_reads(operation: &str) -> bool {
+pub(super) fn only_reads(operation: &str) -> bool {
     ["Describe", "Get", "List", "Head"].iter().any(|word| operation.starts_with(word))
 }
 

@@ -9,6 +9,7 @@ pub mod error;
 pub mod facts;
 pub mod gate;
 pub mod hosted_zone;
+mod once;
 pub mod retry;
 pub mod tags;
 

@@ -189,7 +189,7 @@ async fn apply(
     stop: &Stop,
     listen: &dyn Fn(Event<'_>),
 ) -> Summary {
-    let clients = located.clients.without_retries();
+    let clients = located.clients.changing_once();
     let PreparedDeletion { plan, reclaim_marks: desired, observed, .. } = prepared;
     let (ids, owner) = (Identities::new(observed), located.owner(state));
     let (departures, run_id) = (Departures::default(), run_id());

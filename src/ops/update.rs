@@ -92,7 +92,7 @@ impl SettledUpdate {
 
     async fn carry_out(&self, state: &ClusterState, stop: &Stop, listen: &dyn Fn(Event<'_>)) -> Summary {
         let Self { input, prepared: PreparedUpdate { plan, desired }, .. } = self;
-        let clients = input.located.clients.without_retries();
+        let clients = input.located.clients.changing_once();
         let (ids, owner) = (Identities::new(&input.observed), input.located.owner(state));
         let (departures, run_id) = (Departures::default(), run_id());
         let cloud = cloud::Context {

@@ -231,7 +231,7 @@ impl World {
     /// Carries out a plan that no operation makes.
     async fn carry_out(&self, plan: Plan, desired: &Desired, observed: &Observed) -> Outcome {
         let located = self.located().await;
-        let clients = located.clients.without_retries();
+        let clients = located.clients.changing_once();
         let (ids, owner) = (Identities::new(observed), located.owner(&self.state));
         let (departures, run) = (Departures::default(), planning::run_id());
         let context =

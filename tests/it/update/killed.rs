@@ -13,6 +13,9 @@ use crate::support::sample::sample;
 /// How many points are tried where each takes a whole update, and there aren't all of them to be tried.
 const SAMPLE: usize = 8;
 
+/// Far above what an update takes where AWS is unwell, which is a minute.
+const UNWELL: Duration = Duration::from_mins(6);
+
 const ZONE: &str = "example.com";
 
 /// The changing call at which an update is killed, by its number, and at which moment of it.
@@ -139,7 +142,7 @@ async fn converges_where_aws_is_unwell(mut world: World) {
     ]);
     world.region.inject(&faults).await.unwrap();
     // What is only looked at is asked for a few times; who is told that AWS throttles runs the command again.
-    let mut runs = 0;
+    let (began, mut runs) = (Instant::now(), 0);
     loop {
         runs += 1;
         assert!(runs <= 6, "it doesn't converge");
@@ -148,6 +151,7 @@ async fn converges_where_aws_is_unwell(mut world: World) {
             Ok(_) | Err(_) => {}
         }
     }
+    assert!(began.elapsed() < UNWELL, "{runs} runs took {} s", began.elapsed().as_secs());
     world.region.clear_faults().await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(picture(&world).await, expected, "after {runs} runs");
