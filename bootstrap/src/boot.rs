@@ -126,8 +126,10 @@ async fn boot_node(agent: &Arc<Agent>, mut tasks: Tasks) -> Result<Tasks, StepEr
         tasks.start(interruption::TASK, interruption::watch(agent.clone()));
         api::run(agent).await?;
         become_ready(agent, &mut tasks).await?;
+        if agent.config.lifecycle_hooks.launching.is_some() {
+            tasks.start(warm_pool::TASK, warm_pool::serve(agent.clone()));
+        }
     }
-    warm_pool::serve(agent).await?;
     Ok(tasks)
 }
 

@@ -44,8 +44,9 @@ impl Lifecycle {
         Self { client, group, instance: instance.to_owned() }
     }
 
-    /// The hook waits no more, and what it held up goes on. A hook that waits no more already is all right.
-    pub async fn complete(&self, hook: &str) -> Result<(), AwsError> {
+    /// The hook waits no more, and what it held up goes on. Returns whether it waited: not where it waits no more already, or
+    /// doesn't yet.
+    pub async fn complete(&self, hook: &str) -> Result<bool, AwsError> {
         let completed = self
             .client
             .complete_lifecycle_action()
@@ -56,8 +57,8 @@ impl Lifecycle {
             .send()
             .await;
         match completed.map_err(|error| AwsError::new("CompleteLifecycleAction", self.target(hook), error)) {
-            Ok(_) => Ok(()),
-            Err(error) if waits_no_more(&error) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if does_not_wait(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -76,7 +77,7 @@ impl Lifecycle {
             .map_err(|error| AwsError::new("RecordLifecycleActionHeartbeat", self.target(hook), error))
         {
             Ok(_) => Ok(()),
-            Err(error) if waits_no_more(&error) => Ok(()),
+            Err(error) if does_not_wait(&error) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -86,8 +87,8 @@ impl Lifecycle {
     }
 }
 
-/// Auto Scaling's words for an action that was completed, or has timed out; they have no code of their own.
-fn waits_no_more(error: &AwsError) -> bool {
+/// Auto Scaling's words for an action that was completed, has timed out, or hasn't begun; they have no code of their own.
+fn does_not_wait(error: &AwsError) -> bool {
     matches!(error, AwsError::Refused { code, message, .. }
         if code == "ValidationError" && message.contains("No active Lifecycle Action"))
 }

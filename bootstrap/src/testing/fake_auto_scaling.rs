@@ -47,6 +47,16 @@ impl FakeAutoScaling {
         Lifecycle::with_client(aws_sdk_autoscaling::Client::from_conf(builder.build()), config, instance)
     }
 
+    /// From now on this hook waits.
+    pub(crate) fn wait_for(&self, hook: &str) {
+        self.held.lock().unwrap().waiting.insert(hook.to_owned());
+    }
+
+    /// The hooks that wait.
+    pub(crate) fn waiting(&self) -> Vec<String> {
+        self.held.lock().unwrap().waiting.iter().cloned().collect()
+    }
+
     /// What it was told: an action, the group, the hook and the instance each time.
     pub(crate) fn told(&self) -> Vec<String> {
         self.held.lock().unwrap().told.clone()
