@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::types::builders::TagBuilder;
 use aws_sdk_autoscaling::types::{
-    AutoScalingGroup as Answer, Filter, InstanceMaintenancePolicy, LaunchTemplateSpecification,
+    AutoScalingGroup as Answer, Filter, Instance, InstanceMaintenancePolicy, LaunchTemplateSpecification,
     MixedInstancesPolicy, Tag,
 };
 use futures::future::try_join_all;
+use futures::try_join;
 use windlass_bootstrap::{keys, tags as shared};
 
 use self::lifecycle_hooks::Hooks;
@@ -252,7 +253,9 @@ impl ResourceKind for AutoScalingGroup {
         // What is taken back goes before the tag that says whose it was, and what is new comes after it.
         attachments::detach(&self.name, from.attached.difference(&self.attached), context, id).await?;
         processes::resume(&self.name, &self.suspended, &from.suspended, context, id).await?;
-        warm_pool::set(&self.name, self.warm_pool.as_ref(), from.warm_pool.as_ref(), context, id).await?;
+        if self.warm_pool.is_none() {
+            warm_pool::set(&self.name, None, from.warm_pool.as_ref(), context, id).await?;
+        }
         lifecycle_hooks::remove(&self.name, &self.hooks, &from.hooks, context, id).await?;
         let (set, gone) = tags::difference(&from.tags, &self.tags);
         if !set.is_empty() {
@@ -266,6 +269,10 @@ impl ResourceKind for AutoScalingGroup {
         }
         attachments::attach(&self.name, self.attached.difference(&from.attached), context, id).await?;
         lifecycle_hooks::put(&self.name, &self.hooks, &from.hooks, context, id).await?;
+        if self.warm_pool.is_some() {
+            // After its hook, without which an instance would be stopped in the middle of its first boot.
+            warm_pool::set(&self.name, self.warm_pool.as_ref(), from.warm_pool.as_ref(), context, id).await?;
+        }
         processes::suspend(&self.name, &self.suspended, &from.suspended, context, id).await?;
         Ok(identity.clone())
     }
@@ -306,8 +313,12 @@ impl ResourceKind for AutoScalingGroup {
         let groups: Vec<Answer> =
             pages.try_collect().await.during("autoscaling", "DescribeAutoScalingGroups", &id)?;
         let described = groups.into_iter().map(async |group| {
-            let hooks = lifecycle_hooks::list(&group, &all_tags(&group), context).await?;
-            Ok::<_, CloudError>(Described { group, hooks })
+            let tags = all_tags(&group);
+            let (hooks, warm) = try_join!(
+                lifecycle_hooks::list(&group, &tags, context),
+                warm_pool::instances(&group, context, &id)
+            )?;
+            Ok::<_, CloudError>(Described { group, hooks, warm })
         });
         try_join_all(described).await
     }
@@ -319,11 +330,12 @@ impl ResourceKind for AutoScalingGroup {
     ) -> Result<Vec<ObservedResource>, CloudError> {
         let id = ResourceId::new(Kind::AutoScalingGroup, context.cluster);
         let mut found = Vec::new();
-        for Described { group, hooks } in &answer {
+        for described in &answer {
+            let group = &described.group;
             let tags = tags::managed(all_tags(group));
             let name = group.auto_scaling_group_name().unwrap_or_default();
             if tagging::is_ours(context, &tags, &ResourceId::new(Kind::AutoScalingGroup, name))? {
-                found.push(read(group, hooks, tags, names, &id)?);
+                found.push(read(described, tags, names, &id)?);
             }
         }
         Ok(found)
@@ -368,8 +380,12 @@ impl AutoScalingGroup {
         let call =
             context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
         let answer = call.send().await.during("autoscaling", "DescribeAutoScalingGroups", id)?;
-        let instances = answer.auto_scaling_groups().iter().flat_map(Answer::instances);
-        Ok(instances.filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
+        let mut instances = Vec::new();
+        for group in answer.auto_scaling_groups() {
+            instances.extend(group.instances().iter().cloned());
+            instances.extend(warm_pool::instances(group, context, id).await?);
+        }
+        Ok(instances.iter().filter_map(|instance| instance.instance_id().map(str::to_owned)).collect())
     }
 
     /// What it launches: the template, or the template within a policy of several types. Each takes the other's place.
@@ -443,6 +459,8 @@ pub struct Described {
     group: Answer,
     /// Those that windlass made, by their names.
     hooks: Hooks,
+    /// The instances in its warm pool.
+    warm: Vec<Instance>,
 }
 
 fn target_group_arns<'a>(
@@ -502,12 +520,12 @@ fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) ->
 }
 
 fn read(
-    group: &Answer,
-    hooks: &Hooks,
+    described: &Described,
     tags: Tags,
     names: &Names,
     id: &ResourceId,
 ) -> Result<ObservedResource, CloudError> {
+    let Described { group, hooks, warm } = described;
     let name = field(group.auto_scaling_group_name(), id, "the group's name")?.to_owned();
     let specification = mixed_instances::template(group);
     let template_id = specification.and_then(|template| template.launch_template_id()).unwrap_or_default();
@@ -518,7 +536,7 @@ fn read(
         Some(Maintenance { min_healthy, max_healthy: to_u32(policy.max_healthy_percentage())? })
     });
     let latest = names.output(&template, LaunchTemplate::LATEST_VERSION);
-    let instances = group.instances().iter().map(|instance| instance.launch_template());
+    let instances = group.instances().iter().chain(warm).map(|instance| instance.launch_template());
     let is_latest = |used: Option<&LaunchTemplateSpecification>| {
         used.is_some_and(|used| {
             used.launch_template_id() == Some(template_id)

@@ -1,6 +1,6 @@
 //! Warm pools: instances that have booted once and are stopped until the group needs them.
 
-use aws_sdk_autoscaling::types::{AutoScalingGroup as Answer, WarmPoolState, WarmPoolStatus};
+use aws_sdk_autoscaling::types::{AutoScalingGroup as Answer, Instance, WarmPoolState, WarmPoolStatus};
 
 use crate::aws::During;
 use crate::cloud::context::Context;
@@ -71,4 +71,23 @@ pub(super) fn read(group: &Answer) -> Option<WarmPool> {
         max_prepared: to_u32(pool.max_group_prepared_capacity()),
         stopped: pool.pool_state().is_none_or(|state| *state == WarmPoolState::Stopped),
     })
+}
+
+/// The instances in the warm pool of a group, which Auto Scaling tells of no other way. Groups without one aren't asked for.
+pub(super) async fn instances(
+    group: &Answer,
+    context: &Context<'_>,
+    id: &ResourceId,
+) -> Result<Vec<Instance>, CloudError> {
+    if group.warm_pool_configuration().is_none() {
+        return Ok(Vec::new());
+    }
+    let name = group.auto_scaling_group_name().unwrap_or_default();
+    let call = context.clients.autoscaling.describe_warm_pool().auto_scaling_group_name(name);
+    let found = call.into_paginator().items().send().try_collect().await;
+    match found.during("autoscaling", "DescribeWarmPool", id) {
+        // The group is gone meanwhile.
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        found => Ok(found?),
+    }
 }

@@ -366,7 +366,14 @@ mod with_region {
             })
         };
         world.nodes().spec.warm_pool = wanted(1, Some(5), true);
+        world.forget_journal().await;
         world.update().await.succeeded();
+        let calls = world.journal(true).await;
+        let at = |action: &str| calls.iter().position(|call| call.ends_with(action)).unwrap();
+        assert!(
+            at("PutLifecycleHook") < at("PutWarmPool"),
+            "without the hook an instance is stopped in the middle of its first boot: {calls:?}"
+        );
         let stopped = || "Stopped".to_owned();
         assert_eq!(pool(&world).await, Some((1, Some(5), stopped())));
         assert_eq!(hooks(&world).await, ["kops-warmpool LAUNCHING 600 ABANDON"]);

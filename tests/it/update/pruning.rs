@@ -1,5 +1,7 @@
 //! Node configurations that nothing was made from any more.
 
+use windlass::spec::v1alpha2::WarmPoolSpec;
+
 use super::*;
 
 /// The node configurations of the nodes' group, as the state lists them.
@@ -49,6 +51,21 @@ async fn instances(world: &World) -> Vec<String> {
     instances.iter().map(|instance| instance.instance_id().unwrap().to_owned()).collect()
 }
 
+/// The instances of the group's warm pool, once there are so many.
+async fn warm(world: &World, count: usize) -> Vec<String> {
+    for _ in 0..300 {
+        let call = world.clients.autoscaling.describe_warm_pool();
+        let answer = call.auto_scaling_group_name(format!("nodes-us-east-1a.{NAME}")).send().await.unwrap();
+        let found = answer.instances().iter().map(|instance| instance.instance_id().unwrap().to_owned());
+        let found: Vec<String> = found.collect();
+        if found.len() == count {
+            return found;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("there are not {count} instances in the pool");
+}
+
 /// The keys of the node configurations that a plan deletes.
 fn pruned(plan: &Plan) -> Vec<String> {
     let deletions = plan.steps.iter().filter(|step| step.action == windlass::plan::Action::Delete);
@@ -84,6 +101,39 @@ mod with_region {
         assert_eq!(pruned(&outcome.plan), first, "{}", outcome.plan);
         let left = configurations(&world).await;
         assert!(left.len() == 1 && left != first, "{left:?}");
+        assert!(world.plan().await.is_empty());
+    }
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_node_configuration_stays_while_an_instance_of_a_warm_pool_was_launched_with_it() {
+        let mut world = World::new().await;
+        let pool = WarmPoolSpec { min_size: Some(1), max_size: Some(1), ..WarmPoolSpec::default() };
+        let group = &mut nodes(&mut world).spec;
+        (group.min_size, group.warm_pool) = (Some(0), Some(pool));
+        world.update().await.succeeded();
+        let first = configurations(&world).await;
+        let warm = warm(&world, 1).await;
+        assert_eq!(instances(&world).await, [""; 0], "all that there is is in the pool");
+
+        let labels = nodes(&mut world).spec.node_labels.get_or_insert_default();
+        labels.insert("team".to_owned(), "a".to_owned());
+        world.update().await.succeeded();
+        resize(&mut world);
+        let outcome = world.update().await.succeeded();
+        assert_eq!(
+            pruned(&outcome.plan),
+            [""; 0],
+            "it starts with what it was launched with: {}",
+            outcome.plan
+        );
+        assert_eq!(self::warm(&world, 1).await, warm);
+
+        nodes(&mut world).spec.warm_pool = None;
+        world.update().await.succeeded();
+        self::warm(&world, 0).await;
+        resize(&mut world);
+        let outcome = world.update().await.succeeded();
+        assert_eq!(pruned(&outcome.plan), first, "{}", outcome.plan);
         assert!(world.plan().await.is_empty());
     }
 }
