@@ -147,16 +147,16 @@ def _launched(region: Region, group: Group, member: Member) -> None:
 
 
 def _settle(region: Region, group: Group, member: Member) -> bool:
-    """Brings a member that is ready to the pool's state."""
+    """Brings a member that is ready to the pool's state; whether anything is another now."""
     kept = group.warm_pool["PoolState"] if group.warm_pool else "Stopped"
-    wanted = READY[f"Warmed:{kept}"]
-    if member.instance.state == "running" and wanted == "stopped":
+    before, wanted = member.instance.state, READY[f"Warmed:{kept}"]
+    if before == "running" and wanted == "stopped":
         instances.stop(region, member.instance)
     if member.instance.state == wanted:
         member.state = f"Warmed:{kept}"
         member.activity.finish("Successful")
         return True
-    return False
+    return member.instance.state != before
 
 
 def _end(region: Region, group: Group, member: Member, why: str) -> None:

@@ -290,3 +290,20 @@ def test_a_member_that_is_scaled_in_returns_to_a_pool_that_reuses(groups: Groups
     assert groups.instance_state(going) == "stopped"
     groups.scale(2)
     assert going in groups.in_state("InService", 2)
+
+
+def test_machines_hear_of_an_instance_of_the_pool_that_is_to_stop(groups: Groups) -> None:
+    """README.md, `GET /_region/world?after&wait`."""
+    control = groups.cloud.control
+    control("POST", "/machines", {"connected": True})
+    groups.make([WARM], MinSize=0, DesiredCapacity=0)
+    groups.api.put_warm_pool(**NAMED, MinSize=1, MaxGroupPreparedCapacity=1)
+    (warm,) = groups.in_state("Warmed:Pending")
+    control("POST", f"/instances/{warm}/state", {"state": "running"})
+    groups.in_state("Warmed:Pending:Wait")
+    known = control("GET", "/world")["generation"]
+    groups.complete(warm)
+    groups.cloud.eventually(lambda: groups.instance_state(warm) == "stopping")
+    assert control("GET", "/world")["generation"] >= known + 2, "of the request, and of what follows from it"
+    control("POST", f"/instances/{warm}/state", {"state": "stopped"})
+    assert groups.in_state("Warmed:Stopped") == [warm]
