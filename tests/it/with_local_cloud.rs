@@ -12,9 +12,7 @@ use windlass::spec::{CreateOptions, create};
 #[ignore = "needs the local cloud"]
 async fn a_cluster_lives_loses_its_master_keeps_its_data_and_leaves_nothing_behind() {
     let timings = live(async |cloud, options, say| scenario::run(cloud, options, say).await).await;
-    let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
-    fs::create_dir_all(out).unwrap();
-    fs::write(format!("{out}/timings.json"), serde_json::to_string_pretty(&timings).unwrap()).unwrap();
+    keep(&timings, "timings");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,6 +64,14 @@ async fn nodes_that_ec2_or_their_group_takes_are_drained_first_as_a_disruption_b
     live(async |cloud, options, say| scenario::run_interrupted(cloud, options, say).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn an_instance_of_a_warm_pool_is_made_ready_and_stopped_and_joins_when_the_group_is_scaled_out() {
+    let timings =
+        live(async |cloud, options, say| scenario::run_with_warm_pool(cloud, options, say).await).await;
+    keep(&timings, "warm-pool");
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
@@ -75,6 +81,13 @@ fn forged_request() -> String {
     params.distinguished_name.push(DnType::CommonName, "system:node:i-0*");
     let request = params.serialize_request(&KeyPair::generate().unwrap()).unwrap();
     base64::prelude::BASE64_STANDARD.encode(request.pem().unwrap())
+}
+
+/// Keeps what was measured, as `out/<name>.json`.
+fn keep(timings: &Timings, name: &str) {
+    let out = concat!(env!("CARGO_MANIFEST_DIR"), "/out");
+    fs::create_dir_all(out).unwrap();
+    fs::write(format!("{out}/{name}.json"), serde_json::to_string_pretty(timings).unwrap()).unwrap();
 }
 
 /// Lives a scenario in a cloud of its own, and fails with everything that it told.

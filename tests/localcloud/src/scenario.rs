@@ -13,6 +13,7 @@ mod own_network;
 mod private;
 mod smallest;
 mod three_masters;
+mod warm_pool;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,7 @@ pub use own_network::{NetworkPlugin, run as run_with_own_network};
 pub use private::run as run_private;
 pub use smallest::{ForgedRequest, run as run_smallest};
 pub use three_masters::run as run_three_masters;
+pub use warm_pool::run as run_with_warm_pool;
 
 use crate::LocalCloud;
 use crate::world::InstanceState;

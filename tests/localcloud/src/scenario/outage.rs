@@ -138,14 +138,17 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Calls AWS as the operator would from a script of their own.
-    async fn aws(&self, service: &str, operation: &str, arguments: &Value) -> Result<()> {
+    /// Calls AWS as the operator would from a script of their own; returns the answer.
+    pub(super) async fn aws(&self, service: &str, operation: &str, arguments: &Value) -> Result<Value> {
         // Of the variables that name a region, boto3 reads only the one that the SDKs for Rust and Go don't.
         const CALL: &str = "import boto3, json, os, sys\n\
                             client = boto3.client(sys.argv[1], region_name=os.environ['AWS_REGION'])\n\
-                            getattr(client, sys.argv[2])(**json.loads(sys.argv[3]))";
+                            answer = getattr(client, sys.argv[2])(**json.loads(sys.argv[3]))\n\
+                            print(json.dumps(answer, default=str))";
         let python = crate::region::python().await?;
-        self.operator(&python, &["-c", CALL, service, operation, &arguments.to_string()]).await.map(drop)
+        let arguments = arguments.to_string();
+        let said = self.operator(&python, &["-c", CALL, service, operation, &arguments]).await?;
+        serde_json::from_str(&said).with_context(|| format!("the answer to {operation} is not JSON"))
     }
 
     /// Waits until every node is Ready, and has told the API so itself since the API is back: a Node that the API has
