@@ -22,6 +22,7 @@ def _record(record: Any) -> dict[str, Any]:
     return {
         "name": record.name,
         "type": record.type,
-        "values": list(record.records or []),
+        # moto keeps those that it makes itself with a zone as they come in a request.
+        "values": [one["Value"] if isinstance(one, dict) else one for one in record.records or []],
         "alias": alias["DNSName"] if alias else None,
     }

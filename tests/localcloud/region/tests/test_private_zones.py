@@ -62,3 +62,13 @@ def test_a_vpc_that_isn_t_there_sees_no_zone(route53: Any, cloud: Any) -> None:
     assert code_of(private, route53, "one", nobody) == "InvalidVPCId"
     zone = private(route53, "two", vpc(cloud))
     assert code_of(route53.associate_vpc_with_hosted_zone, HostedZoneId=zone, VPC=nobody) == "InvalidVPCId"
+
+
+def test_machines_hear_of_a_private_zone_with_the_vpcs_that_see_it(route53: Any, cloud: Any) -> None:
+    """README.md, "The world": values are texts, of the records that come with a zone, too."""
+    of = vpc(cloud)
+    private(route53, "one", of)
+    (zone,) = cloud.control("GET", "/world")["zones"]
+    assert (zone["name"], zone["vpcs"]) == ("example.com.", [of["VPCId"]])
+    assert {record["type"] for record in zone["records"]} == {"NS", "SOA"}
+    assert all(isinstance(value, str) for record in zone["records"] for value in record["values"])
