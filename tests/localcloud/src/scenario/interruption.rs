@@ -33,8 +33,15 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     life.stage("two pods run on one node, under a disruption budget", Life::deploy_on_one_node).await?;
     life.stage("EC2 takes the spot instance, after its pods have moved", Life::is_interrupted).await?;
     life.stage("validate cluster: green again", Life::validate).await?;
-    life.stage("the group is scaled in, after the pods have moved", Life::is_scaled_in).await?;
+    life.stage("two pods run on one node again", Life::deploy_on_one_node).await?;
+    life.stage(
+        "EC2 takes a spot instance whose agent is dead, after a master has moved its pods",
+        Life::is_taken,
+    )
+    .await?;
     life.stage("validate cluster: green once more", Life::validate).await?;
+    life.stage("the group is scaled in, after the pods have moved", Life::is_scaled_in).await?;
+    life.stage("validate cluster: green in the end", Life::validate).await?;
     nobody_was_denied(cloud).await?;
     life.stage("delete cluster", Life::delete).await?;
 
@@ -46,7 +53,8 @@ impl Life<'_> {
     async fn create_spot(&mut self) -> Result<()> {
         let flags = ["--zones", "us-east-1a", "--networking", "flannel", "--node-count", "2"];
         let handler = ["--set", "spec.nodeTerminationHandler.enabled=true"];
-        self.create_from(&[flags.as_slice(), &handler].concat()).await?;
+        let queue = ["--set", "spec.nodeTerminationHandler.enableSQSTerminationDraining=true"];
+        self.create_from(&[flags.as_slice(), &handler, &queue].concat()).await?;
         self.edit_nodes(&["--set", "spec.maxPrice=0.05"]).await
     }
 
@@ -113,13 +121,36 @@ impl Life<'_> {
 
     async fn is_interrupted(&mut self) -> Result<()> {
         let node = self.pods_are_ready_at().await?.remove(0);
+        self.is_interrupted_at(&node, "interruptionToDrained").await
+    }
+
+    async fn is_interrupted_at(&mut self, node: &str, measured: &str) -> Result<()> {
         let notice = json!({"action": "terminate", "seconds": NOTICE_SECONDS});
         self.cloud.region().post(&format!("instances/{node}/interruption"), &notice).await?;
         let told = Instant::now();
-        self.pods_leave(&node).await?;
-        self.timings.measured.insert("interruptionToDrained".into(), told.elapsed().as_secs_f64());
-        self.is_gone(&node).await?;
+        self.pods_leave(node).await?;
+        self.timings.measured.insert(measured.to_owned(), told.elapsed().as_secs_f64());
+        self.is_gone(node).await?;
         self.wait("the group has another instance", async |life| Ok(life.nodes().await?.len() == 2)).await
+    }
+
+    /// Nobody but the master, by the queue, can have drained the node: its agent is dead.
+    async fn is_taken(&mut self) -> Result<()> {
+        let node = self.pods_are_ready_at().await?.remove(0);
+        // Stopped besides, so that systemd doesn't start it again.
+        for act in [["kill", "--signal=KILL"].as_slice(), &["stop"]] {
+            self.on(&node, "systemctl", &[act, &["windlass-bootstrap"]].concat()).await?;
+        }
+        self.cloud.region().delete("journal").await?;
+        self.is_interrupted_at(&node, "interruptionToDrainedByMaster").await?;
+        let journal: Vec<Value> = self.cloud.region().get("journal").await?;
+        let master = self.master().await?;
+        let forgot = |call: &Value| {
+            let principal = call["principal"].as_str().unwrap_or_default();
+            call["action"] == "DeleteMessage" && call["status"] == 200 && principal.ends_with(&master)
+        };
+        ensure!(journal.iter().any(forgot), "the master took no message out of the queue");
+        Ok(())
     }
 
     /// Which of the two goes, the group decides; on the one that stays, both pods are ready then.
