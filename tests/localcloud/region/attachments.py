@@ -58,6 +58,12 @@ def leave(region: Region, arns: list[str], names: list[str], instances: list[Any
             balancer.instance_autoscaling_ids = [one for one in balancer.instance_autoscaling_ids if one not in gone]
 
 
+def drains(region: Region, arns: list[str], instance: Any) -> bool:
+    """Whether what an instance has begun to answer is still waited for."""
+    known = target_groups(region)
+    return any(one.draining for arn in arns if arn in known for one in known[arn].targets.values() if one.id == instance.id)
+
+
 def unhealthy(region: Region, group: Any, member: Any) -> bool:
     """Whether a load balancer says so, where the group listens to it, after the grace period."""
     if "ELB" not in group.settings["HealthCheckType"].split(","):

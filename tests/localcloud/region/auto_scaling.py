@@ -117,6 +117,7 @@ class Group:
         return mixed["LaunchTemplate"]["LaunchTemplateSpecification"] if mixed else self.settings["LaunchTemplate"]
 
 
+ENDED = ("shutting-down", "terminated")
 DEFAULTS: dict[str, Any] = {
     "DefaultCooldown": 300,
     "HealthCheckType": "EC2",
@@ -375,6 +376,14 @@ def begin_termination(region: Region, group: Group, member: Member, cause: str) 
     member.activity = Activity(group.name, f"Terminating EC2 instance: {member.instance.id}", cause, now())
     activities(region).append(member.activity)
     lifecycle_hooks.end(region, group, member)
+
+
+def go_on_ending(region: Region, group: Group) -> bool:
+    """Members that no load balancer drains any more wait for their hooks, and end."""
+    ending = [one for one in group.members if one.state == "Terminating" and one.instance.state not in ENDED]
+    for member in ending:
+        lifecycle_hooks.go_on_ending(region, group, member)
+    return any(one.state != "Terminating" or one.instance.state in ENDED for one in ending)
 
 
 @action("autoscaling", "TerminateInstanceInAutoScalingGroup")

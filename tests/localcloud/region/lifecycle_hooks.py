@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import auto_scaling, events, instances
+from . import attachments, auto_scaling, events, instances
 from .actions import action
 from .errors import AwsError, Unimplemented
 from .state import Region
@@ -148,10 +148,18 @@ def end(region: Region, group: "Group", member: "Member", by_force: bool = False
     member.waits_for, member.then = {}, None
     warm = member.state.startswith("Warmed:")
     member.state = "Warmed:Terminating" if warm else "Terminating"
+    go_on_ending(region, group, member, by_force)
+
+
+def go_on_ending(region: Region, group: "Group", member: "Member", by_force: bool = False) -> None:
+    """Waits for the hooks of a member that ends once no load balancer drains it any more (User Guide, "How lifecycle hooks work":
+    deregistration comes first, with its draining). What is dead has nothing to drain, and who deletes a group together with its
+    instances doesn't wait."""
+    warm = member.state.startswith("Warmed:")
     is_dead = not member.instance.alive and not (warm and member.instance.state == "stopped")
     if group.deleting or by_force or is_dead:
         _terminate(region, group, member)
-    else:
+    elif warm or not attachments.drains(region, group.target_groups, member.instance):
         wait(region, group, member, TERMINATING, lambda result: _terminate(region, group, member))
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Any
 
 from . import attachments, lifecycle_hooks, warm_pools
-from .auto_scaling import Group, Member, begin_termination, groups
+from .auto_scaling import Group, Member, begin_termination, go_on_ending, groups
 from .interruptions import tell_of_states
 from .lifecycle_hooks import CONTINUE, LAUNCHING
 from .members import RETRY_SECONDS, launch_one
@@ -50,6 +50,7 @@ def reconcile(region: Region) -> None:
             changed |= _replace_unhealthy(region, group)
             changed |= _scale(region, group)
             changed |= warm_pools.scale(region, group)
+            changed |= go_on_ending(region, group)
             if group.deleting and not group.members and not group.warm:
                 del groups(region)[group.name]
                 changed = True

@@ -35,6 +35,8 @@ def test_members_are_targets_while_they_serve(balanced: Any, network: Any, autos
     network.wait_for(autoscaling, 3)
     assert set(balanced.health()) == ids(network, autoscaling)
     autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=first["InstanceId"], ShouldDecrementDesiredCapacity=True)
+    assert balanced.health()[first["InstanceId"]] == "draining"
+    cloud.control("POST", "/clock", {"seconds": 300})
     network.wait_for(autoscaling, 2)
     assert set(balanced.health()) == ids(network, autoscaling) and first["InstanceId"] not in balanced.health()
     (state,) = autoscaling.describe_load_balancer_target_groups(**NODES)["LoadBalancerTargetGroups"]
@@ -54,6 +56,41 @@ def test_a_member_drains_until_its_machine_is_gone(balanced: Any, network: Any, 
     assert balanced.health() == {pending["InstanceId"]: "draining"}
     cloud.control("POST", f"/instances/{pending['InstanceId']}/state", {"state": "terminated"})
     assert balanced.health() == {}
+
+
+def test_a_member_that_ends_drains_first_and_then_waits_for_its_hook(balanced: Any, network: Any, autoscaling: Any) -> None:
+    """Auto Scaling User Guide, "How lifecycle hooks work"; the deregistration delay is 300 seconds."""
+    cloud = network.cloud
+    network.auto_scaling_group(autoscaling, TargetGroupARNs=[balanced.targets])
+    hook = {**NODES, "LifecycleHookName": "drain"}
+    autoscaling.put_lifecycle_hook(**hook, LifecycleTransition="autoscaling:EC2_INSTANCE_TERMINATING", HeartbeatTimeout=60)
+    (member,) = network.wait_for(autoscaling, 1)
+    instance = member["InstanceId"]
+    cloud.eventually(lambda: balanced.health() == {instance: "healthy"})
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=instance, ShouldDecrementDesiredCapacity=False)
+    cloud.control("POST", "/clock", {"seconds": 299})
+    assert balanced.health()[instance] == "draining"
+    assert instance in {one["InstanceId"] for one in network.members(autoscaling, state="Terminating")}
+    complete = {**hook, "InstanceId": instance, "LifecycleActionResult": "CONTINUE"}
+    assert code_of(autoscaling.complete_lifecycle_action, **complete) == "ValidationError", "nothing waits yet"
+    cloud.control("POST", "/clock", {"seconds": 2})
+    cloud.eventually(lambda: network.members(autoscaling, state="Terminating:Wait"))
+    assert network.describe(instance)["State"]["Name"] == "running" and instance not in balanced.health()
+    autoscaling.complete_lifecycle_action(**complete)
+    assert network.describe(instance)["State"]["Name"] == "terminated"
+
+
+def test_who_deletes_a_group_with_its_instances_does_not_wait_until_they_have_drained(
+    balanced: Any, network: Any, autoscaling: Any
+) -> None:
+    """API_DeleteAutoScalingGroup, ForceDelete: "without waiting for all instances to be terminated"."""
+    network.auto_scaling_group(autoscaling, TargetGroupARNs=[balanced.targets])
+    (member,) = network.wait_for(autoscaling, 1)
+    network.cloud.eventually(lambda: balanced.health() == {member["InstanceId"]: "healthy"})
+    autoscaling.terminate_instance_in_auto_scaling_group(InstanceId=member["InstanceId"], ShouldDecrementDesiredCapacity=False)
+    assert network.describe(member["InstanceId"])["State"]["Name"] == "running"
+    autoscaling.delete_auto_scaling_group(**NODES, ForceDelete=True)
+    network.cloud.eventually(lambda: network.describe(member["InstanceId"])["State"]["Name"] == "terminated")
 
 
 def test_target_groups_are_attached_and_detached(balanced: Any, network: Any, autoscaling: Any) -> None:
@@ -126,6 +163,8 @@ def test_what_a_load_balancer_finds_unhealthy_is_replaced(balanced: Any, network
     (first,) = network.wait_for(autoscaling, 1)
     network.cloud.eventually(lambda: balanced.health() == {first["InstanceId"]: "healthy"})
     network.cloud.control("POST", f"/targets/{first['InstanceId']}/health", {"healthy": False})
+    network.cloud.eventually(lambda: balanced.health().get(first["InstanceId"]) == "draining")
+    network.cloud.control("POST", "/clock", {"seconds": 300})
     network.cloud.eventually(lambda: network.describe(first["InstanceId"])["State"]["Name"] == "terminated")
     (second,) = network.wait_for(autoscaling, 1)
     network.cloud.eventually(lambda: balanced.health() == {second["InstanceId"]: "healthy"})
