@@ -221,14 +221,19 @@ impl Watch {
         (empty || time_is_up, outcome)
     }
 
+    /// Has the group go on. The metadata say that the instance ends as soon as its load balancers drain it, and only after
+    /// that the group waits at its hook (Auto Scaling User Guide, "How lifecycle hooks work"): a hook that doesn't wait is told
+    /// again with every look.
     async fn complete(&mut self, hook: Option<&str>) -> Result<(), InterruptionError> {
         if let Some(hook) = hook
             && !self.completed
         {
             self.drains = true;
-            self.lifecycle.complete(hook).await.map_err(InterruptionError::Hook)?;
-            tracing::info!(hook, "the lifecycle hook is completed");
-            (self.completed, self.drains) = (true, false);
+            self.completed = self.lifecycle.complete(hook).await.map_err(InterruptionError::Hook)?;
+            if self.completed {
+                tracing::info!(hook, "the lifecycle hook is completed");
+            }
+            self.drains = false;
         }
         Ok(())
     }

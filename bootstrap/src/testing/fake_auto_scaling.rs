@@ -57,6 +57,11 @@ impl FakeAutoScaling {
         self.held.lock().unwrap().waiting.iter().cloned().collect()
     }
 
+    /// From now on a hook doesn't wait.
+    pub(crate) fn wait_no_more(&self, hook: &str) {
+        self.held.lock().unwrap().waiting.remove(hook);
+    }
+
     /// What it was told: an action, the group, the hook and the instance each time.
     pub(crate) fn told(&self) -> Vec<String> {
         self.held.lock().unwrap().told.clone()

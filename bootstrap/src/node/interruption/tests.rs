@@ -150,6 +150,25 @@ async fn a_hook_hears_that_its_work_goes_on_and_waits_no_more_once_the_node_is_d
 }
 
 #[tokio::test]
+async fn a_hook_that_waits_only_after_load_balancers_have_drained_the_instance_is_completed_then() {
+    let mut world = World::new(&[], true).await;
+    world.groups.wait_no_more("drain");
+    world.metadata.say(TARGET, "Terminated");
+    for _ in 0..2 {
+        world.watch.round().await.unwrap();
+    }
+    let asked = ["RecordLifecycleActionHeartbeat", "CompleteLifecycleAction", "CompleteLifecycleAction"];
+    assert_eq!(world.told(), asked);
+    assert!(!world.watch.completed && !world.watch.drains, "it asks again, and is in no hurry");
+    world.groups.wait_for("drain");
+    for _ in 0..2 {
+        world.watch.round().await.unwrap();
+    }
+    assert_eq!(world.told()[3..], ["CompleteLifecycleAction"], "the one that was heard is the last");
+    assert!(world.watch.completed);
+}
+
+#[tokio::test]
 async fn an_agent_that_is_started_again_goes_on_with_the_drain_and_its_time() {
     let mut world = World::new(&["web"], true).await;
     world.metadata.say(TARGET, "Terminated");
@@ -160,7 +179,7 @@ async fn an_agent_that_is_started_again_goes_on_with_the_drain_and_its_time() {
     world.run_pods(&[]);
     world.watch.round().await.unwrap();
     assert_eq!(world.told().last().unwrap(), "CompleteLifecycleAction");
-    // Once more after that: the hook waits no more, which is all right.
+    // Once more after that: the hook waits no more, which is nobody's fault.
     world.watch = watch_of(&world.watch.agent, &world.metadata, &world.groups).await;
     world.watch.round().await.unwrap();
     assert!(!world.watch.drains);
