@@ -72,9 +72,11 @@ pub struct Image {
 }
 
 /// Files of the harness's layer: path, mode, content.
-const FILES: [(&str, u32, &str); 7] = [
+const FILES: [(&str, u32, &str); 9] = [
     ("usr/lib/localcloud/prepare", 0o755, include_str!("../layer/prepare")),
+    ("usr/lib/localcloud/login", 0o755, include_str!("../layer/login")),
     ("etc/systemd/system/localcloud.service", 0o644, include_str!("../layer/localcloud.service")),
+    ("etc/systemd/system/localcloud-login.service", 0o644, include_str!("../layer/login.service")),
     (
         "etc/systemd/system/windlass-bootstrap.service.d/50-localcloud.conf",
         0o644,
@@ -90,8 +92,13 @@ const FILES: [(&str, u32, &str); 7] = [
     ("etc/systemd/journald.conf.d/99-localcloud.conf", 0o644, "[Journal]\nReadKMsg=no\n"),
 ];
 
-/// Units that need what a container doesn't have: devices, clocks, modules, a network to configure.
-const MASKED: [&str; 26] = [
+/// Units of the harness's own, and what starts them.
+const WANTED: [(&str, &str); 2] =
+    [("sysinit.target", "localcloud.service"), ("multi-user.target", "localcloud-login.service")];
+
+/// Units that need what a container doesn't have: devices, clocks, modules, a network to configure. And the one that makes
+/// host keys of every kind, which takes a machine as long as its whole boot: `layer/login` makes one.
+const MASKED: [&str; 27] = [
     "systemd-udevd.service",
     "systemd-udevd-control.socket",
     "systemd-udevd-kernel.socket",
@@ -118,6 +125,7 @@ const MASKED: [&str; 26] = [
     "e2scrub_reap.service",
     "fstrim.timer",
     "systemd-firstboot.service",
+    "sshd-keygen.service",
 ];
 
 impl Image {
@@ -169,8 +177,11 @@ impl Image {
         for unit in MASKED {
             symlink("/dev/null", units.join(unit))?;
         }
-        fs::create_dir_all(units.join("sysinit.target.wants"))?;
-        symlink("../localcloud.service", units.join("sysinit.target.wants/localcloud.service"))?;
+        for (target, unit) in WANTED {
+            let wants = units.join(format!("{target}.wants"));
+            fs::create_dir_all(&wants)?;
+            symlink(format!("../{unit}"), wants.join(unit))?;
+        }
         if let Some(path) = self.topmost("etc/containerd/config.toml") {
             let merged = containerd_configuration(&fs::read_to_string(&path)?)
                 .map_err(|error| error.unwrap_or_named(path))?;
