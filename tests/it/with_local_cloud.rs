@@ -42,7 +42,7 @@ async fn the_smallest_cluster_runs_pods_on_its_master_and_a_group_of_nodes_comes
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local cloud"]
-async fn a_private_cluster_lives_behind_nat_gateways_and_the_api_s_load_balancer() {
+async fn a_private_cluster_lives_behind_nat_gateways_a_bastion_and_load_balancers_that_drain() {
     live(async |cloud, options, say| scenario::run_private(cloud, options, say).await).await;
 }
 

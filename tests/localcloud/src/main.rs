@@ -68,7 +68,7 @@ enum Commands {
         /// The `windlass` binary.
         #[arg(long, value_name = "FILE")]
         windlass: PathBuf,
-        /// Where its machines are: in public subnets, or in private ones behind NAT gateways and a load balancer.
+        /// Where its machines are: in public subnets, or in private ones behind NAT gateways, a bastion and load balancers.
         #[arg(long, value_enum, default_value_t = Shape::Public)]
         shape: Shape,
         /// Where to write how long everything took, as JSON.

@@ -5,6 +5,8 @@
 
 mod addons;
 mod api_servers;
+mod balanced;
+mod bastion;
 pub mod by_hand;
 mod events;
 mod interruption;
@@ -407,13 +409,14 @@ impl Life<'_> {
         }
     }
 
-    /// The running instances of the cluster: (id, whether it is a master, private address).
+    /// The running instances of the cluster that are Nodes: (id, whether it is a master, private address).
     async fn members(&self) -> Result<Vec<(String, bool, String)>> {
         let world = self.cloud.region().world_now().await?;
         Ok(world
             .instances
             .into_iter()
             .filter(|instance| instance.state == InstanceState::Running)
+            .filter(|instance| !instance.tags.contains_key(bastion::BASTION))
             .map(|instance| {
                 let master = instance.tags.contains_key("k8s.io/role/control-plane");
                 (instance.id, master, instance.private_ip.to_string())

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::LocalCloud;
 
-const GROUP: &str = "nodes-us-east-1a";
+pub(super) const GROUP: &str = "nodes-us-east-1a";
 
 /// Two pods of which one must be ready at any time.
 const PATIENT: &str = include_str!("patient.yaml");
@@ -58,12 +58,12 @@ impl Life<'_> {
         self.edit_nodes(&["--set", "spec.maxPrice=0.05"]).await
     }
 
-    async fn edit_nodes(&self, changes: &[&str]) -> Result<()> {
+    pub(super) async fn edit_nodes(&self, changes: &[&str]) -> Result<()> {
         let edit = ["edit", "instancegroup", GROUP, "--name", CLUSTER, "--state", STATE];
         self.windlass(&[edit.as_slice(), changes].concat()).await.map(drop)
     }
 
-    async fn deploy_on_one_node(&mut self) -> Result<()> {
+    pub(super) async fn deploy_on_one_node(&mut self) -> Result<()> {
         let manifest = self.options.folder.join("patient.yaml");
         fs_err::write(&manifest, PATIENT)?;
         let nodes = self.nodes().await?;
@@ -112,14 +112,14 @@ impl Life<'_> {
         }
     }
 
-    async fn is_gone(&self, node: &str) -> Result<()> {
+    pub(super) async fn is_gone(&self, node: &str) -> Result<()> {
         self.wait(&format!("{node} is gone"), async |life| {
             Ok(life.nodes().await?.iter().all(|(id, _)| id != node))
         })
         .await
     }
 
-    async fn is_interrupted(&mut self) -> Result<()> {
+    pub(super) async fn is_interrupted(&mut self) -> Result<()> {
         let node = self.pods_are_ready_at().await?.remove(0);
         self.is_interrupted_at(&node, "interruptionToDrained").await
     }
@@ -156,8 +156,17 @@ impl Life<'_> {
     /// Which of the two goes, the group decides; on the one that stays, both pods are ready then.
     async fn is_scaled_in(&mut self) -> Result<()> {
         self.cloud.region().delete("journal").await?;
+        self.scale_in().await?;
+        self.has_moved_before_it_went().await
+    }
+
+    pub(super) async fn scale_in(&self) -> Result<()> {
         self.edit_nodes(&["--set", "spec.minSize=1", "--set", "spec.maxSize=1"]).await?;
-        self.apply().await?;
+        self.apply().await
+    }
+
+    /// One node is left, on which both pods are ready; the group was told to go on.
+    pub(super) async fn has_moved_before_it_went(&self) -> Result<()> {
         self.wait("one node is left", async |life| Ok(life.nodes().await?.len() == 1)).await?;
         let left = self.nodes().await?.remove(0).0;
         self.wait("both pods are ready on it", async |life| {

@@ -4,14 +4,12 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::bastion::BASTION;
 use super::{
     CLUSTER, GLANCE, Life, Options, PATIENCE, Timings, enforce_permissions, inventory, nobody_was_denied,
     nothing_left,
 };
 use crate::LocalCloud;
-
-/// The tag of bastions' group.
-const BASTION: &str = "k8s.io/role/bastion";
 
 /// Lives the life of a cluster with three masters, in a cloud that is up and empty; `say` is told of every stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
