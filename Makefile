@@ -3,7 +3,7 @@
 
 .PHONY: demo test test-all lint bench clean
 
-# SHAPE=private puts its machines into private subnets.
+# SHAPE=private puts its machines into private subnets, behind a bastion and load balancers.
 demo:
 	tests/demo
 
