@@ -2,7 +2,7 @@
 //! round, those who come while one hangs or goes find another, and those who are there already get their answers.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::bastion::{OPERATOR, SOMEBODY_ELSE};
 use super::interruption::GROUP;
 use super::{GLANCE, Life, PATIENCE};
 use crate::world::{InstanceState, Target, TargetGroup, TargetHealth};
@@ -33,8 +34,8 @@ const SETTLED: f64 = 60.0;
 const CLIENTS: usize = 40;
 
 /// How many of them find nobody, at most, until health checks have found out that a node hangs: two checks, five seconds
-/// apart, and each client waits for two seconds.
-const LOST: usize = 12;
+/// apart, and each client waits for as long.
+const LOST: usize = 8;
 
 /// How long a client waits for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -52,6 +53,10 @@ impl Open {
 
     /// The body of the next answer, which must be a success.
     async fn answer(&mut self) -> Result<String> {
+        tokio::time::timeout(ANSWER, self.read_answer()).await.context("no answer comes")?
+    }
+
+    async fn read_answer(&mut self) -> Result<String> {
         let (mut status, mut length) = (String::new(), 0);
         self.stream.read_line(&mut status).await?;
         ensure!(status.contains(" 200 "), "the answer is {status:?}");
@@ -90,7 +95,9 @@ impl Life<'_> {
         let setting = format!("spec.externalLoadBalancers[0].targetGroupArn={}", group.trim());
         self.edit_nodes(&["--set", &setting]).await?;
         self.apply().await?;
-        self.goes_round().await
+        self.goes_round().await?;
+        // There is a way from where ssh is refused, so that it was `sshAccess` that refused it.
+        self.client_from(SOMEBODY_ELSE).await.context("nobody gets in from where ssh is refused").map(drop)
     }
 
     /// Takes the load balancer away, as whoever made it does.
@@ -217,7 +224,7 @@ impl Life<'_> {
                 tokio::time::timeout(ANSWER, socket.connect(SocketAddr::from((public, 80)))).await;
             let mut one = Open { stream: BufReader::new(connected??), host: String::new() };
             one.say("GET /hostname HTTP/1.1\r\nHost: web\r\n\r\n").await?;
-            one.host = tokio::time::timeout(ANSWER, one.answer()).await??;
+            one.host = one.answer().await?;
             open.entry(one.host.clone()).or_insert(one);
             if open.len() == hosts.len() {
                 return Ok(open.into_values().collect());
@@ -228,8 +235,14 @@ impl Life<'_> {
 
     /// A client of its own asks by the load balancer's name; returns the host that answers.
     async fn client(&self) -> Result<String> {
+        self.client_from(OPERATOR).await
+    }
+
+    async fn client_from(&self, address: Ipv4Addr) -> Result<String> {
         let url = format!("http://{}/hostname", self.balancer_of(80).await?.dns_name);
-        self.operator("curl".as_ref(), &["--silent", "--show-error", "--fail", "--max-time", "2", &url]).await
+        let (from, limit) = (address.to_string(), ANSWER.as_secs().to_string());
+        let asking = ["--silent", "--show-error", "--fail", "--max-time", &limit, "--interface", &from, &url];
+        self.operator("curl".as_ref(), &asking).await
     }
 
     /// The nodes by the host names of their web servers.

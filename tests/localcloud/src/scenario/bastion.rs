@@ -16,10 +16,10 @@ use crate::world::{Instance, LoadBalancer};
 pub(super) const BASTION: &str = "k8s.io/role/bastion";
 
 /// Where the operator connects from, the one place that `sshAccess` names.
-const OPERATOR: Ipv4Addr = ENDPOINT;
+pub(super) const OPERATOR: Ipv4Addr = ENDPOINT;
 
 /// Another address of the Internet, which it doesn't name.
-const SOMEBODY_ELSE: Ipv4Addr = RESOLVER;
+pub(super) const SOMEBODY_ELSE: Ipv4Addr = RESOLVER;
 
 /// The port of the operator's own machine from which the tunnel leads to the API.
 const LOCAL_PORT: &str = "127.0.0.1:8443";
