@@ -24,6 +24,12 @@ pub(super) const SOMEBODY_ELSE: Ipv4Addr = RESOLVER;
 /// The port of the operator's own machine from which the tunnel leads to the API.
 const LOCAL_PORT: &str = "127.0.0.1:8443";
 
+/// What ssh ends with that doesn't get to a machine.
+const NO_CONNECTION: i32 = 255;
+
+/// What curl ends with that gets no answer: ssh passes it on.
+const TIMED_OUT_ON_THE_BASTION: i32 = 28;
+
 /// How the operator's ssh finds its key, and bastions by a short name.
 const CONFIGURATION: &str = "\
 Host bastion
@@ -99,14 +105,14 @@ impl Life<'_> {
         for machine in &others {
             let address = machine.private_ip.to_string();
             self.logs_in(&["-J", "bastion", &address], machine).await?;
-            self.is_refused(&[&address, "true"], "past the bastion").await?;
+            self.is_refused(&[&address, "true"], NO_CONNECTION).await?;
             let kubelet = format!("https://{address}:10250/");
             let asked = ["bastion", "curl", "--silent", "--insecure", "--max-time", "2", &kubelet];
-            self.is_refused(&asked, "on the bastion, by another port than that of SSH").await?;
+            self.is_refused(&asked, TIMED_OUT_ON_THE_BASTION).await?;
         }
         ensure!(others.len() == 3, "a master and two nodes were to be reached, and not {}", others.len());
         let elsewhere = SOMEBODY_ELSE.to_string();
-        self.is_refused(&["-b", &elsewhere, "bastion", "true"], "from where nobody may log in").await?;
+        self.is_refused(&["-b", &elsewhere, "bastion", "true"], NO_CONNECTION).await?;
         self.asks_for_the_cluster_s_key(&name).await
     }
 
@@ -129,9 +135,10 @@ impl Life<'_> {
         Ok(())
     }
 
-    async fn is_refused(&self, arguments: &[&str], how: &str) -> Result<()> {
+    async fn is_refused(&self, arguments: &[&str], code: i32) -> Result<()> {
         let output = self.ssh(arguments).await?;
-        ensure!(!output.status.success(), "`ssh {}` got somewhere: {how}", arguments.join(" "));
+        let (line, status) = (arguments.join(" "), output.status);
+        ensure!(status.code() == Some(code), "`ssh {line}` ended with {status}, and not with {code}");
         Ok(())
     }
 
