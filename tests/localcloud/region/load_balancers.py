@@ -11,7 +11,7 @@ from typing import Any
 from moto.backends import get_backend
 from moto.core.exceptions import ServiceException
 
-from . import addresses, elbv2, network_interfaces
+from . import addresses, elbv2, ipv6_addresses, network_interfaces, subnet_ranges
 from .actions import action
 from .address_space import take_automatic
 from .elbv2 import BALANCER, LISTENER, invalid
@@ -150,6 +150,7 @@ def _create(region: Region, name: str, asked: dict[str, Any], tags: dict[str, st
     attributes = {**ATTRIBUTES, **OWN_ATTRIBUTES[kind]}
     balancer = Balancer(arn, name, kind, asked, tags, [], now(), attributes)
     subnets = _check_subnets(region, balancer, asked["SubnetMappings"])
+    _check_address_type(balancer, asked["IpAddressType"], subnets)
     balancer.groups = _groups(region, asked["SecurityGroups"], subnets[0].vpc_id, kind)
     _enter(region, balancer, subnets, asked["SubnetMappings"])
     balancers(region)[arn] = balancer
@@ -249,6 +250,8 @@ def _interface(
     made = network_interfaces.create_for_service(
         region, subnet, REQUESTER, "network_load_balancer", list(balancer.groups), wanted
     )
+    if balancer.asked["IpAddressType"] == "dualstack":
+        ipv6_addresses.give(region, made, {"Ipv6AddressCount": 1})
     made.description = f"ELB {balancer.arn.partition('loadbalancer/')[2]}"
     if address:
         addresses.associate(address, made, made.private_ip_address)
@@ -306,6 +309,30 @@ def set_subnets(region: Region, params: Params) -> dict[str, Any]:
     balancer.asked = {**balancer.asked, "SubnetMappings": places}
     described = describe(balancer)
     return {"AvailabilityZones": described["AvailabilityZones"], "IpAddressType": described["IpAddressType"]}
+
+
+def _check_address_type(balancer: Balancer, kind: str, subnets: list[Any]) -> None:
+    """IPv6 addresses take IPv6 ranges of all subnets (User Guide, "Update the IP address types for your Network Load
+    Balancer")."""
+    if kind not in ("ipv4", "dualstack"):
+        raise Unimplemented(f"{kind} addresses of a load balancer")
+    if kind == "dualstack" and not all(map(subnet_ranges.ipv6_of, subnets)):
+        raise AwsError("InvalidSubnet", "You must specify subnets with an associated IPv6 CIDR block.")
+    if kind == "dualstack" and any(not subnet.cidr_block for subnet in subnets):
+        raise AwsError("InvalidSubnet", "Network Load Balancers can't be in subnets that are for IPv6 only")
+
+
+@action("elbv2", "SetIpAddressType")
+def set_ip_address_type(region: Region, params: Params) -> dict[str, Any]:
+    """API_SetIpAddressType."""
+    balancer, kind = elbv2.find(region, BALANCER, params.get("LoadBalancerArn")), params.get("IpAddressType") or ""
+    _check_address_type(balancer, kind, [place.subnet for place in balancer.places])
+    for interface in (place.interface for place in balancer.places if place.interface):
+        interface.ipv6_addresses = []
+        if kind == "dualstack":
+            ipv6_addresses.give(region, interface, {"Ipv6AddressCount": 1})
+    balancer.asked = {**balancer.asked, "IpAddressType": kind}
+    return {"IpAddressType": kind}
 
 
 @action("elbv2", "SetSecurityGroups")

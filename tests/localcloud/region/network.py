@@ -8,12 +8,19 @@ from typing import Any
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.subnets import SubnetBackend
 
-from . import ec2, load_balancers, network_interfaces, tags
+from . import ec2, load_balancers, network_interfaces, subnet_ranges, tags
 from .actions import action, check, patch
 from .errors import AwsError, dependency_violation
 from .state import Region
 
-DELETERS = ("delete_vpc", "delete_subnet", "delete_route_table", "delete_internet_gateway", "delete_security_group")
+DELETERS = (
+    "delete_vpc",
+    "delete_subnet",
+    "delete_route_table",
+    "delete_internet_gateway",
+    "delete_egress_only_internet_gateway",
+    "delete_security_group",
+)
 
 
 VPC = ec2.kind(
@@ -81,7 +88,7 @@ def install() -> None:
     @functools.wraps(create_subnet)
     def plain_subnet(*args: Any, **kwargs: Any) -> Any:
         subnet = create_subnet(*args, **kwargs)
-        subnet.default_for_az = subnet.map_public_ip_on_launch = False
+        subnet.default_for_az = subnet.map_public_ip_on_launch = subnet.enable_dns64 = False
         return subnet
 
     SubnetBackend.create_subnet = plain_subnet
@@ -122,6 +129,7 @@ def check_delete_vpc(region: Region, params: dict[str, Any], action: str) -> Non
     vpc_id = params.get("VpcId")
     backend = region.ec2
     attached = any(gateway.vpc and gateway.vpc.id == vpc_id for gateway in backend.internet_gateways.values())
+    attached |= any(gateway.vpc_id == vpc_id for gateway in backend.egress_only_internet_gateways.values())
     others = [group for group in backend.groups.get(vpc_id, {}).values() if group.name != "default"]
     if attached or others or _interfaces_of(region, vpc_id) or load_balancers.use_vpc(region, vpc_id):
         raise dependency_violation(f"The vpc '{vpc_id}' has dependencies and cannot be deleted.")
@@ -176,7 +184,11 @@ def modify_subnet_attribute(region: Region, params: dict[str, Any]) -> dict[str,
     elif name == "EnableResourceNameDnsAAAARecordOnLaunch":
         options["EnableResourceNameDnsAAAARecord"] = value["Value"]
     elif name == "AssignIpv6AddressOnCreation":
+        if value["Value"] and not subnet_ranges.ipv6_of(subnet):
+            raise AwsError("InvalidParameterValue", f"The subnet '{subnet.id}' has no IPv6 CIDR block")
         subnet.assign_ipv6_address_on_creation = value["Value"]
+    elif name == "EnableDns64":
+        subnet.enable_dns64 = value["Value"]
     else:
         raise AwsError("InvalidParameterValue", f"the attribute {name} of a subnet is unknown to the region")
     return {}

@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.utils import random_eni_attach_id, random_eni_id
 
-from . import addresses, ec2, tags
+from . import addresses, ec2, ipv6_addresses, tags
 from .actions import action
 from .address_space import take_automatic, take_private, used_in
 from .errors import AwsError
@@ -37,14 +37,16 @@ class NetworkInterface:
     requester: str | None = None
     """The service that it is of, which alone may manage it."""
     kind: str = "interface"
+    ipv6_addresses: list[str] = field(default_factory=list)
+    ipv6_prefixes: list[str] = field(default_factory=list)
 
     @property
     def in_use(self) -> bool:
         return self.instance is not None or self.requester is not None
 
     @property
-    def private_ip_address(self) -> str:
-        return self.private_ip_addresses[0]["PrivateIpAddress"]
+    def private_ip_address(self) -> str | None:
+        return self.private_ip_addresses[0]["PrivateIpAddress"] if self.private_ip_addresses else None
 
     @property
     def private_ips(self) -> list[str]:
@@ -109,7 +111,7 @@ def create(region: Region, subnet: Any, specification: dict[str, Any]) -> Networ
         random_eni_id(),
         subnet,
         groups,
-        [{"Primary": True, "PrivateIpAddress": take_private(region, subnet, primary)}],
+        _first_private(region, subnet, primary),
         specification.get("Description", ""),
         delete_on_termination=specification.get("DeleteOnTermination", True),
         device_index=specification.get("DeviceIndex", 0),
@@ -120,7 +122,15 @@ def create(region: Region, subnet: Any, specification: dict[str, Any]) -> Networ
             _add_secondary(region, interface, address["PrivateIpAddress"])
     for _ in range(specification.get("SecondaryPrivateIpAddressCount") or 0):
         _add_secondary(region, interface, None)
+    ipv6_addresses.give(region, interface, specification)
     return interface
+
+
+def _first_private(region: Region, subnet: Any, wanted: str | None) -> list[dict[str, Any]]:
+    """None in a subnet without IPv4 addresses."""
+    if not subnet.cidr_block:
+        return []
+    return [{"Primary": True, "PrivateIpAddress": take_private(region, subnet, wanted)}]
 
 
 def create_for_service(
@@ -157,6 +167,8 @@ def attach(region: Region, interface: NetworkInterface, instance: Any) -> None:
 
 def give_automatic_address(region: Region, interface: NetworkInterface) -> None:
     """Gives an interface its automatic public address, unless an Elastic IP stands in its place."""
+    if not interface.private_ip_addresses:
+        return
     taken = addresses.of_private_ip(region, interface, interface.private_ip_address)
     if interface.wants_public_ip and interface.instance and not interface.automatic_public_ip and not taken:
         interface.automatic_public_ip = take_automatic(region)
@@ -324,9 +336,9 @@ def describe_network_interfaces(region: Region, params: dict[str, Any]) -> dict[
     return paginate("NetworkInterfaces", rows, params)
 
 
-def association(region: Region, interface: NetworkInterface, private_ip: str) -> dict[str, Any] | None:
+def association(region: Region, interface: NetworkInterface, private_ip: str | None) -> dict[str, Any] | None:
     """The public address that a private one is known by, in the form of an API answer."""
-    elastic = addresses.of_private_ip(region, interface, private_ip)
+    elastic = addresses.of_private_ip(region, interface, private_ip) if private_ip else None
     if elastic:
         return {
             "AllocationId": elastic.id,
@@ -344,6 +356,14 @@ def describe_private_ips(region: Region, interface: NetworkInterface) -> list[di
     return [
         {**one, "Association": association(region, interface, one["PrivateIpAddress"])} for one in interface.private_ip_addresses
     ]
+
+
+def describe_ipv6(interface: NetworkInterface) -> dict[str, Any]:
+    """An interface's IPv6 addresses and the prefixes that are delegated to it."""
+    return {
+        "Ipv6Addresses": [{"Ipv6Address": one, "IsPrimaryIpv6": False} for one in interface.ipv6_addresses],
+        "Ipv6Prefixes": [{"Ipv6Prefix": one} for one in interface.ipv6_prefixes],
+    }
 
 
 def describe_attachment(interface: NetworkInterface) -> dict[str, Any] | None:
@@ -383,6 +403,7 @@ def describe(region: Region, interface: NetworkInterface) -> dict[str, Any]:
         "OwnerId": region.account,
         "PrivateIpAddress": interface.private_ip_address,
         "PrivateIpAddresses": describe_private_ips(region, interface),
+        **describe_ipv6(interface),
         "RequesterId": interface.requester,
         "RequesterManaged": interface.requester is not None,
         "SourceDestCheck": interface.source_dest_check,

@@ -1,9 +1,12 @@
 """Further address ranges of VPCs: moto's, but for what may be added, when one can go, and that both take a while."""
 
+import functools
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
-from .actions import action, check
+from moto.ec2.models import EC2Backend
+
+from .actions import action, check, patch
 from .errors import AwsError
 from .state import Region
 from .transitions import after, soon
@@ -38,6 +41,34 @@ def _check_range(vpc: Any, cidr: str) -> None:
             f"The CIDR '{cidr}' is restricted. Use a CIDR from the same private address range as the current VPC CIDR, "
             "or use a publicly-routable CIDR.",
         )
+
+
+@patch
+def install() -> None:
+    """Patches moto: a VPC's IPv6 block that is asked for with the VPC takes a while, too (API_CreateVpc)."""
+    create_vpc = EC2Backend.create_vpc
+
+    @functools.wraps(create_vpc)
+    def with_state(*args: Any, **kwargs: Any) -> Any:
+        vpc = create_vpc(*args, **kwargs)
+        for made in vpc.get_cidr_block_association_set(ipv6=True):
+            made["cidr_block_state"]["state"] = "associating"
+        return vpc
+
+    EC2Backend.create_vpc = with_state
+
+
+@check("ec2", "CreateVpc")
+def check_create_vpc(region: Region, params: Params, action: str) -> None:
+    """Its block is associated in a while."""
+    if params.get("AmazonProvidedIpv6CidrBlock"):
+        soon(region, lambda: _settle_blocks(region))
+
+
+def _settle_blocks(region: Region) -> None:
+    for vpc in region.ec2.vpcs.values():
+        for made in vpc.get_cidr_block_association_set(ipv6=True):
+            _proceed(made, "associating", "associated")
 
 
 @action("ec2", "AssociateVpcCidrBlock")
