@@ -11,6 +11,7 @@ mod kms_keys;
 mod machine_types;
 mod network;
 mod network_error;
+mod network_ipv6;
 mod security_groups;
 
 use std::collections::BTreeMap;

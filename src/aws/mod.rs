@@ -9,6 +9,7 @@ pub mod error;
 pub mod facts;
 pub mod gate;
 pub mod hosted_zone;
+pub mod ipv6_ranges;
 mod once;
 pub mod retry;
 pub mod tags;

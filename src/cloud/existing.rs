@@ -245,6 +245,10 @@ mod tests {
                 vpc: Reference::existing("vpc-1"),
                 zone: "us-east-1a".to_owned(),
                 cidr: "10.0.0.0/24".parse().ok(),
+                ipv6: None,
+                vpc_ipv6: None,
+                assigns_ipv6: false,
+                dns64: false,
                 tags: BTreeMap::new(),
             })
             .unwrap();

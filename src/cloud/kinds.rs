@@ -274,6 +274,7 @@ kinds! {
     existing::Existing,
     vpc::Vpc,
     internet_gateway::InternetGateway,
+    egress_only_internet_gateway::EgressOnlyInternetGateway,
     subnet::Subnet,
     address_reservation::AddressReservation,
     nat_gateway::NatGateway,

@@ -19,6 +19,7 @@ pub mod context;
 pub mod departures;
 pub mod discovery_document;
 mod ebs;
+pub mod egress_only_internet_gateway;
 pub mod elastic_ip;
 pub mod error;
 pub mod event_rule;

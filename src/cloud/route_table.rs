@@ -6,6 +6,7 @@ use std::fmt;
 use aws_sdk_ec2::types::{ResourceType, Route as RouteAnswer, RouteTable as Answer};
 
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
+use super::egress_only_internet_gateway::EgressOnlyInternetGateway;
 use super::error::{CloudError, field, gone};
 use super::existing::Existing;
 use super::fields::{Change, Effect, Fields};
@@ -23,13 +24,13 @@ use crate::aws::tags::{self, Tags};
 /// A route table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteTable {
-    /// The cluster's name, or `private-<zone>.<cluster>`.
+    /// The cluster's name, or `private-<zone>.<cluster>`, or `public-<zone>.<cluster>`.
     pub name: String,
     /// The VPC it is part of.
     pub vpc: Reference<Vpc>,
     /// Destination ranges and where they lead, besides the VPC's own range. Of what is observed, those that are windlass's:
-    /// the default route, what leads to an Internet gateway, and what the tag [`tags::ROUTES`] lists. A route that somebody
-    /// added by hand, to a peer of the VPC say, is left alone.
+    /// the default route of IPv4, what of IPv4 leads to an Internet gateway, and what the tag [`tags::ROUTES`] lists. A route
+    /// that somebody added by hand, to a peer of the VPC say, is left alone.
     pub routes: BTreeMap<String, RouteTarget>,
     /// The subnets that use it.
     pub subnets: BTreeSet<Reference<Subnet>>,
@@ -40,11 +41,20 @@ pub struct RouteTable {
 /// The destination of everything that no other route is for.
 pub const ANYWHERE: &str = "0.0.0.0/0";
 
+/// The same of IPv6.
+pub const ANYWHERE_IPV6: &str = "::/0";
+
+/// The IPv6 addresses that stand for IPv4 ones, behind which a NAT gateway translates (RFC 6052; VPC User Guide, "DNS64 and
+/// NAT64").
+pub const NAT64: &str = "64:ff9b::/96";
+
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RouteTarget {
     /// To an Internet gateway.
     InternetGateway(Reference<InternetGateway>),
+    /// To an egress-only Internet gateway.
+    EgressOnlyInternetGateway(Reference<EgressOnlyInternetGateway>),
     /// To a NAT gateway.
     NatGateway(Reference<NatGateway>),
     /// To what exists already and is of another kind: a transit gateway, an instance, a peering connection.
@@ -56,6 +66,7 @@ impl RouteTarget {
     pub fn existing(aws_id: &str) -> Self {
         match aws_id.split('-').next() {
             Some("igw") => Self::InternetGateway(Reference::existing(aws_id)),
+            Some("eigw") => Self::EgressOnlyInternetGateway(Reference::existing(aws_id)),
             Some("nat") => Self::NatGateway(Reference::existing(aws_id)),
             _ => Self::Existing(Reference::existing(aws_id)),
         }
@@ -64,6 +75,7 @@ impl RouteTarget {
     fn aws_id(&self, context: &Context<'_>) -> Result<String, CloudError> {
         match self {
             Self::InternetGateway(gateway) => context.ids.of(gateway),
+            Self::EgressOnlyInternetGateway(gateway) => context.ids.of(gateway),
             Self::NatGateway(gateway) => context.ids.of(gateway),
             Self::Existing(gateway) => context.ids.of(gateway),
         }
@@ -73,6 +85,9 @@ impl RouteTarget {
     fn observed(route: &RouteAnswer, names: &Names) -> Option<Self> {
         if let Some(gateway) = route.nat_gateway_id() {
             return Some(Self::NatGateway(names.reference(gateway)));
+        }
+        if let Some(gateway) = route.egress_only_internet_gateway_id() {
+            return Some(Self::EgressOnlyInternetGateway(names.reference(gateway)));
         }
         let gateway = route.gateway_id().filter(|gateway| *gateway != "local");
         if let Some(gateway) = gateway.filter(|gateway| gateway.starts_with("igw-")) {
@@ -95,6 +110,7 @@ impl From<&RouteTarget> for ResourceId {
     fn from(target: &RouteTarget) -> Self {
         match target {
             RouteTarget::InternetGateway(gateway) => gateway.id(),
+            RouteTarget::EgressOnlyInternetGateway(gateway) => gateway.id(),
             RouteTarget::NatGateway(gateway) => gateway.id(),
             RouteTarget::Existing(gateway) => gateway.id(),
         }
@@ -105,6 +121,7 @@ impl fmt::Display for RouteTarget {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InternetGateway(gateway) => gateway.fmt(formatter),
+            Self::EgressOnlyInternetGateway(gateway) => gateway.fmt(formatter),
             Self::NatGateway(gateway) => gateway.fmt(formatter),
             Self::Existing(gateway) => gateway.fmt(formatter),
         }
@@ -121,7 +138,20 @@ macro_rules! leading_to {
             Some("i") => call.instance_id(target),
             Some("pcx") => call.vpc_peering_connection_id(target),
             Some("eni") => call.network_interface_id(target),
+            Some("eigw") => call.egress_only_internet_gateway_id(target),
             _ => call.gateway_id(target),
+        }
+    }};
+}
+
+/// Puts the destination into the field of a call that is for its addresses.
+macro_rules! to_destination {
+    ($call:expr, $destination:expr) => {{
+        let (call, destination): (_, &str) = ($call, $destination);
+        if destination.contains(':') {
+            call.destination_ipv6_cidr_block(destination)
+        } else {
+            call.destination_cidr_block(destination)
         }
     }};
 }
@@ -129,7 +159,13 @@ macro_rules! leading_to {
 impl ResourceKind for RouteTable {
     const KIND: Kind = Kind::RouteTable;
     const DECLARATION: Declaration = Declaration {
-        observed_after: &[Kind::Vpc, Kind::InternetGateway, Kind::NatGateway, Kind::Subnet],
+        observed_after: &[
+            Kind::Vpc,
+            Kind::InternetGateway,
+            Kind::EgressOnlyInternetGateway,
+            Kind::NatGateway,
+            Kind::Subnet,
+        ],
         // Pods on instances reach the Internet to the end.
         deleted_after: &[Kind::AutoScalingGroup],
         creation: Creation::Repeatable,
@@ -242,8 +278,8 @@ impl RouteTable {
                 Some(now) if now == target => {}
                 Some(_) => replace(destination, target, identity, context, id).await?,
                 None => {
-                    let call =
-                        ec2.create_route().route_table_id(&identity.id).destination_cidr_block(destination);
+                    let call = ec2.create_route().route_table_id(&identity.id);
+                    let call = to_destination!(call, destination);
                     let call = leading_to!(call, target.aws_id(context)?);
                     match call.send().await.during("ec2", "CreateRoute", id) {
                         // Somebody made it by hand, or a call did whose reply was lost.
@@ -258,7 +294,7 @@ impl RouteTable {
             }
         }
         for destination in from.routes.keys().filter(|destination| !self.routes.contains_key(*destination)) {
-            let call = ec2.delete_route().route_table_id(&identity.id).destination_cidr_block(destination);
+            let call = to_destination!(ec2.delete_route().route_table_id(&identity.id), destination);
             gone(call.send().await.during("ec2", "DeleteRoute", id))?;
         }
         Ok(())
@@ -293,8 +329,8 @@ async fn replace(
     context: &Context<'_>,
     id: &ResourceId,
 ) -> Result<(), CloudError> {
-    let call =
-        context.clients.ec2.replace_route().route_table_id(&table.id).destination_cidr_block(destination);
+    let call = context.clients.ec2.replace_route().route_table_id(&table.id);
+    let call = to_destination!(call, destination);
     let call = leading_to!(call, target.aws_id(context)?);
     call.send().await.during("ec2", "ReplaceRoute", id)?;
     Ok(())
@@ -321,10 +357,11 @@ fn read(
     let table_id = field(table.route_table_id(), id, "the route table's id")?;
     let listed: BTreeSet<&str> = tags.get(tags::ROUTES).iter().flat_map(|list| list.split(' ')).collect();
     let routes = table.routes().iter().filter_map(|route| {
-        let (destination, target) = (route.destination_cidr_block()?, RouteTarget::observed(route, names)?);
-        let is_ours = destination == ANYWHERE
-            || matches!(target, RouteTarget::InternetGateway(_))
-            || listed.contains(destination);
+        let target = RouteTarget::observed(route, names)?;
+        let of_ipv4 = route.destination_cidr_block().filter(|range| !range.is_empty());
+        let destination = of_ipv4.or(route.destination_ipv6_cidr_block())?;
+        let leads_out = destination == ANYWHERE || matches!(target, RouteTarget::InternetGateway(_));
+        let is_ours = (leads_out && of_ipv4.is_some()) || listed.contains(destination);
         is_ours.then(|| (destination.to_owned(), target))
     });
     let subnets = table.associations().iter().filter_map(|association| association.subnet_id());

@@ -1,10 +1,13 @@
 //! Subnets.
 
+mod ipv6;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_sdk_ec2::types::{Filter, NetworkInterface, NetworkInterfaceType, ResourceType, Subnet as Answer};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
+use windlass_bootstrap::ipv6::SubnetIpv6;
 use windlass_bootstrap::tags as shared;
 
 use super::blockers::{Blocker, Looker};
@@ -17,7 +20,7 @@ use super::resource_kind::{Declaration, ResourceKind};
 use super::vpc::Vpc;
 use super::{Kind, Resource, tagging};
 use crate::aws::tags::{self, Tags};
-use crate::aws::{AwsError, During};
+use crate::aws::{AwsError, During, ipv6_ranges};
 
 /// A subnet. Whether instances get public addresses and what they are called is the launch templates' to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +33,16 @@ pub struct Subnet {
     pub zone: String,
     /// Its IPv4 range, where it has one.
     pub cidr: Option<Ipv4Net>,
+    /// Its IPv6 range, where it has one. A new VPC's block is known only once there is the VPC, and so is what is counted
+    /// from it.
+    pub ipv6: Option<SubnetIpv6>,
+    /// Of what is observed: its VPC's block, from which ranges are counted.
+    pub vpc_ipv6: Option<Ipv6Net>,
+    /// Whether network interfaces that ask for no IPv6 address get one.
+    pub assigns_ipv6: bool,
+    /// Whether AWS's resolver answers for names that have IPv4 addresses alone with IPv6 addresses, behind which the NAT
+    /// gateway translates.
+    pub dns64: bool,
     /// Its tags.
     pub tags: Tags,
 }
@@ -45,21 +58,29 @@ impl ResourceKind for Subnet {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, vpc, zone, cidr, tags } = self;
+        let Self { name: _, vpc, zone, cidr, ipv6, vpc_ipv6: _, assigns_ipv6, dns64, tags } = self;
         Fields::default()
             .reference("vpc", vpc)
             .one("zone", zone)
             .maybe("cidr", cidr.as_ref())
+            .maybe("ipv6", ipv6.as_ref())
+            .maybe("assignsIpv6", assigns_ipv6.then_some(true))
+            .maybe("dns64", dns64.then_some(true))
             .map("tags", tags)
+    }
+
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        self.fields().changes_from(&self.as_compared(observed).fields())
     }
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
     }
 
-    fn effect(&self, change: &Change, _observed: &Self) -> Effect {
+    fn effect(&self, change: &Change, observed: &Self) -> Effect {
         match change.field.as_str() {
-            "vpc" | "zone" | "cidr" => Effect::Refused(
+            "ipv6" if observed.ipv6.is_none() => Effect::InPlace,
+            "vpc" | "zone" | "cidr" | "ipv6" => Effect::Refused(
                 "a subnet can't be moved: give the new range a subnet with another name, move the instance groups to \
                  it, then remove the old one",
             ),
@@ -75,9 +96,16 @@ impl ResourceKind for Subnet {
             .vpc_id(context.ids.of(&self.vpc)?)
             .availability_zone(&self.zone)
             .set_cidr_block(self.cidr.map(|range| range.to_string()))
+            .set_ipv6_cidr_block(self.ipv6_range(context, id)?.map(|range| range.to_string()))
+            .set_ipv6_native(self.cidr.is_none().then_some(true))
             .tag_specifications(tags::specification(ResourceType::Subnet, &self.tags));
         let made = call.send().await.during("ec2", "CreateSubnet", id)?;
-        Ok(Identity::new(field(made.subnet().and_then(|subnet| subnet.subnet_id()), id, "the subnet's id")?))
+        let subnet = made.subnet().and_then(|subnet| subnet.subnet_id());
+        let identity = Identity::new(field(subnet, id, "the subnet's id")?);
+        context.ids.insert(id.clone(), identity.clone());
+        // What a new subnet has by itself: one without IPv4 addresses has nothing else to assign.
+        let bare = Self { assigns_ipv6: self.cidr.is_none(), dns64: false, ..self.clone() };
+        self.update(&bare, &identity, context, id).await
     }
 
     async fn update(
@@ -87,6 +115,7 @@ impl ResourceKind for Subnet {
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<Identity, CloudError> {
+        self.update_ipv6(&self.as_compared(from), identity, context, id).await?;
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
         Ok(identity.clone())
     }
@@ -115,11 +144,16 @@ impl ResourceKind for Subnet {
             let tags = tags::from_ec2(subnet.tags());
             let subnet_id = field(subnet.subnet_id(), &id, "the subnet's id")?;
             let cidr = subnet.cidr_block().and_then(|cidr| cidr.parse().ok());
+            let vpc: Reference<Vpc> = names.reference(subnet.vpc_id().unwrap_or_default());
             let observed = Self {
                 name: tagging::name(&tags, subnet_id),
-                vpc: names.reference(subnet.vpc_id().unwrap_or_default()),
+                vpc_ipv6: names.output(&vpc, Vpc::IPV6_BLOCK).and_then(|block| block.parse().ok()),
+                vpc,
                 zone: subnet.availability_zone().unwrap_or_default().to_owned(),
                 cidr,
+                ipv6: ipv6_ranges::range_of(subnet).map(SubnetIpv6::Range),
+                assigns_ipv6: subnet.assign_ipv6_address_on_creation().unwrap_or_default(),
+                dns64: subnet.enable_dns64().unwrap_or_default(),
                 tags,
             };
             Ok(ObservedResource::new(

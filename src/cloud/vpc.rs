@@ -1,5 +1,7 @@
 //! The VPC.
 
+mod ipv6_block;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use aws_sdk_ec2::types::{
     VpcCidrBlockStateCode,
 };
 use futures::future::try_join_all;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::blockers::{Blocker, Looker};
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
@@ -21,7 +23,7 @@ use super::resource_kind::{Declaration, ResourceKind};
 use super::{Kind, Resource, tagging};
 use crate::aws::retry::{Look as Found, Patience, wait_for};
 use crate::aws::tags::{self, Tags};
-use crate::aws::{AwsError, During};
+use crate::aws::{AwsError, During, ipv6_ranges};
 
 /// How long a further range may take to be a VPC's: usually it is so in seconds.
 const ASSOCIATION: Duration = Duration::from_mins(5);
@@ -35,6 +37,8 @@ pub struct Vpc {
     pub cidr: Ipv4Net,
     /// Further ranges. Of what is observed, those that the tag [`tags::RANGES`] lists; others are somebody else's.
     pub additional_cidrs: BTreeSet<Ipv4Net>,
+    /// Whether it has a block of IPv6 addresses, which Amazon gives it. One that isn't asked for stays where it is.
+    pub ipv6: bool,
     /// Whether instances get DNS names.
     pub dns_hostnames: bool,
     /// Whether AWS's resolver answers.
@@ -57,10 +61,11 @@ impl ResourceKind for Vpc {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, cidr, additional_cidrs, dns_hostnames, dns_support, tags } = self;
+        let Self { name: _, cidr, additional_cidrs, ipv6, dns_hostnames, dns_support, tags } = self;
         Fields::default()
             .one("cidr", cidr)
             .set("additionalCidrs", additional_cidrs)
+            .maybe("ipv6", ipv6.then_some("a block of Amazon's"))
             .one("dnsHostnames", dns_hostnames)
             .one("dnsSupport", dns_support)
             .map("tags", tags)
@@ -68,6 +73,11 @@ impl ResourceKind for Vpc {
 
     fn tags_mut(&mut self) -> Option<&mut Tags> {
         Some(&mut self.tags)
+    }
+
+    fn changes_from(&self, observed: &Self) -> Vec<Change> {
+        let observed = Self { ipv6: observed.ipv6 && self.ipv6, ..observed.clone() };
+        self.fields().changes_from(&observed.fields())
     }
 
     fn effect(&self, change: &Change, _observed: &Self) -> Effect {
@@ -88,12 +98,13 @@ impl ResourceKind for Vpc {
             .ec2
             .create_vpc()
             .cidr_block(self.cidr.to_string())
+            .set_amazon_provided_ipv6_cidr_block(self.ipv6.then_some(true))
             .tag_specifications(tags::specification(ResourceType::Vpc, &self.tags))
             .send()
             .await
             .during("ec2", "CreateVpc", id)?;
         let vpc = field(made.vpc().and_then(|vpc| vpc.vpc_id()), id, "the VPC's id")?;
-        let identity = identity(vpc, &self.tags);
+        let identity = identity(vpc, &self.tags, None);
         context.ids.insert(id.clone(), identity.clone());
         // What a new VPC has by itself.
         let bare = Self {
@@ -103,7 +114,11 @@ impl ResourceKind for Vpc {
             ..self.clone()
         };
         self.update(&bare, &identity, context, id).await?;
-        Ok(identity)
+        if !self.ipv6 {
+            return Ok(identity);
+        }
+        let block = ipv6_block::wait(context, id, &identity.id).await?;
+        Ok(identity.with(Self::IPV6_BLOCK, Some(block)))
     }
 
     async fn update(
@@ -127,8 +142,13 @@ impl ResourceKind for Vpc {
         for range in self.additional_cidrs.difference(&from.additional_cidrs) {
             associate(context, id, &identity.id, *range).await?;
         }
+        let block = if self.ipv6 && !from.ipv6 {
+            Some(ipv6_block::associate(context, id, &identity.id).await?)
+        } else {
+            identity.output(Self::IPV6_BLOCK).and_then(|block| block.parse().ok())
+        };
         tagging::retag(context, id, &identity.id, &from.tags, &self.tags).await?;
-        Ok(self::identity(&identity.id, &self.tags))
+        Ok(self::identity(&identity.id, &self.tags, block))
     }
 
     async fn delete(
@@ -154,15 +174,17 @@ impl ResourceKind for Vpc {
         let id = ResourceId::new(Kind::Vpc, context.cluster);
         let found = |Described { vpc, dns_hostnames, dns_support }: Described| {
             let tags = tags::from_ec2(vpc.tags());
+            let block = ipv6_ranges::block_of(&vpc);
             let observed = Self {
                 name: tagging::only_name(&tags, context.cluster),
                 cidr: field(vpc.cidr_block().and_then(|cidr| cidr.parse().ok()), &id, "the VPC's range")?,
                 additional_cidrs: own_ranges(&vpc, &tags),
+                ipv6: block.is_some(),
                 dns_hostnames,
                 dns_support,
                 tags,
             };
-            let identity = identity(field(vpc.vpc_id(), &id, "the VPC's id")?, &observed.tags);
+            let identity = identity(field(vpc.vpc_id(), &id, "the VPC's id")?, &observed.tags, block);
             Ok(ObservedResource::new(observed.name.clone(), Resource::Vpc(observed), identity))
         };
         answer.into_iter().map(found).collect()
@@ -171,6 +193,11 @@ impl ResourceKind for Vpc {
     async fn blockers(&self, aws_id: &str, look: &Looker<'_>) -> Result<Vec<Blocker>, AwsError> {
         Ok(look.at_vpc(aws_id).await)
     }
+}
+
+impl Vpc {
+    /// The output that says which block of IPv6 addresses it has.
+    pub const IPV6_BLOCK: &'static str = "the VPC's block of IPv6 addresses";
 }
 
 /// Adds a range to a VPC that doesn't have it yet: a call may have done it whose reply was lost, or somebody by hand.
@@ -278,9 +305,18 @@ pub(super) async fn private_zones(look: &Look<'_>) -> Result<Vec<(String, String
 /// The output that says which private hosted zone a VPC is associated with.
 const PRIVATE_ZONE: &str = "the private hosted zone of its names";
 
-/// What is known of a VPC with these tags.
-fn identity(vpc: &str, tags: &Tags) -> Identity {
-    Identity::new(vpc).with(PRIVATE_ZONE, tags.get(tags::PRIVATE_ZONE))
+/// What is known of a VPC with these tags and this block of IPv6 addresses.
+fn identity(vpc: &str, tags: &Tags, ipv6: Option<Ipv6Net>) -> Identity {
+    let identity = Identity::new(vpc).with(PRIVATE_ZONE, tags.get(tags::PRIVATE_ZONE));
+    identity.with(Vpc::IPV6_BLOCK, ipv6)
+}
+
+/// Whether the cluster has a VPC of its own with IPv6 addresses.
+pub(super) async fn has_ipv6(look: &Look<'_>) -> Result<bool, CloudError> {
+    let Some(known) = look.known else {
+        return Ok(list(look).await?.iter().any(|vpc| ipv6_ranges::block_of(vpc).is_some()));
+    };
+    Ok(known.outputs_of(Kind::Vpc).any(|(_, outputs)| outputs.contains_key(Vpc::IPV6_BLOCK)))
 }
 
 /// AWS's ids of the cluster's VPCs.

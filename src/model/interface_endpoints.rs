@@ -43,8 +43,9 @@ fn short<'a>(service: &'a str, region: &str) -> &'a str {
 /// One subnet in each zone, which is all that EC2 takes: one of instances, and best a private one.
 fn subnets(cluster: &Cluster) -> BTreeSet<Reference<subnet::Subnet>> {
     let mut by_zone = BTreeMap::new();
-    for kind in [SubnetKind::Private, SubnetKind::Public] {
-        for subnet in cluster.subnets.iter().filter(|subnet| subnet.kind == kind) {
+    for kind in [SubnetKind::Private, SubnetKind::DualStack, SubnetKind::Public] {
+        // An endpoint has IPv4 addresses, and its names lead to those.
+        for subnet in cluster.subnets.iter().filter(|subnet| subnet.kind == kind && subnet.cidr.is_some()) {
             by_zone.entry(&subnet.zone).or_insert_with(|| network::subnet(cluster, subnet));
         }
     }

@@ -220,6 +220,12 @@ pub enum ModelError {
         /// The zone.
         zone: String,
     },
+    /// The block of IPv6 addresses of an existing VPC wasn't looked up, or doesn't hold a subnet's range.
+    #[error("no block of IPv6 addresses was looked up that holds the subnets' ranges")]
+    NoIpv6Block,
+    /// The egress-only Internet gateway of an existing VPC wasn't looked up.
+    #[error("no egress-only Internet gateway was looked up")]
+    NoEgressOnlyGateway,
     /// The address of a NAT gateway wasn't looked up.
     #[error("no Elastic IP was looked up for the address {address}")]
     NoAllocation {
@@ -284,6 +290,8 @@ impl ModelError {
             Self::NodeConfig(_)
             | Self::NoImage { .. }
             | Self::NoAllocation { .. }
+            | Self::NoIpv6Block
+            | Self::NoEgressOnlyGateway
             | Self::NoDiscoveryStore => None,
         }
     }
@@ -424,6 +432,7 @@ mod tests {
             name,
             cidr: cidr.parse().unwrap(),
             additional_cidrs,
+            ipv6: false,
             dns_hostnames: true,
             dns_support: true,
             tags,

@@ -185,6 +185,7 @@ mod tests {
         Resource::Vpc(Vpc {
             name: "demo".to_owned(),
             additional_cidrs: [].into(),
+            ipv6: false,
             cidr: "172.20.0.0/16".parse().unwrap(),
             dns_hostnames: true,
             dns_support: true,
@@ -198,6 +199,10 @@ mod tests {
             vpc: Reference::to("demo"),
             zone: "us-east-1a".to_owned(),
             cidr: Some(cidr.parse().unwrap()),
+            ipv6: None,
+            vpc_ipv6: None,
+            assigns_ipv6: false,
+            dns64: false,
             tags: BTreeMap::new(),
         })
     }

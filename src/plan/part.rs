@@ -283,6 +283,7 @@ fn phase_of(id: &ResourceId, resource: Option<&Resource>) -> Phase {
             Kind::Existing
             | Kind::Vpc
             | Kind::InternetGateway
+            | Kind::EgressOnlyInternetGateway
             | Kind::Subnet
             | Kind::NatGateway
             | Kind::RouteTable

@@ -124,6 +124,7 @@ mod tests {
             name,
             cidr,
             additional_cidrs: [].into(),
+            ipv6: false,
             dns_hostnames: true,
             dns_support: true,
             tags,

@@ -491,6 +491,11 @@ pub struct MetricsServer {
 }
 
 impl Cluster {
+    /// Whether some subnet has IPv6 addresses.
+    pub fn has_ipv6(&self) -> bool {
+        self.subnets.iter().any(|subnet| subnet.ipv6.is_some())
+    }
+
     /// The masters, in the order of their groups' names.
     pub fn masters(&self) -> impl Iterator<Item = &Master> {
         self.instance_groups.iter().filter_map(InstanceGroup::master)

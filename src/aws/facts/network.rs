@@ -7,10 +7,12 @@ use aws_sdk_ec2::types::{
     AttributeBooleanValue, Filter, NetworkInterface, Subnet as SubnetAnswer, Vpc, VpcAttributeName,
 };
 use futures::try_join;
+use ipnet::Ipv6Net;
 use windlass_bootstrap::tags as shared;
 
 use super::FactsError;
 use super::network_error::ExistingNetworkError;
+use super::network_ipv6::{self, ExistingIpv6, SubnetRange};
 use crate::aws::tags::{all_from_ec2, filter};
 use crate::aws::{AwsError, Clients, During};
 use crate::spec::cluster::{Cluster, Egress, NatAddress, Subnet};
@@ -20,6 +22,10 @@ use crate::spec::cluster::{Cluster, Egress, NatAddress, Subnet};
 pub struct ExistingNetwork {
     /// The Internet gateway of an existing VPC, where windlass makes subnets that lead to it.
     pub internet_gateway: Option<String>,
+    /// The block of IPv6 addresses of an existing VPC, where subnets are to have some.
+    pub ipv6_block: Option<Ipv6Net>,
+    /// The egress-only Internet gateway of an existing VPC, where windlass makes private subnets that lead to it.
+    pub egress_only_gateway: Option<String>,
     /// The allocations of the Elastic IPs that are named by their addresses.
     pub allocations: BTreeMap<Ipv4Addr, String>,
 }
@@ -29,13 +35,15 @@ pub(super) async fn existing_network(
     cluster: &Cluster,
     clients: &Clients,
 ) -> Result<ExistingNetwork, FactsError> {
-    let (internet_gateway, (), (), allocations) = try_join!(
+    let ((internet_gateway, ipv6), subnets, (), allocations) = try_join!(
         vpc(cluster, clients),
         subnets(cluster, clients),
         masters_addresses(cluster, clients),
         allocations(cluster, clients),
     )?;
-    Ok(ExistingNetwork { internet_gateway, allocations })
+    let ExistingIpv6 { block: ipv6_block, egress_only_gateway } = ipv6;
+    network_ipv6::check_subnets(cluster, ipv6_block, subnets)?;
+    Ok(ExistingNetwork { internet_gateway, ipv6_block, egress_only_gateway, allocations })
 }
 
 /// The error for what isn't there; any other one as it is.
@@ -43,9 +51,10 @@ fn unless_missing(error: AwsError, missing: ExistingNetworkError) -> FactsError 
     if error.is_not_found() { missing.into() } else { error.into() }
 }
 
-/// Checks the VPC, and returns its Internet gateway where something is to lead to it.
-async fn vpc(cluster: &Cluster, clients: &Clients) -> Result<Option<String>, FactsError> {
-    let Some(id) = &cluster.network.existing_vpc else { return Ok(None) };
+/// Checks the VPC, and returns its Internet gateway where something is to lead to it, and what it has of IPv6 where something is
+/// to have it.
+async fn vpc(cluster: &Cluster, clients: &Clients) -> Result<(Option<String>, ExistingIpv6), FactsError> {
+    let Some(id) = &cluster.network.existing_vpc else { return Ok((None, ExistingIpv6::default())) };
     let missing = || ExistingNetworkError::Missing {
         field: "spec.networkID".to_owned(),
         what: "VPC",
@@ -56,11 +65,16 @@ async fn vpc(cluster: &Cluster, clients: &Clients) -> Result<Option<String>, Fac
         let answer = clients.ec2.describe_vpcs().vpc_ids(id).send().await.during("ec2", "DescribeVpcs", id);
         let answer = answer.map_err(|error| unless_missing(error, missing()))?;
         let vpc = answer.vpcs().first().ok_or_else(missing)?;
-        check_ranges(cluster, id, vpc)
+        check_ranges(cluster, id, vpc)?;
+        network_ipv6::check_block(cluster, id, vpc)
     };
-    let ((), (), gateway) =
-        try_join!(ask, private_names(cluster, id, clients), internet_gateway(cluster, id, clients))?;
-    Ok(gateway)
+    let (block, (), gateway, egress_only_gateway) = try_join!(
+        ask,
+        private_names(cluster, id, clients),
+        internet_gateway(cluster, id, clients),
+        network_ipv6::egress_only_gateway(cluster, id, clients),
+    )?;
+    Ok((gateway, ExistingIpv6 { block, egress_only_gateway }))
 }
 
 /// Checks that AWS's resolver answers in the VPC with the names of private zones (Route 53 Developer Guide, "Considerations when
@@ -122,26 +136,25 @@ async fn internet_gateway(
 }
 
 /// The subnets of the specification that exist already, each with the field that names it.
-fn existing_subnets(cluster: &Cluster) -> Vec<(String, &str, &Subnet)> {
+fn existing_subnets(cluster: &Cluster) -> Vec<(usize, &str, &Subnet)> {
     let all = cluster.subnets.iter().enumerate();
-    all.filter_map(|(index, subnet)| {
-        Some((format!("spec.subnets[{index}]"), subnet.existing.as_deref()?, subnet))
-    })
-    .collect()
+    all.filter_map(|(index, subnet)| Some((index, subnet.existing.as_deref()?, subnet))).collect()
 }
 
-/// Checks that subnets are in the VPC, and where and what the specification says.
-async fn subnets(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError> {
+/// Checks that subnets are in the VPC, and where and what the specification says; returns the IPv6 ranges that they have.
+async fn subnets(cluster: &Cluster, clients: &Clients) -> Result<Vec<SubnetRange>, FactsError> {
     let wanted = existing_subnets(cluster);
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     // By a filter, an unknown one is left out; by ids, it would fail the call for all of them.
     let ids = wanted.iter().map(|(_, id, _)| (*id).to_owned()).collect();
     let these = Filter::builder().name("subnet-id").set_values(Some(ids)).build();
     let pages = clients.ec2.describe_subnets().filters(these).into_paginator().items().send();
     let found = pages.try_collect().await.during("ec2", "DescribeSubnets", &cluster.name)?;
-    for (field, id, subnet) in wanted {
+    let mut ranges = Vec::new();
+    for (index, id, subnet) in wanted {
+        let field = format!("spec.subnets[{index}]");
         let Some(found) = found.iter().find(|found| found.subnet_id() == Some(id)) else {
             let (what, id, region) = ("subnet", id.to_owned(), cluster.region.clone());
             return Err(
@@ -149,8 +162,9 @@ async fn subnets(cluster: &Cluster, clients: &Clients) -> Result<(), FactsError>
             );
         };
         check_subnet(cluster, &field, id, subnet, found)?;
+        ranges.push(SubnetRange::of(index, id, found));
     }
-    Ok(())
+    Ok(ranges)
 }
 
 fn check_subnet(

@@ -39,6 +39,24 @@ pub enum ExistingNetworkError {
         /// The subnet's name in the specification.
         subnet: String,
     },
+    /// A VPC has no IPv6 addresses, and subnets are to have some.
+    #[error("{field}: the VPC `{vpc}` has no block of IPv6 addresses")]
+    NoIpv6 {
+        /// Of the specification.
+        field: String,
+        /// The VPC's id.
+        vpc: String,
+    },
+    /// A VPC has no egress-only Internet gateway, and private subnets are to be made that lead to it.
+    #[error(
+        "the VPC `{vpc}` has no egress-only Internet gateway, and the subnet `{subnet}` would lead to it"
+    )]
+    NoEgressOnlyGateway {
+        /// The VPC's id.
+        vpc: String,
+        /// The subnet's name in the specification.
+        subnet: String,
+    },
     /// AWS's resolver doesn't answer in a VPC, or not with private zones' names.
     #[error("the VPC `{vpc}` has `{attribute}` off, and names in a private hosted zone need it")]
     NoNames {
@@ -69,6 +87,14 @@ impl ExistingNetworkError {
             Self::NoInternetGateway { vpc, subnet } => format!(
                 "attach one to {vpc} (`aws ec2 attach-internet-gateway`), or write `egress: External` in the subnet \
                  `{subnet}`, and keep its routes yourself"
+            ),
+            Self::NoIpv6 { field, vpc } => format!(
+                "have Amazon give it one (aws ec2 associate-vpc-cidr-block --vpc-id {vpc} \
+                 --amazon-provided-ipv6-cidr-block), or leave `{field}` out"
+            ),
+            Self::NoEgressOnlyGateway { vpc, subnet } => format!(
+                "make one (aws ec2 create-egress-only-internet-gateway --vpc-id {vpc}), or write `egress: External` in \
+                 the subnet `{subnet}`, and keep its routes yourself"
             ),
             Self::NoNames { vpc, attribute } => format!(
                 "turn it on: aws ec2 modify-vpc-attribute --vpc-id {vpc} --{}",

@@ -65,7 +65,7 @@ const TASKS: [(&str, &[Kind]); 34] = [
     ("DNSName", &[Kind::RecordSet]),
     ("DNSZone", &[Kind::HostedZoneAssociation]),
     ("EBSVolume", &[Kind::Volume]),
-    ("EgressOnlyInternetGateway", &[]),
+    ("EgressOnlyInternetGateway", &[Kind::EgressOnlyInternetGateway]),
     ("ElasticIP", &[Kind::ElasticIp]),
     ("EventBridgeRule", &[]),
     ("EventBridgeTarget", &[]),

@@ -76,6 +76,16 @@ fn existing_network(cluster: &Cluster) -> ExistingNetwork {
     });
     ExistingNetwork {
         internet_gateway: cluster.network.existing_vpc.as_ref().map(|_| gateway()),
+        ipv6_block: cluster
+            .network
+            .existing_vpc
+            .as_ref()
+            .and_then(|_| "2600:1f18:aaaa:bb00::/56".parse().ok()),
+        egress_only_gateway: cluster
+            .network
+            .existing_vpc
+            .as_ref()
+            .map(|_| "eigw-0123456789abcdef0".to_owned()),
         allocations: addresses.map(allocation).collect(),
     }
 }

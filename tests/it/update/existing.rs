@@ -22,6 +22,10 @@ fn wanted(vpc: &str, uid: &str) -> Desired {
             vpc: Reference::existing(vpc),
             zone: "us-east-1a".to_owned(),
             cidr: "10.9.1.0/24".parse().ok(),
+            ipv6: None,
+            vpc_ipv6: None,
+            assigns_ipv6: false,
+            dns64: false,
             tags: tags(&own),
         })
         .unwrap();
