@@ -13,7 +13,7 @@ use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
 use crate::cloud::auto_scaling_group::lifecycle_hooks::Hooks;
 use crate::cloud::auto_scaling_group::{AutoScalingGroup, TemplateVersion, attachments, lifecycle_hooks};
-use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
+use crate::cloud::launch_template::{Addresses, LaunchTemplate, ProfileName, RootVolume};
 use crate::cloud::security_group::SecurityGroup;
 use crate::spec::cluster::{Cluster, DataVolume, InstanceGroup, Instances};
 
@@ -89,6 +89,7 @@ fn template(
         security_groups: security_groups(cluster, group),
         key: access::ssh_key(cluster),
         public_ip: group.associate_public_ip,
+        addresses: addresses(group),
         user_data: user_data(cluster, group, inputs.state, node_config_sha256),
         node_config: Some(Reference::to(config)),
         root: RootVolume {
@@ -108,6 +109,16 @@ fn template(
         name: LaunchTemplate::name_for(name),
         drift: [].into(),
     })
+}
+
+/// Of which families the addresses of a group's instances are: those that all its subnets have.
+fn addresses(group: &InstanceGroup) -> Addresses {
+    let subnets = group.subnets();
+    match (subnets.iter().all(|subnet| subnet.cidr.is_some()), subnets.iter().all(|it| it.ipv6.is_some())) {
+        (false, _) => Addresses::Ipv6,
+        (true, true) => Addresses::Both,
+        (true, false) => Addresses::Ipv4,
+    }
 }
 
 /// The instance profile: that of the role of the group's instances, or the group's own.

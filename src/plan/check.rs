@@ -167,7 +167,7 @@ mod tests {
     use windlass_bootstrap::keyset::Secret;
 
     use super::*;
-    use crate::cloud::launch_template::{LaunchTemplate, ProfileName, RootVolume};
+    use crate::cloud::launch_template::{Addresses, LaunchTemplate, ProfileName, RootVolume};
     use crate::cloud::state_object::StateObject;
     use crate::cloud::subnet::Subnet;
     use crate::cloud::vpc::Vpc;
@@ -216,6 +216,7 @@ mod tests {
             security_groups: [].into(),
             key: None,
             public_ip: true,
+            addresses: Addresses::Ipv4,
             user_data,
             node_config: None,
             root: RootVolume {

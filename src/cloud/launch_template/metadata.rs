@@ -4,15 +4,18 @@
 use aws_sdk_ec2::types::{
     LaunchTemplateHttpTokensState as Tokens, LaunchTemplateInstanceMetadataEndpointState as Endpoint,
     LaunchTemplateInstanceMetadataOptions as Options,
-    LaunchTemplateInstanceMetadataOptionsRequest as Request, ResponseLaunchTemplateData,
+    LaunchTemplateInstanceMetadataOptionsRequest as Request,
+    LaunchTemplateInstanceMetadataProtocolIpv6 as ProtocolIpv6, ResponseLaunchTemplateData,
 };
 
+use super::addresses::Addresses;
 use crate::cloud::ebs::{to_i32, to_u32};
 
-pub(super) fn request(hop_limit: u32) -> Request {
+pub(super) fn request(hop_limit: u32, addresses: Addresses) -> Request {
     Request::builder()
         .http_endpoint(Endpoint::Enabled)
         .http_tokens(Tokens::Required)
+        .set_http_protocol_ipv6(addresses.has_ipv6().then_some(ProtocolIpv6::Enabled))
         .http_put_response_hop_limit(to_i32(hop_limit))
         .build()
 }

@@ -4,6 +4,7 @@
 //! What a version holds in EC2's form is in the files beside this one, one for each part: how it is asked for (`request`)
 //! beside how it is read from an answer (`read`), and what no version of ours has (`drift`).
 
+mod addresses;
 mod cpu_credits;
 mod data_volumes;
 mod ebs_optimized;
@@ -27,6 +28,7 @@ use aws_sdk_ec2::types::{
 };
 use windlass_bootstrap::{keys, tags as shared};
 
+pub use self::addresses::Addresses;
 pub use self::profile::ProfileName;
 pub use self::root_volume::RootVolume;
 pub use self::ssh_key::SshKeyName;
@@ -64,6 +66,8 @@ pub struct LaunchTemplate {
     pub key: Option<SshKeyName>,
     /// Whether the network interface gets a public address.
     pub public_ip: bool,
+    /// Of which families its addresses are.
+    pub addresses: Addresses,
     /// The EC2 user data, as text.
     pub user_data: String,
     /// The node configuration that the user data names, which must be there before an instance starts. Absent in what is
@@ -273,6 +277,7 @@ impl LaunchTemplate {
             security_groups,
             key,
             public_ip,
+            addresses,
             user_data,
             node_config,
             root,
@@ -298,6 +303,7 @@ impl LaunchTemplate {
             .needs(key.as_ref().and_then(SshKeyName::ours).map(Reference::id))
             .needs(node_config.iter().map(Reference::id))
             .one("publicIp", public_ip)
+            .maybe("addresses", addresses.shown())
             .one("userData", user_data)
             .one("rootVolume.device", &root.device);
         let fields = ebs::add_fields(fields, "rootVolume.", &root.ebs);
@@ -332,19 +338,20 @@ impl LaunchTemplate {
     }
 
     fn request(&self, context: &Context<'_>) -> Result<RequestLaunchTemplateData, CloudError> {
+        let (groups, addresses) = (&self.security_groups, self.addresses);
         Ok(RequestLaunchTemplateData::builder()
             .image_id(&self.image)
             .instance_type(self.machine_type.as_str().into())
             .iam_instance_profile(profile::request(&self.profile))
-            .network_interfaces(network_interface::request(&self.security_groups, self.public_ip, context)?)
+            .network_interfaces(network_interface::request(groups, self.public_ip, addresses, context)?)
             .set_block_device_mappings(Some(self.block_devices()))
             .set_ebs_optimized(ebs_optimized::request(self.ebs_optimized))
-            .metadata_options(metadata::request(self.metadata_hop_limit))
+            .metadata_options(metadata::request(self.metadata_hop_limit, addresses))
             .set_monitoring(monitoring::request(self.detailed_monitoring))
             .set_credit_specification(cpu_credits::request(self.cpu_credits))
             .set_placement(placement::request(self.dedicated))
             .set_instance_market_options(market::request(self.spot.as_ref()))
-            .private_dns_name_options(host_name::request(self.resource_name))
+            .private_dns_name_options(host_name::request(self.resource_name, addresses))
             .set_key_name(ssh_key::request(self.key.as_ref()))
             .user_data(user_data::request(&self.user_data))
             .set_tag_specifications(Some(instance_tags::request(&self.instance_tags)))
@@ -362,6 +369,7 @@ impl LaunchTemplate {
             security_groups: network_interface::read_security_groups(data, names),
             key: ssh_key::read(data, names),
             public_ip: network_interface::read_public_ip(data),
+            addresses: addresses::read(data),
             user_data: user_data::read(data),
             node_config: None,
             root: root_volume::read(data),
@@ -385,6 +393,7 @@ fn drift(data: &ResponseLaunchTemplateData) -> BTreeSet<String> {
         market::drift(data),
         placement::drift(data),
         metadata::drift(data),
+        addresses::drift(data),
         root_volume::drift(data),
         instance_tags::drift(data),
     ];

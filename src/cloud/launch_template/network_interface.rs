@@ -1,4 +1,4 @@
-//! The one network interface: its security groups, and whether it gets a public address.
+//! The one network interface: its security groups, and whether it gets a public address or an IPv6 address.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +7,7 @@ use aws_sdk_ec2::types::{
     LaunchTemplateInstanceNetworkInterfaceSpecificationRequest as Request, ResponseLaunchTemplateData,
 };
 
+use super::addresses::Addresses;
 use crate::cloud::context::{Context, Names};
 use crate::cloud::error::CloudError;
 use crate::cloud::reference::Reference;
@@ -15,12 +16,14 @@ use crate::cloud::security_group::SecurityGroup;
 pub(super) fn request(
     security_groups: &BTreeSet<Reference<SecurityGroup>>,
     public_ip: bool,
+    addresses: Addresses,
     context: &Context<'_>,
 ) -> Result<Request, CloudError> {
     let groups = security_groups.iter().map(|group| context.ids.of(group));
     Ok(Request::builder()
         .device_index(0)
         .associate_public_ip_address(public_ip)
+        .set_ipv6_address_count(addresses.has_ipv6().then_some(1))
         .delete_on_termination(true)
         .set_groups(Some(groups.collect::<Result<_, _>>()?))
         .build())
