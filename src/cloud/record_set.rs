@@ -1,5 +1,5 @@
 //! A name in a hosted zone, of the API or of bastions: an A record that leads to addresses or, as an alias, to a load
-//! balancer, and the TXT record that says whose it is.
+//! balancer, beside it an AAAA record where that has IPv6 addresses, and the TXT record that says whose it is.
 //!
 //! Both are made, changed and deleted in one batch, which Route 53 does whole or not at all. A batch creates what isn't
 //! there and deletes what was read, value for value, so that it fails where somebody else was faster.
@@ -48,6 +48,8 @@ pub struct RecordSet {
     pub domain: String,
     /// What it leads to; absent in what is observed where somebody removed the A record.
     pub leads_to: Option<LeadsTo>,
+    /// Whether there is an AAAA record beside the A record, the same alias.
+    pub ipv6: bool,
     /// How long resolvers may keep it, in seconds; an alias has its target's.
     pub ttl: Option<i64>,
     /// The text of the TXT record.
@@ -79,7 +81,7 @@ impl ResourceKind for RecordSet {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, zone, domain, leads_to, ttl, owner } = self;
+        let Self { name: _, zone, domain, leads_to, ipv6, ttl, owner } = self;
         let fields = Fields::default().one("hostedZone", zone).one("name", domain);
         let fields = match leads_to {
             Some(LeadsTo::ElasticIps(addresses)) => fields.references("elasticIps", addresses),
@@ -87,7 +89,7 @@ impl ResourceKind for RecordSet {
             Some(LeadsTo::LoadBalancer(balancer)) => fields.reference("loadBalancer", balancer),
             None => fields,
         };
-        fields.maybe("ttl", *ttl).one("owner", owner)
+        fields.maybe("ipv6", ipv6.then_some(true)).maybe("ttl", *ttl).one("owner", owner)
     }
 
     /// What is there by now is read first: a call whose reply was lost may have made it, and then all is done.
@@ -96,8 +98,13 @@ impl ResourceKind for RecordSet {
         if there.is_foreign_to(&self.owner) {
             return Err(CloudError::ForeignRecords { resource: id.clone(), found: there.described() });
         }
-        let wanted =
-            [self.address_record(context, id)?, self.record(RrType::Txt, slice::from_ref(&self.owner), id)?];
+        let mut wanted = vec![
+            self.address_record(RrType::A, context, id)?,
+            self.record(RrType::Txt, slice::from_ref(&self.owner), id)?,
+        ];
+        if self.ipv6 {
+            wanted.push(self.address_record(RrType::Aaaa, context, id)?);
+        }
         let owned = self.owned(&there);
         let gone = owned.iter().filter(|set| !wanted.contains(set)).map(|set| (ChangeAction::Delete, set));
         let new = wanted.iter().filter(|set| !owned.contains(set)).map(|set| (ChangeAction::Create, set));
@@ -169,10 +176,10 @@ impl ResourceKind for RecordSet {
 
 impl RecordSet {
     /// A name in the hosted zone of this id.
-    pub fn new(zone: &str, domain: &str, leads_to: LeadsTo, owner: String) -> Self {
+    pub fn new(zone: &str, domain: &str, leads_to: LeadsTo, ipv6: bool, owner: String) -> Self {
         let (name, zone, domain) = (format!("{zone}/{domain}"), zone.to_owned(), domain.to_owned());
         let ttl = if matches!(leads_to, LeadsTo::LoadBalancer(_)) { None } else { Some(TTL) };
-        Self { name, zone, domain, leads_to: Some(leads_to), ttl, owner }
+        Self { name, zone, domain, leads_to: Some(leads_to), ipv6, ttl, owner }
     }
 
     fn seen(described: &Described, names: &Names, owner: &str) -> Self {
@@ -184,6 +191,7 @@ impl RecordSet {
             zone: zone.clone(),
             domain: domain.clone(),
             leads_to,
+            ipv6: aliases_beside(records).next().is_some(),
             ttl: addresses.first().and_then(|set| set.ttl()),
             owner: owner.to_owned(),
         }
@@ -194,17 +202,24 @@ impl RecordSet {
         Records::read(context.clients, &self.zone, &self.domain).await
     }
 
-    /// Of a name that is the cluster's, what is its own: the addresses and the TXT record. Nothing of a name that isn't.
+    /// Of a name that is the cluster's, what is its own: the addresses and the TXT record. Nothing of a name that isn't. An AAAA
+    /// record that somebody made is in the way of one that is wanted, and is left alone otherwise.
     fn owned(&self, there: &Records) -> Vec<ResourceRecordSet> {
         if !there.is_owned_by(&self.owner) {
             return Vec::new();
         }
         let is_mark = |set: &&ResourceRecordSet| hosted_zone::values(set) == [self.owner.as_str()];
-        there.of_type(&RrType::A).chain(there.of_type(&RrType::Txt).filter(is_mark)).cloned().collect()
+        let own = there.of_type(&RrType::A).chain(there.of_type(&RrType::Txt).filter(is_mark));
+        if self.ipv6 {
+            own.chain(there.of_type(&RrType::Aaaa)).cloned().collect()
+        } else {
+            own.chain(aliases_beside(there)).cloned().collect()
+        }
     }
 
     fn address_record(
         &self,
+        kind: RrType,
         context: &Context<'_>,
         id: &ResourceId,
     ) -> Result<ResourceRecordSet, CloudError> {
@@ -212,11 +227,11 @@ impl RecordSet {
             LeadsTo::ElasticIps(addresses) => {
                 let addresses =
                     addresses.iter().map(|address| context.ids.output(address, ElasticIp::ADDRESS));
-                self.record(RrType::A, &addresses.collect::<Result<Vec<String>, _>>()?, id)
+                self.record(kind, &addresses.collect::<Result<Vec<String>, _>>()?, id)
             }
             LeadsTo::Addresses(addresses) => {
                 let addresses: Vec<String> = addresses.iter().map(Ipv4Addr::to_string).collect();
-                self.record(RrType::A, &addresses, id)
+                self.record(kind, &addresses, id)
             }
             LeadsTo::LoadBalancer(balancer) => {
                 // Route 53 compares aliases as it writes them, in lower case with the root's dot behind.
@@ -226,7 +241,7 @@ impl RecordSet {
                     .hosted_zone_id(context.ids.output(balancer, NetworkLoadBalancer::ALIAS_ZONE)?)
                     .evaluate_target_health(false);
                 let target = target.build().map_err(|error| incomplete(&error, id))?;
-                let set = ResourceRecordSet::builder().name(format!("{}.", self.domain)).r#type(RrType::A);
+                let set = ResourceRecordSet::builder().name(format!("{}.", self.domain)).r#type(kind);
                 set.alias_target(target).build().map_err(|error| incomplete(&error, id))
             }
         }
@@ -292,6 +307,16 @@ async fn in_sync(context: &Context<'_>, id: &ResourceId, change: &str) -> Result
     let answer = answer.during("route53", "GetChange", id)?;
     let is_in_sync = answer.change_info().is_some_and(|change| *change.status() == ChangeStatus::Insync);
     Ok(if is_in_sync { Found::Done(()) } else { Found::Wait("the change is pending".to_owned()) })
+}
+
+/// The AAAA records that are the same alias as the A record beside them.
+fn aliases_beside(records: &Records) -> impl Iterator<Item = &ResourceRecordSet> {
+    let alias = records.of_type(&RrType::A).find_map(ResourceRecordSet::alias_target);
+    let same = move |set: &&ResourceRecordSet| {
+        let both = set.alias_target().zip(alias);
+        both.is_some_and(|(beside, alias)| beside.dns_name() == alias.dns_name())
+    };
+    records.of_type(&RrType::Aaaa).filter(same)
 }
 
 /// What A records lead to: an alias's name is looked for among those of load balancers. There are several only where somebody

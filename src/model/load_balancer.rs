@@ -14,8 +14,8 @@ use crate::aws::tags::Tags;
 use crate::cloud::load_balancing::{
     Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
 };
-use crate::cloud::{Kind, Reference, ResourceId};
-use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer};
+use crate::cloud::{Reference, ResourceId};
+use crate::spec::cluster::{self, Cluster, InstanceGroup, LoadBalancer};
 
 /// Adds the load balancers, their listeners and target groups.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
@@ -45,6 +45,7 @@ fn add_front(
     let security_groups = access::load_balancer_groups(cluster, front, desired)?;
     desired.insert(NetworkLoadBalancer {
         internal: balancer.internal,
+        dual_stack: is_dual_stack(balancer),
         subnets: mappings(cluster, balancer),
         security_groups,
         cross_zone: balancer.cross_zone,
@@ -88,6 +89,13 @@ fn listeners(cluster: &Cluster, front: &Front<'_>) -> Vec<(u16, Forwarding)> {
     front.protocols().into_iter().map(|(port, protocol)| (port, forwarding(protocol))).collect()
 }
 
+/// Whether it has IPv6 addresses, too: all its subnets have to. An internal one has none where an Internet gateway leads to
+/// its subnets: AWS doesn't make one there (kops, on tags of public subnets).
+pub(super) fn is_dual_stack(balancer: &LoadBalancer) -> bool {
+    let is_reached = |subnet: &cluster::Subnet| !balancer.internal || subnet.kind.is_private();
+    balancer.subnets.iter().all(|chosen| chosen.subnet.ipv6.is_some() && is_reached(&chosen.subnet))
+}
+
 fn mappings(cluster: &Cluster, balancer: &LoadBalancer) -> BTreeSet<Mapping> {
     let subnets = balancer.subnets.iter();
     let mapping = |chosen: &crate::spec::cluster::LoadBalancerSubnet| Mapping {
@@ -99,7 +107,8 @@ fn mappings(cluster: &Cluster, balancer: &LoadBalancer) -> BTreeSet<Mapping> {
 
 /// The route table of its subnets, where windlass makes it: a public load balancer takes no subnet without a way out.
 fn way_out(cluster: &Cluster, balancer: &LoadBalancer) -> Option<ResourceId> {
-    let mut subnets = balancer.subnets.iter().map(|chosen| &chosen.subnet);
-    let routed = subnets.any(|subnet| !subnet.kind.is_private() && subnet.is_routed());
-    (routed && !balancer.internal).then(|| ResourceId::new(Kind::RouteTable, &cluster.name))
+    let subnets = balancer.subnets.iter().map(|chosen| &chosen.subnet);
+    let mut routed = subnets.filter(|subnet| !subnet.kind.is_private() && subnet.is_routed());
+    let first = routed.next().filter(|_| !balancer.internal);
+    first.map(|subnet| network::public_table(cluster, subnet).id())
 }

@@ -1,14 +1,14 @@
 //! The names of the cluster in a hosted zone: of the API, by which it is reached from outside, and inside of the VPC; and of
 //! bastions.
 
-use super::{Desired, Inputs, ModelError, addresses};
+use super::{Desired, Inputs, ModelError, addresses, load_balancer};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
 use crate::cloud::hosted_zone_association::HostedZoneAssociation;
 use crate::cloud::load_balancing::{name_of_api, name_of_front};
 use crate::cloud::record_set::{LeadsTo, RecordSet};
-use crate::spec::cluster::Cluster;
+use crate::spec::cluster::{Cluster, LoadBalancer};
 
 /// Adds the names, where a hosted zone has them.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
@@ -21,8 +21,8 @@ pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), Mode
     let internal = hosted_zone::internal_name(cluster, zone).map(|name| (name, inside(cluster)));
     let bastions = bastions(cluster);
     let mut names = std::iter::once((api.name.clone(), outside(cluster))).chain(internal).chain(bastions);
-    names.try_for_each(|(name, leads_to)| {
-        desired.insert(RecordSet::new(&zone.id, &name, leads_to, owner.clone()))
+    names.try_for_each(|(name, (leads_to, ipv6))| {
+        desired.insert(RecordSet::new(&zone.id, &name, leads_to, ipv6, owner.clone()))
     })
 }
 
@@ -41,28 +41,36 @@ pub(super) fn tags(inputs: &Inputs<'_>) -> Tags {
     tags.chain(internal).map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-fn outside(cluster: &Cluster) -> LeadsTo {
+/// What a name leads to, and whether by IPv6, too.
+type Lead = (LeadsTo, bool);
+
+fn outside(cluster: &Cluster) -> Lead {
     match &cluster.api.load_balancer {
-        Some(balancer) => LeadsTo::LoadBalancer(Reference::to(name_of_api(cluster, balancer))),
-        None => LeadsTo::ElasticIps(addresses::elastic_ips(cluster)),
+        Some(balancer) => to_balancer(name_of_api(cluster, balancer), balancer),
+        None => (LeadsTo::ElasticIps(addresses::elastic_ips(cluster)), false),
     }
 }
 
+fn to_balancer(name: String, balancer: &LoadBalancer) -> Lead {
+    (LeadsTo::LoadBalancer(Reference::to(name)), load_balancer::is_dual_stack(balancer))
+}
+
 /// Masters' stable private addresses; or the load balancer, where it is for nodes, too.
-fn inside(cluster: &Cluster) -> LeadsTo {
+fn inside(cluster: &Cluster) -> Lead {
     match &cluster.api.load_balancer {
-        Some(balancer) if balancer.for_nodes => {
-            LeadsTo::LoadBalancer(Reference::to(name_of_api(cluster, balancer)))
+        Some(balancer) if balancer.for_nodes => to_balancer(name_of_api(cluster, balancer), balancer),
+        _ => {
+            let masters = cluster.etcd.first().members.iter().map(|it| it.private_address);
+            (LeadsTo::Addresses(masters.collect()), false)
         }
-        _ => LeadsTo::Addresses(cluster.etcd.first().members.iter().map(|it| it.private_address).collect()),
     }
 }
 
 /// The name of bastions.
-fn bastions(cluster: &Cluster) -> Option<(String, LeadsTo)> {
+fn bastions(cluster: &Cluster) -> Option<(String, Lead)> {
     let bastion = cluster.bastion.as_ref()?;
     let balancer = name_of_front("bastion", cluster, &bastion.load_balancer);
-    Some((bastion.name.clone()?, LeadsTo::LoadBalancer(Reference::to(balancer))))
+    Some((bastion.name.clone()?, to_balancer(balancer, &bastion.load_balancer)))
 }
 
 /// What the load balancer of bastions carries of it.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_sdk_elasticloadbalancingv2::types::{
-    AvailabilityZone, LoadBalancer as Answer, LoadBalancerAttribute, LoadBalancerSchemeEnum,
+    AvailabilityZone, IpAddressType, LoadBalancer as Answer, LoadBalancerAttribute, LoadBalancerSchemeEnum,
     LoadBalancerTypeEnum, SubnetMapping,
 };
 use futures::future::try_join_all;
@@ -38,6 +38,8 @@ pub struct NetworkLoadBalancer {
     pub name: String,
     /// Whether it has addresses of the VPC alone.
     pub internal: bool,
+    /// Whether it has an IPv6 address beside the IPv4 address in each of its subnets.
+    pub dual_stack: bool,
     /// Where it is.
     pub subnets: BTreeSet<Mapping>,
     /// Who may reach it.
@@ -94,11 +96,21 @@ impl ResourceKind for NetworkLoadBalancer {
     }
 
     fn fields(&self) -> Fields {
-        let Self { name: _, internal, subnets, security_groups, cross_zone, access_log, way_out, tags } =
-            self;
+        let Self {
+            name: _,
+            internal,
+            dual_stack,
+            subnets,
+            security_groups,
+            cross_zone,
+            access_log,
+            way_out,
+            tags,
+        } = self;
         let log = access_log.as_ref().map(|AccessLog { bucket, prefix }| format!("s3://{bucket}/{prefix}"));
         Fields::default()
             .one("scheme", scheme(*internal).as_str())
+            .maybe("addresses", dual_stack.then_some(IpAddressType::Dualstack.as_str()))
             .members("subnets", subnets.iter().map(|mapping| (mapping, Some(mapping.subnet.id()))))
             .references("securityGroups", security_groups)
             .one("crossZone", cross_zone)
@@ -131,6 +143,7 @@ impl ResourceKind for NetworkLoadBalancer {
             .name(&self.name)
             .r#type(LoadBalancerTypeEnum::Network)
             .scheme(scheme(self.internal))
+            .set_ip_address_type(self.dual_stack.then_some(IpAddressType::Dualstack))
             .set_subnet_mappings(Some(self.mappings(context)?))
             .set_security_groups(Some(self.group_ids(context)?))
             .set_tags(Some(super::to_elb(&self.tags)));
@@ -154,6 +167,11 @@ impl ResourceKind for NetworkLoadBalancer {
             let call = elb.set_subnets().load_balancer_arn(&identity.id);
             let call = call.set_subnet_mappings(Some(self.mappings(context)?));
             call.send().await.during("elasticloadbalancing", "SetSubnets", id)?;
+        }
+        if self.dual_stack != from.dual_stack {
+            let kind = if self.dual_stack { IpAddressType::Dualstack } else { IpAddressType::Ipv4 };
+            let call = elb.set_ip_address_type().load_balancer_arn(&identity.id).ip_address_type(kind);
+            call.send().await.during("elasticloadbalancing", "SetIpAddressType", id)?;
         }
         if self.security_groups != from.security_groups {
             let call = elb.set_security_groups().load_balancer_arn(&identity.id);
@@ -240,6 +258,7 @@ impl NetworkLoadBalancer {
         Self {
             name: balancer.load_balancer_name().unwrap_or_default().to_owned(),
             internal: balancer.scheme() == Some(&LoadBalancerSchemeEnum::Internal),
+            dual_stack: balancer.ip_address_type() == Some(&IpAddressType::Dualstack),
             subnets: balancer.availability_zones().iter().filter_map(|zone| mapping(zone, names)).collect(),
             security_groups: balancer.security_groups().iter().map(|id| names.reference(id)).collect(),
             cross_zone: is_on(CROSS_ZONE),
