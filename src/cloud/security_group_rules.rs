@@ -148,11 +148,19 @@ impl ResourceKind for SecurityGroupRules {
         self.fields().changes_from(&self.with_others(observed).fields())
     }
 
-    /// A new group allows everything to go out; that is where its rules start from.
+    /// A new group allows everything to go out; that is where its rules start from. In a VPC with IPv6 addresses that is so
+    /// of IPv6, too (VPC User Guide, "Security group rules"); whether it was one when the group was made, the group says.
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
         let identity = Identity::new(context.ids.of(&self.group)?);
-        let bare =
-            Self { ingress: BTreeSet::new(), egress: BTreeSet::from([Rule::anywhere_v4()]), ..self.clone() };
+        let mut egress = BTreeSet::from([Rule::anywhere_v4()]);
+        if self.egress.contains(&Rule::anywhere_v6()) {
+            let call = context.clients.ec2.describe_security_groups().group_ids(&identity.id);
+            let found = call.send().await.during("ec2", "DescribeSecurityGroups", id)?;
+            let permissions = found.security_groups().iter().flat_map(Answer::ip_permissions_egress);
+            let mut rules = permissions.flat_map(|permission| rules_of(permission, &Names::default()));
+            egress.extend(rules.find(|(rule, _)| *rule == Rule::anywhere_v6()).map(|(rule, _)| rule));
+        }
+        let bare = Self { ingress: BTreeSet::new(), egress, ..self.clone() };
         self.update(&bare, &identity, context, id).await?;
         Ok(identity)
     }
@@ -282,6 +290,11 @@ impl Rule {
     /// Everything, to or from anywhere on IPv4: what a new group has as its only egress rule.
     pub fn anywhere_v4() -> Self {
         Self { traffic: Traffic::All, peer: Peer::Range(IpNet::V4(ipnet::Ipv4Net::default())) }
+    }
+
+    /// Everything, to or from anywhere on IPv6.
+    pub fn anywhere_v6() -> Self {
+        Self { traffic: Traffic::All, peer: Peer::Range(IpNet::V6(ipnet::Ipv6Net::default())) }
     }
 
     /// The same, where a group that isn't the cluster's is known as one that exists without it.

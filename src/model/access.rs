@@ -45,10 +45,16 @@ pub(super) fn add_security_group(
         group: Reference::to(&name),
         name,
         ingress,
-        egress: BTreeSet::from([Rule::anywhere_v4()]),
+        egress: anywhere(cluster),
         others: Others::default(),
         marked: true,
     })
+}
+
+/// Everything goes out, by IPv6 where there is any.
+pub(super) fn anywhere(cluster: &Cluster) -> BTreeSet<Rule> {
+    let ipv6 = cluster.has_ipv6().then(Rule::anywhere_v6);
+    std::iter::once(Rule::anywhere_v4()).chain(ipv6).collect()
 }
 
 /// Adds the rules of a security group that some groups have in the place of windlass's own. The tags are those by which
@@ -96,7 +102,7 @@ pub(super) fn add_load_balancer_group(
         group: Reference::to(&name),
         name,
         ingress: into_load_balancer(cluster, front),
-        egress: BTreeSet::from([Rule::anywhere_v4()]),
+        egress: anywhere(cluster),
         others: Others::default(),
         marked: true,
     })
