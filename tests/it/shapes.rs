@@ -33,7 +33,7 @@ mod with_region {
             region.register_image_of("1.36.3", "arm64");
             let clients = region.clients().await;
             create_bucket(&clients, "clusters", None).await.unwrap();
-            let foreign = Foreign::make(&clients, name, network_of(&text)).await;
+            let foreign = Foreign::make(&clients, name, network_of(&text), text.contains("ipv6CIDR")).await;
             let mut names = text.lines().filter_map(|line| line.strip_prefix("  name: "));
             let cluster = names.next().unwrap().to_owned();
             let held = region.inventory();
@@ -195,6 +195,8 @@ mod with_region {
         an_internal_load_balancer_of_public_subnets_is_made_and_goes: "internal-in-public-subnets",
         a_cluster_whose_api_is_the_issuer_of_tokens_is_made_and_goes: "api-issuer",
         roles_of_service_accounts_and_their_documents_are_made_and_go: "workload-identity",
+        an_ipv6_cluster_of_private_subnets_is_made_and_goes: "ipv6",
+        an_ipv6_cluster_in_an_existing_vpc_is_made_and_goes: "ipv6-shared-vpc",
         groups_of_existing_security_groups_and_load_balancers_are_made_and_go: "existing-for-groups",
     }
 }

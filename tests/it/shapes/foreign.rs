@@ -22,11 +22,16 @@ pub(super) struct Foreign(BTreeMap<&'static str, String>);
 
 impl Foreign {
     /// Makes it: a VPC (`10.0` stands for its `10.0.0.0/16`) with an Internet gateway, two subnets, a NAT gateway in the
-    /// second, addresses, load balancers, buckets, and two hosted zones.
-    pub(super) async fn make(clients: &Clients, region: &str, network: &str) -> Self {
+    /// second, addresses, load balancers, buckets, and two hosted zones. With IPv6 the VPC has a block of Amazon's and an
+    /// egress-only Internet gateway.
+    pub(super) async fn make(clients: &Clients, region: &str, network: &str, ipv6: bool) -> Self {
         let ec2 = &clients.ec2;
-        let vpc = ec2.create_vpc().cidr_block(format!("{network}.0.0/16")).send().await.unwrap();
+        let call = ec2.create_vpc().cidr_block(format!("{network}.0.0/16"));
+        let vpc = call.set_amazon_provided_ipv6_cidr_block(ipv6.then_some(true)).send().await.unwrap();
         let vpc = vpc.vpc().unwrap().vpc_id().unwrap().to_owned();
+        if ipv6 {
+            ec2.create_egress_only_internet_gateway().vpc_id(&vpc).send().await.unwrap();
+        }
         let gateway = ec2.create_internet_gateway().send().await.unwrap();
         let gateway = gateway.internet_gateway().unwrap().internet_gateway_id().unwrap().to_owned();
         ec2.attach_internet_gateway().vpc_id(&vpc).internet_gateway_id(&gateway).send().await.unwrap();
