@@ -23,6 +23,7 @@ mod group_settings;
 mod image_parameters;
 mod interface_endpoints;
 mod interruption;
+mod ipv6;
 mod killed;
 mod killed_again_and_again;
 mod load_balancer;
