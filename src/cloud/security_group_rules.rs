@@ -70,6 +70,8 @@ pub enum Traffic {
     Udp(u16, u16),
     /// ICMP's word that a packet is too large (type 3, code 4), by which hosts find out how large one may be.
     TooLarge,
+    /// The same of ICMPv6 (type 2, code 0): EC2 knows no ICMP of IPv6 addresses.
+    TooLargeIpv6,
     /// Something that windlass never asks for, as observed: protocol and port range.
     Other(String),
 }
@@ -103,6 +105,7 @@ impl fmt::Display for Rule {
             Traffic::Tcp(from, to) => write!(formatter, "tcp {}", ports(from, to)),
             Traffic::Udp(from, to) => write!(formatter, "udp {}", ports(from, to)),
             Traffic::TooLarge => write!(formatter, "icmp 3 4"),
+            Traffic::TooLargeIpv6 => write!(formatter, "icmpv6 2 0"),
             Traffic::Other(text) => write!(formatter, "{text}"),
         }?;
         match &self.peer {
@@ -319,6 +322,7 @@ impl Rule {
             }
             // EC2 has the type and the code of ICMP in the fields of the ports (API_IpPermission).
             Traffic::TooLarge => ports(IpPermission::builder().ip_protocol("icmp"), 3, 4),
+            Traffic::TooLargeIpv6 => ports(IpPermission::builder().ip_protocol("icmpv6"), 2, 0),
             Traffic::Other(text) => {
                 let mut parts = text.split(' ');
                 let builder = IpPermission::builder().ip_protocol(parts.next().unwrap_or_default());
@@ -371,6 +375,7 @@ pub(super) fn rules_of(permission: &IpPermission, names: &Names) -> Vec<(Rule, O
         ("tcp", Some(from), Some(to)) => Traffic::Tcp(from, to),
         ("udp", Some(from), Some(to)) => Traffic::Udp(from, to),
         ("icmp", Some(3), Some(4)) => Traffic::TooLarge,
+        ("icmpv6", Some(2), Some(0)) => Traffic::TooLargeIpv6,
         _ => {
             let both = permission.from_port().zip(permission.to_port());
             Traffic::Other(

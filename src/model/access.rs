@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use ipnet::IpNet;
 use windlass_bootstrap::config::Role;
 use windlass_bootstrap::tags as shared;
 
@@ -282,6 +283,10 @@ fn tcp(port: u16) -> Traffic {
 }
 
 fn from(traffic: Traffic, source: &AccessSource) -> Rule {
+    let traffic = match (traffic, source) {
+        (Traffic::TooLarge, AccessSource::Range(IpNet::V6(_))) => Traffic::TooLargeIpv6,
+        (traffic, _) => traffic,
+    };
     let peer = match source {
         AccessSource::Range(range) => Peer::Range(range.trunc()),
         AccessSource::PrefixList(id) => Peer::PrefixList(id.clone()),
