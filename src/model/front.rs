@@ -4,7 +4,7 @@ use windlass_bootstrap::config::Role;
 
 use crate::cloud::Reference;
 use crate::cloud::load_balancing::{LoadBalancerTargetGroup, Protocol, name_of, name_of_front};
-use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer};
+use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer, Subnet};
 
 /// The port of SSH.
 pub(super) const SSH: u16 = 22;
@@ -74,4 +74,11 @@ impl Front<'_> {
         };
         Reference::to(name_of(purpose, &cluster.name, &self.name(cluster)))
     }
+}
+
+/// Whether it has IPv6 addresses, too: all its subnets have to. An internal one has none where an Internet gateway leads to
+/// its subnets: AWS doesn't make one there (kops, on tags of public subnets).
+pub(super) fn is_dual_stack(balancer: &LoadBalancer) -> bool {
+    let is_reached = |subnet: &Subnet| !balancer.internal || subnet.kind.is_private();
+    balancer.subnets.iter().all(|chosen| chosen.subnet.ipv6.is_some() && is_reached(&chosen.subnet))
 }

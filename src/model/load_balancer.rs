@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 
 use windlass_bootstrap::config::Role;
 
-use super::front::{Front, fronts};
+use super::front::{Front, fronts, is_dual_stack};
 use super::{Desired, Inputs, ModelError, access, named, names, network};
 use crate::aws::tags::Tags;
 use crate::cloud::load_balancing::{
     Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
 };
 use crate::cloud::{Reference, ResourceId};
-use crate::spec::cluster::{self, Cluster, InstanceGroup, LoadBalancer};
+use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer};
 
 /// Adds the load balancers, their listeners and target groups.
 pub(super) fn add(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
@@ -87,13 +87,6 @@ fn listeners(cluster: &Cluster, front: &Front<'_>) -> Vec<(u16, Forwarding)> {
         certificate: certificate.clone().filter(|_| protocol == Protocol::Tls),
     };
     front.protocols().into_iter().map(|(port, protocol)| (port, forwarding(protocol))).collect()
-}
-
-/// Whether it has IPv6 addresses, too: all its subnets have to. An internal one has none where an Internet gateway leads to
-/// its subnets: AWS doesn't make one there (kops, on tags of public subnets).
-pub(super) fn is_dual_stack(balancer: &LoadBalancer) -> bool {
-    let is_reached = |subnet: &cluster::Subnet| !balancer.internal || subnet.kind.is_private();
-    balancer.subnets.iter().all(|chosen| chosen.subnet.ipv6.is_some() && is_reached(&chosen.subnet))
 }
 
 fn mappings(cluster: &Cluster, balancer: &LoadBalancer) -> BTreeSet<Mapping> {

@@ -1,7 +1,8 @@
 //! The names of the cluster in a hosted zone: of the API, by which it is reached from outside, and inside of the VPC; and of
 //! bastions.
 
-use super::{Desired, Inputs, ModelError, addresses, load_balancer};
+use super::front::is_dual_stack;
+use super::{Desired, Inputs, ModelError, addresses};
 use crate::aws::hosted_zone;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::Reference;
@@ -52,7 +53,7 @@ fn outside(cluster: &Cluster) -> Lead {
 }
 
 fn to_balancer(name: String, balancer: &LoadBalancer) -> Lead {
-    (LeadsTo::LoadBalancer(Reference::to(name)), load_balancer::is_dual_stack(balancer))
+    (LeadsTo::LoadBalancer(Reference::to(name)), is_dual_stack(balancer))
 }
 
 /// Masters' stable private addresses; or the load balancer, where it is for nodes, too.
