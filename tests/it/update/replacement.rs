@@ -30,6 +30,7 @@ fn wanted(team: &str, uid: &str) -> Desired {
             name,
             cidr,
             additional_cidrs,
+            ipv6: false,
             dns_hostnames: true,
             dns_support: true,
             tags: tags_of_vpc,
