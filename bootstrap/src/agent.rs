@@ -1,5 +1,6 @@
 //! The agent of one instance: what every step of its boot, and every task that goes on afterwards, works with.
 
+use crate::aws::Access;
 use crate::aws::ec2::Ec2;
 use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
@@ -24,6 +25,8 @@ pub struct Agent {
     pub store: StateStore,
     /// EC2.
     pub ec2: Ec2,
+    /// How it reaches what else there is of AWS.
+    pub access: Access,
 }
 
 impl Agent {

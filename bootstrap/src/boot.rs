@@ -40,11 +40,10 @@ pub async fn identify(reporter: &Reporter) -> Result<Origin, StepError> {
 /// Finds out what the instance shall be.
 pub async fn configure(host: &Host, reporter: &Reporter, origin: &Origin) -> Result<Agent, StepError> {
     let config = node_config::run(host, reporter, origin).await?;
-    let proxy = origin.boot.egress_proxy.as_ref();
-    let ec2 = Ec2::open(&origin.identity.region, &config.cluster, proxy).await;
+    let Origin { identity, store, access, .. } = origin.clone();
+    let ec2 = Ec2::open(&identity.region, &config.cluster, &access).await;
     let (host, reporter) = (host.clone(), reporter.clone());
-    let (identity, store) = (origin.identity.clone(), origin.store.clone());
-    Ok(Agent { host, reporter, identity, config, store, ec2 })
+    Ok(Agent { host, reporter, identity, config, store, ec2, access })
 }
 
 /// Makes the instance what its configuration says.
@@ -79,9 +78,10 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
     let (secrets, volumes, ()) =
         futures::try_join!(bring_secrets(agent), bring_volumes(agent, control_plane), prepare(agent))?;
     // Only after the volumes, which only one instance can have: what it has attached, its addresses follow.
-    let stable = private_address::run(agent, &control_plane.etcd).await?;
+    let (stable, stable_ipv6) = private_address::run(agent, &control_plane.etcd).await?;
     let elastic = if control_plane.elastic_ip { elastic_ip::run(agent, stable).await? } else { None };
-    let addresses = Addresses { primary: agent.identity.private_address, stable, elastic };
+    let own = Addresses::of(&agent.identity, &agent.config);
+    let addresses = Addresses { stable: Some(stable), stable_ipv6, elastic, ..own };
     certificates::run(agent, &secrets, addresses).await?;
     let starts = etcd::run(agent, control_plane).await?;
     static_pods::run(agent, control_plane, &starts, &volumes).await?;
@@ -97,8 +97,7 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
 async fn boot_api_server(agent: &Arc<Agent>, api_server: &ApiServerConfig) -> Result<Tasks, StepError> {
     let mut tasks = Tasks::default();
     let secrets = stored::run(agent).await?;
-    let primary = agent.identity.private_address;
-    let addresses = Addresses { primary, stable: primary, elastic: None };
+    let addresses = Addresses::of(&agent.identity, &agent.config);
     certificates::run(agent, &secrets, addresses).await?;
     api_server_pod::run(agent, api_server).await?;
     if agent.host.is_machine() {

@@ -85,7 +85,7 @@ async fn run(host: &Host, reporter: &Reporter, once: bool) -> ExitCode {
 
 async fn boot(host: &Host, reporter: &Reporter, once: bool) -> Result<(), StepError> {
     let origin = boot::identify(reporter).await?;
-    let publisher = Arc::new(Publisher::new(reporter, &origin.store, &origin.boot));
+    let publisher = Arc::new(Publisher::new(reporter, &origin));
     let publishing = {
         let publisher = publisher.clone();
         tokio::spawn(async move { publisher.publish().await })

@@ -6,7 +6,7 @@ mod machine;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use machine::{Machine, api_server_config, master_config, node_config};
+use machine::{Machine, Subnet, api_server_config, in_ipv6, master_config, node_config};
 use windlass_bootstrap::config::{
     EtcdConfig, EtcdPorts, EtcdRequests, LIFECYCLE_VERSION, NodeConfig, SEVERAL_ETCD_VERSION,
 };
@@ -190,6 +190,56 @@ fn difference(machine: &Machine, plain: &Machine) -> String {
     };
     let sections: Vec<String> = files.difference(&plain).filter(lines).cloned().collect();
     format!("=== {}", sections.join("=== "))
+}
+
+#[tokio::test]
+async fn in_an_ipv6_cluster_components_have_ipv6_addresses_and_etcd_alone_has_ipv4_ones() {
+    for (config, subnet, golden) in [
+        (master_config(), Subnet::DualStack, snapbox::file!["golden/master-ipv6.txt"]),
+        (api_server_config(), Subnet::DualStack, snapbox::file!["golden/api-server-ipv6.txt"]),
+        (node_config(), Subnet::Ipv6, snapbox::file!["golden/node-ipv6.txt"]),
+    ] {
+        let plain = Machine::start(&config).await;
+        assert!(plain.run().status.success());
+        let machine = Machine::start_in(subnet, &in_ipv6(config)).await;
+        let output = machine.run();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        snapbox::assert_data_eq!(difference(&machine, &plain), golden.raw());
+        let changed = difference(&machine, &plain);
+        assert!(!changed.contains("manifests/etcd.yaml"), "{changed}");
+        let files = machine.everything();
+        let kubelet = String::from_utf8_lossy(&files["run/windlass/kubelet.env"]);
+        let addresses = match subnet {
+            Subnet::Ipv6 => " --node-ip=2001:db8:0:113::b ",
+            _ => " --node-ip=2001:db8:0:113::b,172.20.32.11 ",
+        };
+        assert!(kubelet.contains(addresses), "{kubelet}");
+        for (path, contents) in files.iter().filter(|(path, _)| path.contains("/manifests/")) {
+            let pod: serde_json::Value = serde_yaml::from_slice(contents).unwrap();
+            let command = pod["spec"]["containers"][0]["command"].as_array().unwrap();
+            assert!(command.iter().all(serde_json::Value::is_string), "{path}: {command:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_an_ipv4_cluster_an_ipv6_address_of_the_subnet_changes_nothing() {
+    for config in [master_config(), node_config(), api_server_config()] {
+        let plain = Machine::start(&config).await;
+        assert!(plain.run().status.success());
+        let machine = Machine::start_in(Subnet::DualStack, &config).await;
+        assert!(machine.run().status.success());
+        assert_eq!(difference(&machine, &plain), "=== ");
+    }
+}
+
+#[tokio::test]
+async fn an_instance_without_an_address_of_the_cluster_s_family_says_so_in_the_report() {
+    let machine = Machine::start_in(Subnet::Ipv4, &in_ipv6(node_config())).await;
+    let output = machine.run();
+    let talk = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && talk.contains("this instance has no IPv6 address"), "{talk}");
+    assert_eq!(machine.status()["step"].as_str(), Some("ensure_configuration"));
 }
 
 #[tokio::test]

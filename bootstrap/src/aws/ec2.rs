@@ -1,13 +1,12 @@
 //! What the agent asks of EC2, in plain values.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aws_sdk_ec2::types::{self, AttributeBooleanValue, Filter, Tag};
 
-use crate::aws::{self, AwsError};
+use crate::aws::{self, Access, AwsError};
 use crate::contract::auto_scaling::Group;
-use crate::contract::egress_proxy::EgressProxy;
 use crate::contract::tags;
 
 /// An EBS volume.
@@ -52,7 +51,7 @@ pub struct Instance {
     pub zone: String,
     /// Such as `t3.medium`.
     pub machine_type: String,
-    /// All its private addresses.
+    /// All its private addresses, and its IPv6 addresses; not those of the prefixes of its network interfaces.
     pub private_addresses: BTreeSet<IpAddr>,
     /// Its names in the VPC's DNS.
     pub private_names: BTreeSet<String>,
@@ -93,10 +92,14 @@ pub struct Ec2 {
 }
 
 impl Ec2 {
-    /// EC2 in a region, through the proxy where there is one.
-    pub async fn open(region: &str, cluster: &str, proxy: Option<&EgressProxy>) -> Self {
-        let client = aws_sdk_ec2::Client::new(&aws::configuration(region, proxy).await);
-        Self { client, cluster: cluster.to_owned() }
+    /// EC2 in a region.
+    pub async fn open(region: &str, cluster: &str, access: &Access) -> Self {
+        let sdk = if has_ipv6(region) {
+            aws::dual_stack_configuration(region, access).await
+        } else {
+            aws::configuration(region, access).await
+        };
+        Self { client: aws_sdk_ec2::Client::new(&sdk), cluster: cluster.to_owned() }
     }
 
     /// EC2 as a test brings it.
@@ -223,6 +226,14 @@ impl Ec2 {
             .map_err(|error| AwsError::new("AssignPrivateIpAddresses", target, error))
     }
 
+    /// Gives an IPv6 address to a network interface. EC2 refuses it while another one has it.
+    pub async fn assign_ipv6_address(&self, interface: &str, address: Ipv6Addr) -> Result<(), AwsError> {
+        let assign = self.client.assign_ipv6_addresses().network_interface_id(interface);
+        let assigned = assign.ipv6_addresses(address.to_string()).send().await;
+        let target = format!("{address} to {interface}");
+        assigned.map(drop).map_err(|error| AwsError::new("AssignIpv6Addresses", target, error))
+    }
+
     /// The cluster's Elastic IPs with this tag.
     pub async fn elastic_ips(&self, tag: (&str, &str)) -> Result<Vec<ElasticIp>, AwsError> {
         let target = format!("Elastic IPs tagged {}={}", tag.0, tag.1);
@@ -269,6 +280,12 @@ impl Ec2 {
     }
 }
 
+/// Whether EC2's endpoint in the region has IPv6 addresses: in China it has none (Amazon EC2 Developer Guide, "Amazon EC2 service
+/// endpoints").
+fn has_ipv6(region: &str) -> bool {
+    !region.starts_with("cn-")
+}
+
 fn filter(name: &str, value: &str) -> Filter {
     Filter::builder().name(name).values(value).build()
 }
@@ -299,9 +316,11 @@ fn volume(volume: &types::Volume) -> Volume {
 fn instance(instance: &types::Instance, cluster: &str) -> Instance {
     let interfaces = instance.network_interfaces();
     let secondary = interfaces.iter().flat_map(types::InstanceNetworkInterface::private_ip_addresses);
+    let ipv6 = interfaces.iter().flat_map(types::InstanceNetworkInterface::ipv6_addresses);
     let addresses = secondary
         .filter_map(types::InstancePrivateIpAddress::private_ip_address)
-        .chain(instance.private_ip_address());
+        .chain(instance.private_ip_address())
+        .chain(ipv6.filter_map(types::InstanceIpv6Address::ipv6_address));
     let state = instance.state().and_then(types::InstanceState::name).map(|name| name.as_str().to_owned());
     let launched = instance.launch_time().and_then(|time| jiff::Timestamp::from_second(time.secs()).ok());
     let devices = instance.block_device_mappings().iter().filter_map(|mapping| mapping.device_name());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_autoscaling::Client;
 
-use crate::aws::{self, AwsError};
+use crate::aws::{self, Access, AwsError};
 use crate::contract::auto_scaling::group_name;
 use crate::contract::config::{NodeConfig, Role};
 
@@ -22,14 +22,14 @@ pub struct Lifecycle {
 
 impl Lifecycle {
     /// Of this instance, in its region.
-    pub async fn open(region: &str, config: &NodeConfig, instance: &str) -> Self {
-        let sdk = aws::configuration(region, config.egress_proxy.as_ref()).await;
+    pub async fn open(region: &str, access: &Access, config: &NodeConfig, instance: &str) -> Self {
+        let sdk = aws::configuration(region, access).await;
         Self::with_client(Client::new(&sdk), config, instance)
     }
 
     /// Of an instance of another group of the cluster, by the Auto Scaling group's name.
-    pub async fn of(region: &str, config: &NodeConfig, group: &str, instance: &str) -> Self {
-        Self { group: group.to_owned(), ..Self::open(region, config, instance).await }
+    pub async fn of(region: &str, access: &Access, config: &NodeConfig, group: &str, instance: &str) -> Self {
+        Self { group: group.to_owned(), ..Self::open(region, access, config, instance).await }
     }
 
     /// Auto Scaling as a test brings it.

@@ -17,6 +17,8 @@ pub mod state;
 use std::error::Error;
 use std::time::Duration;
 
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::imds::client::{Client as MetadataClient, EndpointMode, ImdsResponseRetryClassifier};
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -26,6 +28,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::{Builder, ConnectorBuilder, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::retries::classifiers::SharedRetryClassifier;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -123,14 +126,42 @@ fn is_permanent(code: &str) -> bool {
     .any(|permanent| code.starts_with(permanent))
 }
 
+/// How an instance reaches AWS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// The proxy of the user data.
+    pub proxy: Option<EgressProxy>,
+    /// Whether the instance has no IPv4 address.
+    pub ipv6_only: bool,
+    /// Whether its metadata answer at their IPv6 address alone.
+    pub metadata_by_ipv6: bool,
+}
+
+impl Access {
+    /// The client of IMDSv2. Unlike the SDK's default it also retries connection time-outs: early in a boot the network
+    /// may be up and the metadata service not.
+    pub fn metadata(&self) -> MetadataClient {
+        let classifier = ImdsResponseRetryClassifier::default().with_retry_connect_timeouts(true);
+        let builder = MetadataClient::builder()
+            .operation_timeout(Duration::from_secs(30))
+            .retry_classifier(SharedRetryClassifier::new(classifier));
+        let builder = if self.metadata_by_ipv6 { builder.endpoint_mode(EndpointMode::IpV6) } else { builder };
+        builder.build()
+    }
+}
+
 /// The SDK's configuration for a region: standard retries, and time limits that fit a boot; and the proxy of the user data,
 /// without which it goes by the variables of its environment, as all of AWS's tools do.
-pub async fn configuration(region: &str, proxy: Option<&EgressProxy>) -> SdkConfig {
-    let loader = aws_config::defaults(BehaviorVersion::latest());
-    let loader = match proxy.and_then(http_client) {
-        Some(client) => loader.http_client(client),
-        None => loader,
-    };
+pub async fn configuration(region: &str, access: &Access) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(client) = access.proxy.as_ref().and_then(http_client) {
+        loader = loader.http_client(client);
+    }
+    if access.metadata_by_ipv6 {
+        // The instance's role, too, is asked for where the metadata answer.
+        let chain = DefaultCredentialsChain::builder().imds_client(access.metadata());
+        loader = loader.credentials_provider(chain.region(Region::new(region.to_owned())).build().await);
+    }
     loader
         .region(Region::new(region.to_owned()))
         .retry_config(RetryConfig::standard().with_max_attempts(4).with_max_backoff(Duration::from_secs(5)))
@@ -143,6 +174,18 @@ pub async fn configuration(region: &str, proxy: Option<&EgressProxy>) -> SdkConf
         )
         .load()
         .await
+}
+
+/// The same for a service that has endpoints with IPv6 addresses in every region: an instance without IPv4 goes there. To the
+/// other services it goes as to everybody who has IPv4 alone: the VPC's resolver gives it an IPv6 address for theirs (DNS64),
+/// behind which the NAT gateway is.
+pub async fn dual_stack_configuration(region: &str, access: &Access) -> SdkConfig {
+    let sdk = configuration(region, access).await;
+    // Whoever names an endpoint means that one; the SDK refuses both.
+    if !access.ipv6_only || sdk.endpoint_url().is_some() {
+        return sdk;
+    }
+    sdk.into_builder().use_dual_stack(true).build()
 }
 
 /// A client that goes through a proxy, but for what is reached without it. It is otherwise like the SDK's own.
@@ -180,7 +223,8 @@ mod tests {
     async fn ask(endpoint: &str, proxy: &EgressProxy) {
         let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
         let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
-        let sdk = configuration("us-east-1", Some(proxy)).await.into_builder();
+        let access = Access { proxy: Some(proxy.clone()), ..Access::default() };
+        let sdk = configuration("us-east-1", &access).await.into_builder();
         let sdk = sdk.endpoint_url(endpoint).credentials_provider(credentials).build();
         let sts = aws_sdk_sts::Client::new(&sdk);
         sts.get_caller_identity().send().await.unwrap_err();
@@ -210,6 +254,51 @@ mod tests {
         let heard = first_line(proxy);
         ask("https://sts.us-east-1.example.com", &EgressProxy { url, no_proxy: Vec::new() }).await;
         assert_eq!(heard.join().unwrap(), "CONNECT sts.us-east-1.example.com:443 HTTP/1.1");
+    }
+
+    /// The hosts that S3, STS and SQS are reached at.
+    async fn hosts(access: Access) -> [String; 3] {
+        let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
+        let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
+        // A proxy hears whom it is to connect to.
+        let hears = || {
+            let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}", proxy.local_addr().unwrap());
+            let proxy_of = EgressProxy { url, no_proxy: Vec::new() };
+            (Access { proxy: Some(proxy_of), ..access.clone() }, first_line(proxy))
+        };
+        let with = |sdk: SdkConfig| {
+            let sdk = sdk.into_builder().credentials_provider(credentials.clone());
+            sdk.retry_config(RetryConfig::disabled()).build()
+        };
+        let (through, s3) = hears();
+        let sdk = with(dual_stack_configuration("us-east-1", &through).await);
+        aws_sdk_s3::Client::new(&sdk).list_buckets().send().await.unwrap_err();
+        let (through, sts) = hears();
+        let sdk = with(dual_stack_configuration("us-east-1", &through).await);
+        aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await.unwrap_err();
+        let (through, sqs) = hears();
+        let sdk = with(configuration("us-east-1", &through).await);
+        aws_sdk_sqs::Client::new(&sdk).get_queue_url().queue_name("queue").send().await.unwrap_err();
+        [s3, sts, sqs].map(|heard| heard.join().unwrap().replace(" HTTP/1.1", ""))
+    }
+
+    #[tokio::test]
+    async fn an_instance_without_ipv4_goes_to_dual_stack_endpoints_where_a_service_has_them() {
+        let usual = [
+            "CONNECT s3.us-east-1.amazonaws.com:443",
+            "CONNECT sts.us-east-1.amazonaws.com:443",
+            "CONNECT sqs.us-east-1.amazonaws.com:443",
+        ];
+        assert_eq!(hosts(Access::default()).await, usual);
+        assert_eq!(
+            hosts(Access { ipv6_only: true, ..Access::default() }).await,
+            [
+                "CONNECT s3.dualstack.us-east-1.amazonaws.com:443",
+                "CONNECT sts.us-east-1.api.aws:443",
+                usual[2]
+            ]
+        );
     }
 
     fn refused(code: &str) -> AwsError {

@@ -3,12 +3,11 @@
 //! Scaling User Guide, "Retrieve the target lifecycle state"). What there is nothing to say of isn't there.
 
 use aws_config::imds::client::Client;
-use aws_config::imds::client::error::ImdsError;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::aws::identity::IdentityError;
+use crate::aws::identity::{IdentityError, find};
 
 /// What the metadata say at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,23 +68,14 @@ pub async fn read(metadata: &Client) -> Result<Notices, IdentityError> {
 
 /// Asks for the state that Auto Scaling brings the instance to.
 pub async fn target_state(metadata: &Client) -> Result<Option<String>, IdentityError> {
-    text(metadata, "autoscaling/target-lifecycle-state").await
+    find(metadata, "autoscaling/target-lifecycle-state").await
 }
 
 async fn document<T: DeserializeOwned>(metadata: &Client, path: &str) -> Result<Option<T>, IdentityError> {
-    let Some(value) = text(metadata, path).await? else { return Ok(None) };
+    let Some(value) = find(metadata, path).await? else { return Ok(None) };
     match serde_json::from_str(&value) {
         Ok(document) => Ok(Some(document)),
         Err(_) => Err(IdentityError::Value { path: path.to_owned(), value }),
-    }
-}
-
-/// A value, or `None` where the metadata have none.
-async fn text(metadata: &Client, path: &str) -> Result<Option<String>, IdentityError> {
-    match metadata.get(format!("/latest/meta-data/{path}")).await {
-        Ok(value) => Ok(Some(value.as_ref().trim().to_owned()).filter(|value| !value.is_empty())),
-        Err(ImdsError::ErrorResponse(error)) if error.response().status().as_u16() == 404 => Ok(None),
-        Err(error) => Err(IdentityError::Metadata { path: path.to_owned(), source: Box::new(error) }),
     }
 }
 

@@ -5,11 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
-use crate::aws::AwsError;
 use crate::aws::identity;
+use crate::aws::identity::Origin;
 use crate::aws::state::StateStore;
-use crate::contract::config::BootConfig;
-use crate::contract::egress_proxy::EgressProxy;
+use crate::aws::{Access, AwsError};
 use crate::contract::keys;
 use crate::contract::report::{self, BootState};
 use crate::progress::reporter::Reporter;
@@ -38,23 +37,24 @@ pub struct Publisher {
     store: StateStore,
     cluster: String,
     region: String,
-    proxy: Option<EgressProxy>,
+    access: Access,
     writer: OnceCell<String>,
 }
 
 impl Publisher {
-    /// Into the state of a boot configuration.
-    pub fn new(reporter: &Reporter, store: &StateStore, boot: &BootConfig) -> Self {
-        let (cluster, region, proxy) = (boot.cluster.clone(), boot.region.clone(), boot.egress_proxy.clone());
+    /// Into the state that an instance's boot configuration names.
+    pub fn new(reporter: &Reporter, origin: &Origin) -> Self {
+        let Origin { boot, store, access, .. } = origin;
+        let (cluster, region, access) = (boot.cluster.clone(), boot.region.clone(), access.clone());
         let (reporter, store) = (reporter.clone(), store.clone());
-        Self { reporter, store, cluster, region, proxy, writer: OnceCell::new() }
+        Self { reporter, store, cluster, region, access, writer: OnceCell::new() }
     }
 
     /// The one key that this instance may write. A folder knows no roles.
     async fn key(&self, instance: &str) -> Result<String, AwsError> {
         let writer = match &self.store {
             StateStore::S3 { .. } => {
-                let ask = || identity::user_id(&self.region, self.proxy.as_ref());
+                let ask = || identity::user_id(&self.region, &self.access);
                 self.writer.get_or_try_init(ask).await?
             }
             StateStore::Folder(_) => instance,
@@ -116,7 +116,7 @@ mod tests {
     fn publisher(store: &StateStore, reporter: &Reporter) -> Publisher {
         let (reporter, store, cluster) = (reporter.clone(), store.clone(), "demo".to_owned());
         let writer = OnceCell::new();
-        Publisher { reporter, store, cluster, region: String::new(), proxy: None, writer }
+        Publisher { reporter, store, cluster, region: String::new(), access: Access::default(), writer }
     }
 
     #[tokio::test]

@@ -3,8 +3,7 @@
 use aws_sdk_sqs::Client;
 use tokio::sync::OnceCell;
 
-use crate::aws::{self, AwsError};
-use crate::contract::egress_proxy::EgressProxy;
+use crate::aws::{self, Access, AwsError};
 
 /// How long a request waits for a message, in seconds: the longest that SQS takes (API_ReceiveMessage, `WaitTimeSeconds`).
 const WAIT: i32 = 20;
@@ -31,8 +30,8 @@ pub struct Message {
 
 impl Queue {
     /// The queue of this name.
-    pub async fn open(region: &str, proxy: Option<&EgressProxy>, name: &str) -> Self {
-        Self::with_client(Client::new(&aws::configuration(region, proxy).await), name)
+    pub async fn open(region: &str, access: &Access, name: &str) -> Self {
+        Self::with_client(Client::new(&aws::configuration(region, access).await), name)
     }
 
     /// Asked by this client.

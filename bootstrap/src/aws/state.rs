@@ -9,7 +9,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use fs_err as fs;
 
 use crate::aws::bucket_owner;
-use crate::aws::{self, AwsError};
+use crate::aws::{self, Access, AwsError};
 use crate::contract::config::BootConfig;
 use crate::contract::keys;
 use crate::host::file::{self, FileError};
@@ -103,7 +103,7 @@ pub enum StateStore {
 
 impl StateStore {
     /// Opens the store of a boot configuration. Every request names the bucket's owner, where the configuration does.
-    pub async fn open(boot: &BootConfig) -> Result<Self, StateError> {
+    pub async fn open(boot: &BootConfig, access: &Access) -> Result<Self, StateError> {
         let address = &boot.state_store;
         if let Some(path) = address.strip_prefix("file://").filter(|path| path.starts_with('/')) {
             return Ok(Self::Folder(PathBuf::from(path)));
@@ -112,7 +112,7 @@ impl StateStore {
         Ok(Self::in_bucket(
             bucket,
             boot.state_store_owner.as_deref(),
-            &aws::configuration(&boot.region, boot.egress_proxy.as_ref()).await,
+            &aws::dual_stack_configuration(&boot.region, access).await,
         ))
     }
 
@@ -341,7 +341,7 @@ mod tests {
         tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await.unwrap() });
         let credentials = aws_sdk_s3::config::Credentials::new("key", "secret", None, None, "test");
         let credentials = aws_sdk_s3::config::SharedCredentialsProvider::new(credentials);
-        let sdk = aws::configuration("us-east-1", None).await.into_builder();
+        let sdk = aws::configuration("us-east-1", &Access::default()).await.into_builder();
         sdk.endpoint_url(url).credentials_provider(credentials).build()
     }
 
@@ -371,7 +371,7 @@ mod tests {
     async fn only_the_first_writer_writes() {
         let folder = tempfile::tempdir().unwrap();
         let boot = boot(&format!("file://{}", folder.path().display()), None);
-        let store = StateStore::open(&boot).await.unwrap();
+        let store = StateStore::open(&boot, &Access::default()).await.unwrap();
         assert!(store.put_if_absent("a/b", b"one".to_vec()).await.unwrap());
         assert!(!store.put_if_absent("a/b", b"two".to_vec()).await.unwrap());
         assert_eq!(store.require("a/b").await.unwrap(), b"one");
@@ -398,7 +398,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_of_another_kind_is_refused() {
-        let error = StateStore::open(&boot("gs://bucket", None)).await.unwrap_err();
+        let error = StateStore::open(&boot("gs://bucket", None), &Access::default()).await.unwrap_err();
         assert!(matches!(error, StateError::Address(_)));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::aws::Access;
 use crate::aws::state::StateStore;
 use crate::host::file;
 use crate::host::root;
@@ -12,8 +13,13 @@ use crate::testing::fake_api::FakeApi;
 use crate::testing::{identity, master_config};
 
 const TOKEN: &str = "abcdef.0123456789abcdef";
-const ADDRESSES: Addresses =
-    Addresses { primary: Ipv4Addr::LOCALHOST, stable: Ipv4Addr::new(172, 20, 32, 10), elastic: None };
+const ADDRESSES: Addresses = Addresses {
+    primary: Some(Ipv4Addr::LOCALHOST),
+    ipv6: None,
+    stable: Some(Ipv4Addr::new(172, 20, 32, 10)),
+    stable_ipv6: None,
+    elastic: None,
+};
 
 /// A master whose API answers and whose state is away; it has been through a boot since its start.
 struct Master {
@@ -40,7 +46,8 @@ impl Master {
             identity,
             config: master_config(),
             store: StateStore::Folder(folder.path().join("state")),
-            ec2: Ec2::open("us-east-1", "demo", None).await,
+            ec2: Ec2::open("us-east-1", "demo", &Access::default()).await,
+            access: Access::default(),
         };
         Self { folder, agent: Arc::new(agent), api }
     }

@@ -1,10 +1,11 @@
 //! The static pod of the API server: of a master's, which goes to the etcd beside it, and of one beside the masters, which goes
 //! to all of theirs.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::components::API_SERVER;
 use crate::contract::config::{
     ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, NodeConfig, ServiceAccountsConfig,
@@ -43,7 +44,7 @@ pub struct ApiServer<'a> {
     /// The etcd clusters, `main` first.
     etcd: Vec<EtcdServers>,
     /// By which the `kubernetes` service leads to it.
-    advertise_address: Ipv4Addr,
+    advertise_address: IpAddr,
     port: u16,
     service_accounts: &'a ServiceAccountsConfig,
 }
@@ -51,8 +52,8 @@ pub struct ApiServer<'a> {
 /// The step.
 pub async fn run(agent: &Agent, api_server: &ApiServerConfig) -> Result<(), StepError> {
     let Agent { host, config, identity, .. } = agent;
-    let api_server = ApiServer::beside_masters(api_server, identity.private_address);
-    STEP.run(&agent.reporter, async || api_server.ensure(host, config).map(Done::changed_if)).await
+    let write = async || ApiServer::beside_masters(api_server, config, identity)?.ensure(host, config);
+    STEP.run(&agent.reporter, async || write().await.map(Done::changed_if)).await
 }
 
 impl<'a> ApiServer<'a> {
@@ -60,6 +61,7 @@ impl<'a> ApiServer<'a> {
     pub fn of_master(
         control_plane: &'a ControlPlaneConfig,
         config: &NodeConfig,
+        identity: &InstanceIdentity,
     ) -> Result<Self, ManifestError> {
         let own = |etcd: &EtcdConfig| EtcdServers {
             addresses: vec![Ipv4Addr::LOCALHOST],
@@ -69,21 +71,30 @@ impl<'a> ApiServer<'a> {
         Ok(Self {
             image: image(&control_plane.images, API_SERVER)?,
             etcd: control_plane.etcd_clusters().map(own).collect(),
-            advertise_address: control_plane.etcd.address()?,
+            advertise_address: match (config.network.is_ipv6(), identity.stable_ipv6(config)) {
+                (false, _) => control_plane.etcd.address()?.into(),
+                (true, Some(stable)) => stable.into(),
+                // Where a load balancer leads to it, no IPv6 address moves with it.
+                (true, None) => own_address(config, identity)?,
+            },
             port: config.api.endpoint.port,
             service_accounts: &control_plane.service_accounts,
         })
     }
 
-    /// One of an instance with this address.
-    fn beside_masters(config: &'a ApiServerConfig, advertise_address: Ipv4Addr) -> Self {
-        Self {
-            image: &config.image,
-            etcd: config.etcd.clone(),
-            advertise_address,
-            port: config.port,
-            service_accounts: &config.service_accounts,
-        }
+    /// One of another instance.
+    fn beside_masters(
+        api_server: &'a ApiServerConfig,
+        config: &NodeConfig,
+        identity: &InstanceIdentity,
+    ) -> Result<Self, ManifestError> {
+        Ok(Self {
+            image: &api_server.image,
+            etcd: api_server.etcd.clone(),
+            advertise_address: own_address(config, identity)?,
+            port: api_server.port,
+            service_accounts: &api_server.service_accounts,
+        })
     }
 
     /// Writes the pod and its files. Returns whether any was another one.
@@ -121,6 +132,7 @@ impl<'a> ApiServer<'a> {
             "etcd_servers": main.iter().flat_map(urls).collect::<Vec<_>>().join(","),
             "etcd_servers_overrides": overrides(further),
             "advertise_address": self.advertise_address,
+            "ipv6": config.network.is_ipv6(),
             "port": self.port,
             "service_account_issuer": config.api.service_account_issuer,
             "further_issuers": service_accounts.further_issuers,
@@ -131,6 +143,12 @@ impl<'a> ApiServer<'a> {
         });
         POD.render(context, config.component(API_SERVER))
     }
+}
+
+/// The address of the instance under which the `kubernetes` service leads to it: of the family of services.
+fn own_address(config: &NodeConfig, identity: &InstanceIdentity) -> Result<IpAddr, ManifestError> {
+    let addresses = identity.node_addresses(config);
+    addresses.first().copied().ok_or(ManifestError::NoAddress(API_SERVER))
 }
 
 /// Where the members of an etcd cluster are reached.
@@ -159,7 +177,7 @@ mod tests {
         let mut control_plane = config.control_plane.take().unwrap();
         control_plane.service_accounts = service_accounts;
         control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
-        let api_server = ApiServer::of_master(&control_plane, &config).unwrap();
+        let api_server = ApiServer::of_master(&control_plane, &config, &testing::identity()).unwrap();
         let pod = api_server.pod(&config).unwrap();
         let about = ["--service-account-issuer", "--service-account-jwks-uri", "--api-audiences"];
         let flags = pod.lines().map(|line| line.trim_start().trim_start_matches("- ").trim_matches('"'));
@@ -175,7 +193,7 @@ mod tests {
         let config = testing::master_config();
         let mut control_plane = config.control_plane.clone().unwrap();
         control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
-        let api_server = ApiServer::of_master(&control_plane, &config).unwrap();
+        let api_server = ApiServer::of_master(&control_plane, &config, &testing::identity()).unwrap();
         for (kubernetes, api) in
             [("1.33.13", "v1beta1"), ("1.34.4", "v1"), ("1.35.4", "v1"), ("1.36.3", "v1")]
         {

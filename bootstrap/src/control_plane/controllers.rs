@@ -84,7 +84,7 @@ fn controller_pod(
     let context = serde_json::json!({
         "image": image(&control_plane.images, name)?,
         "cluster": config.cluster,
-        "pod_cidr": config.network.pod_cidr,
+        "pod_cidr": config.network.pod_cidr.as_ref().map(ToString::to_string).unwrap_or_default(),
         "service_cidr": config.network.service_cidr,
         "cipher_suites": CIPHER_SUITES.join(","),
         "signing_duration": format!("{}s", control_plane.certificate_lifetime().as_secs()),
@@ -101,6 +101,29 @@ fn controller_pod(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn in_an_ipv6_cluster_the_controller_manager_hands_out_no_ranges_for_pods() {
+        let flags = |config: &NodeConfig| -> Vec<String> {
+            let control_plane = config.control_plane.as_ref().unwrap();
+            let pod =
+                controller_pod(CONTROLLER_MANAGER, config, control_plane, &ComponentSettings::default());
+            let pod: serde_json::Value = serde_yaml::from_str(&pod.unwrap()).unwrap();
+            let command = pod["spec"]["containers"][0]["command"].as_array().unwrap().clone();
+            let about = ["--allocate-node-cidrs", "--cluster-cidr", "--service-cluster-ip-range"];
+            let flags = command.iter().filter_map(|flag| flag.as_str()).map(str::to_owned);
+            flags.filter(|flag| about.iter().any(|name| flag.starts_with(name))).collect()
+        };
+        let mut config = crate::testing::master_config();
+        let ipv4 = [
+            "--allocate-node-cidrs=true",
+            "--cluster-cidr=100.96.0.0/11",
+            "--service-cluster-ip-range=100.64.0.0/13",
+        ];
+        assert_eq!(flags(&config), ipv4);
+        config.network = crate::testing::ipv6_network();
+        assert_eq!(flags(&config), ["--allocate-node-cidrs=false"]);
+    }
 
     #[test]
     fn the_scheduler_has_a_configuration_file_only_where_the_specification_says_what_no_flag_does() {

@@ -78,7 +78,7 @@ struct Going {
 
 /// The task, of the queue of this name.
 pub async fn read(agent: Arc<Agent>, name: String) {
-    let queue = Queue::open(&agent.identity.region, agent.config.egress_proxy.as_ref(), &name).await;
+    let queue = Queue::open(&agent.identity.region, &agent.access, &name).await;
     TASK.run(&agent.reporter, || read_once(&agent, &queue)).await;
 }
 
@@ -119,7 +119,8 @@ async fn leave(agent: &Agent, going: &Going) -> Result<bool, QueueError> {
     if let Some((group, hook)) = &going.hook
         && Group::read(group, &agent.config.cluster).is_some()
     {
-        let lifecycle = Lifecycle::of(&agent.identity.region, &agent.config, group, &going.instance).await;
+        let Agent { identity, access, config, .. } = agent;
+        let lifecycle = Lifecycle::of(&identity.region, access, config, group, &going.instance).await;
         let told = lifecycle.complete(hook).await;
         told.map_err(|source| QueueError::Hook(going.instance.clone(), source))?;
     }

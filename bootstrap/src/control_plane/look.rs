@@ -1,5 +1,6 @@
 //! A look from time to time at what the boot made right of a master: the API, and what moves with the master.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,10 +45,11 @@ async fn look_at_volumes_and_addresses(
     let Some((attached, _)) = reporter.tell(volume::STEP.name(), attached) else { return };
     let mounted = filesystem::ensure_all(agent, control_plane, &attached).await;
     reporter.tell(filesystem::STEP.name(), mounted);
-    let stable = addresses.borrow().stable;
-    let private = private_address::ensure(host, ec2, identity, stable).await;
+    let known = *addresses.borrow();
+    let stable: Vec<IpAddr> = known.stable().collect();
+    let private = private_address::ensure(host, ec2, identity, &stable).await;
     reporter.tell(private_address::STEP.name(), private);
-    if control_plane.elastic_ip {
+    if let Some(stable) = known.stable.filter(|_| control_plane.elastic_ip) {
         let elastic = elastic_ip::ensure(ec2, identity, &config.instance_group, stable).await;
         if let Some((elastic, _)) = reporter.tell(elastic_ip::STEP.name(), elastic) {
             // The API server's certificate names it.

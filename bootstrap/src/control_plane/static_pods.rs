@@ -24,9 +24,10 @@ pub async fn run(
     starts: &Starts,
     volumes: &AttachedVolumes,
 ) -> Result<(), StepError> {
-    let Agent { host, config, .. } = agent;
+    let Agent { host, config, identity, .. } = agent;
     let write = async || {
-        let mut changed = ensure(host, config, control_plane, starts, volumes)?;
+        let mut changed = ensure_etcd(host, config, control_plane, starts, volumes)?;
+        changed |= ApiServer::of_master(control_plane, config, identity)?.ensure(host, config)?;
         if !kubelet::is_active(host).await.unwrap_or(false) {
             changed |= controllers::remove(host)?;
         }
@@ -35,8 +36,8 @@ pub async fn run(
     STEP.run(&agent.reporter, write).await
 }
 
-/// Writes them.
-fn ensure(
+/// Writes those of etcd.
+fn ensure_etcd(
     host: &Host,
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
@@ -51,7 +52,6 @@ fn ensure(
         let pod = etcd_pod(config, control_plane, etcd, start, etcd::quota(size))?;
         changed |= ensure_static_pod(host, &manifest(etcd), &pod)?;
     }
-    changed |= ApiServer::of_master(control_plane, config)?.ensure(host, config)?;
     Ok(changed)
 }
 

@@ -55,6 +55,9 @@ pub enum ManifestError {
         #[source]
         source: Box<tera::Error>,
     },
+    /// The instance has no address of the family that the component needs.
+    #[error("this instance has no address by which {0} could be reached")]
+    NoAddress(&'static str),
     /// The node configuration names no image.
     #[error("the node configuration has no image for {0}")]
     NoImage(&'static str),

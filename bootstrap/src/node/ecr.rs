@@ -4,6 +4,7 @@
 
 use serde_json::{Value, json};
 
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
 use crate::host::file::{self, FileError};
@@ -53,7 +54,11 @@ impl Classed for EcrError {
 
 /// Writes what the kubelet must know of the provider, where the specification wants it. Fails where the image has no
 /// such program: a kubelet that doesn't find it never starts.
-pub(crate) fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, EcrError> {
+pub(crate) fn ensure(
+    host: &Host,
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+) -> Result<bool, EcrError> {
     if !config.kubelet.ecr_credentials {
         return Ok(false);
     }
@@ -61,7 +66,7 @@ pub(crate) fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, EcrError>
     if !host.path(&program).is_file() {
         return Err(EcrError::NoProvider(program));
     }
-    let text = format!("{:#}\n", configuration());
+    let text = format!("{:#}\n", configuration(identity));
     file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(EcrError::File)
 }
 
@@ -76,17 +81,37 @@ pub(crate) fn arguments(config: &NodeConfig) -> Vec<String> {
     ]
 }
 
-fn configuration() -> Value {
+fn configuration(identity: &InstanceIdentity) -> Value {
+    let mut provider = json!({
+        "name": PROVIDER,
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        "args": ["get-credentials"],
+        "matchImages": REGISTRIES,
+        // Of ECR's twelve hours; the program's own answer goes first.
+        "defaultCacheDuration": "6h",
+    });
+    if identity.private_address.is_none() {
+        // Without an IPv4 address it reaches the metadata service by IPv6, which AWS's tools do only where they are told to.
+        provider["env"] = json!([{"name": "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE", "value": "IPv6"}]);
+    }
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1",
         "kind": "CredentialProviderConfig",
-        "providers": [{
-            "name": PROVIDER,
-            "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
-            "args": ["get-credentials"],
-            "matchImages": REGISTRIES,
-            // Of ECR's twelve hours; the program's own answer goes first.
-            "defaultCacheDuration": "6h",
-        }],
+        "providers": [provider],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_asks_for_the_instance_s_role_by_ipv6_where_there_is_no_ipv4() {
+        let identity = crate::testing::identity();
+        assert_eq!(configuration(&identity)["providers"][0]["env"], Value::Null);
+        let ipv6 = InstanceIdentity { private_address: None, ..identity };
+        let env = &configuration(&ipv6)["providers"][0]["env"][0];
+        assert_eq!(env["name"], "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE");
+        assert_eq!(env["value"], "IPv6");
+    }
 }

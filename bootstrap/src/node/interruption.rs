@@ -15,7 +15,7 @@ use kube::Client;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
-use crate::aws::identity::{self, IdentityError};
+use crate::aws::identity::IdentityError;
 use crate::aws::lifecycle::{HEARTBEAT, Lifecycle};
 use crate::aws::notice::{self, Notices};
 use crate::aws::{AwsError, notice::SpotNotice};
@@ -69,8 +69,10 @@ struct Ending {
 
 /// The task.
 pub async fn watch(agent: Arc<Agent>) {
-    let lifecycle = Lifecycle::open(&agent.identity.region, &agent.config, &agent.identity.id).await;
-    let mut watch = Watch::new(agent, identity::metadata_client(), lifecycle);
+    let Agent { identity, access, config, .. } = &*agent;
+    let lifecycle = Lifecycle::open(&identity.region, access, config, &identity.id).await;
+    let metadata = access.metadata();
+    let mut watch = Watch::new(agent, metadata, lifecycle);
     loop {
         let outcome = watch.round().await;
         watch.agent.reporter.tell(TASK, outcome);

@@ -4,15 +4,21 @@
 //! that somebody changed by hand, is put right here. What the kubelet itself insists on (`protectKernelDefaults`) is
 //! left to the image: the kubelet says what is wrong with it.
 //!
+//! In an IPv6 cluster IPv6 packets are routed, too. A machine that does so takes no routes from routers any more, its own way out
+//! among them, unless it is told to (Linux, `Documentation/networking/ip-sysctl.rst`, `accept_ra`). Where systemd-networkd does
+//! that in the kernel's place it has turned the kernel's off, and is left alone.
+//!
 //! How many connections are tracked depends on the machine type, which no image knows: kube-proxy would set it, but runs
 //! without the right to.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::agent::Agent;
+use crate::aws::identity::InstanceIdentity;
 use crate::contract::components::{ComponentSettings, PROXY};
 use crate::contract::config::NodeConfig;
 use crate::host::Host;
@@ -41,13 +47,16 @@ pub enum KernelError {
     #[error("the kernel setting {setting} can't be set to {value}")]
     Setting {
         /// Its path below `/proc/sys`.
-        setting: &'static str,
+        setting: String,
         /// What it should be.
         value: String,
         /// Why.
         #[source]
         source: std::io::Error,
     },
+    /// The network interfaces.
+    #[error("the kernel's network interfaces can't be looked at")]
+    Interfaces(#[source] std::io::Error),
     /// Looking at one.
     #[error("the kernel's settings can't be read")]
     Read(#[source] FileError),
@@ -62,7 +71,7 @@ impl Classed for KernelError {
 /// A setting below `/proc/sys`.
 #[derive(Debug, PartialEq, Eq)]
 struct Setting {
-    path: &'static str,
+    path: Cow<'static, str>,
     value: u64,
     /// The module that brings it.
     module: Option<&'static str>,
@@ -75,10 +84,10 @@ struct Setting {
 
 /// What the kernel shall be set to on this machine.
 fn settings(machine: Option<Capacity>, proxy: &ComponentSettings) -> Vec<Setting> {
-    let required = |path, module| Setting { path, value: 1, module, at_least: false, required: true };
-    let tracking = |path, value, at_least| {
+    let required = Setting::required;
+    let tracking = |path: &'static str, value, at_least| {
         let module = Some("nf_conntrack");
-        Setting { path, value, module, at_least, required: false }
+        Setting { path: path.into(), value, module, at_least, required: false }
     };
     let mut settings = vec![
         required("net/ipv4/ip_forward", None),
@@ -96,6 +105,54 @@ fn settings(machine: Option<Capacity>, proxy: &ComponentSettings) -> Vec<Setting
     settings
 }
 
+impl Setting {
+    /// What is 1, or the pods' network doesn't work.
+    fn required(path: &'static str, module: Option<&'static str>) -> Self {
+        Self { path: path.into(), value: 1, module, at_least: false, required: true }
+    }
+}
+
+/// What the kernel shall be set to in an IPv6 cluster besides: at first that the machine keeps its routes. `interface` is the
+/// one by which it is reached, where the kernel itself listens to routers on it.
+fn ipv6_settings(interface: Option<&str>) -> Vec<Setting> {
+    let listens = interface.map(|name| Setting {
+        path: format!("net/ipv6/conf/{name}/accept_ra").into(),
+        value: 2,
+        module: None,
+        at_least: false,
+        required: true,
+    });
+    let required = [
+        Setting::required("net/ipv6/conf/all/forwarding", None),
+        Setting::required("net/bridge/bridge-nf-call-ip6tables", Some("br_netfilter")),
+    ];
+    listens.into_iter().chain(required).collect()
+}
+
+/// The network interface with a hardware address, if the kernel itself listens to routers on it.
+fn listening_interface(host: &Host, mac: &str) -> Result<Option<String>, KernelError> {
+    let folder = host.path("/sys/class/net");
+    let interfaces = match std::fs::read_dir(&folder) {
+        Ok(interfaces) => interfaces,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(KernelError::Interfaces(error)),
+    };
+    let read = |path: &Path| file::read(path).map_err(KernelError::Read);
+    let says = |found: Option<Vec<u8>>, value: &str| {
+        found.is_some_and(|found| String::from_utf8_lossy(&found).trim().eq_ignore_ascii_case(value))
+    };
+    for interface in interfaces {
+        let name = interface.map_err(KernelError::Interfaces)?.file_name();
+        let Some(name) = name.to_str().filter(|_| !mac.is_empty()) else { continue };
+        // 0 is off, or systemd-networkd's; 2 is right already.
+        let listens = host.path("/proc/sys/net/ipv6/conf").join(name).join("accept_ra");
+        if says(read(&folder.join(name).join("address"))?, mac) && !says(read(&listens)?, "0") {
+            return Ok(Some(name.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// How many connections are tracked: what the specification says of kube-proxy, which would set it. `None` where it says that
 /// the kernel's own number stays.
 fn connections(machine: Capacity, proxy: &ComponentSettings) -> Option<u64> {
@@ -106,15 +163,24 @@ fn connections(machine: Capacity, proxy: &ComponentSettings) -> Option<u64> {
 
 /// The step.
 pub async fn run(agent: &Agent) -> Result<(), StepError> {
-    STEP.run(&agent.reporter, async || ensure(&agent.host, &agent.config).await.map(Done::changed_if)).await
+    let Agent { host, config, identity, .. } = agent;
+    STEP.run(&agent.reporter, async || ensure(host, config, identity).await.map(Done::changed_if)).await
 }
 
 /// Loads the modules and sets the settings that aren't right yet.
-pub async fn ensure(host: &Host, config: &NodeConfig) -> Result<bool, KernelError> {
+pub async fn ensure(
+    host: &Host,
+    config: &NodeConfig,
+    identity: &InstanceIdentity,
+) -> Result<bool, KernelError> {
     let mut changed = false;
     let mut tried = Vec::new();
-    for setting in settings(Capacity::read(host), config.component(PROXY)) {
-        let path = host.path("/proc/sys").join(setting.path);
+    let mut settings = settings(Capacity::read(host), config.component(PROXY));
+    if config.network.is_ipv6() {
+        settings.extend(ipv6_settings(listening_interface(host, &identity.mac)?.as_deref()));
+    }
+    for setting in settings {
+        let path = host.path("/proc/sys").join(&*setting.path);
         if let Some(module) = setting.module.filter(|module| !tried.contains(module) && !path.exists()) {
             tried.push(module);
             let load = host.run(Command::new("/usr/sbin/modprobe").argument(module)).await;
@@ -144,11 +210,11 @@ fn set(path: &Path, setting: &Setting) -> Result<bool, KernelError> {
     match std::fs::write(path, setting.value.to_string()) {
         Ok(()) => Ok(true),
         Err(error) if !setting.required => {
-            tracing::debug!(setting = setting.path, %error, "can't be set here");
+            tracing::debug!(setting = &*setting.path, %error, "can't be set here");
             Ok(false)
         }
         Err(source) => {
-            let (setting, value) = (setting.path, setting.value.to_string());
+            let (setting, value) = (setting.path.to_string(), setting.value.to_string());
             Err(KernelError::Setting { setting, value, source })
         }
     }
@@ -185,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("nf_conntrack_max");
         let setting = |at_least| Setting {
-            path: "net/netfilter/nf_conntrack_max",
+            path: "net/netfilter/nf_conntrack_max".into(),
             value: 131_072,
             module: None,
             at_least,
@@ -198,6 +264,35 @@ mod tests {
         assert!(!set(&path, &setting(true)).unwrap());
         std::fs::write(&path, "262144\n").unwrap();
         assert!(!set(&path, &setting(true)).unwrap() && set(&path, &setting(false)).unwrap());
+    }
+
+    #[test]
+    fn a_machine_that_routes_ipv6_goes_on_listening_to_routers_where_the_kernel_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::folder(folder.path());
+        let interface = |name: &str, mac: &str, listens: &str| {
+            for (path, text) in [
+                (format!("/sys/class/net/{name}/address"), format!("{mac}\n")),
+                (format!("/proc/sys/net/ipv6/conf/{name}/accept_ra"), format!("{listens}\n")),
+            ] {
+                file::ensure(&host.path(path), text, file::PUBLIC).unwrap();
+            }
+        };
+        assert_eq!(listening_interface(&host, "02:00:00:00:00:0a").unwrap(), None);
+        interface("lo", "00:00:00:00:00:00", "1");
+        interface("ens5", "02:00:00:00:00:0a", "1");
+        let found = listening_interface(&host, "02:00:00:00:00:0A").unwrap();
+        assert_eq!(found.as_deref(), Some("ens5"));
+        let paths: Vec<(String, u64)> = ipv6_settings(found.as_deref())
+            .into_iter()
+            .map(|setting| (setting.path.into_owned(), setting.value))
+            .collect();
+        let first =
+            [("net/ipv6/conf/ens5/accept_ra".to_owned(), 2), ("net/ipv6/conf/all/forwarding".to_owned(), 1)];
+        assert_eq!(paths[..2], first, "with forwarding the kernel forgets the routes that it heard");
+        interface("ens5", "02:00:00:00:00:0a", "0");
+        assert_eq!(listening_interface(&host, "02:00:00:00:00:0a").unwrap(), None, "networkd listens");
+        assert_eq!(listening_interface(&host, "").unwrap(), None);
     }
 
     #[test]

@@ -180,7 +180,7 @@ fn ensure_files(host: &Host, config: &NodeConfig, identity: &InstanceIdentity) -
     let environment = environment(&arguments(config, identity))?;
     let mut changed =
         file::ensure(&host.path(CONFIGURATION), text, file::PRIVATE).map_err(KubeletError::File)?;
-    changed |= ecr::ensure(host, config)?;
+    changed |= ecr::ensure(host, config, identity)?;
     if role(config) == Role::Node {
         changed |= ensure_node_kubeconfig(host, config)?;
     }
@@ -237,6 +237,10 @@ fn configuration(
         "shutdownGracePeriodCriticalPods": "10s",
         "registerWithTaints": taints(&config.kubelet.taints)?,
     });
+    if config.network.is_ipv6() {
+        // All addresses, of both families. Its health is asked for at 127.0.0.1, which every machine has.
+        configuration["address"] = json!("::");
+    }
     match role(config) {
         Role::ControlPlane => {
             // The API hears of a static pod that was started before it only when the kubelet looks at the pod again.
@@ -280,9 +284,11 @@ fn parse_taint(taint: &str) -> Option<Value> {
 
 /// The flags for which the configuration file has no field.
 fn arguments(config: &NodeConfig, identity: &InstanceIdentity) -> Vec<String> {
+    let addresses = identity.node_addresses(config);
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let mut arguments = vec![
         format!("--hostname-override={}", identity.id),
-        format!("--node-ip={}", identity.private_address),
+        format!("--node-ip={}", addresses.join(",")),
         format!("--cert-dir={CERTIFICATES}"),
     ];
     match role(config) {
@@ -363,7 +369,9 @@ mod tests {
             region: "us-east-1".into(),
             zone: "us-east-1a".into(),
             machine_type: "t3.medium".into(),
-            private_address: std::net::Ipv4Addr::LOCALHOST,
+            private_address: Some(std::net::Ipv4Addr::LOCALHOST),
+            ipv6_addresses: Vec::new(),
+            vpc_ipv6_blocks: Vec::new(),
             mac: String::new(),
             network_interface: String::new(),
         };

@@ -15,9 +15,11 @@ pub async fn look(agent: Arc<Agent>) {
     let mut rounds = TASK.rounds(&agent.reporter);
     loop {
         rounds.next().await;
-        agent.reporter.tell(kernel::STEP.name(), kernel::ensure(&agent.host, &agent.config).await);
-        if !agent.config.api.masters.is_empty() {
-            let written = api_name::ensure(&agent.host, &agent.config, &agent.identity.id);
+        agent
+            .reporter
+            .tell(kernel::STEP.name(), kernel::ensure(&agent.host, &agent.config, &agent.identity).await);
+        if api_name::is_kept(&agent.config) {
+            let written = api_name::ensure(&agent.host, &agent.config, &agent.identity);
             agent.reporter.tell(api_name::STEP.name(), written);
         }
         agent.reporter.tell(kubelet::STEP.name(), kubelet::look(&agent).await);

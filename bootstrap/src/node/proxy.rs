@@ -115,7 +115,6 @@ fn ensure_configuration(
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
         "hostnameOverride": identity.id,
-        "clusterCIDR": config.network.pod_cidr,
         "clientConnection": {"kubeconfig": kubeconfig},
         "metricsBindAddress": "127.0.0.1:10249",
         // Node ports answer at the instance's own address, not at those that move with a master.
@@ -123,6 +122,16 @@ fn ensure_configuration(
         // It has no right to set the sizes and time-outs of the connection table: the image and the agent do.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     });
+    match &config.network.pod_cidr {
+        Some(range) => configuration["clusterCIDR"] = json!(range),
+        None => {
+            // No one range holds the prefixes of all nodes, out of which pods have their addresses. Without a range, kube-proxy
+            // tells no packets of pods from others, and never puts its node's address in the sender's place: everybody in the
+            // VPC has a way to every pod. This address it binds nowhere: it says which family comes first, also as long as no
+            // Node says it.
+            configuration["bindAddress"] = json!(identity.ipv6_address(config));
+        }
+    }
     let mut specified = config.component(PROXY).configuration.clone();
     // How many connections are tracked, the agent sets.
     specified.remove("conntrack");

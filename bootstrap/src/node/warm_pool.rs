@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::agent::Agent;
 use crate::aws::AwsError;
-use crate::aws::identity::{self, IdentityError};
+use crate::aws::identity::IdentityError;
 use crate::aws::lifecycle::Lifecycle;
 use crate::aws::notice;
 use crate::progress::retry::{Class, Classed};
@@ -62,7 +62,7 @@ impl Classed for WarmPoolError {
 /// The step, of an instance that is ready but for what it joins with. Without a hook there is no warm pool.
 pub async fn run(agent: &Agent) -> Result<(), StepError> {
     let Some(hook) = &agent.config.lifecycle_hooks.launching else { return Ok(()) };
-    let (metadata, lifecycle) = (identity::metadata_client(), lifecycle(agent).await);
+    let (metadata, lifecycle) = (agent.access.metadata(), lifecycle(agent).await);
     let mut told = None;
     let attempt = async || wait(agent, &metadata, &lifecycle, hook, &mut told).await;
     agent.on_machine(STEP, attempt).await.map(drop)
@@ -88,7 +88,7 @@ async fn answer(agent: &Agent, lifecycle: &Lifecycle, hook: &str, pause: Duratio
 }
 
 async fn lifecycle(agent: &Agent) -> Lifecycle {
-    Lifecycle::open(&agent.identity.region, &agent.config, &agent.identity.id).await
+    Lifecycle::open(&agent.identity.region, &agent.access, &agent.config, &agent.identity.id).await
 }
 
 /// What the hook was told of one state.

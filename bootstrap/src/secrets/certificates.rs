@@ -4,7 +4,7 @@
 //! otherwise is a new one made. Every component reads its files again when they change, so nothing is restarted.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -157,14 +157,35 @@ impl Leaf {
 }
 
 /// The addresses of an instance whose certificates the agent makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// The instance's primary private address.
-    pub primary: Ipv4Addr,
-    /// The stable private address, which moves with the master; the primary one where there is none.
-    pub stable: Ipv4Addr,
+    /// The instance's primary private IPv4 address.
+    pub primary: Option<Ipv4Addr>,
+    /// Its IPv6 address, in a cluster of such addresses.
+    pub ipv6: Option<Ipv6Addr>,
+    /// The stable private address, which moves with a master.
+    pub stable: Option<Ipv4Addr>,
+    /// The stable IPv6 address, which does so, too.
+    pub stable_ipv6: Option<Ipv6Addr>,
     /// The Elastic IP.
     pub elastic: Option<Ipv4Addr>,
+}
+
+impl Addresses {
+    /// Those that an instance has of its own.
+    pub fn of(identity: &InstanceIdentity, config: &NodeConfig) -> Self {
+        Self { primary: identity.private_address, ipv6: identity.ipv6_address(config), ..Self::default() }
+    }
+
+    /// Those that move with a master.
+    pub fn stable(self) -> impl Iterator<Item = IpAddr> {
+        self.stable.map(IpAddr::from).into_iter().chain(self.stable_ipv6.map(IpAddr::from))
+    }
+
+    /// Those by which its Node is known.
+    fn of_node(self) -> impl Iterator<Item = IpAddr> {
+        self.primary.map(IpAddr::from).into_iter().chain(self.ipv6.map(IpAddr::from))
+    }
 }
 
 /// Every certificate that the agent makes on an instance: none on a node without an API server, whose kubelet asks for its
@@ -209,19 +230,20 @@ fn master_leaves(
     let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let localhost = || ["localhost".to_owned()];
     let member = &control_plane.etcd.member;
-    let mut leaves =
-        vec![
-            Leaf::client("etcd", "server", &format!("etcd-{member}"), None)
-                .signed_by(Authority::Etcd)
-                .serving(Usage::Peer, localhost(), [loopback, addresses.stable.into()]),
-            Leaf::client("etcd", "peer", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
-                Usage::Peer,
-                [],
-                // It listens on the stable address, and what it sends to the others comes from the primary one: etcd takes a
-                // peer's certificate only from an address that stands in it.
-                [addresses.stable.into(), addresses.primary.into()],
-            ),
-        ];
+    let mut leaves = vec![
+        Leaf::client("etcd", "server", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
+            Usage::Peer,
+            localhost(),
+            addresses.stable.map(IpAddr::from).into_iter().chain([loopback]),
+        ),
+        Leaf::client("etcd", "peer", &format!("etcd-{member}"), None).signed_by(Authority::Etcd).serving(
+            Usage::Peer,
+            [],
+            // It listens on the stable address, and what it sends to the others comes from the primary one: etcd takes a
+            // peer's certificate only from an address that stands in it.
+            addresses.stable.into_iter().chain(addresses.primary).map(IpAddr::from),
+        ),
+    ];
     leaves.extend(api_server_leaves(config, &control_plane.service_accounts, addresses)?);
     leaves.extend([
         Leaf::client("kube-controller-manager", "client", "system:kube-controller-manager", None),
@@ -229,7 +251,7 @@ fn master_leaves(
         Leaf::client("kube-proxy", "client", "system:kube-proxy", None),
         Leaf::client("kubelet", "client", &format!("system:node:{}", identity.id), Some("system:nodes")),
         Leaf::client("kubelet", "server", &format!("system:node:{}", identity.id), Some("system:nodes"))
-            .serving(Usage::Server, [identity.id.clone()], [addresses.primary.into()]),
+            .serving(Usage::Server, [identity.id.clone()], addresses.of_node()),
         Leaf::client(
             "admin",
             "client",
@@ -246,16 +268,19 @@ fn api_names(
     addresses: Addresses,
 ) -> Result<(Vec<String>, Vec<IpAddr>), CertificateError> {
     let network = &config.network;
-    let service = network.service_cidr.hosts().next();
+    let range = network.service_cidr;
+    // An IPv6 range has no broadcast address: the address of the network itself counts as one of its hosts there.
+    let service = range.hosts().find(|address| *address != range.network());
     let service = service.ok_or_else(|| CertificateError::ServiceRange(network.service_cidr.to_string()))?;
     let mut dns: Vec<String> = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
         .map(ToOwned::to_owned)
         .into();
     dns.push(format!("kubernetes.default.svc.{}", network.dns_domain));
     dns.extend([endpoint::public_name(&config.cluster), endpoint::internal_name(&config.cluster)]);
-    let mut ips: Vec<IpAddr> =
-        vec![Ipv4Addr::LOCALHOST.into(), service, addresses.primary.into(), addresses.stable.into()];
-    ips.extend(addresses.elastic.map(IpAddr::V4));
+    let mut ips: Vec<IpAddr> = vec![Ipv4Addr::LOCALHOST.into(), service];
+    ips.extend(network.is_ipv6().then_some(IpAddr::V6(Ipv6Addr::LOCALHOST)));
+    ips.extend(addresses.of_node());
+    ips.extend(addresses.stable().chain(addresses.elastic.map(IpAddr::from)));
     let additional = config.api.additional_sans.iter().cloned().map(ServerName::from);
     for name in additional.chain([config.api.endpoint.host.clone()]) {
         match name {

@@ -40,7 +40,7 @@ impl FakeAutoScaling {
     /// Who asks it.
     pub(crate) async fn client(&self, config: &NodeConfig, instance: &str) -> Lifecycle {
         let credentials = aws_sdk_autoscaling::config::Credentials::new("key", "secret", None, None, "test");
-        let sdk = crate::aws::configuration("us-east-1", None).await;
+        let sdk = crate::aws::configuration("us-east-1", &crate::aws::Access::default()).await;
         let builder = aws_sdk_autoscaling::config::Builder::from(&sdk)
             .endpoint_url(format!("http://{}", self.address))
             .credentials_provider(credentials);

@@ -27,6 +27,10 @@ pub(crate) struct Held {
     pub(crate) tags: BTreeMap<String, String>,
     /// The private address that the instance has beside its own.
     pub(crate) secondary: Option<String>,
+    /// The IPv6 address that the instance was given.
+    pub(crate) ipv6: Option<String>,
+    /// The IPv6 prefixes of its network interfaces, of the second one first.
+    pub(crate) prefixes: Option<[String; 2]>,
     /// The Elastic IP.
     pub(crate) elastic: Option<Ipv4Addr>,
     /// The network interface and the private address that it is associated with.
@@ -47,7 +51,7 @@ impl FakeEc2 {
     /// Who asks it.
     pub(crate) async fn client(&self) -> Ec2 {
         let credentials = aws_sdk_ec2::config::Credentials::new("key", "secret", None, None, "test");
-        let sdk = crate::aws::configuration("us-east-1", None).await;
+        let sdk = crate::aws::configuration("us-east-1", &crate::aws::Access::default()).await;
         let config = aws_sdk_ec2::config::Builder::from(&sdk)
             .endpoint_url(format!("http://{}", self.address))
             .credentials_provider(credentials);
@@ -98,6 +102,7 @@ impl Held {
             "AttachVolume" => self.holder = field("InstanceId"),
             "CreateTags" => drop(self.tags.insert(field("Tag.1.Key")?, field("Tag.1.Value")?)),
             "AssignPrivateIpAddresses" => self.secondary = field("PrivateIpAddress.1"),
+            "AssignIpv6Addresses" => self.ipv6 = field("Ipv6Addresses.1").or_else(|| field("Ipv6Address.1")),
             "AssociateAddress" => {
                 self.associated = Some((field("NetworkInterfaceId")?, field("PrivateIpAddress")?));
             }
@@ -129,9 +134,22 @@ impl Held {
         let secondary = self.secondary.as_ref().map_or_else(String::new, |address| {
             format!("<item><privateIpAddress>{address}</privateIpAddress></item>")
         });
+        let ipv6 = self
+            .ipv6
+            .as_ref()
+            .map_or_else(String::new, |address| format!("<item><ipv6Address>{address}</ipv6Address></item>"));
+        let interface = |(index, prefix): (usize, &String)| {
+            format!(
+                "<item><attachment><deviceIndex>{}</deviceIndex></attachment><ipv6PrefixSet><item><ipv6Prefix>\
+                 {prefix}</ipv6Prefix></item></ipv6PrefixSet></item>",
+                2 - index
+            )
+        };
+        let interfaces: String = self.prefixes.iter().flatten().enumerate().map(interface).collect();
         format!(
             "<reservationSet><item><instancesSet><item><instanceId>{id}</instanceId><instanceState>\
-             <name>running</name></instanceState><networkInterfaceSet><item><privateIpAddressesSet>{secondary}\
+             <name>running</name></instanceState><networkInterfaceSet>{interfaces}<item><ipv6AddressesSet>{ipv6}\
+             </ipv6AddressesSet><privateIpAddressesSet>{secondary}\
              </privateIpAddressesSet></item></networkInterfaceSet></item></instancesSet></item></reservationSet>"
         )
     }

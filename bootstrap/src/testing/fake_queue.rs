@@ -38,7 +38,7 @@ impl FakeQueue {
     /// Who asks it.
     pub(crate) async fn client(&self) -> Queue {
         let credentials = aws_sdk_sqs::config::Credentials::new("key", "secret", None, None, "test");
-        let sdk = crate::aws::configuration("us-east-1", None).await;
+        let sdk = crate::aws::configuration("us-east-1", &crate::aws::Access::default()).await;
         let builder = aws_sdk_sqs::config::Builder::from(&sdk)
             .endpoint_url(format!("http://{}", self.address))
             .credentials_provider(credentials);

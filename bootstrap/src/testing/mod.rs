@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::agent::Agent;
+use crate::aws::Access;
 use crate::aws::ec2::Ec2;
 use crate::aws::identity::InstanceIdentity;
 use crate::aws::state::StateStore;
@@ -49,7 +50,8 @@ pub(crate) async fn agent(folder: &Path, config: NodeConfig) -> Agent {
         identity: identity(),
         config,
         store: StateStore::Folder(folder.join("state")),
-        ec2: Ec2::open("us-east-1", "demo", None).await,
+        ec2: Ec2::open("us-east-1", "demo", &Access::default()).await,
+        access: Access::default(),
     }
 }
 
@@ -60,9 +62,22 @@ pub(crate) fn identity() -> InstanceIdentity {
         region: "us-east-1".into(),
         zone: "us-east-1a".into(),
         machine_type: "t3.medium".into(),
-        private_address: Ipv4Addr::LOCALHOST,
+        private_address: Some(Ipv4Addr::LOCALHOST),
+        ipv6_addresses: vec![],
+        vpc_ipv6_blocks: vec![],
         mac: String::new(),
         network_interface: "eni-1".into(),
+    }
+}
+
+/// The network of an IPv6 cluster.
+pub(crate) fn ipv6_network() -> NetworkConfig {
+    NetworkConfig {
+        pod_cidr: None,
+        service_cidr: "fd00:5e4f:ce::/108".parse().unwrap(),
+        dns_address: "fd00:5e4f:ce::a".parse().unwrap(),
+        dns_domain: "cluster.local".into(),
+        plugin: "external".into(),
     }
 }
 

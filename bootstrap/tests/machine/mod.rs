@@ -21,12 +21,23 @@ use windlass_bootstrap::config::{
     ServiceAccountsConfig,
 };
 use windlass_bootstrap::endpoint::Endpoint;
+use windlass_bootstrap::ipv6::MasterIpv6;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::keyset::{Key, Keyset, Secret};
 
 const CLUSTER: &str = "demo.example.com";
 const INSTANCE: &str = "i-0123456789abcdef0";
 const TOKEN: &str = "imds-token";
+/// Its IPv6 address, where it has one.
+const IPV6: &str = "2001:db8:0:113::b";
+
+/// Which addresses the machine's subnet gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Subnet {
+    Ipv4,
+    DualStack,
+    Ipv6,
+}
 
 /// What the machine is: removed when dropped.
 pub(crate) struct Machine {
@@ -38,6 +49,11 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine of this configuration that hasn't booted yet.
     pub(crate) async fn start(config: &NodeConfig) -> Self {
+        Self::start_in(Subnet::Ipv4, config).await
+    }
+
+    /// The same in another subnet.
+    pub(crate) async fn start_in(subnet: Subnet, config: &NodeConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bytes = serde_json::to_vec_pretty(config).unwrap();
         let digest = sha256(&bytes);
@@ -52,7 +68,7 @@ impl Machine {
             egress_proxy: config.egress_proxy.clone(),
             node_config_sha256: digest,
         };
-        let metadata = serve_metadata(serde_json::to_string(&boot).unwrap()).await;
+        let metadata = serve_metadata(serde_json::to_string(&boot).unwrap(), subnet).await;
         let machine = Self { folder, metadata, node_config_key };
         machine.fill_state(&bytes);
         write(&machine.root().join("proc/meminfo"), b"MemTotal:        3943212 kB\n");
@@ -238,8 +254,8 @@ fn keyset(name: &str, public: String, key: &KeyPair) -> Keyset {
 }
 
 /// An instance metadata service of version 2: without a token it says nothing.
-async fn serve_metadata(user_data: String) -> SocketAddr {
-    let app = Router::new().fallback(answer).with_state(user_data);
+async fn serve_metadata(user_data: String, subnet: Subnet) -> SocketAddr {
+    let app = Router::new().fallback(answer).with_state((user_data, subnet));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // The binary runs while this thread waits for it, so the service has one of its own.
@@ -254,7 +270,7 @@ async fn serve_metadata(user_data: String) -> SocketAddr {
 }
 
 async fn answer(
-    State(user_data): State<String>,
+    State((user_data, subnet)): State<(String, Subnet)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -273,7 +289,9 @@ async fn answer(
         "meta-data/placement/region" => "us-east-1",
         "meta-data/placement/availability-zone" => "us-east-1a",
         "meta-data/instance-type" => "t3.medium",
-        "meta-data/local-ipv4" => "172.20.32.11",
+        "meta-data/local-ipv4" if subnet != Subnet::Ipv6 => "172.20.32.11",
+        "meta-data/network/interfaces/macs/02:00:00:00:00:01/ipv6s" if subnet != Subnet::Ipv4 => IPV6,
+        "meta-data/network/interfaces/macs/02:00:00:00:00:01/vpc-ipv6-cidr-blocks" => "2001:db8:0:100::/56",
         "meta-data/mac" => "02:00:00:00:00:01",
         "meta-data/network/interfaces/macs/02:00:00:00:00:01/interface-id" => "eni-0123456789abcdef0",
         _ => return (StatusCode::NOT_FOUND, answer, String::new()),
@@ -322,6 +340,30 @@ pub(crate) fn node_config() -> NodeConfig {
         control_plane: None,
         api_server: None,
         bastion: false,
+    }
+}
+
+/// The same in an IPv6 cluster, whose nodes reach the API by a name.
+pub(crate) fn in_ipv6(config: NodeConfig) -> NodeConfig {
+    NodeConfig {
+        version: LIFECYCLE_VERSION.into(),
+        network: NetworkConfig {
+            pod_cidr: None,
+            service_cidr: "fd00:5e4f:ce::/108".parse().unwrap(),
+            dns_address: "fd00:5e4f:ce::a".parse().unwrap(),
+            plugin: "external".into(),
+            ..config.network
+        },
+        api: ApiConfig {
+            endpoint: Endpoint { host: "api.internal.demo.example.com".into(), port: 443 },
+            masters: vec![],
+            masters_ipv6: vec![MasterIpv6 {
+                subnet: "/64#13".parse().unwrap(),
+                private_address: "172.20.32.10".parse().unwrap(),
+            }],
+            ..config.api
+        },
+        ..config
     }
 }
 

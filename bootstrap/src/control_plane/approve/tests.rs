@@ -1,4 +1,5 @@
 use super::*;
+use crate::aws::Access;
 use crate::aws::ec2::is_instance_id;
 use crate::aws::state::sha256;
 use crate::contract::auto_scaling::Group;
@@ -377,7 +378,7 @@ fn a_request_is_read_whole() {
 
 #[tokio::test]
 async fn approvals_reckon_with_the_certificates_life_that_the_cluster_specifies() {
-    let ec2 = Ec2::open("us-east-1", "demo", None).await;
+    let ec2 = Ec2::open("us-east-1", "demo", &Access::default()).await;
     let former = include_bytes!("../../../tests/former/579859e-master.json");
     let config: crate::contract::config::NodeConfig = crate::contract::config::read(former).unwrap();
     let mut control_plane = config.control_plane.unwrap();

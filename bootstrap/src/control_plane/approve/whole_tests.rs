@@ -61,7 +61,7 @@ impl World {
         let url = format!("http://{}", self.address);
         let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
         let credentials = aws_sdk_ec2::config::Credentials::new("key", "secret", None, None, "test");
-        let sdk = crate::aws::configuration("us-east-1", None).await;
+        let sdk = crate::aws::configuration("us-east-1", &crate::aws::Access::default()).await;
         let ec2 =
             aws_sdk_ec2::config::Builder::from(&sdk).endpoint_url(url).credentials_provider(credentials);
         let ec2 = Ec2::with_client(aws_sdk_ec2::Client::from_conf(ec2.build()), "demo.example.com");

@@ -1,4 +1,4 @@
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 
@@ -18,6 +18,8 @@ mod with_root {
 
     /// Addresses for documentation (RFC 5737), which nobody has.
     const STABLE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
+    /// The same of IPv6 (RFC 3849).
+    const STABLE_IPV6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0xc000, 0x20a);
     const ELASTIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
     const OTHER_ELASTIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 
@@ -43,7 +45,12 @@ mod with_root {
                 ec2: ec2.client().await,
                 ..agent(folder.path(), config).await
             };
-            let addresses = Addresses { primary: Ipv4Addr::LOCALHOST, stable: STABLE, elastic: None };
+            let addresses = Addresses {
+                primary: Some(Ipv4Addr::LOCALHOST),
+                stable: Some(STABLE),
+                stable_ipv6: Some(STABLE_IPV6),
+                ..Addresses::default()
+            };
             let master = Self {
                 folder,
                 agent,
@@ -80,29 +87,31 @@ mod with_root {
             self.mount_point().join("windlass.json").exists()
         }
 
-        fn has_address() -> bool {
+        fn has_addresses() -> bool {
             let shown = std::process::Command::new("/usr/sbin/ip").args(["address", "show", "lo"]).output();
-            String::from_utf8_lossy(&shown.unwrap().stdout).contains(&format!("{STABLE}/32"))
+            let shown = String::from_utf8_lossy(&shown.unwrap().stdout).into_owned();
+            shown.contains(&format!("{STABLE}/32")) && shown.contains(&format!("{STABLE_IPV6}/128"))
         }
 
         fn unmount(&self) {
             let _ = std::process::Command::new("/usr/bin/umount").arg("-q").arg(self.mount_point()).status();
         }
 
-        fn take_address() {
-            let address = format!("{STABLE}/32");
-            let mut ip = std::process::Command::new("/usr/sbin/ip");
-            let _ = ip
-                .args(["address", "del", &address, "dev", "lo"])
-                .stderr(std::process::Stdio::null())
-                .status();
+        fn take_addresses() {
+            for address in [format!("{STABLE}/32"), format!("{STABLE_IPV6}/128")] {
+                let mut ip = std::process::Command::new("/usr/sbin/ip");
+                let _ = ip
+                    .args(["address", "del", &address, "dev", "lo"])
+                    .stderr(std::process::Stdio::null())
+                    .status();
+            }
         }
     }
 
     impl Drop for Master {
         fn drop(&mut self) {
             self.unmount();
-            Self::take_address();
+            Self::take_addresses();
         }
     }
 
@@ -116,8 +125,9 @@ mod with_root {
             let held = master.ec2.held();
             assert_eq!(held.holder.as_deref(), Some(me.as_str()));
             assert_eq!(held.secondary, Some(STABLE.to_string()));
+            assert_eq!(held.ipv6, Some(STABLE_IPV6.to_string()));
             assert_eq!(held.associated, Some(("eni-1".to_owned(), STABLE.to_string())));
-            assert!(master.note() && Master::has_address());
+            assert!(master.note() && Master::has_addresses());
             assert_eq!(master.addresses.borrow().elastic, Some(elastic), "the certificate has to name it");
         };
         is_right(&master, ELASTIC);
@@ -125,8 +135,8 @@ mod with_root {
         // Unmounted, and the addresses are gone, on the machine and in EC2; the Elastic IP was replaced.
         master.unmount();
         assert!(!master.note());
-        Master::take_address();
-        master.ec2.change(|held| (held.secondary, held.associated) = (None, None));
+        Master::take_addresses();
+        master.ec2.change(|held| (held.secondary, held.ipv6, held.associated) = (None, None, None));
         master.ec2.change(|held| held.elastic = Some(OTHER_ELASTIC));
         assert_eq!(master.look().await, []);
         is_right(&master, OTHER_ELASTIC);
@@ -145,10 +155,11 @@ mod with_root {
         assert_eq!(std::fs::read_to_string(master.mount_point().join("written")).unwrap(), "before");
 
         // Another master has taken the volume: nothing that moves with it is taken from that one.
-        master.ec2.change(|held| (held.holder, held.secondary) = (Some("i-0fedcba9876543210".into()), None));
+        let other = Some("i-0fedcba9876543210".to_owned());
+        master.ec2.change(|held| (held.holder, held.secondary, held.ipv6) = (other, None, None));
         let failing = master.look().await;
         assert_eq!(failing.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["ensure_volume"]);
         assert!(failing[0].error.contains("held by i-0fedcba9876543210"), "{}", failing[0].error);
-        assert_eq!(master.ec2.held().secondary, None);
+        assert_eq!((master.ec2.held().secondary, master.ec2.held().ipv6), (None, None));
     }
 }

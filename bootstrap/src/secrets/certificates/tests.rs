@@ -113,7 +113,7 @@ fn a_certificate_shows_its_authority_behind_it_where_it_is_to_and_is_made_anew_w
 fn an_etcd_member_is_known_to_the_others_by_the_address_that_its_connections_come_from() {
     let config = crate::testing::master_config();
     let (primary, stable) = (Ipv4Addr::new(172, 20, 32, 4), Ipv4Addr::new(172, 20, 32, 10));
-    let addresses = Addresses { primary, stable, elastic: None };
+    let addresses = Addresses { primary: Some(primary), stable: Some(stable), ..Addresses::default() };
     let leaves = super::leaves(&config, &crate::testing::identity(), addresses).unwrap();
     let peers: Vec<&Leaf> = leaves.iter().filter(|leaf| leaf.usage == Usage::Peer).collect();
     assert!(!peers.is_empty());
@@ -123,4 +123,40 @@ fn an_etcd_member_is_known_to_the_others_by_the_address_that_its_connections_com
             "{peer:?}"
         );
     }
+}
+
+#[test]
+fn in_an_ipv6_cluster_the_api_is_also_known_by_its_ipv6_addresses_and_etcd_is_not() {
+    let mut config = crate::testing::master_config();
+    config.network = crate::testing::ipv6_network();
+    let identity = InstanceIdentity {
+        private_address: Some(Ipv4Addr::new(172, 20, 32, 4)),
+        ipv6_addresses: vec!["2001:db8::b".parse().unwrap()],
+        ..crate::testing::identity()
+    };
+    let addresses = Addresses {
+        stable: Some(Ipv4Addr::new(172, 20, 32, 10)),
+        stable_ipv6: Some("2001:db8::ac14:200a".parse().unwrap()),
+        ..Addresses::of(&identity, &config)
+    };
+    let leaves = super::leaves(&config, &identity, addresses).unwrap();
+    let of = |folder: &str, name: &str| {
+        let leaf = leaves.iter().find(|leaf| (leaf.folder, leaf.name) == (folder, name)).unwrap();
+        leaf.addresses.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("kube-apiserver", "server"),
+        [
+            "127.0.0.1",
+            "172.20.32.4",
+            "172.20.32.10",
+            "::1",
+            "2001:db8::b",
+            "2001:db8::ac14:200a",
+            "fd00:5e4f:ce::1"
+        ]
+    );
+    assert_eq!(of("kubelet", "server"), ["172.20.32.4", "2001:db8::b"]);
+    assert_eq!(of("etcd", "peer"), ["172.20.32.4", "172.20.32.10"]);
+    assert_eq!(of("etcd", "server"), ["127.0.0.1", "172.20.32.10"]);
 }

@@ -109,6 +109,7 @@ fn a_volume_of_another_member_is_refused_and_a_copy_of_ours_is_not() {
 
 mod with_root {
     use super::*;
+    use crate::aws::Access;
     use crate::testing::{LoopDevice, etcd_config as etcd};
 
     /// A volume of one GiB, by its device.
@@ -141,7 +142,7 @@ mod with_root {
         /// is known to be formatted.
         async fn ensure(&self) -> Result<bool, FilesystemError> {
             let store = StateStore::Folder(self.folder.path().join("state"));
-            let ec2 = Ec2::open("us-east-1", "demo", None).await;
+            let ec2 = Ec2::open("us-east-1", "demo", &Access::default()).await;
             ensure(&self.host, &ec2, &store, &self.attached, "demo", &etcd()).await
         }
 
