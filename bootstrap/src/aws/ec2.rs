@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aws_sdk_ec2::types::{self, AttributeBooleanValue, Filter, Tag};
+use ipnet::Ipv6Net;
 
 use crate::aws::{self, Access, AwsError};
 use crate::contract::auto_scaling::Group;
@@ -53,6 +54,10 @@ pub struct Instance {
     pub machine_type: String,
     /// All its private addresses, and its IPv6 addresses; not those of the prefixes of its network interfaces.
     pub private_addresses: BTreeSet<IpAddr>,
+    /// Its primary network interface, `eni-…`.
+    pub network_interface: Option<String>,
+    /// The IPv6 prefixes that are delegated to its network interfaces, those of the primary one first.
+    pub prefixes: Vec<Ipv6Net>,
     /// Its names in the VPC's DNS.
     pub private_names: BTreeSet<String>,
     /// Device names that its block devices were asked to have.
@@ -103,8 +108,7 @@ impl Ec2 {
     }
 
     /// EC2 as a test brings it.
-    #[cfg(test)]
-    pub(crate) fn with_client(client: aws_sdk_ec2::Client, cluster: &str) -> Self {
+    pub fn with_client(client: aws_sdk_ec2::Client, cluster: &str) -> Self {
         Self { client, cluster: cluster.to_owned() }
     }
 
@@ -234,6 +238,15 @@ impl Ec2 {
         assigned.map(drop).map_err(|error| AwsError::new("AssignIpv6Addresses", target, error))
     }
 
+    /// Has EC2 delegate one of its subnet's IPv6 prefixes to a network interface. Returns it, where EC2 says which.
+    pub async fn delegate_prefix(&self, interface: &str) -> Result<Option<Ipv6Net>, AwsError> {
+        let assign = self.client.assign_ipv6_addresses().network_interface_id(interface);
+        let assigned = assign.ipv6_prefix_count(1).send().await;
+        let target = format!("a prefix to {interface}");
+        let assigned = assigned.map_err(|error| AwsError::new("AssignIpv6Addresses", target, error))?;
+        Ok(assigned.assigned_ipv6_prefixes().iter().find_map(|prefix| prefix.parse().ok()))
+    }
+
     /// The cluster's Elastic IPs with this tag.
     pub async fn elastic_ips(&self, tag: (&str, &str)) -> Result<Vec<ElasticIp>, AwsError> {
         let target = format!("Elastic IPs tagged {}={}", tag.0, tag.1);
@@ -334,6 +347,11 @@ fn instance(instance: &types::Instance, cluster: &str) -> Instance {
         zone: text(instance.placement().and_then(types::Placement::availability_zone)),
         machine_type: instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
         private_addresses: addresses.filter_map(|address| address.parse().ok()).collect(),
+        network_interface: in_order(interfaces)
+            .first()
+            .and_then(|interface| interface.network_interface_id())
+            .map(ToOwned::to_owned),
+        prefixes: prefixes(interfaces),
         private_names: instance
             .private_dns_name()
             .filter(|name| !name.is_empty())
@@ -343,6 +361,23 @@ fn instance(instance: &types::Instance, cluster: &str) -> Instance {
         devices: devices.map(ToOwned::to_owned).collect(),
         source_dest_check: instance.source_dest_check().unwrap_or(true),
     }
+}
+
+/// Network interfaces in the order of their places on the instance, the primary one first: EC2 promises no order.
+fn in_order(interfaces: &[types::InstanceNetworkInterface]) -> Vec<&types::InstanceNetworkInterface> {
+    let place = |interface: &&types::InstanceNetworkInterface| {
+        let attachment = interface.attachment();
+        attachment.and_then(types::InstanceNetworkInterfaceAttachment::device_index).unwrap_or(i32::MAX)
+    };
+    let mut interfaces: Vec<_> = interfaces.iter().collect();
+    interfaces.sort_by_key(place);
+    interfaces
+}
+
+/// The IPv6 prefixes of network interfaces.
+fn prefixes(interfaces: &[types::InstanceNetworkInterface]) -> Vec<Ipv6Net> {
+    let prefixes = in_order(interfaces).into_iter().flat_map(types::InstanceNetworkInterface::ipv6_prefixes);
+    prefixes.filter_map(|prefix| prefix.ipv6_prefix()?.parse().ok()).collect()
 }
 
 fn elastic_ip(address: &types::Address) -> Option<ElasticIp> {

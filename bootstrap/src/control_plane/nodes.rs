@@ -2,6 +2,10 @@
 //! say what EC2 knows. Most of them the kubelet itself may not set (KEP-279); those that it may, it does, and they are
 //! mended here where they are missing.
 //!
+//! In an IPv6 cluster it gives each Node its pods' range, once: an IPv6 prefix that EC2 delegates to the instance's network
+//! interface. EC2 launches nothing with a prefix beside an address, so that a master asks for it here. No route and no check of
+//! packets stands in the way of such addresses. kube-controller-manager hands out ranges in other clusters.
+//!
 //! On this master's own Node it also keeps the default taint, and the label that keeps load balancers away: both are
 //! there while the cluster has groups of nodes, and gone while it has none, so that the smallest cluster runs its pods
 //! on its master.
@@ -11,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use ipnet::Ipv6Net;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::watcher;
@@ -54,6 +59,9 @@ pub enum NodesError {
     /// EC2.
     #[error("the nodes' instances can't be looked up")]
     Aws(#[source] AwsError),
+    /// A node's pods have no addresses.
+    #[error("the pods of the node {0} get no IPv6 addresses")]
+    Prefix(String, #[source] AwsError),
 }
 
 /// What matters of a Node.
@@ -65,6 +73,8 @@ pub struct NodeFacts {
     pub labels: BTreeMap<String, String>,
     /// Its taints.
     pub taints: Vec<Taint>,
+    /// Whether it is known which addresses its pods have.
+    pub has_pod_range: bool,
     /// Which Node of that name it is.
     pub uid: Option<String>,
     /// Which version of it was seen.
@@ -80,6 +90,8 @@ pub enum Action {
     Label(BTreeMap<&'static str, Option<String>>),
     /// The taints that it shall have.
     Taint(Vec<Taint>),
+    /// The range of its pods' addresses.
+    PodRange(Ipv6Net),
 }
 
 /// This master.
@@ -87,12 +99,21 @@ pub enum Action {
 pub struct Own {
     /// Its Node's name.
     pub name: String,
-    /// The region, which is that of all instances.
-    pub region: String,
+    /// What is told of all Nodes.
+    pub place: Place,
     /// Whether its taint is the default one; one that the specification names is left alone.
     pub default_taint: bool,
     /// Labels that the specification names, which are left alone.
     pub labels: BTreeSet<String>,
+}
+
+/// What is told of Nodes, whichever they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The region, which is that of all instances.
+    pub region: String,
+    /// Whether pods have addresses out of the prefix of their node's network interface.
+    pub has_prefixes: bool,
 }
 
 /// Decides what follows from EC2's answer about some Nodes. `missing_before` are those whose instance EC2 didn't show
@@ -100,7 +121,7 @@ pub struct Own {
 pub fn decide(
     nodes: &BTreeMap<String, NodeFacts>,
     instances: &[Instance],
-    region: &str,
+    place: &Place,
     missing_before: &BTreeSet<String>,
 ) -> Vec<(String, Action)> {
     let instances: BTreeMap<&str, &Instance> =
@@ -114,7 +135,10 @@ pub fn decide(
             }
             None => {}
             Some(instance) => {
-                let lacking = lacking_labels(node, instance, region);
+                // What its pods wait for comes first.
+                let prefix = instance.prefixes.first().filter(|_| lacks_pod_range(node, place));
+                actions.extend(prefix.map(|prefix| (name.clone(), Action::PodRange(*prefix))));
+                let lacking = lacking_labels(node, instance, &place.region);
                 if !lacking.is_empty() {
                     actions.push((name.clone(), Action::Label(lacking)));
                 }
@@ -149,12 +173,43 @@ fn lacking_labels(
     lacking
 }
 
+/// Whether a Node has no range for its pods yet that it is to get here. One that it has is never changed.
+fn lacks_pod_range(node: &NodeFacts, place: &Place) -> bool {
+    place.has_prefixes && !node.has_pod_range
+}
+
+/// Whether this master is the one that has prefixes delegated: the first of those that are Ready. Where masters see it
+/// otherwise for a moment, an instance may get a second prefix, which nobody uses.
+fn leads(own: &Own, nodes: &BTreeMap<String, NodeFacts>) -> bool {
+    let masters = || nodes.iter().filter(|(_, node)| node.labels.contains_key(CONTROL_PLANE));
+    let first = masters().find(|(_, node)| node.ready).or_else(|| masters().next());
+    first.is_none_or(|(name, _)| *name == own.name)
+}
+
+/// The Nodes that wait for a prefix that their instance doesn't have yet, and its network interface.
+fn lacking_prefixes<'a>(
+    asked: &BTreeMap<String, NodeFacts>,
+    instances: &'a [Instance],
+    place: &Place,
+) -> Vec<(&'a str, &'a str)> {
+    let waits = |instance: &&Instance| {
+        let node = asked.get(&instance.id).is_some_and(|node| lacks_pod_range(node, place));
+        node && instance.prefixes.is_empty() && instance.state == "running"
+    };
+    let interface =
+        |instance: &'a Instance| Some((instance.id.as_str(), instance.network_interface.as_deref()?));
+    instances.iter().filter(waits).filter_map(interface).collect()
+}
+
 /// Whether a Node lacks something that is always there, so that EC2 has to be asked about it.
-fn is_unwell(node: &NodeFacts) -> bool {
+fn is_unwell(node: &NodeFacts, place: &Place) -> bool {
     let has = |key: &str| node.labels.contains_key(key);
     let role =
         [Role::Node, Role::ControlPlane, Role::ApiServer].into_iter().any(|role| has(role_label(role)));
-    !node.ready || !role || ![ZONE, REGION, MACHINE_TYPE, GROUP].into_iter().all(has)
+    !node.ready
+        || lacks_pod_range(node, place)
+        || !role
+        || ![ZONE, REGION, MACHINE_TYPE, GROUP].into_iter().all(has)
 }
 
 /// Decides about this master's own Node. Until it is known whether the cluster has nodes, nothing changes.
@@ -195,7 +250,7 @@ pub async fn keep(
     let Agent { host, reporter, identity, config, ec2, .. } = &*agent;
     let own = Own {
         name: identity.id.clone(),
-        region: identity.region.clone(),
+        place: Place { region: identity.region.clone(), has_prefixes: config.network.is_ipv6() },
         default_taint: control_plane.default_taint,
         labels: config.kubelet.labels.keys().cloned().collect(),
     };
@@ -266,19 +321,41 @@ impl NodeController {
                 self.act(api, &self.own.name, node, action).await?;
             }
         }
-        let asked = seen.due(nodes, Instant::now());
+        let asked = seen.due(nodes, &self.own.place, Instant::now());
         if asked.is_empty() {
             return Ok(());
         }
         let instances = self.ec2.instances_among(asked.keys().map(String::as_str)).await;
         let instances = instances.map_err(NodesError::Aws)?;
-        for (name, action) in decide(&asked, &instances, &self.own.region, &seen.missing) {
+        for (name, action) in decide(&asked, &instances, &self.own.place, &seen.missing) {
             if let Some(node) = nodes.get(&name) {
                 self.act(api, &name, node, action).await?;
             }
         }
         seen.note(&asked, &instances);
+        if leads(&self.own, nodes) {
+            self.delegate_prefixes(api, &asked, &instances).await?;
+        }
         Ok(())
+    }
+
+    /// Has EC2 delegate prefixes to the instances whose Nodes wait for one. What one of them doesn't get, others do.
+    async fn delegate_prefixes(
+        &self,
+        api: &Api<Node>,
+        asked: &BTreeMap<String, NodeFacts>,
+        instances: &[Instance],
+    ) -> Result<(), NodesError> {
+        let mut failed = None;
+        for (name, interface) in lacking_prefixes(asked, instances, &self.own.place) {
+            match self.ec2.delegate_prefix(interface).await {
+                Ok(Some(prefix)) => self.act(api, name, &asked[name], Action::PodRange(prefix)).await?,
+                // The next look finds it.
+                Ok(None) => {}
+                Err(error) => failed = failed.or(Some(NodesError::Prefix(name.to_owned(), error))),
+            }
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     async fn act(
@@ -302,6 +379,12 @@ impl NodeController {
                 // Others change taints too; the list is written as a whole, and only over the one that was seen.
                 let seen = node.version.as_deref();
                 patch(json!({"metadata": {"resourceVersion": seen}, "spec": {"taints": taints}})).await
+            }
+            Action::PodRange(prefix) => {
+                tracing::info!(node = name, %prefix, "its pods have these addresses");
+                // Where another master was faster it is the same; the API lets nobody change it.
+                let spec = json!({"podCIDR": prefix, "podCIDRs": [prefix]});
+                patch(json!({"metadata": {"uid": node.uid}, "spec": spec})).await
             }
         };
         match result {
@@ -335,14 +418,19 @@ impl NodeController {
 
 impl Seen {
     /// The Nodes about which EC2 is to be asked now.
-    fn due(&mut self, nodes: &BTreeMap<String, NodeFacts>, now: Instant) -> BTreeMap<String, NodeFacts> {
+    fn due(
+        &mut self,
+        nodes: &BTreeMap<String, NodeFacts>,
+        place: &Place,
+        now: Instant,
+    ) -> BTreeMap<String, NodeFacts> {
         let routine = !nodes.is_empty() && self.routine.is_none_or(|last| now - last >= ROUTINE);
         if routine {
             self.routine = Some(now);
         }
         self.asked.retain(|name, _| nodes.contains_key(name));
         let waited = |name: &String| self.asked.get(name).is_none_or(|last| now - *last >= UNWELL);
-        let due = nodes.iter().filter(|(name, node)| routine || is_unwell(node) && waited(name));
+        let due = nodes.iter().filter(|(name, node)| routine || is_unwell(node, place) && waited(name));
         let due: BTreeMap<String, NodeFacts> = due.map(|(name, node)| (name.clone(), node.clone())).collect();
         self.asked.extend(due.keys().map(|name| (name.clone(), now)));
         due
@@ -385,10 +473,14 @@ fn take(
 }
 
 fn facts(node: Node) -> NodeFacts {
+    let ready = ready_condition(&node).is_some_and(|(ready, _)| ready);
+    let spec = node.spec.unwrap_or_default();
     NodeFacts {
-        ready: ready_condition(&node).is_some_and(|(ready, _)| ready),
+        ready,
         labels: node.metadata.labels.unwrap_or_default(),
-        taints: node.spec.and_then(|spec| spec.taints).unwrap_or_default(),
+        has_pod_range: spec.pod_cidr.is_some_and(|range| !range.is_empty())
+            || spec.pod_cidrs.is_some_and(|ranges| !ranges.is_empty()),
+        taints: spec.taints.unwrap_or_default(),
         uid: node.metadata.uid,
         version: node.metadata.resource_version,
     }

@@ -29,6 +29,8 @@ pub(crate) struct Held {
     pub(crate) secondary: Option<String>,
     /// The IPv6 address that the instance was given.
     pub(crate) ipv6: Option<String>,
+    /// The IPv6 prefix that it can delegate.
+    pub(crate) free_prefix: Option<String>,
     /// The IPv6 prefixes of its network interfaces, of the second one first.
     pub(crate) prefixes: Option<[String; 2]>,
     /// The Elastic IP.
@@ -102,6 +104,10 @@ impl Held {
             "AttachVolume" => self.holder = field("InstanceId"),
             "CreateTags" => drop(self.tags.insert(field("Tag.1.Key")?, field("Tag.1.Value")?)),
             "AssignPrivateIpAddresses" => self.secondary = field("PrivateIpAddress.1"),
+            "AssignIpv6Addresses" if fields.contains_key("Ipv6PrefixCount") => {
+                let prefix = self.free_prefix.take()?;
+                return Some(format!("<assignedIpv6PrefixSet><item>{prefix}</item></assignedIpv6PrefixSet>"));
+            }
             "AssignIpv6Addresses" => self.ipv6 = field("Ipv6Addresses.1").or_else(|| field("Ipv6Address.1")),
             "AssociateAddress" => {
                 self.associated = Some((field("NetworkInterfaceId")?, field("PrivateIpAddress")?));
@@ -148,7 +154,8 @@ impl Held {
         let interfaces: String = self.prefixes.iter().flatten().enumerate().map(interface).collect();
         format!(
             "<reservationSet><item><instancesSet><item><instanceId>{id}</instanceId><instanceState>\
-             <name>running</name></instanceState><networkInterfaceSet>{interfaces}<item><ipv6AddressesSet>{ipv6}\
+             <name>running</name></instanceState><networkInterfaceSet>{interfaces}<item>\
+             <networkInterfaceId>eni-1</networkInterfaceId><ipv6AddressesSet>{ipv6}\
              </ipv6AddressesSet><privateIpAddressesSet>{secondary}\
              </privateIpAddressesSet></item></networkInterfaceSet></item></instancesSet></item></reservationSet>"
         )

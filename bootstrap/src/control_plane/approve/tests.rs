@@ -50,6 +50,8 @@ fn instance() -> Instance {
         zone: "us-east-1a".into(),
         machine_type: "t3.medium".into(),
         private_addresses: BTreeSet::from(["172.20.32.11".parse().unwrap()]),
+        network_interface: None,
+        prefixes: Vec::new(),
         private_names: texts(["ip-172-20-32-11.ec2.internal"]),
         devices: BTreeSet::new(),
         source_dest_check: true,
