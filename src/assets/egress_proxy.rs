@@ -9,6 +9,9 @@ use crate::spec::endpoint::{ApiEndpoints, Outputs};
 /// The address at which EC2 tells an instance of itself.
 const METADATA: &str = "169.254.169.254";
 
+/// What an instance of an IPv6 cluster reaches by such addresses on itself and of EC2.
+const IPV6: [&str; 2] = ["::1", "fd00:ec2::254"];
+
 /// What instances are told of the proxy: nothing, where there is none.
 pub fn egress_proxy(cluster: &Cluster) -> Option<EgressProxy> {
     let proxy = cluster.egress_proxy.as_ref()?;
@@ -37,7 +40,8 @@ fn reached_without(cluster: &Cluster) -> Vec<String> {
     let ranges = ranges.map(IpNet::V4).chain(own).map(|range| range.to_string());
     let own = network.existing_vpc.is_none();
     let s3 = own.then(|| format!(".s3.{}.{}", cluster.region, domain_of_aws(&cluster.region)));
-    fixed.into_iter().chain(domains).chain(names).chain(ranges).chain(s3).collect()
+    let ipv6 = IPV6.into_iter().filter(|_| network.is_ipv6()).map(str::to_owned);
+    fixed.into_iter().chain(ipv6).chain(domains).chain(names).chain(ranges).chain(s3).collect()
 }
 
 /// What the names of AWS's services in a region end with.
@@ -81,6 +85,19 @@ mod tests {
                 ".corp.example.com",
             ]
         );
+    }
+
+    #[test]
+    fn in_an_ipv6_cluster_an_instance_asks_itself_and_its_metadata_without_the_proxy() {
+        let mut cluster = sample::cluster();
+        cluster.egress_proxy =
+            Some(cluster::EgressProxy { url: "http://proxy".to_owned(), excludes: Vec::new() });
+        cluster.network.pod_cidr = None;
+        cluster.network.service_cidr = "fd00:5e4f:ce::/108".parse().unwrap();
+        let told = told(&cluster);
+        for target in ["::1", "fd00:ec2::254", "fd00:5e4f:ce::/108", "169.254.169.254"] {
+            assert!(told.iter().any(|it| it == target), "{target}: {told:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::spec::cluster::{
     Cluster, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master, NetworkPlugin,
     ServiceAccounts,
 };
-use crate::spec::endpoint::{ApiEndpoints, Outputs, at_masters};
+use crate::spec::endpoint::{ApiEndpoints, MasterAddresses, Outputs, at_masters};
 
 /// What runs on every instance.
 const NODE_IMAGES: [&str; 2] = ["kube-proxy", "pause"];
@@ -94,7 +94,9 @@ pub fn node_config(
         files: group.files.clone(),
         units: group.units.clone(),
         // flannel's vxlan packets carry the nodes' own addresses; only plug-ins that route pod addresses through the
-        // VPC need the check off, and those aren't supported.
+        // VPC need the check off, and those aren't supported. In an IPv6 cluster packets carry pods' addresses, and EC2 lets
+        // them pass: those of a prefix that is delegated to a network interface are that interface's own (EC2 User Guide,
+        // "Assigning prefixes to Amazon EC2 network interfaces").
         disable_source_dest_check: false,
         control_plane,
         api_server,
@@ -180,7 +182,11 @@ fn api(cluster: &Cluster, role: Role, service_account_issuer: String) -> ApiConf
     let ApiEndpoints { inside, masters, .. } = ApiEndpoints::of(cluster, Outputs::default());
     let (endpoint, masters) = match role {
         // Masters are told the port on which they listen, also where nodes come by another one of a load balancer.
-        Role::ControlPlane => (Endpoint { port: cluster.api.port, ..inside }, masters),
+        Role::ControlPlane => {
+            // They take their IPv6 addresses also where nodes go by a load balancer: API servers beside them go to those.
+            let masters = MasterAddresses { ipv6: at_masters(cluster).1.ipv6, ..masters };
+            (Endpoint { port: cluster.api.port, ..inside }, masters)
+        }
         Role::ApiServer => at_masters(cluster),
         Role::Node | Role::Bastion => (inside, masters),
     };
@@ -346,6 +352,41 @@ mod tests {
         let api_server = of("apiserver");
         assert_eq!(api_server.api.endpoint.url_with_port(), "https://10.0.128.10:443");
         assert_eq!(api_server.api_server.unwrap().port, 443);
+    }
+
+    #[test]
+    fn in_an_ipv6_cluster_masters_are_told_where_their_addresses_are_also_where_nodes_go_by_a_load_balancer()
+    {
+        let options = crate::spec::CreateOptions {
+            name: "six.example.com".to_owned(),
+            zones: vec!["us-test-1a".to_owned()],
+            control_plane_count: Some(1),
+            networking: Some("cni".to_owned()),
+            ipv6: true,
+            ..crate::spec::CreateOptions::default()
+        };
+        let text = crate::spec::create(&options).unwrap().to_yaml();
+        let documents =
+            crate::spec::read(vec![crate::spec::Source { name: "cluster.yaml".to_owned(), text }]);
+        let mut cluster = documents.unwrap().resolve().unwrap();
+        let of = |cluster: &Cluster, role: Role| {
+            let group = cluster.instance_groups.iter().find(|group| group.role() == role).unwrap();
+            node_config(cluster, group, "", &[], "https://issuer").unwrap()
+        };
+        let (master, node) = (of(&cluster, Role::ControlPlane), of(&cluster, Role::Node));
+        assert_eq!((node.version.as_str(), node.network.pod_cidr), (LIFECYCLE_VERSION, None));
+        assert!(node.network.is_ipv6() && !node.disable_source_dest_check);
+        assert_eq!(node.api.endpoint.url(), "https://api.internal.six.example.com");
+        assert_eq!((node.api.masters.len(), node.api.masters_ipv6.len()), (0, 1));
+        assert_eq!(master.api.masters_ipv6, node.api.masters_ipv6);
+        let etcd = master.control_plane.unwrap().etcd.address().unwrap();
+        assert_eq!(node.api.masters_ipv6[0].private_address, etcd);
+        if let Some(balancer) = &mut cluster.api.load_balancer {
+            balancer.for_nodes = true;
+        }
+        assert!(cluster.api.load_balancer.is_some());
+        assert!(of(&cluster, Role::Node).api.masters_ipv6.is_empty());
+        assert_eq!(of(&cluster, Role::ControlPlane).api.masters_ipv6, node.api.masters_ipv6);
     }
 
     #[test]

@@ -231,7 +231,9 @@ pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
         statements.push(ec2.allow("TakeElasticIpOnto", &["ec2:AssociateAddress"], &onto, false));
     }
     let interface = ["network-interface"];
-    statements.push(ec2.allow("TakePrivateAddress", &["ec2:AssignPrivateIpAddresses"], &interface, false));
+    let mut take = vec!["ec2:AssignPrivateIpAddresses"];
+    take.extend(inputs.cluster.network.is_ipv6().then_some("ec2:AssignIpv6Addresses"));
+    statements.push(ec2.allow("TakePrivateAddress", &take, &interface, false));
     let keys: Vec<String> = inputs
         .cluster
         .masters()
@@ -362,6 +364,7 @@ mod tests {
     fn granted() -> BTreeSet<String> {
         let mut cluster = sample::cluster();
         cluster.container_registry = true;
+        cluster.network.service_cidr = "fd00:5e4f:ce::/108".parse().unwrap();
         cluster.interruption = Some(Interruption { queue: true });
         for group in &mut cluster.instance_groups {
             if let Instances::ControlPlane(master) = &mut group.instances {
