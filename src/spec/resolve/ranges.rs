@@ -151,7 +151,7 @@ impl Ranges {
 }
 
 /// As in kops: nothing is masqueraded.
-fn is_ipv6(spec: &ClusterSpec) -> bool {
+pub(super) fn is_ipv6(spec: &ClusterSpec) -> bool {
     spec.non_masquerade_cidr.as_deref().is_some_and(|internal| internal.contains(':'))
 }
 

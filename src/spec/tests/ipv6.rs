@@ -75,6 +75,11 @@ fn what_an_ipv6_cluster_cant_be_is_refused_by_its_field() {
             "nonMasqueradeCIDR: ::/0\n  serviceClusterIPRange: 10.0.0.0/16",
             "spec.serviceClusterIPRange: `10.0.0.0/16` is an IPv4 range",
         ),
+        (
+            "nonMasqueradeCIDR: ::/0",
+            "nonMasqueradeCIDR: ::/0\n  kubeControllerManager: {allocateNodeCIDRs: true}",
+            "spec.kubeControllerManager.allocateNodeCIDRs: in an IPv6 cluster EC2 says",
+        ),
         ("    cni: {}", "    flannel: {}", "spec.networking.flannel: flannel knows nothing"),
         (
             "ipv6CIDR: /64#1",

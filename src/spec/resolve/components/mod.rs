@@ -11,7 +11,7 @@ use windlass_bootstrap::components::{
     API_SERVER, CONTAINERD, CONTROLLER_MANAGER, ComponentSettings, Components, KUBELET, PROXY, SCHEDULER,
 };
 
-use super::{Report, Resolved};
+use super::{Report, Resolved, ranges};
 use crate::spec::problem::Problem;
 use crate::spec::shape::{self, Fields, Shape};
 use crate::spec::support::shown;
@@ -54,7 +54,25 @@ pub(super) fn check(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<()>
     of_all.push((KUBELET, kubelet_of::<Cluster>("kubelet", &kubelet, &kubelet)));
     let masters = written(spec.master_kubelet.as_ref());
     of_all.push((KUBELET, kubelet_of::<Cluster>("masterKubelet", &masters, &over(kubelet, &masters))));
-    all_right(of_all.into_iter().flat_map(|(_, said)| said.problems), report)
+    let problems = of_all.into_iter().flat_map(|(_, said)| said.problems);
+    all_right(problems.chain(ranges_of_nodes(spec)), report)
+}
+
+/// In an IPv6 cluster no controller cuts a range into the Nodes' own.
+fn ranges_of_nodes(spec: &ClusterSpec) -> Vec<Problem> {
+    let manager = spec.kube_controller_manager.as_ref().filter(|_| ranges::is_ipv6(spec));
+    let said = manager.into_iter().flat_map(|manager| {
+        [
+            ("allocateNodeCIDRs", manager.allocate_node_cid_rs.is_some()),
+            ("cidrAllocatorType", manager.cidr_allocator_type.is_some()),
+            ("nodeCIDRMaskSize", manager.node_cidr_mask_size.is_some()),
+        ]
+    });
+    let problem = |(field, _): (&str, bool)| {
+        let message = "in an IPv6 cluster EC2 says which addresses a Node's pods have";
+        Problem::at(format!("spec.kubeControllerManager.{field}"), message).hint("leave it out")
+    };
+    said.filter(|(_, is_said)| *is_said).map(problem).collect()
 }
 
 /// What the instances of a group are told. What is wrong with the cluster's part is told by [`check`].

@@ -35,7 +35,7 @@ wire! {
         /// `--advertise-address`: the address that other members of the cluster are told.
         advertise_address: String = refused("it is the master's stable private address"),
         /// `--bind-address`: the address on which it listens.
-        bind_address: String = only(["0.0.0.0"]),
+        bind_address: String = only(["0.0.0.0", "::"]),
         /// Deprecated: there is no insecure port.
         insecure_bind_address: String = removed(),
         /// `--enable-bootstrap-token-auth`: whether bootstrap tokens are accepted.
