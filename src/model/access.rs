@@ -197,6 +197,11 @@ pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {
     let mut rules = let_in(&[Traffic::All], &peers(cluster, Role::Node));
     for role in [Role::ControlPlane, Role::ApiServer] {
         let peers = peers(cluster, role);
+        if cluster.network.is_ipv6() {
+            // Pods have addresses of their node's, and no tunnel leads to them: API servers call webhooks and add-ons there.
+            rules.extend(let_in(&[Traffic::All], &peers));
+            continue;
+        }
         rules.extend(let_in(&[tcp(KUBELET)], &peers));
         rules.extend(let_in(&pod_network(cluster.plugin), &peers));
     }

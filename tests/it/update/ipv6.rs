@@ -156,13 +156,14 @@ mod with_region {
         let error = world.refusal().await;
         assert!(error.to_string().contains("has no egress-only Internet gateway"), "{error}");
         ec2.create_egress_only_internet_gateway().vpc_id(&vpc).send().await.unwrap();
-        world.update().await.succeeded();
-        world.has_nothing_to_do().await;
-        let subnets = world.documents.cluster.spec.subnets.iter_mut().flatten();
-        for subnet in subnets.filter(|subnet| subnet.r#type == Some(SubnetType::Utility)).take(1) {
-            subnet.ipv6_cidr = Some("2001:db8::/64".to_owned());
-        }
+        let written = world.documents.clone();
+        let mut subnets = world.documents.cluster.spec.subnets.iter_mut().flatten();
+        let utility = subnets.find(|subnet| subnet.r#type == Some(SubnetType::Utility)).unwrap();
+        utility.ipv6_cidr = Some("2001:db8::/64".to_owned());
         let error = world.refusal().await.to_string();
         assert!(error.contains("ipv6CIDR") && error.contains("says 2001:db8::/64"), "{error}");
+        world.documents = written;
+        world.update().await.succeeded();
+        world.has_nothing_to_do().await;
     }
 }
