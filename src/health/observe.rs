@@ -339,6 +339,12 @@ async fn instances(clients: &Clients, cluster: &str) -> Result<BTreeMap<String, 
     Ok(instances)
 }
 
+/// The address by which an instance is known in its VPC: its IPv6 address where it has no other.
+fn private_address(instance: &ec2::Instance) -> Option<&str> {
+    let ipv4 = instance.private_ip_address().filter(|address| !address.is_empty());
+    ipv4.or_else(|| instance.ipv6_address())
+}
+
 fn instance(instance: &ec2::Instance) -> Option<Instance> {
     let tag = instance.tags().iter().find(|tag| tag.key() == Some(tags::INSTANCE_GROUP));
     let placement = instance.placement();
@@ -348,7 +354,7 @@ fn instance(instance: &ec2::Instance) -> Option<Instance> {
         instance_group: tag.and_then(ec2::Tag::value).map(str::to_owned),
         zone: placement.and_then(|placement| placement.availability_zone()).unwrap_or_default().to_owned(),
         machine_type: instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
-        private_address: instance.private_ip_address().map(str::to_owned),
+        private_address: private_address(instance).map(str::to_owned),
         public_address: instance.public_ip_address().map(str::to_owned),
         launched: instance.launch_time().and_then(|time| jiff::Timestamp::from_second(time.secs()).ok()),
     })
@@ -357,6 +363,16 @@ fn instance(instance: &ec2::Instance) -> Option<Instance> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_without_an_ipv4_address_is_shown_by_its_ipv6_address() {
+        let instance = |ipv4: &str| {
+            ec2::Instance::builder().private_ip_address(ipv4).ipv6_address("2001:db8::b").build()
+        };
+        assert_eq!(private_address(&instance("")), Some("2001:db8::b"));
+        assert_eq!(private_address(&instance("172.20.32.11")), Some("172.20.32.11"));
+        assert_eq!(private_address(&ec2::Instance::builder().build()), None);
+    }
 
     #[tokio::test]
     async fn reports_are_read_of_those_who_have_sent_one() {

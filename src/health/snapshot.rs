@@ -122,7 +122,7 @@ pub struct Instance {
     pub zone: String,
     /// Such as `t3.medium`.
     pub machine_type: String,
-    /// Its primary private address.
+    /// Its primary private address; its IPv6 address where it has no other.
     pub private_address: Option<String>,
     /// Its public address.
     pub public_address: Option<String>,
