@@ -72,6 +72,12 @@ async fn an_instance_of_a_warm_pool_is_made_ready_and_stopped_and_joins_when_the
     keep(&timings, "warm-pool");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn names_in_a_private_zone_lead_to_the_api_from_inside_of_the_vpc_alone() {
+    live(async |cloud, options, say| scenario::run_with_private_names(cloud, options, say).await).await;
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

@@ -295,6 +295,22 @@ impl LocalCloud {
         instance_command(&self.status.borrow(), instance, program)
     }
 
+    /// A command of this machine that runs in an instance's network and resolves names as the instance does, with the
+    /// operator's credentials.
+    pub fn inside_command(&self, instance: &str, program: &str) -> std::io::Result<Command> {
+        let leader = leader(&self.status.borrow(), instance)?;
+        // What is mounted elsewhere than in this machine's own namespace can't be bound here.
+        let resolver = self.directory.join(format!("{instance}.resolv.conf"));
+        fs::copy(format!("/proc/{leader}/root/etc/resolv.conf"), &resolver)?;
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--target={leader}"))
+            .args(["--net", "--", "unshare", "--mount", "--", "sh", "-ec"]);
+        command.arg("mount --bind \"$0\" /etc/resolv.conf; exec \"$@\"").arg(resolver).arg(program);
+        as_operator(&mut command, &self.region_name);
+        Ok(command)
+    }
+
     /// Kills an instance's machine, as a hardware failure would.
     pub fn kill(&self, instance: &str) -> std::io::Result<()> {
         kill(&self.status.borrow(), instance)
@@ -427,24 +443,33 @@ pub fn lock(directory: &Path) -> std::io::Result<Option<fs::File>> {
 pub fn operator_command(cloud: &str, region_name: &str, program: &str) -> Command {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", network::internet(cloud).name(), program]);
+    as_operator(&mut command, region_name);
+    command
+}
+
+fn as_operator(command: &mut Command, region_name: &str) {
     command.env("AWS_ENDPOINT_URL", format!("http://{ENDPOINT}:{ENDPOINT_PORT}"));
     command.env("AWS_REGION", region_name);
     command.env("AWS_ACCESS_KEY_ID", OPERATOR.0).env("AWS_SECRET_ACCESS_KEY", OPERATOR.1);
     command.env_remove("AWS_SESSION_TOKEN").env_remove("AWS_PROFILE");
     command.env("AWS_EC2_METADATA_DISABLED", "true");
-    command
 }
 
 /// A command that runs inside an instance, as root, with nothing of this process's environment.
 pub fn instance_command(status: &Status, instance: &str, program: &str) -> std::io::Result<Command> {
-    let known = status.instances.iter().find(|known| known.id == instance);
-    let leader = known.and_then(|known| known.pid);
-    let leader = leader.ok_or_else(|| std::io::Error::other(format!("{instance} has no machine")))?;
+    let leader = leader(status, instance)?;
     let mut command = Command::new("nsenter");
     command.arg(format!("--target={leader}")).args(["--all", "--", program]);
     command.env_clear().env("HOME", "/root");
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     Ok(command)
+}
+
+/// The process id of an instance's first process.
+fn leader(status: &Status, instance: &str) -> std::io::Result<u32> {
+    let known = status.instances.iter().find(|known| known.id == instance);
+    let leader = known.and_then(|known| known.pid);
+    leader.ok_or_else(|| std::io::Error::other(format!("{instance} has no machine")))
 }
 
 /// The path of an instance's console log in the cloud of `directory`. It stays there after the instance, and after
