@@ -221,7 +221,17 @@ impl Life<'_> {
     /// Creates the cluster with these flags.
     async fn create_from(&mut self, flags: &[&str]) -> Result<()> {
         let arguments = ["create", "cluster", "--name", CLUSTER, "--state", STATE, "--create-state-store"];
-        self.windlass(&[arguments.as_slice(), flags].concat()).await.map(drop)
+        let version = self.kubernetes_version().context("no image says which Kubernetes it holds")?;
+        let version = ["--kubernetes-version", &version];
+        self.windlass(&[arguments.as_slice(), &version, flags].concat()).await.map(drop)
+    }
+
+    /// The version of Kubernetes in the machines' image, which its name says: `windlass-<Kubernetes>-debian-…`.
+    fn kubernetes_version(&self) -> Option<String> {
+        let status = self.cloud.status();
+        let status = status.borrow();
+        let name = status.images.keys().find_map(|name| name.strip_prefix("windlass-"))?;
+        name.split('-').next().map(str::to_owned)
     }
 
     async fn update(&mut self) -> Result<()> {
