@@ -13,6 +13,7 @@ use windlass_bootstrap::components::{
 };
 use windlass_bootstrap::kubernetes::settings::Pod;
 
+use super::complete;
 use crate::spec::resolve::component_fields;
 use crate::spec::shape::{Fields, Shape};
 use crate::spec::support;
@@ -155,6 +156,32 @@ fn a_group_s_word_goes_before_the_cluster_s_and_mappings_are_put_together() {
     let level =
         |group: &str| of_group(&cluster, group)["containerd"].field(&["file", "debug", "level"]).cloned();
     assert_eq!((level(MASTER), level(NODES)), (Some(json!("warn")), Some(json!("debug"))));
+}
+
+#[test]
+fn what_a_kubelet_of_the_cluster_s_version_does_not_start_with_is_refused_unless_its_feature_is_on() {
+    const PERIOD: &str = "crashLoopBackOffMaxContainerRestartPeriod: 2m";
+    const QUOTA: &str = "cpuCFSQuotaPeriod: 50ms";
+    const ON: &str = "cpuCFSQuotaPeriod: 50ms\n    featureGates: {CustomCPUCFSQuotaPeriod: \"true\"}";
+    let good = include_str!("good.yaml");
+    let told = |version: &str, kubelet: &str| {
+        let text = good.replacen("kubernetesVersion: 1.36.3", &format!("kubernetesVersion: {version}"), 1);
+        let text = text.replacen("    maxPods: 110\n", &format!("    maxPods: 110\n    {kubelet}\n"), 1);
+        complete(&text).err().map(|problems| problems.to_string()).unwrap_or_default()
+    };
+    for (version, kubelet, expected) in [
+        ("1.34.4", PERIOD, "spec.kubelet.crashLoopBackOffMaxContainerRestartPeriod: a kubelet of 1.34.4"),
+        ("1.35.4", PERIOD, ""),
+        ("1.35.4", QUOTA, "spec.kubelet.cpuCFSQuotaPeriod: a kubelet of 1.35.4"),
+        ("1.35.4", ON, ""),
+        ("1.36.3", QUOTA, ""),
+    ] {
+        let told = told(version, kubelet);
+        assert!(
+            told.contains(expected) && told.is_empty() == expected.is_empty(),
+            "{version} {kubelet}: {told}"
+        );
+    }
 }
 
 #[test]

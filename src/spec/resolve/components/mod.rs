@@ -18,6 +18,7 @@ use crate::spec::support::shown;
 use crate::spec::v1alpha2::setting::{Kind, Setting, Target};
 use crate::spec::v1alpha2::{Cluster, InstanceGroup};
 use crate::spec::v1alpha2::{ClusterSpec, InstanceGroupRole, InstanceGroupSpec, Object};
+use crate::spec::versions::Version;
 use crate::spec::yaml::join;
 
 /// What a part of a document says of a component.
@@ -50,10 +51,11 @@ pub(super) fn check(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<()>
     let mut of_all = of_masters(spec);
     of_all.push((PROXY, proxy(spec)));
     of_all.push((CONTAINERD, containerd(&written(spec.containerd.as_ref()))));
-    let kubelet = written(spec.kubelet.as_ref());
-    of_all.push((KUBELET, kubelet_of::<Cluster>("kubelet", &kubelet, &kubelet)));
+    let (kubelet, version) = (written(spec.kubelet.as_ref()), version(spec));
+    of_all.push((KUBELET, kubelet_of::<Cluster>("kubelet", &kubelet, &kubelet, version)));
     let masters = written(spec.master_kubelet.as_ref());
-    of_all.push((KUBELET, kubelet_of::<Cluster>("masterKubelet", &masters, &over(kubelet, &masters))));
+    of_all
+        .push((KUBELET, kubelet_of::<Cluster>("masterKubelet", &masters, &over(kubelet, &masters), version)));
     let problems = of_all.into_iter().flat_map(|(_, said)| said.problems);
     all_right(problems.chain(ranges_of_nodes(spec)), report)
 }
@@ -94,7 +96,10 @@ pub(super) fn of_group(
         kubelet = over(kubelet, &written(cluster.master_kubelet.as_ref()));
     }
     let own = written(group.kubelet.as_ref());
-    of_all.push((KUBELET, kubelet_of::<InstanceGroup>("kubelet", &own, &over(kubelet, &own))));
+    of_all.push((
+        KUBELET,
+        kubelet_of::<InstanceGroup>("kubelet", &own, &over(kubelet, &own), version(cluster)),
+    ));
     let own = written(group.containerd.as_ref());
     let mut whole = containerd(&over(written(cluster.containerd.as_ref()), &own));
     whole.problems = containerd(&own).problems;
@@ -151,13 +156,18 @@ fn proxy(spec: &ClusterSpec) -> Said {
     said
 }
 
+/// The cluster's version of Kubernetes, where it is one.
+fn version(spec: &ClusterSpec) -> Option<Version> {
+    spec.kubernetes_version.as_deref().and_then(Version::parse)
+}
+
 /// A kubelet: what is wrong with what this part says itself, and with the whole where this part says something.
-fn kubelet_of<T: Object>(field: &str, own: &Value, whole: &Value) -> Said {
+fn kubelet_of<T: Object>(field: &str, own: &Value, whole: &Value, version: Option<Version>) -> Said {
     let said = read(KUBELET, T::KIND, field, own);
     let mut of_whole = read(KUBELET, T::KIND, field, whole);
     of_whole.problems.clear();
     if own.as_object().is_some_and(|own| !own.is_empty()) {
-        rules::kubelet(&mut of_whole);
+        rules::kubelet(&mut of_whole, version);
     }
     of_whole.problems.splice(0..0, said.problems);
     of_whole

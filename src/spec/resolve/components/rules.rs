@@ -9,6 +9,7 @@ use super::{Said, list_at, text_at};
 use crate::spec::resolve::text;
 use crate::spec::shape;
 use crate::spec::v1alpha2::ClusterSpec;
+use crate::spec::versions::Version;
 
 /// No pod asks for more than it gets at most: Kubernetes would refuse it.
 pub(super) fn resources(said: &mut Said) {
@@ -290,12 +291,39 @@ pub(super) fn proxy(said: &mut Said, spec: &ClusterSpec) {
 }
 
 /// The kubelet.
-pub(super) fn kubelet(said: &mut Said) {
+pub(super) fn kubelet(said: &mut Said, version: Option<Version>) {
+    behind_features(said, version);
     images(said);
     eviction(said);
     reserved(said);
     shutdown(said);
     cgroups(said);
+}
+
+/// Settings with which a kubelet starts only where a feature is on: the field, where it is in the configuration, the feature,
+/// and the minor version of Kubernetes since which it is on by default (`pkg/kubelet/apis/config/validation` and `pkg/features`
+/// of Kubernetes 1.33 to 1.36).
+const BEHIND_FEATURES: [(&str, &[&str], &str, u32); 2] = [
+    ("cpuCFSQuotaPeriod", &["cpuCFSQuotaPeriod"], "CustomCPUCFSQuotaPeriod", 36),
+    (
+        "crashLoopBackOffMaxContainerRestartPeriod",
+        &["crashLoopBackOff", "maxContainerRestartPeriod"],
+        "KubeletCrashLoopBackOffMax",
+        35,
+    ),
+];
+
+fn behind_features(said: &mut Said, version: Option<Version>) {
+    let Some(version) = version else { return };
+    for (field, place, feature, since) in BEHIND_FEATURES {
+        let is_on = said.settings.field(&["featureGates", feature]).and_then(Value::as_bool) == Some(true);
+        if version.minor < since && said.settings.field(place).is_some() && !is_on {
+            let message = format!("a kubelet of {version} doesn't start with it");
+            let hint =
+                format!("leave it out, or switch the feature on: `featureGates: {{{feature}: \"true\"}}`");
+            said.push(field, message, hint);
+        }
+    }
 }
 
 fn integer(said: &Said, field: &str) -> Option<i64> {
