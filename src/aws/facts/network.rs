@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use aws_sdk_ec2::types::{
     AttributeBooleanValue, Filter, NetworkInterface, Subnet as SubnetAnswer, Vpc, VpcAttributeName,
 };
-use futures::try_join;
+use futures::join;
 use ipnet::Ipv6Net;
 use windlass_bootstrap::tags as shared;
 
@@ -35,13 +35,14 @@ pub(super) async fn existing_network(
     cluster: &Cluster,
     clients: &Clients,
 ) -> Result<ExistingNetwork, FactsError> {
-    let ((internet_gateway, ipv6), subnets, (), allocations) = try_join!(
+    let (vpc, subnets, addresses, allocations) = join!(
         vpc(cluster, clients),
         subnets(cluster, clients),
         masters_addresses(cluster, clients),
         allocations(cluster, clients),
-    )?;
-    let ExistingIpv6 { block: ipv6_block, egress_only_gateway } = ipv6;
+    );
+    let (internet_gateway, ExistingIpv6 { block: ipv6_block, egress_only_gateway }) = vpc?;
+    let (subnets, (), allocations) = (subnets?, addresses?, allocations?);
     network_ipv6::check_subnets(cluster, ipv6_block, subnets)?;
     Ok(ExistingNetwork { internet_gateway, ipv6_block, egress_only_gateway, allocations })
 }
@@ -68,13 +69,16 @@ async fn vpc(cluster: &Cluster, clients: &Clients) -> Result<(Option<String>, Ex
         check_ranges(cluster, id, vpc)?;
         network_ipv6::check_block(cluster, id, vpc)
     };
-    let (block, (), gateway, egress_only_gateway) = try_join!(
+    let (block, names, gateway, egress_only_gateway) = join!(
         ask,
         private_names(cluster, id, clients),
         internet_gateway(cluster, id, clients),
         network_ipv6::egress_only_gateway(cluster, id, clients),
-    )?;
-    Ok((gateway, ExistingIpv6 { block, egress_only_gateway }))
+    );
+    // What is wrong with the VPC itself is told first, whoever is answered first: a VPC that isn't there has no gateways either.
+    let block = block?;
+    names?;
+    Ok((gateway?, ExistingIpv6 { block, egress_only_gateway: egress_only_gateway? }))
 }
 
 /// Checks that AWS's resolver answers in the VPC with the names of private zones (Route 53 Developer Guide, "Considerations when

@@ -47,6 +47,12 @@ async fn routes(world: &World) -> BTreeMap<String, String> {
     routes.collect()
 }
 
+/// Whether a VPC has IPv6 addresses: its block is its own a moment after it is asked for.
+async fn has_block(ec2: &aws_sdk_ec2::Client, vpc: &str) -> bool {
+    let found = ec2.describe_vpcs().vpc_ids(vpc).send().await.unwrap();
+    windlass::aws::ipv6_ranges::block_of(&found.vpcs()[0]).is_some()
+}
+
 /// How the load balancer of the API is reached.
 async fn address_type(world: &World) -> String {
     let arn = world.id(Kind::NetworkLoadBalancer, "api").await;
@@ -152,7 +158,9 @@ mod with_region {
         assert!(error.to_string().contains("spec.subnets[0].ipv6CIDR: the VPC"), "{error}");
         let call = ec2.associate_vpc_cidr_block().vpc_id(&vpc).amazon_provided_ipv6_cidr_block(true);
         call.send().await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        while !has_block(&ec2, &vpc).await {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
         let error = world.refusal().await;
         assert!(error.to_string().contains("has no egress-only Internet gateway"), "{error}");
         ec2.create_egress_only_internet_gateway().vpc_id(&vpc).send().await.unwrap();
