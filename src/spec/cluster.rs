@@ -197,7 +197,7 @@ pub struct Subnet {
     pub existing: Option<String>,
     /// Further destinations, each with AWS's id of what leads there.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub additional_routes: BTreeMap<Ipv4Net, String>,
+    pub additional_routes: BTreeMap<IpNet, String>,
 }
 
 impl Subnet {

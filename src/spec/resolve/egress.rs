@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::{Report, Resolved, text};
 use crate::spec::cluster::{Egress, NatAddress, SubnetKind};
@@ -17,7 +17,7 @@ const EXTERNAL: &str = "External";
 pub(super) struct Way {
     pub(super) kind: SubnetKind,
     pub(super) egress: Egress,
-    pub(super) additional_routes: BTreeMap<Ipv4Net, String>,
+    pub(super) additional_routes: BTreeMap<IpNet, String>,
 }
 
 /// The ways of all subnets, in their order.
@@ -84,18 +84,18 @@ fn egress(path: &str, subnet: &SubnetSpec, kind: SubnetKind, report: &mut Report
 }
 
 /// Kinds of what a further route can lead to.
-const TARGETS: [&str; 5] = ["pcx", "i", "nat", "tgw", "igw"];
+const TARGETS: [&str; 6] = ["pcx", "i", "nat", "tgw", "igw", "eigw"];
 
 fn additional_routes(
     path: &str,
     subnet: &SubnetSpec,
     report: &mut Report<'_>,
-) -> Resolved<BTreeMap<Ipv4Net, String>> {
+) -> Resolved<BTreeMap<IpNet, String>> {
     let mut routes = BTreeMap::new();
     for (index, route) in subnet.additional_routes.iter().flatten().enumerate() {
         let path = format!("{path}.additionalRoutes[{index}]");
         let destination = match route.cidr.as_deref() {
-            Some(cidr) => report.read(&format!("{path}.cidr"), cidr, text::ipv4_net),
+            Some(cidr) => report.read(&format!("{path}.cidr"), cidr, text::net),
             None => Err(report.missing(format!("{path}.cidr"), "write the range that it is for")),
         };
         let target = target(&format!("{path}.target"), route.target.as_deref(), report);
@@ -104,6 +104,10 @@ fn additional_routes(
             let problem =
                 Problem::at(format!("{path}.cidr"), "where everything else goes is what `egress` says");
             report.push(problem.hint("write it there"));
+        }
+        if target.starts_with("eigw-") && matches!(destination, IpNet::V4(_)) {
+            let message = format!("an egress-only Internet gateway takes no packets to `{destination}`");
+            report.push(Problem::at(format!("{path}.target"), message).hint("it is for IPv6 ranges alone"));
         }
         if routes.insert(destination, target).is_some() {
             report.push(Problem::at(format!("{path}.cidr"), format!("`{destination}` stands here twice")));

@@ -119,3 +119,23 @@ fn subnets_of_an_ipv4_cluster_may_have_ipv6_ranges_besides() {
         cluster.subnets.iter().filter_map(|subnet| subnet.ipv6).map(|it| it.to_string()).collect();
     assert_eq!(ranges, ["/64#a"]);
 }
+
+#[test]
+fn private_subnets_have_further_routes_of_both_families_and_an_egress_only_gateway_is_for_ipv6_alone() {
+    let further = |cidr: &str, target: &str| {
+        let routes =
+            format!("    additionalRoutes: [{{cidr: \"{cidr}\", target: {target}-0123456789abcdef0}}]\n");
+        written().replacen("    ipv6CIDR: /64#0\n", &format!("    ipv6CIDR: /64#0\n{routes}"), 1)
+    };
+    for (cidr, target) in [("2001:db8::/32", "eigw"), ("2001:db8::/32", "tgw"), ("10.0.0.0/8", "pcx")] {
+        let cluster = cluster(&further(cidr, target));
+        let routes = cluster.subnets.iter().flat_map(|subnet| &subnet.additional_routes);
+        let shown: Vec<String> = routes.map(|(cidr, target)| format!("{cidr} {target}")).collect();
+        assert_eq!(shown, [format!("{cidr} {target}-0123456789abcdef0")]);
+    }
+    let told = complete(&further("10.0.0.0/8", "eigw")).unwrap_err().to_string();
+    assert!(
+        told.contains("spec.subnets[0].additionalRoutes[0].target: an egress-only Internet gateway"),
+        "{told}"
+    );
+}
