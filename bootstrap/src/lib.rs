@@ -46,6 +46,6 @@ mod testing;
 // The bucket's owner is named by both sides in the same way.
 pub use aws::bucket_owner;
 pub use contract::{
-    auto_scaling, bootstrap_token, components, config, docker_config, egress_proxy, endpoint, image_source,
-    ipv6, keys, keyset, node_groups, node_labels, rbac, report, tags, user_data,
+    auto_scaling, backup, bootstrap_token, components, config, docker_config, egress_proxy, endpoint,
+    image_source, ipv6, keys, keyset, node_groups, node_labels, rbac, report, tags, user_data,
 };

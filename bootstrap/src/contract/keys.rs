@@ -7,6 +7,7 @@
 //! | `<cluster>/public/` | read | read | read |
 //! | `<cluster>/nodes/` | read | read | read; write the bootstrap token |
 //! | `<cluster>/control-plane/` | – | read the keysets and the encryption configuration | read, list; write only below `etcd/` |
+//! | `<cluster>/backups/etcd/` | – | – | write what isn't there yet; read |
 //! | `<cluster>/status/` | write their own | write their own | write their own |
 
 /// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
@@ -64,6 +65,12 @@ pub fn encryption_configuration(cluster: &str) -> String {
 /// cluster lives: it is what forbids an empty new cluster over a lost disk.
 pub fn etcd_initialised(cluster: &str, etcd_cluster: &str, member: &str) -> String {
     format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}.json")
+}
+
+/// Where an etcd cluster's backups are, unless the specification says another place: folders of
+/// [`crate::contract::backup`], without a trailing slash.
+pub fn etcd_backups(cluster: &str, etcd_cluster: &str) -> String {
+    format!("{cluster}/backups/etcd/{etcd_cluster}")
 }
 
 /// The short-lived token with which nodes ask for their first certificate:

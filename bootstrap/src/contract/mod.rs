@@ -4,6 +4,7 @@
 //! Values only: nothing here reads or writes anything, and it uses no other room.
 
 pub mod auto_scaling;
+pub mod backup;
 pub mod bootstrap_token;
 pub mod components;
 pub mod config;

@@ -11,6 +11,7 @@ pub mod bootstrap_token;
 pub mod controllers;
 pub mod dns;
 pub mod etcd;
+pub mod etcd_client;
 pub mod grants;
 pub mod interruption_queue;
 pub mod last_words;
