@@ -84,6 +84,10 @@ pub const RANGES: &str = "windlass.dev/additional-ranges";
 /// is suspended, somebody else suspended.
 pub const SUSPENDED: &str = "windlass.dev/suspended-processes";
 
+/// On Auto Scaling groups: `<time> <process> <process>…`, since when `windlass stop cluster` has stopped the group, and what it
+/// suspended for that.
+pub const STOPPED: &str = "windlass.dev/stopped";
+
 /// On Auto Scaling groups: `<hook> <hook>…`, the lifecycle hooks that windlass made. Another one, somebody else made.
 pub const LIFECYCLE_HOOKS: &str = "windlass.dev/lifecycle-hooks";
 

@@ -26,6 +26,8 @@ mod output;
 mod progress;
 mod replace;
 mod rollback;
+mod start;
+mod stop;
 mod toolbox;
 mod unlock;
 mod update;
@@ -91,6 +93,10 @@ enum Command {
     Upgrade(upgrade::Args),
     /// Say whether a cluster is healthy
     Validate(validate::Args),
+    /// Stop all machines of a cluster for a while
+    Stop(stop::Args),
+    /// Start a cluster that was stopped
+    Start(start::Args),
     /// Write out credentials
     Export(export::Args),
     /// Delete a cluster, an instance group, or whatever a file says
@@ -169,6 +175,8 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Update(args) => update::run(context, args).await,
         Command::Upgrade(args) => upgrade::run(context, args).await,
         Command::Validate(args) => validate::run(context, args).await,
+        Command::Stop(args) => stop::run(context, args).await,
+        Command::Start(args) => start::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Delete(args) => delete::run(context, args).await,
         Command::History(args) => history::run(context, args).await,

@@ -4,6 +4,7 @@ pub mod attachments;
 pub mod lifecycle_hooks;
 mod mixed_instances;
 mod processes;
+pub mod stopped;
 pub mod warm_pool;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use futures::try_join;
 use windlass_bootstrap::{keys, tags as shared};
 
 use self::lifecycle_hooks::Hooks;
+use self::stopped::Stopped;
 use self::warm_pool::WarmPool;
 use super::context::{Context, Identity, Names, ObservedResource, Sought};
 use super::ebs::{to_i32, to_u32};
@@ -76,6 +78,8 @@ pub struct AutoScalingGroup {
     /// Processes that somebody suspended, as observed; empty for what is wanted. Not compared: whoever suspends one has a
     /// reason, and wants to be told, not overruled.
     pub suspended_by_others: BTreeSet<String>,
+    /// As observed: whether `windlass stop cluster` has stopped it. Not compared: `windlass start cluster` ends it.
+    pub stopped: Option<Stopped>,
     /// As observed: whether it launches, or one of its instances was launched from, another version of the template than
     /// the latest. Not compared.
     pub is_behind: bool,
@@ -142,6 +146,7 @@ impl ResourceKind for AutoScalingGroup {
             capacity_rebalance,
             suspended,
             suspended_by_others: _,
+            stopped: _,
             is_behind: _,
             target_groups,
             attached,
@@ -225,6 +230,7 @@ impl ResourceKind for AutoScalingGroup {
             tags: self.tags.clone(),
             suspended: self.suspended.clone(),
             suspended_by_others: self.suspended_by_others.clone(),
+            stopped: self.stopped.clone(),
             is_behind: self.is_behind,
             target_groups: self.target_groups.clone(),
             attached: self.attached.clone(),
@@ -252,7 +258,7 @@ impl ResourceKind for AutoScalingGroup {
         self.put_into_target_groups(from, context, id).await?;
         // What is taken back goes before the tag that says whose it was, and what is new comes after it.
         attachments::detach(&self.name, from.attached.difference(&self.attached), context, id).await?;
-        processes::resume(&self.name, &self.suspended, &from.suspended, context, id).await?;
+        processes::resume(&self.name, &self.still_suspended(from), &from.suspended, context, id).await?;
         if self.warm_pool.is_none() {
             warm_pool::set(&self.name, None, from.warm_pool.as_ref(), context, id).await?;
         }
@@ -343,7 +349,14 @@ impl ResourceKind for AutoScalingGroup {
 
     /// A process that somebody suspended: a dead instance may stay dead.
     fn remark(&self) -> Option<String> {
-        let Self { name, suspended_by_others: suspended, .. } = self;
+        let Self { name, suspended_by_others: suspended, stopped, .. } = self;
+        if let Some(stopped) = stopped {
+            let id = ResourceId::new(Kind::AutoScalingGroup, name);
+            return Some(format!(
+                "{id}: stopped since {}; to start it: windlass start cluster",
+                stopped.since()
+            ));
+        }
         (!suspended.is_empty()).then(|| {
             format!(
                 "{}: somebody suspended {}; to resume: aws autoscaling resume-processes --auto-scaling-group-name {name} \
@@ -376,6 +389,12 @@ impl ResourceKind for AutoScalingGroup {
 }
 
 impl AutoScalingGroup {
+    /// What an update doesn't resume: what the specification wants suspended, and what is while the group is stopped.
+    fn still_suspended(&self, from: &Self) -> BTreeSet<String> {
+        let stopped = from.stopped.iter().flat_map(|stopped| &stopped.processes);
+        self.suspended.iter().chain(stopped).cloned().collect()
+    }
+
     async fn instance_ids(&self, context: &Context<'_>, id: &ResourceId) -> Result<Vec<String>, CloudError> {
         let call =
             context.clients.autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&self.name);
@@ -488,7 +507,8 @@ fn no_policy() -> InstanceMaintenancePolicy {
 
 /// Whether a tag says who the group is, and nothing about its instances, which aren't windlass's to change one by one.
 fn is_of_the_group(key: &str) -> bool {
-    [tags::UID, tags::NAME, tags::SUSPENDED, tags::ATTACHED, tags::LIFECYCLE_HOOKS].contains(&key)
+    [tags::UID, tags::NAME, tags::SUSPENDED, tags::STOPPED, tags::ATTACHED, tags::LIFECYCLE_HOOKS]
+        .contains(&key)
 }
 
 fn all_tags(group: &Answer) -> Tags {
@@ -521,7 +541,7 @@ fn version(template: &Reference<LaunchTemplate>, number: &str, names: &Names) ->
 
 fn read(
     described: &Described,
-    tags: Tags,
+    mut tags: Tags,
     names: &Names,
     id: &ResourceId,
 ) -> Result<ObservedResource, CloudError> {
@@ -547,7 +567,9 @@ fn read(
     let is_behind = latest != Some(number) || !instances.into_iter().all(is_latest);
     let subnets =
         group.vpc_zone_identifier().unwrap_or_default().split(',').filter(|subnet| !subnet.is_empty());
-    let (suspended, suspended_by_others) = processes::read(group, &tags);
+    let stopped = Stopped::of(&tags);
+    let (suspended, suspended_by_others) = processes::read(group, &tags, stopped.as_ref());
+    tags.remove(tags::STOPPED);
     let observed = AutoScalingGroup {
         version: version(&template, number, names),
         name: name.clone(),
@@ -571,6 +593,7 @@ fn read(
         attached: attachments::read(group, &tags),
         suspended,
         suspended_by_others,
+        stopped,
         hooks: hooks.clone(),
         warm_pool: warm_pool::read(group),
         tags,

@@ -26,6 +26,7 @@ pub mod event_rule;
 pub mod existing;
 pub mod existing_group_rules;
 pub mod fields;
+pub mod fleet;
 pub mod gateway_endpoint;
 pub mod hosted_zone_association;
 pub mod instance_profile;

@@ -15,7 +15,9 @@ use windlass_bootstrap::{keys, tags};
 use super::snapshot::{
     CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered, harmless,
 };
+use crate::aws::tags::{STOPPED, Tags};
 use crate::aws::{AwsError, Clients, During};
+use crate::cloud::auto_scaling_group::stopped::Stopped;
 use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
 use crate::state::{Store, StoreError};
@@ -318,9 +320,16 @@ fn group(group: &autoscaling::AutoScalingGroup, warm: &[autoscaling::Instance]) 
             .iter()
             .filter_map(|process| process.process_name().map(str::to_owned))
             .collect(),
+        stopped: stopped(group),
         members: group.instances().iter().filter_map(member).collect(),
         warm: warm.iter().filter_map(member).collect(),
     })
+}
+
+/// What the group's tag says of it, if it has one.
+fn stopped(group: &autoscaling::AutoScalingGroup) -> Option<Stopped> {
+    let tag = group.tags().iter().find(|tag| tag.key() == Some(STOPPED))?;
+    Stopped::of(&Tags::from([(STOPPED.to_owned(), tag.value().unwrap_or_default().to_owned())]))
 }
 
 async fn instances(clients: &Clients, cluster: &str) -> Result<BTreeMap<String, Instance>, AwsError> {

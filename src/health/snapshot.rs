@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use windlass_bootstrap::report::Status;
 
+use crate::cloud::auto_scaling_group::stopped::Stopped;
 use crate::kube::{self, Node, Pod};
 use crate::state::Damage;
 
@@ -83,6 +84,8 @@ pub struct Group {
     pub template_version: Option<String>,
     /// Processes that somebody suspended.
     pub suspended: Vec<String>,
+    /// Whether `windlass stop cluster` has stopped it, and since when.
+    pub stopped: Option<Stopped>,
     /// Its instances.
     pub members: Vec<Member>,
     /// Those of its warm pool, which count for nothing until the group takes them into service.

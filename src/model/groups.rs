@@ -54,6 +54,7 @@ pub(super) fn add(
         capacity_rebalance: group.capacity_rebalance,
         suspended: group.suspended_processes.clone(),
         suspended_by_others: BTreeSet::new(),
+        stopped: None,
         is_behind: false,
         target_groups: load_balancer::target_groups(inputs, group),
         attached: group.attached.clone(),

@@ -1,6 +1,7 @@
 //! Why an operation on a cluster failed.
 
 use std::error::Error;
+use std::time::Duration;
 
 use crate::assets::addons;
 use crate::aws::EndpointError;
@@ -108,6 +109,25 @@ pub enum OperationError {
         /// A unified diff of what was read and what is there now.
         difference: String,
     },
+    /// Machines could not be stopped or started.
+    #[error("could not change the machines of `{cluster}`")]
+    Machines {
+        /// The cluster's name.
+        cluster: String,
+        /// What AWS said.
+        #[source]
+        source: CloudError,
+    },
+    /// Machines neither run nor stop.
+    #[error("gave up waiting for machines of `{cluster}` after {} s: {}", limit.as_secs(), left.join(", "))]
+    Unsettled {
+        /// The cluster's name.
+        cluster: String,
+        /// The instances.
+        left: Vec<String>,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// The user has asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -160,6 +180,9 @@ impl OperationError {
                 "use the credentials with which it was made; if it is really gone, remove its state by hand: aws s3 rm \
                  --recursive {store}/{cluster}/"
             )),
+            Self::Unsettled { .. } => {
+                Some("look at them in EC2's console, and run the same command again: it goes on".to_owned())
+            }
             Self::NotGone { .. } => Some("the state was kept: run the same command again".to_owned()),
             _ => None,
         }

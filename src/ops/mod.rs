@@ -14,6 +14,7 @@
 //! | [`specification_change`] | writes a changed specification |
 //! | [`lease_guard`] | works while holding the cluster's lease |
 //! | [`running_cluster`] | a cluster that runs: its specification, and the doors to AWS, the state and the Kubernetes API |
+//! | [`sleep`] | stops all machines of a cluster, and starts them again |
 //! | [`stop`] | asks whatever is under way to stop |
 
 pub mod deletion;
@@ -24,6 +25,7 @@ pub mod located;
 pub mod losses;
 pub mod planning;
 pub mod running_cluster;
+pub mod sleep;
 pub mod specification_change;
 pub mod stop;
 pub mod update;

@@ -28,6 +28,7 @@ mod permissions;
 mod rollback;
 mod scenarios;
 mod shapes;
+mod sleep;
 mod state;
 mod stops;
 mod support;

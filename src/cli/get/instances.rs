@@ -226,6 +226,7 @@ mod tests {
         };
         let group = |name: &str, member: &str, version: &str| Group {
             suspended: Vec::new(),
+            stopped: None,
             name: format!("{name}.demo.example.com"),
             instance_group: name.to_owned(),
             desired: 1,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_autoscaling::types::AutoScalingGroup as Answer;
 
+use super::stopped::Stopped;
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 use crate::cloud::context::Context;
@@ -47,11 +48,19 @@ pub(super) async fn resume(
     Ok(())
 }
 
-/// What windlass has suspended, and what somebody else has.
-pub(super) fn read(group: &Answer, tags: &Tags) -> (BTreeSet<String>, BTreeSet<String>) {
+/// What windlass has suspended because the specification says so, and what somebody else has. What is suspended while the group
+/// is stopped is neither.
+pub(super) fn read(
+    group: &Answer,
+    tags: &Tags,
+    stopped: Option<&Stopped>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
     let ours: Vec<&str> =
         tags.get(tags::SUSPENDED).map(|names| names.split(' ').collect()).unwrap_or_default();
     let all = group.suspended_processes().iter();
     let all = all.filter_map(|process| process.process_name().map(str::to_owned));
-    all.partition(|process| ours.contains(&process.as_str()))
+    let (suspended, mut by_others): (_, BTreeSet<String>) =
+        all.partition(|process| ours.contains(&process.as_str()));
+    by_others.retain(|process| stopped.is_none_or(|stopped| !stopped.processes.contains(process)));
+    (suspended, by_others)
 }

@@ -74,7 +74,7 @@ pub(super) fn read(group: &Answer) -> Option<WarmPool> {
 }
 
 /// The instances in the warm pool of a group, which Auto Scaling tells of no other way. Groups without one aren't asked for.
-pub(super) async fn instances(
+pub(in crate::cloud) async fn instances(
     group: &Answer,
     context: &Context<'_>,
     id: &ResourceId,

@@ -33,12 +33,22 @@ fn size(wanted: &InstanceGroup, group: Option<&Group>, snapshot: &Snapshot) -> C
         }
     };
     // Who waits for an instance that never comes must know why.
-    let outcome = group.and_then(|group| suspended(wanted, group)).unwrap_or(outcome);
+    let outcome =
+        group.and_then(|group| stopped(group).or_else(|| suspended(wanted, group))).unwrap_or(outcome);
     Check { kind: CheckKind::InstanceGroup, name: name.clone(), instance_group: Some(name.clone()), outcome }
 }
 
 /// What keeps a group as large and as alive as it shall be; the other processes of Auto Scaling may rest.
 const ESSENTIAL: [&str; 4] = ["HealthCheck", "Launch", "ReplaceUnhealthy", "Terminate"];
+
+fn stopped(group: &Group) -> Option<Outcome> {
+    let stopped = group.stopped.as_ref()?;
+    let (name, since) = (&group.instance_group, stopped.since());
+    Some(Outcome::Fail {
+        why: format!("instance group \"{name}\" is stopped since {since}, by `windlass stop cluster`"),
+        hint: Some("windlass start cluster --yes".to_owned()),
+    })
+}
 
 fn suspended(wanted: &InstanceGroup, group: &Group) -> Option<Outcome> {
     let name = &wanted.name;

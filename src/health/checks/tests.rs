@@ -471,6 +471,7 @@ fn group(wanted: &InstanceGroup, ids: &[&str]) -> Group {
     });
     Group {
         suspended: Vec::new(),
+        stopped: None,
         warm: Vec::new(),
         name: format!("{}.demo.example.com", wanted.name),
         instance_group: wanted.name.clone(),

@@ -150,9 +150,16 @@ def terminate_instances(region: Region, params: dict[str, Any]) -> dict[str, Any
 
 @action("ec2", "StopInstances")
 def stop_instances(region: Region, params: dict[str, Any]) -> dict[str, Any]:
-    """Private and Elastic addresses and volumes stay, the automatic public address goes (API_StopInstances)."""
+    """Private and Elastic addresses and volumes stay, the automatic public address goes (API_StopInstances). A Spot instance
+    of a request for one time can't be stopped (EC2 User Guide, "Stop a Spot Instance"), and Auto Scaling makes no others."""
     wanted = [find(region, instance_id) for instance_id in params.get("InstanceIds") or []]
     for instance in wanted:
+        if instance.lifecycle == "spot":
+            raise AwsError(
+                "UnsupportedOperation",
+                f"You can't stop the Spot Instance '{instance.id}' because it is associated with a one-time Spot Instance "
+                "request. You can only stop Spot Instances associated with persistent Spot Instance requests.",
+            )
         if instance.state not in ("running", "stopping", "stopped"):
             raise AwsError(
                 "IncorrectInstanceState", f"The instance '{instance.id}' is not in a state from which it can be stopped."

@@ -15,6 +15,7 @@ mod own_network;
 mod private;
 mod private_names;
 mod smallest;
+mod stopped;
 mod three_masters;
 mod warm_pool;
 
@@ -139,6 +140,9 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     life.stage("validate cluster: green again", Life::validate).await?;
     life.stage("the metrics server is gone", Life::metrics_are_gone).await?;
     life.stage("the Service still answers", Life::service_answers).await?;
+    life.stage("stop cluster: every machine stops, and stays", Life::stop).await?;
+    life.stage("start cluster: green again", Life::start).await?;
+    life.stage("the Service answers, as nothing was lost", Life::service_answers).await?;
     nobody_was_denied(cloud).await?;
     life.stage("delete cluster", Life::delete).await?;
 

@@ -84,3 +84,10 @@ def test_a_lifecycle_hook_has_a_member_wait_for_its_end(network: Any, autoscalin
     last = end()
     autoscaling.delete_lifecycle_hook(**hook)
     assert state(last) == "terminated"
+
+
+def test_a_spot_instance_cannot_be_stopped(network: Any, ec2: Any) -> None:
+    """EC2 User Guide, "Stop a Spot Instance": its request is for one time."""
+    spot, other = network.run(**SPOT), network.run()
+    assert code_of(ec2.stop_instances, InstanceIds=[other, spot]) == "UnsupportedOperation"
+    assert network.describe(other)["State"]["Name"] == "running"
