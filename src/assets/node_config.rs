@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use thiserror::Error;
+use windlass_bootstrap::backup::BackupsConfig;
 use windlass_bootstrap::components::{
     self, API_SERVER, CONTAINERD, CONTROLLER_MANAGER, Components, PROXY, SCHEDULER,
 };
@@ -218,6 +219,8 @@ fn control_plane(
         interruption_queue: cluster.has_interruption_queue().then(|| Queue::name_for(&cluster.name)),
         service_accounts: ServiceAccountsConfig::default(),
         further_api_servers: cluster.has_api_servers(),
+        // An image with an older agent makes none: then `validate` says so.
+        backups: Some(BackupsConfig { interval_seconds: cluster.backups.interval_seconds }),
     })
 }
 

@@ -3,8 +3,9 @@
 use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 
 use crate::spec::cluster::{
-    Api, Cluster, EbsVolume, Egress, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances, Master,
-    Network, NetworkPlugin, Nodes, Permissions, Purchase, ServiceAccounts, SshKey, Subnet, SubnetKind,
+    Api, Backups, Cluster, EbsVolume, Egress, EtcdCluster, EtcdMember, HeldMember, InstanceGroup, Instances,
+    Master, Network, NetworkPlugin, Nodes, Permissions, Purchase, ServiceAccounts, SshKey, Subnet,
+    SubnetKind,
 };
 use crate::spec::non_empty::NonEmpty;
 
@@ -51,6 +52,7 @@ pub(crate) fn cluster() -> Cluster {
         ssh_key: SshKey::None,
         etcd: NonEmpty::from(etcd()),
         certificate_seconds: None,
+        backups: Backups { interval_seconds: 900, retention_days: 90 },
         plugin: NetworkPlugin::Flannel,
         metrics_server: None,
         interruption: None,

@@ -33,7 +33,7 @@ pub use self::attachment::Attachment;
 pub use self::cpu_credits::CpuCredits;
 pub use self::data_volume::DataVolume;
 pub use self::egress_proxy::EgressProxy;
-pub use self::etcd::{EtcdCluster, EtcdMember, HeldMember};
+pub use self::etcd::{Backups, EtcdCluster, EtcdMember, HeldMember};
 pub use self::instance_group::{InstanceGroup, Instances, Master, Nodes};
 pub use self::interruption::Interruption;
 pub use self::mixed::{MachineRequirements, MachineTypes, MixedInstances, Range};
@@ -103,6 +103,8 @@ pub struct Cluster {
     /// For how many seconds kubelets' certificates are issued; the agent's own default when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate_seconds: Option<u64>,
+    /// How backups of etcd are made.
+    pub backups: Backups,
     /// The network plug-in.
     pub plugin: NetworkPlugin,
     /// `spec.metricsServer`, where it is enabled.

@@ -5,6 +5,7 @@ mod with_region {
     use std::process::Output;
     use std::time::{Duration, Instant};
 
+    use aws_sdk_ec2::types::Reservation;
     use serde_json::json;
     use windlass::aws::Clients;
     use windlass::state::bucket::create_bucket;
@@ -54,7 +55,7 @@ mod with_region {
         /// What EC2 says of each instance that isn't gone.
         async fn instances(&self) -> BTreeMap<String, String> {
             let answer = self.clients.ec2.describe_instances().send().await.unwrap();
-            let all = answer.reservations().iter().flat_map(|reservation| reservation.instances());
+            let all = answer.reservations().iter().flat_map(Reservation::instances);
             all.map(|instance| {
                 let state = instance.state().unwrap().name().unwrap().as_str().to_owned();
                 (instance.instance_id().unwrap().to_owned(), state)

@@ -26,6 +26,7 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::backup::BackupsConfig;
 use super::components::{ComponentSettings, Components};
 use super::egress_proxy::EgressProxy;
 use super::endpoint::Endpoint;
@@ -373,6 +374,9 @@ pub struct ControlPlaneConfig {
     /// instance's account and region.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interruption_queue: Option<String>,
+    /// How backups of etcd are made. Absent in documents that were written before there were any: then there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backups: Option<BackupsConfig>,
 }
 
 /// What only instances are told that run an API server without being masters. They are nodes in everything else.

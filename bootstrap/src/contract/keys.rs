@@ -10,6 +10,8 @@
 //! | `<cluster>/backups/etcd/` | – | – | write what isn't there yet; read |
 //! | `<cluster>/status/` | write their own | write their own | write their own |
 
+use crate::contract::backup;
+
 /// The tag of objects that are written again and again and whose earlier versions say nothing: by it a rule of the
 /// bucket lets those expire.
 pub const SHORT_LIVED_KEY: &str = "windlass.dev/earlier-versions";
@@ -67,10 +69,14 @@ pub fn etcd_initialised(cluster: &str, etcd_cluster: &str, member: &str) -> Stri
     format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}.json")
 }
 
-/// Where an etcd cluster's backups are, unless the specification says another place: folders of
-/// [`crate::contract::backup`], without a trailing slash.
-pub fn etcd_backups(cluster: &str, etcd_cluster: &str) -> String {
-    format!("{cluster}/backups/etcd/{etcd_cluster}")
+/// Where all backups of etcd are: folders of [`crate::contract::backup`].
+pub fn backups_prefix(cluster: &str) -> String {
+    format!("{cluster}/backups/etcd/")
+}
+
+/// A file of a backup.
+pub fn backup(cluster: &str, class: backup::Class, id: backup::BackupId, file: &str) -> String {
+    format!("{}{}/{id}/{file}", backups_prefix(cluster), class.folder())
 }
 
 /// The short-lived token with which nodes ask for their first certificate:

@@ -110,6 +110,7 @@ pub(crate) fn master_config() -> NodeConfig {
         service_accounts: ServiceAccountsConfig::default(),
         further_api_servers: false,
         interruption_queue: None,
+        backups: None,
     };
     NodeConfig { control_plane: Some(control_plane), ..config }
 }

@@ -9,6 +9,16 @@ use windlass_bootstrap::config::{EtcdPorts, EtcdRequests};
 use super::EbsVolume;
 use crate::spec::non_empty::NonEmpty;
 
+/// How backups of etcd are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backups {
+    /// Every so many seconds there is one.
+    pub interval_seconds: u32,
+    /// For so many days the first one of a day is kept.
+    pub retention_days: u32,
+}
+
 /// An etcd cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

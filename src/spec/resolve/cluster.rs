@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kernel_parameters::kernel_parameters;
-use super::{Report, Resolved, files, hooks, instance_group, labels, text};
+use super::{Report, Resolved, etcd_manager, files, hooks, instance_group, labels, text};
+use crate::spec::cluster::Backups;
 use crate::spec::problem::Problem;
 use crate::spec::v1alpha2::{Cluster, ClusterSpec, Duration, InstanceGroup, InstanceGroupRole, Object};
 use crate::spec::versions::{KUBERNETES_MINORS, Version};
@@ -14,6 +15,7 @@ pub(super) struct Whole {
     pub(super) kubernetes_version: String,
     pub(super) container_registry: bool,
     pub(super) certificate_seconds: Option<u64>,
+    pub(super) backups: Backups,
     pub(super) cloud_labels: BTreeMap<String, String>,
 }
 
@@ -33,6 +35,7 @@ pub(super) fn resolve(
     let hooks = hooks::check(spec.hooks.as_ref(), report);
     let kernel_parameters = kernel_parameters(spec.sysctl_parameters.as_ref(), report);
     let certificate_seconds = certificate_seconds(spec, report);
+    let backups = etcd_manager::backups(spec, report);
     group_names(groups, report);
     // Without nodes, masters run the pods.
     if !groups.iter().any(|group| group.spec.role == Some(InstanceGroupRole::Master)) {
@@ -48,6 +51,7 @@ pub(super) fn resolve(
         kubernetes_version: version?.to_string(),
         container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
         certificate_seconds: certificate_seconds?,
+        backups: backups?,
         cloud_labels,
     })
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Report, Resolved, all};
+use super::{Report, Resolved, all, text};
+use crate::spec::cluster::Backups;
 use crate::spec::problem::Problem;
-use crate::spec::v1alpha2::{EnvVarSpec, EtcdClusterSpec};
+use crate::spec::v1alpha2::{ClusterSpec, Duration, EnvVarSpec, EtcdClusterSpec};
 
 /// etcd comes with the machine image. Another registry's image of the same version asks for the same etcd.
 pub(super) fn image(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'_>) -> Resolved<()> {
@@ -20,6 +21,56 @@ pub(super) fn image(cluster: &EtcdClusterSpec, path: &str, report: &mut Report<'
     let message = format!("`{image}` is not etcd {version}, which the etcd cluster shall run");
     let hint = "leave it out: etcd comes with the machine image; `version` names it";
     Err(report.push(Problem::at(format!("{path}.image"), message).hint(hint)))
+}
+
+/// How often kops's etcd-manager makes a backup, and for how many days it keeps one.
+const USUAL: Backups = Backups { interval_seconds: 900, retention_days: 90 };
+
+/// A backup of a large etcd takes a while.
+const SHORTEST_INTERVAL: u64 = 60;
+/// Daily backups would be none.
+const LONGEST_INTERVAL: u64 = 24 * 60 * 60;
+/// As long as rules of S3 can wait and people plan.
+const LONGEST_RETENTION: u32 = 3650;
+
+/// How backups are made, of all etcd clusters at one time: so often as the most impatient of them asks for, and kept for as
+/// long as any.
+pub(super) fn backups(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Backups> {
+    let (mut intervals, mut retentions) = (Vec::new(), Vec::new());
+    for (index, cluster) in spec.etcd_clusters.iter().flatten().enumerate() {
+        let Some(manager) = &cluster.manager else { continue };
+        let path = |field: &str| format!("spec.etcdClusters[{index}].manager.{field}");
+        if let Some(Duration(written)) = &manager.backup_interval {
+            intervals.push(interval(written, path("backupInterval"), report));
+        }
+        if let Some(days) = manager.backup_retention_days {
+            retentions.push(retention(days, path("backupRetentionDays"), report));
+        }
+    }
+    let (intervals, retentions) = (all(intervals)?, all(retentions)?);
+    Ok(Backups {
+        interval_seconds: intervals.into_iter().min().unwrap_or(USUAL.interval_seconds),
+        retention_days: retentions.into_iter().max().unwrap_or(USUAL.retention_days),
+    })
+}
+
+fn interval(written: &str, path: String, report: &mut Report<'_>) -> Resolved<u32> {
+    let message = match text::seconds(written) {
+        Some(seconds @ SHORTEST_INTERVAL..=LONGEST_INTERVAL) => {
+            return Ok(u32::try_from(seconds).unwrap_or(USUAL.interval_seconds));
+        }
+        Some(_) => format!("backups can't be made every `{written}`"),
+        None => format!("`{written}` is not a duration"),
+    };
+    Err(report.push(Problem::at(path, message).hint("write it like `15m`: from a minute to a day")))
+}
+
+fn retention(days: u32, path: String, report: &mut Report<'_>) -> Resolved<u32> {
+    if (1..=LONGEST_RETENTION).contains(&days) {
+        return Ok(days);
+    }
+    let problem = Problem::at(path, format!("backups can't be kept for {days} days"));
+    Err(report.push(problem.hint(format!("from 1 to {LONGEST_RETENTION}"))))
 }
 
 /// What etcd's environment may not say, because the agent does, by flags: without `ETCD_`.

@@ -169,6 +169,7 @@ fn filled(
         service_accounts: service_accounts?,
         etcd: etcd?.clusters()?,
         certificate_seconds: whole.certificate_seconds,
+        backups: whole.backups,
         plugin: network.plugin?,
         metrics_server: metrics_server?,
         interruption: interruption?,

@@ -3,8 +3,7 @@
 use super::row::{HONOURED, IN_PART, KEPT, not_yet, only, refused};
 use super::{Duration, Quantity};
 
-const NO_BACKUPS: &str =
-    "leave it out, and take snapshots with `etcdctl snapshot save`: windlass takes none yet";
+const OWN_STORE: &str = "leave it out: backups are in the cluster's state, below `backups/etcd/`, where masters can add but not delete";
 
 wire! {
     /// An etcd cluster.
@@ -33,7 +32,7 @@ wire! {
         image: String = HONOURED,
         /// Backups.
         backups: EtcdBackupSpec =
-            not_yet(NO_BACKUPS),
+            not_yet(OWN_STORE),
         /// kops's etcd-manager.
         manager: EtcdManagerSpec = IN_PART.hint("leave it out: the agent does etcd-manager's work"),
         /// The pod's request for memory: `100Mi` when left out.
@@ -79,10 +78,12 @@ wire! {
         image: String = KEPT,
         /// Its environment; variables named `ETCD_…` reach etcd, and others are refused.
         env: Vec<EnvVarSpec> = HONOURED,
-        /// How often a backup is made.
-        backup_interval: Duration = not_yet(NO_BACKUPS),
-        /// For how many days backups are kept.
-        backup_retention_days: u32 = not_yet(NO_BACKUPS),
+        /// How often a backup is made, of all etcd clusters at one time: every 15 minutes when left out. Of several the shortest
+        /// counts; at least a minute.
+        backup_interval: Duration = HONOURED,
+        /// For how many days the first backup of a day is kept: 90 when left out. Of several the longest counts. The first one of
+        /// an hour is kept for a week, the others for a day.
+        backup_retention_days: u32 = HONOURED,
         /// How often members look for each other. The specification says where they are.
         discovery_poll_interval: Duration = KEPT,
         /// Where metrics are served.

@@ -5,6 +5,8 @@
 
 // What the specification takes from the agent: the contract, the tags, and the form of user data.
 extern crate self as windlass_bootstrap;
+#[path = "../../../bootstrap/src/contract/backup.rs"]
+pub mod backup;
 #[path = "../../../bootstrap/src/contract/components.rs"]
 pub mod components;
 #[path = "../../../bootstrap/src/contract/config.rs"]
