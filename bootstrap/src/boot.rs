@@ -14,7 +14,7 @@ use crate::aws::node_config;
 use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
-    additional_objects, addon_objects, addons, api_server, api_server_pod, approve, bootstrap_token,
+    additional_objects, addon_objects, addons, api_server, api_server_pod, approve, backups, bootstrap_token,
     controllers, etcd, interruption_queue, node_groups, nodes, rbac, static_pods,
 };
 use crate::host::Host;
@@ -205,6 +205,11 @@ fn start_upkeep(
     tasks.start(interruption::TASK, interruption::watch(agent()));
     if let Some(queue) = &control_plane.interruption_queue {
         tasks.start(interruption_queue::TASK.name(), interruption_queue::read(agent(), queue.clone()));
+    }
+    if let Some(backups) = control_plane.backups {
+        let (made, latest) = watch::channel(None);
+        tasks.start(backups::TASK.name(), backups::make(agent(), config(), backups, made));
+        tasks.start(backups::proof::TASK.name(), backups::proof::prove(agent(), config(), latest));
     }
     tasks.start(approve::TASK.name(), approve::approve(agent(), config()));
     tasks.start(node_groups::TASK, node_groups::follow(agent(), known));

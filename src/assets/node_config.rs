@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use thiserror::Error;
-use windlass_bootstrap::backup::BackupsConfig;
 use windlass_bootstrap::components::{
     self, API_SERVER, CONTAINERD, CONTROLLER_MANAGER, Components, PROXY, SCHEDULER,
 };
 use windlass_bootstrap::config::{
-    AddonRef, ApiConfig, ApiServerConfig, ControlPlaneConfig, EtcdConfig, EtcdServers, KubeletConfig,
-    NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
+    AddonRef, ApiConfig, ApiServerConfig, BackupsConfig, ControlPlaneConfig, EtcdConfig, EtcdServers,
+    KubeletConfig, NetworkConfig, NodeConfig, Role, ServiceAccountsConfig,
 };
 use windlass_bootstrap::egress_proxy::EgressProxy;
 use windlass_bootstrap::endpoint::Endpoint;

@@ -7,6 +7,7 @@
 pub mod bucket_owner;
 pub mod ec2;
 pub mod identity;
+pub mod large_objects;
 pub mod lifecycle;
 pub mod node_config;
 pub mod notice;

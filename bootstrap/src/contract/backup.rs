@@ -4,7 +4,7 @@
 //! etcd clusters, taken one after the other: what is restored is of one time.
 //!
 //! ```text
-//! <cluster>/backups/etcd/<class>/<id>/<etcd>.gz      etcd's own snapshot (with its SHA-256 at the end), compressed
+//! <cluster>/backups/etcd/<class>/<id>/<etcd>.<sha256>.gz  etcd's own snapshot (with its SHA-256 at the end), compressed
 //! <cluster>/backups/etcd/<class>/<id>/backup.json    [`Backup`]; written last: without it there is no backup
 //! <cluster>/backups/etcd/<class>/<id>/proof.json     [`Proof`]; written when it was restored into etcds of its own
 //! ```
@@ -61,14 +61,6 @@ impl Class {
             Self::Frequent => 1,
         }
     }
-}
-
-/// How masters make backups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BackupsConfig {
-    /// Every so many seconds there is one.
-    pub interval_seconds: u32,
 }
 
 /// How a moment is written in an id: sorted by name they are sorted by time, and none of it needs quoting anywhere.
@@ -201,9 +193,10 @@ pub struct Proof {
     pub failure: Option<String>,
 }
 
-/// The name of the file that holds the snapshot of an etcd cluster.
-pub fn snapshot(etcd: &str) -> String {
-    format!("{etcd}.gz")
+/// The name of the file that holds the snapshot of an etcd cluster. Of two attempts at one backup each has its own, as no object
+/// is written a second time; the description says which counts.
+pub fn snapshot(etcd: &str, sha256: &str) -> String {
+    format!("{etcd}.{}.gz", sha256.get(..16).unwrap_or(sha256))
 }
 
 /// Where a key below the folder of all backups stands: its class, its backup and its file. Nothing for what windlass doesn't

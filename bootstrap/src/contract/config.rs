@@ -26,7 +26,6 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::backup::BackupsConfig;
 use super::components::{ComponentSettings, Components};
 use super::egress_proxy::EgressProxy;
 use super::endpoint::Endpoint;
@@ -377,6 +376,14 @@ pub struct ControlPlaneConfig {
     /// How backups of etcd are made. Absent in documents that were written before there were any: then there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backups: Option<BackupsConfig>,
+}
+
+/// How masters make backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupsConfig {
+    /// Every so many seconds there is one.
+    pub interval_seconds: u32,
 }
 
 /// What only instances are told that run an API server without being masters. They are nodes in everything else.
