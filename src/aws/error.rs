@@ -213,8 +213,8 @@ fn action(service: &str, operation: &'static str) -> &'static str {
         "PutBucketEncryption" => "PutEncryptionConfiguration",
         "GetPublicAccessBlock" => "GetBucketPublicAccessBlock",
         "PutPublicAccessBlock" => "PutBucketPublicAccessBlock",
+        "PutBucketLifecycleConfiguration" | "DeleteBucketLifecycle" => "PutLifecycleConfiguration",
         "GetBucketLifecycleConfiguration" => "GetLifecycleConfiguration",
-        "PutBucketLifecycleConfiguration" => "PutLifecycleConfiguration",
         "CopyObject" => "PutObject",
         same => same,
     }

@@ -302,6 +302,7 @@ kinds! {
     state_object::StateObject,
     additional_objects::AdditionalObjects,
     node_groups::NodeGroups,
+    backup_expiry::BackupExpiry,
     launch_template::LaunchTemplate,
     auto_scaling_group::AutoScalingGroup,
     by_controllers::ReclaimMarks,

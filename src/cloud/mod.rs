@@ -13,6 +13,7 @@ pub mod additional_objects;
 pub mod address_reservation;
 pub mod adoption;
 pub mod auto_scaling_group;
+pub mod backup_expiry;
 pub mod blockers;
 pub mod by_controllers;
 pub mod context;

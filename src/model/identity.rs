@@ -142,6 +142,19 @@ impl State {
         json!({"Sid": "WriteState", "Effect": "Allow", "Action": actions, "Resource": objects})
     }
 
+    /// Objects that aren't there yet may be written: a request that doesn't ask S3 to fail where there is one is denied (S3 User
+    /// Guide, "Enforce conditional writes on Amazon S3 buckets"). Nothing of it can be written over, and nobody who may only
+    /// this can delete it.
+    fn add(&self, folder: &str) -> Value {
+        json!({
+            "Sid": "AddToState",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": self.object(&format!("{folder}/*")),
+            "Condition": {"Null": {"s3:if-none-match": "false"}},
+        })
+    }
+
     /// S3 answers "denied" for an object that isn't there to whoever may not list the bucket, and whether the marker of
     /// an initialised etcd is *there* is what a master must know: it lists that key. Only a listing that names its
     /// prefix is allowed, so that nothing else of the bucket can be listed.
@@ -210,9 +223,10 @@ fn see_volumes(inputs: &Inputs<'_>, role: Role) -> Option<Value> {
 pub(super) fn masters(inputs: &Inputs<'_>, state: &State) -> Vec<Value> {
     let ec2 = Ec2::new(inputs);
     let mut statements = vec![
-        state.read(&["public", "nodes", "control-plane"]),
+        state.read(&["public", "nodes", "control-plane", "backups/etcd"]),
         state.write(&["nodes/bootstrap-token.json", "control-plane/etcd/*"]),
-        state.list(&["control-plane"]),
+        state.add("backups/etcd"),
+        state.list(&["control-plane", "backups/etcd"]),
         // EC2 knows no narrower resource for looking.
         json!({
             "Sid": "SeeInstances",

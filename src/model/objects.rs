@@ -10,10 +10,11 @@ use windlass_bootstrap::{docker_config, keys};
 use super::{Desired, Inputs, ModelError, roles, workload_identity};
 use crate::assets::node_config;
 use crate::cloud::additional_objects::AdditionalObjects;
+use crate::cloud::backup_expiry::BackupExpiry;
 use crate::cloud::node_groups::NodeGroups;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{Reference, Resource, digest};
-use crate::spec::cluster::{Cluster, InstanceGroup};
+use crate::spec::cluster::InstanceGroup;
 
 /// Adds keysets, add-ons and node configurations; returns the groups, each with the digest of its node configuration.
 pub(super) fn add<'a>(
@@ -23,7 +24,7 @@ pub(super) fn add<'a>(
     let cluster = inputs.cluster;
     desired.extend(inputs.keys.objects.iter().cloned().map(Resource::from))?;
     add_additional_objects(inputs, desired)?;
-    add_node_groups(inputs.cluster, desired)?;
+    add_node_groups_and_backups(inputs, desired)?;
     desired.insert(no_registry_credentials(&cluster.name))?;
     let mut addons = Vec::new();
     let mut addon_objects = BTreeSet::new();
@@ -83,14 +84,20 @@ fn add_additional_objects(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<
 }
 
 /// What masters follow of the groups of nodes. Their configurations say nothing of them, so that a change of a group of
-/// nodes changes no master.
-fn add_node_groups(cluster: &Cluster, desired: &mut Desired) -> Result<(), ModelError> {
+/// nodes changes no master. And for how long backups are kept, which nobody decides who makes them.
+fn add_node_groups_and_backups(inputs: &Inputs<'_>, desired: &mut Desired) -> Result<(), ModelError> {
+    let cluster = inputs.cluster;
     let groups = cluster.instance_groups.iter();
     let sizes = groups.filter_map(|group| {
         let nodes = group.nodes()?;
         Some((group.name.clone(), Size { min: nodes.min_size, max: nodes.max_size }))
     });
-    desired.insert(NodeGroups::new(&cluster.name, sizes))
+    desired.insert(NodeGroups::new(&cluster.name, sizes))?;
+    // Only a bucket has rules.
+    if inputs.state.bucket_and_prefix().is_some() {
+        desired.insert(BackupExpiry::new(&cluster.name, cluster.backups.retention_days))?;
+    }
+    Ok(())
 }
 
 /// The bytes whose digest names the configuration.

@@ -13,12 +13,14 @@
 //! - [`listing`]: what a list says of an object; `snapshot`: what was last listed, which answers most reads;
 //!   [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
 //!   each; [`damage`]: what is wrong with one, and which version to bring back.
+//! - [`expiry`]: rules of the bucket by which old backups go.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
 //! There is no unconditional write. A writer says what it believes is there, and is refused when it isn't. What the
 //! lease adds to that, and what it doesn't, stands in [`lease`].
 
 pub mod address;
+pub mod backups;
 pub mod bucket;
 pub mod bucket_encryption;
 mod clock;
@@ -26,6 +28,7 @@ pub mod cluster_state;
 pub mod damage;
 pub mod encryption_writers;
 pub mod error;
+pub mod expiry;
 mod fence;
 pub mod file;
 pub mod format;

@@ -123,7 +123,15 @@ impl S3Store {
         if layout::is_lock(key) { &self.lock_client } else { &self.client }
     }
 
-    fn key(&self, key: &str) -> String {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn bucket_name(&self) -> &str {
+        &self.bucket
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
         match self.prefix.as_str() {
             "" => key.to_owned(),
             prefix => format!("{prefix}/{key}"),
@@ -138,11 +146,11 @@ impl S3Store {
         }
     }
 
-    fn place(&self, key: &str) -> String {
+    pub(super) fn place(&self, key: &str) -> String {
         format!("s3://{}/{}", self.bucket, self.key(key))
     }
 
-    fn failed(&self, act: &'static str, key: &str) -> impl FnOnce(AwsError) -> StoreError {
+    pub(super) fn failed(&self, act: &'static str, key: &str) -> impl FnOnce(AwsError) -> StoreError {
         let key = self.place(key);
         move |source| StoreError::Aws { act, key, source }
     }

@@ -123,6 +123,34 @@ mod with_region {
     }
 
     #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn masters_add_backups_and_can_neither_change_nor_delete_one() {
+        use windlass_bootstrap::backup::{BackupId, Class, DESCRIPTION};
+        let cloud = Cloud::with_cluster().await;
+        let store = async |role: &str| StateStore::S3 {
+            client: cloud.instance_of(role).await,
+            bucket: BUCKET.to_owned(),
+            prefix: String::new(),
+        };
+        let (masters, nodes) = (store("masters").await, store("nodes").await);
+        let id = BackupId::at(jiff::Timestamp::UNIX_EPOCH);
+        let key = keys::backup(CLUSTER, Class::Daily, id, DESCRIPTION);
+        assert!(masters.put_if_absent(&key, b"first".to_vec()).await.unwrap());
+        assert!(!masters.put_if_absent(&key, b"second".to_vec()).await.unwrap());
+        let unconditional = masters.put(&key, b"second".to_vec()).await.unwrap_err();
+        assert!(unconditional.to_string().contains("can't be used"), "{unconditional}");
+        assert_eq!(masters.require(&key).await.unwrap(), b"first");
+        assert_eq!(masters.keys(&keys::backups_prefix(CLUSTER)).await.unwrap(), [key.as_str()]);
+        let client = cloud.instance_of("masters").await;
+        let deleted = client.delete_object().bucket(BUCKET).key(&key).send().await;
+        assert_eq!(outcome(deleted), "AccessDenied");
+        let ruled = client.delete_bucket_lifecycle().bucket(BUCKET).send().await;
+        assert_eq!(outcome(ruled), "AccessDenied");
+        nodes.put_if_absent(&key.replace("daily", "hourly"), b"mine".to_vec()).await.unwrap_err();
+        nodes.require(&key).await.unwrap_err();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
     #[ignore = "needs the region"]
     async fn nodes_complete_actions_of_their_cluster_s_groups_alone_and_masters_alone_read_the_queue() {
         let handler = "spec.nodeTerminationHandler";

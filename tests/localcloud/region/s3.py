@@ -42,6 +42,7 @@ ACTIONS = {
     "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
 }
 VERSIONED = {"GetObject", "DeleteObject", "GetObjectTagging", "PutObjectTagging"}
 
@@ -55,6 +56,7 @@ def _needs(region: Region, call: Call) -> Iterator[Need]:
         "s3:delimiter": query.get("delimiter"),
         "s3:max-keys": query.get("max-keys"),
         "s3:versionid": query.get("versionId"),
+        "s3:if-none-match": headers.get("if-none-match"),
         "s3:x-amz-acl": headers.get("x-amz-acl"),
         "s3:x-amz-server-side-encryption": headers.get("x-amz-server-side-encryption"),
     }
