@@ -12,5 +12,6 @@ pub mod snapshot;
 pub use checks::{Check, CheckKind, NodeLine, Outcome, Report, evaluate, silent_for};
 pub use observe::Observer;
 pub use snapshot::{
-    Authority, CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered,
+    Authority, BackupsView, CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView,
+    Unanswered,
 };

@@ -13,14 +13,15 @@ use windlass_bootstrap::report::{BootState, Status};
 use windlass_bootstrap::{keys, tags};
 
 use super::snapshot::{
-    CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered, harmless,
+    BackupsView, CloudView, Group, Instance, KubernetesView, Member, Snapshot, StateView, Unanswered,
+    harmless,
 };
 use crate::aws::tags::{STOPPED, Tags};
 use crate::aws::{AwsError, Clients, During};
 use crate::cloud::auto_scaling_group::stopped::Stopped;
 use crate::kube::{Kubernetes, Listed, Node, Pod, Ready};
 use crate::spec::cluster::Cluster;
-use crate::state::{Store, StoreError};
+use crate::state::{Store, StoreError, backups};
 
 /// What a terminated instance was is of no interest here.
 const STATES: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
@@ -30,6 +31,12 @@ const CLOUD_AGE: Duration = Duration::from_secs(5);
 
 /// How old the reports of nodes may be that are ready: they change seldom, and there may be many.
 const REPORT_AGE: Duration = Duration::from_mins(1);
+
+/// How old the list of backups may be: one is made every minute at most.
+const BACKUPS_AGE: Duration = Duration::from_secs(20);
+
+/// How many proofs are read at most until one is found that went well.
+const PROOFS: usize = 10;
 
 /// How long to pause between two looks at least.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -49,6 +56,15 @@ pub enum Error {
         #[source]
         source: AwsError,
     },
+    /// The state's backups.
+    #[error("cannot list the backups of \"{cluster}\"")]
+    Backups {
+        /// Whose they are.
+        cluster: String,
+        /// What the store said.
+        #[source]
+        source: StoreError,
+    },
     /// The state.
     #[error("cannot read the boot reports of \"{cluster}\"")]
     Reports {
@@ -67,7 +83,8 @@ impl Error {
             Self::Cloud { source, .. } | Self::Reports { source: StoreError::Aws { source, .. }, .. } => {
                 source.is_transient()
             }
-            Self::Reports { .. } => false,
+            Self::Backups { source: StoreError::Aws { source, .. }, .. } => source.is_transient(),
+            Self::Reports { .. } | Self::Backups { .. } => false,
         }
     }
 }
@@ -81,12 +98,13 @@ pub struct Observer {
     listed: Option<(Listed<Node>, Listed<Pod>)>,
     state: StateView,
     settled: Option<(Instant, BTreeMap<String, Status>)>,
+    backups: Option<(Instant, BackupsView)>,
 }
 
 impl Observer {
     /// An observer that has seen nothing yet but the state's part.
     pub fn new(clients: Clients, store: Store, state: StateView) -> Self {
-        Self { clients, store, cloud: None, listed: None, state, settled: None }
+        Self { clients, store, cloud: None, listed: None, state, settled: None, backups: None }
     }
 
     /// Makes the next look ask AWS, however short ago it was asked.
@@ -100,8 +118,13 @@ impl Observer {
         cluster: &Cluster,
         api: Result<&Kubernetes, Unanswered>,
     ) -> Result<Snapshot, Error> {
-        let (cloud, listed) = tokio::join!(self.cloud(&cluster.name), list(api));
+        let known = self.backups.take();
+        let store = self.store.clone();
+        let backups = backups(&store, &cluster.name, known);
+        let (cloud, listed, backups) = tokio::join!(self.cloud(&cluster.name), list(api), backups);
         let (cloud, cloud_is_new) = cloud?;
+        let (when, backups) = backups?;
+        self.backups = Some((when, backups.clone()));
         let (kubernetes, listed) = match listed {
             Ok((nodes, pods)) => {
                 let view = KubernetesView { nodes: nodes.items.clone(), pods: pods.items.clone() };
@@ -112,7 +135,7 @@ impl Observer {
         self.listed = listed;
         let boot = self.reports(cluster, &cloud, kubernetes.as_ref().ok()).await?;
         let state = self.state.clone();
-        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, state, boot, kubernetes })
+        Ok(Snapshot { now: jiff::Timestamp::now(), cloud, cloud_is_new, state, backups, boot, kubernetes })
     }
 
     /// The reports of all instances: those that matter most as they are now.
@@ -155,6 +178,36 @@ impl Observer {
         self.cloud = Some((Instant::now(), view.clone()));
         Ok((view, true))
     }
+}
+
+/// The backups, as they were a short while ago; of the proofs only the newest few are read.
+async fn backups(
+    store: &Store,
+    cluster: &str,
+    known: Option<(Instant, BackupsView)>,
+) -> Result<(Instant, BackupsView), Error> {
+    if let Some(known) = known.filter(|(when, _)| when.elapsed() < BACKUPS_AGE) {
+        return Ok(known);
+    }
+    let failed = |source| Error::Backups { cluster: cluster.to_owned(), source };
+    let listed = backups::list(store, cluster).await.map_err(failed)?;
+    let mut view = BackupsView {
+        newest: listed.iter().find(|it| it.is_complete).map(|it| it.id),
+        ..BackupsView::default()
+    };
+    let tried = listed.iter().filter(|it| it.is_complete && it.is_tried).take(PROOFS);
+    for (place, tried) in tried.enumerate() {
+        let Some(proof) = backups::proof(store, cluster, tried).await.map_err(failed)? else { continue };
+        match &proof.failure {
+            Some(why) if place == 0 => view.failure = Some((tried.id, harmless(why))),
+            Some(_) => {}
+            None => {
+                view.newest_proof = Some(proof);
+                break;
+            }
+        }
+    }
+    Ok((Instant::now(), view))
 }
 
 async fn list(api: Result<&Kubernetes, Unanswered>) -> Result<(Listed<Node>, Listed<Pod>), Unanswered> {

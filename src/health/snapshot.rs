@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use windlass_bootstrap::backup::{BackupId, Proof};
 use windlass_bootstrap::report::Status;
 
 use crate::cloud::auto_scaling_group::stopped::Stopped;
@@ -31,10 +32,23 @@ pub struct Snapshot {
     pub cloud_is_new: bool,
     /// The state's part.
     pub state: StateView,
+    /// The backups of etcd.
+    pub backups: BackupsView,
     /// Boot reports by instance id.
     pub boot: BTreeMap<String, Status>,
     /// The Kubernetes API's part, or why there is none.
     pub kubernetes: Result<KubernetesView, Unanswered>,
+}
+
+/// The backups of etcd, as far as their health goes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BackupsView {
+    /// The newest that is whole.
+    pub newest: Option<BackupId>,
+    /// The newest proof that went well.
+    pub newest_proof: Option<Proof>,
+    /// The newest backup that was tried, where it can't be restored, and why.
+    pub failure: Option<(BackupId, String)>,
 }
 
 /// What the state holds that machines are made with.

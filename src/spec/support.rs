@@ -141,7 +141,7 @@ mod tests {
         let flannel = json!({"networking": {"flannel": {"iptablesResyncSeconds": 5}}});
         assert_eq!(told("spec.networking.flannel.iptablesResyncSeconds", flannel), "leave it out");
         let backups = json!({"etcdClusters": [{"backups": {"image": "x"}}]});
-        assert!(told("spec.etcdClusters[0].backups", backups).contains("snapshot"));
+        assert!(told("spec.etcdClusters[0].backups", backups).contains("masters can add but not delete"));
         assert_eq!(told("spec.project", json!({"project": "x"})), "leave it out");
     }
 

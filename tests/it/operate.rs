@@ -81,6 +81,7 @@ mod with_region {
             cloud,
             cloud_is_new: true,
             state: StateView::default(),
+            backups: windlass::health::BackupsView::default(),
             boot,
             kubernetes: Err(nobody),
         };

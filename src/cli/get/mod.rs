@@ -2,6 +2,7 @@
 
 mod all;
 mod assets;
+mod backups;
 mod clusters;
 mod instance_groups;
 mod instances;
@@ -30,6 +31,9 @@ enum What {
     All(all::Args),
     /// List the container images that a cluster runs
     Assets(assets::Args),
+    /// List a cluster's backups of etcd, and whether they could be restored
+    #[command(visible_alias = "backup")]
+    Backups(backups::Args),
     /// List clusters
     #[command(visible_alias = "cluster")]
     Clusters(clusters::Args),
@@ -55,6 +59,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match what {
         What::All(args) => all::run(context, args).await,
         What::Assets(args) => assets::run(context, args).await,
+        What::Backups(args) => backups::run(context, args).await,
         What::Clusters(args) => clusters::run(context, args).await,
         What::InstanceGroups(args) => instance_groups::run(context, args).await,
         What::Instances(args) => instances::run(context, args).await,

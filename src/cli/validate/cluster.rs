@@ -266,7 +266,11 @@ fn table(cluster: &Cluster, report: &Report) -> String {
         }
         format!("VALIDATION ERRORS\n{}\nValidation Failed", errors.render())
     };
-    format!("Validating cluster {name}\n\nINSTANCE GROUPS\n{groups}\nNODE STATUS\n{nodes}\n{verdict}\n")
+    let backup = report.backup.as_ref().map(|backup| format!("BACKUP OF ETCD\n{backup}\n\n"));
+    let backup = backup.unwrap_or_default();
+    format!(
+        "Validating cluster {name}\n\nINSTANCE GROUPS\n{groups}\nNODE STATUS\n{nodes}\n{backup}{verdict}\n"
+    )
 }
 
 /// The report as data: kops's fields, and what windlass knows besides.
@@ -276,6 +280,9 @@ struct Document<'a> {
     ready: bool,
     failures: Vec<Failure<'a>>,
     nodes: &'a [NodeLine],
+    /// When a backup of etcd was last proven, and what was in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -311,6 +318,7 @@ impl<'a> Document<'a> {
             ready: report.is_healthy(),
             failures: report.problems().map(failure).collect(),
             nodes: &report.nodes,
+            backup: report.backup.as_deref(),
         }
     }
 }
@@ -410,7 +418,7 @@ mod tests {
             hostname: "i-0a".to_owned(),
             status: "True",
         };
-        Report { checks: problems.iter().cloned().chain([fine]).collect(), nodes: vec![node] }
+        Report { checks: problems.iter().cloned().chain([fine]).collect(), nodes: vec![node], backup: None }
     }
 
     fn waiting() -> Check {

@@ -46,6 +46,7 @@ macro_rules! checks {
 checks! {
     api::Api,
     authority::Authority,
+    backup::Backup,
     instance_group::InstanceGroup,
     machine::Machine,
     node::Node,
@@ -115,6 +116,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// The nodes, by name.
     pub nodes: Vec<NodeLine>,
+    /// When a backup of etcd was last proven, and what was in it.
+    pub backup: Option<String>,
 }
 
 impl Report {
@@ -151,7 +154,7 @@ pub fn evaluate(cluster: &Cluster, snapshot: &Snapshot) -> Report {
         CheckKind::ALL.iter().flat_map(|kind| kind.check(cluster, snapshot)).collect();
     checks.iter_mut().for_each(make_harmless);
     checks.sort_by(|one, other| (one.kind, &one.name).cmp(&(other.kind, &other.name)));
-    Report { checks, nodes: node::lines(cluster, snapshot) }
+    Report { checks, nodes: node::lines(cluster, snapshot), backup: backup::line(snapshot) }
 }
 
 /// Kubelets and containers have their say in what a check says.

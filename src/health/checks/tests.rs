@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use windlass_bootstrap::backup::{BackupId, Proof};
+use windlass_bootstrap::config::CONFIG_VERSION;
 use windlass_bootstrap::report::{BootState, FailingTask, Status};
 
 use super::machine::awaited;
 use super::node::not_ready;
 use super::*;
 use crate::assets::sample;
-use crate::health::snapshot::{Authority, CloudView, KubernetesView, Member, StateView, Unanswered};
+use crate::health::snapshot::{
+    Authority, BackupsView, CloudView, KubernetesView, Member, StateView, Unanswered,
+};
 use crate::kube::view::Waiting;
 use crate::kube::{Node, Pod, Ready};
 use crate::spec::cluster::Instances;
@@ -424,7 +428,7 @@ fn expect_each_to_be_said(defects: &[Defect]) {
 }
 
 /// All is well: one master, two nodes, control plane, cluster DNS.
-fn healthy() -> Snapshot {
+pub(super) fn healthy() -> Snapshot {
     let cluster = sample::cluster();
     let [masters, nodes] = cluster.instance_groups.as_slice() else { panic!("two groups") };
     let ids = [MASTER, NODES[0], NODES[1]];
@@ -446,6 +450,11 @@ fn healthy() -> Snapshot {
         now: now(),
         cloud_is_new: true,
         state: StateView::default(),
+        backups: BackupsView {
+            newest: Some(BackupId::at(now())),
+            newest_proof: Some(proof(now())),
+            failure: None,
+        },
         cloud: CloudView {
             groups: vec![group(masters, &[MASTER]), group(nodes, &NODES)],
             instances: instances.into(),
@@ -459,7 +468,20 @@ fn healthy() -> Snapshot {
     snapshot
 }
 
-fn now() -> Timestamp {
+/// That a backup was proven at a moment.
+pub(super) fn proof(proven: Timestamp) -> Proof {
+    Proof {
+        version: CONFIG_VERSION.to_owned(),
+        proven,
+        seconds: 4.2,
+        keys: [("main".to_owned(), 1200), ("events".to_owned(), 4)].into(),
+        memory_peak_bytes: None,
+        cpu_seconds: None,
+        failure: None,
+    }
+}
+
+pub(super) fn now() -> Timestamp {
     Timestamp::from_second(1_790_000_000).unwrap()
 }
 

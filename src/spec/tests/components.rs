@@ -305,9 +305,15 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     ("ETCD_SNAPSHOT_COUNT", "ETCD_MANAGER_X", "etcdClusters[0].manager.env[0].name", "for etcd-manager"),
     (
         "      logLevel: 6\n",
-        "      logLevel: 6\n      backupRetentionDays: 90\n",
+        "      logLevel: 6\n      backupRetentionDays: 0\n",
         "etcdClusters[0].manager.backupRetentionDays",
-        "not supported yet",
+        "can't be kept for 0 days",
+    ),
+    (
+        "      logLevel: 6\n",
+        "      logLevel: 6\n      backupInterval: 30s\n",
+        "etcdClusters[0].manager.backupInterval",
+        "can't be made every `30s`",
     ),
 ];
 

@@ -30,7 +30,7 @@ fn two_etcd_clusters_can_not_share_a_backup_store() {
     let problems = with("demo.example.com", &json!({"etcdClusters": [cluster("main"), cluster("events")]}));
     let backups = problem(&problems, "spec.etcdClusters[0].backups");
     assert!(
-        backups.hint.as_deref().is_some_and(|hint| hint.contains("etcdctl snapshot save")),
+        backups.hint.as_deref().is_some_and(|hint| hint.contains("in the cluster's state")),
         "{backups:?}"
     );
     problem(&problems, "spec.etcdClusters[1].backups");

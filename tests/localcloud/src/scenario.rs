@@ -5,6 +5,7 @@
 
 mod addons;
 mod api_servers;
+mod backups;
 mod balanced;
 mod bastion;
 pub mod by_hand;
@@ -129,6 +130,7 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     life.stage("update cluster: the first apply", Life::update).await?;
     life.stage("validate cluster: green", Life::validate).await?;
     life.stage("kubectl top nodes answers for every machine", Life::top_nodes).await?;
+    life.stage("etcd is backed up, and the backup proven", Life::is_backed_up).await?;
     nobody_was_denied(cloud).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a Deployment with a Service answers through the nodes", Life::deploy).await?;
