@@ -15,7 +15,8 @@ use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
     additional_objects, addon_objects, addons, api_server, api_server_pod, approve, backups, bootstrap_token,
-    controllers, etcd, interruption_queue, node_groups, nodes, rbac, static_pods,
+    controllers, etcd, interruption_queue, node_groups, nodes, rbac, restore,
+    static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -83,13 +84,28 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
     let own = Addresses::of(&agent.identity, &agent.config);
     let addresses = Addresses { stable: Some(stable), stable_ipv6, elastic, ..own };
     certificates::run(agent, &secrets, addresses).await?;
-    let starts = etcd::run(agent, control_plane).await?;
-    static_pods::run(agent, control_plane, &starts, &volumes).await?;
-    kubelet::run(agent).await?;
-    if agent.host.is_machine() {
-        bring_up(agent, control_plane, &volumes, addresses, &mut tasks).await?;
+    loop {
+        restore::run(agent, control_plane).await?;
+        let starts = etcd::run(agent, control_plane).await?;
+        static_pods::run(agent, control_plane, &starts, &volumes).await?;
+        kubelet::run(agent).await?;
+        if !agent.host.is_machine() {
+            return Ok(tasks);
+        }
+        // A restore must not wait for an API that may never come.
+        let restores = restore::follow(agent.clone(), control_plane.clone());
+        tokio::select! {
+            brought = Box::pin(bring_up(agent, control_plane, &volumes, addresses, &mut tasks)) => {
+                brought?;
+                let restores = restore::follow(agent.clone(), control_plane.clone());
+                tasks.start_decisive(restore::TASK.name(), restores);
+                return Ok(tasks);
+            }
+            () = restores => {}
+        }
+        tasks = Tasks::default();
+        agent.reporter.begin_again();
     }
-    Ok(tasks)
 }
 
 /// A node that runs an API server besides: the kubelet finds the pod when it starts, and goes to the masters as every

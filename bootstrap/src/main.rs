@@ -72,7 +72,9 @@ async fn main() -> ExitCode {
 async fn run(host: &Host, reporter: &Reporter, once: bool) -> ExitCode {
     loop {
         let error = match boot(host, reporter, once).await {
-            Ok(()) => return ExitCode::SUCCESS,
+            Ok(()) if once => return ExitCode::SUCCESS,
+            // What the state orders begins with the boot.
+            Ok(()) => continue,
             Err(error) => error,
         };
         tracing::error!(error = chain(&error), "the boot failed");
@@ -95,10 +97,11 @@ async fn boot(host: &Host, reporter: &Reporter, once: bool) -> Result<(), StepEr
         publishing.abort();
         publisher.publish_once().await;
     }
-    let _tasks = booted?;
+    let mut tasks = booted?;
     if !once {
-        // The tasks and the reports go on for as long as the machine does.
-        std::future::pending::<()>().await;
+        // The tasks and the reports go on for as long as the machine does, or until one asks for the boot again.
+        tasks.over().await;
+        publishing.abort();
     }
     Ok(())
 }

@@ -204,6 +204,8 @@ impl ClusterState {
         let keys = self.store().list(&prefix).await.map_err(self.failed())?;
         let member = |key: &String| {
             let (etcd, member) = key.strip_prefix(&prefix)?.strip_suffix(".json")?.split_once('/')?;
+            // Masters write deeper below the prefix, too.
+            (!member.contains('/')).then_some(())?;
             Some((etcd.to_owned(), member.to_owned()))
         };
         Ok(keys.iter().filter_map(member).collect())

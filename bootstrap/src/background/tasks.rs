@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 pub struct Tasks {
     started: BTreeSet<&'static str>,
     running: JoinSet<()>,
+    decisive: JoinSet<()>,
 }
 
 impl Tasks {
@@ -16,6 +17,19 @@ impl Tasks {
     pub fn start(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.started.insert(name);
         self.running.spawn(task);
+    }
+
+    /// Starts one whose end is the end of all: the boot is to be gone through again.
+    pub fn start_decisive(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.started.insert(name);
+        self.decisive.spawn(task);
+    }
+
+    /// Ends when a decisive one does.
+    pub async fn over(&mut self) {
+        if self.decisive.join_next().await.is_none() {
+            std::future::pending().await
+        }
     }
 
     /// The names of those that were started.

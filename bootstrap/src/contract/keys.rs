@@ -69,6 +69,26 @@ pub fn etcd_initialised(cluster: &str, etcd_cluster: &str, member: &str) -> Stri
     format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}.json")
 }
 
+/// What the masters shall restore: [`crate::contract::restore::Order`] as JSON. Masters follow it.
+pub fn restore_order(cluster: &str) -> String {
+    format!("{cluster}/control-plane/restore.json")
+}
+
+/// Where masters answer to the order of a generation.
+pub fn restore_answers_prefix(cluster: &str, generation: u64) -> String {
+    format!("{cluster}/control-plane/etcd/restores/{generation}/")
+}
+
+/// The answer of a master that runs neither etcd nor an API server any more: [`crate::contract::restore::Answer`] as JSON.
+pub fn restore_stopped(cluster: &str, generation: u64, instance: &str) -> String {
+    format!("{}stopped/{instance}.json", restore_answers_prefix(cluster, generation))
+}
+
+/// The answer for a member of which the data was restored.
+pub fn restore_restored(cluster: &str, generation: u64, etcd: &str, member: &str) -> String {
+    format!("{}restored/{etcd}/{member}.json", restore_answers_prefix(cluster, generation))
+}
+
 /// Where all backups of etcd are: folders of [`crate::contract::backup`].
 pub fn backups_prefix(cluster: &str) -> String {
     format!("{cluster}/backups/etcd/")

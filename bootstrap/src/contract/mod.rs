@@ -19,5 +19,6 @@ pub mod node_groups;
 pub mod node_labels;
 pub mod rbac;
 pub mod report;
+pub mod restore;
 pub mod tags;
 pub mod user_data;

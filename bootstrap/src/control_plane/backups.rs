@@ -214,7 +214,7 @@ fn leave(folder: &Path) {
 }
 
 /// Fails where a volume has less room than is needed for a while: etcd must never find its disk full.
-fn check_free(folder: &Path, etcd: &EtcdConfig, needed: u64) -> Result<(), SnapshotError> {
+pub(super) fn check_free(folder: &Path, etcd: &EtcdConfig, needed: u64) -> Result<(), SnapshotError> {
     let room = rustix::fs::statvfs(folder);
     let room = room.map_err(|error| {
         SnapshotError::File(FileError::Read { path: folder.to_owned(), source: error.into() })

@@ -21,4 +21,5 @@ pub mod look;
 pub mod node_groups;
 pub mod nodes;
 pub mod rbac;
+pub mod restore;
 pub mod static_pods;

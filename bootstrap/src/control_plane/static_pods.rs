@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use crate::agent::Agent;
+use crate::contract::components::API_SERVER;
 use crate::contract::config::{ControlPlaneConfig, EtcdConfig, EtcdPorts, NodeConfig};
 use crate::control_plane::api_server_pod::ApiServer;
 use crate::control_plane::controllers;
 use crate::control_plane::etcd::{self, InitialClusterState, Starts};
 use crate::host::Host;
-use crate::kubernetes::manifests::{CIPHER_SUITES, ManifestError, ensure_static_pod, image, render};
+use crate::host::file;
+use crate::kubernetes::manifests::{
+    CIPHER_SUITES, ManifestError, ensure_static_pod, image, render, static_pod,
+};
 use crate::node::kubelet;
 use crate::progress::step::{Done, Step, StepError};
 use crate::storage::etcd_data;
@@ -51,6 +55,16 @@ fn ensure_etcd(
         let size = volumes.get(&etcd.name).map(|attached| attached.volume.size);
         let pod = etcd_pod(config, control_plane, etcd, start, etcd::quota(size))?;
         changed |= ensure_static_pod(host, &manifest(etcd), &pod)?;
+    }
+    Ok(changed)
+}
+
+/// Takes those of etcd and of the API server away, so that the kubelet ends them.
+pub fn remove(host: &Host, control_plane: &ControlPlaneConfig) -> Result<bool, ManifestError> {
+    let mut changed = false;
+    // The API server first: it is of no use without etcd, and would only complain.
+    for name in std::iter::once(API_SERVER.to_owned()).chain(control_plane.etcd_clusters().map(manifest)) {
+        changed |= file::ensure_absent(&static_pod(host, &name)).map_err(ManifestError::File)?;
     }
     Ok(changed)
 }

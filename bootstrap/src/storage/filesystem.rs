@@ -22,6 +22,7 @@ use crate::progress::retry::{Class, Classed};
 use crate::progress::step::{Done, Step, StepError};
 use crate::storage::etcd_data::mount_point;
 use crate::storage::etcd_marker::{self, MarkerError};
+use crate::storage::restore_order::{self, OrderError};
 use crate::storage::volume::{AttachedVolume, AttachedVolumes};
 
 /// Makes, checks and mounts the file system: a check of a damaged one may take long.
@@ -95,6 +96,9 @@ pub enum FilesystemError {
     /// Whether etcd was initialised on it.
     #[error("it can't be told whether etcd was initialised on the volume")]
     Marker(#[source] MarkerError),
+    /// Whether it is to be restored.
+    #[error("it can't be told whether the volume is to be restored")]
+    Order(#[source] OrderError),
     /// EC2.
     #[error("the volume can't be tagged")]
     Aws(#[source] AwsError),
@@ -108,6 +112,7 @@ impl Classed for FilesystemError {
             }
             Self::Device { .. } | Self::Command { .. } | Self::File(_) => Class::Passing,
             Self::Marker(error) => error.class(),
+            Self::Order(error) => error.class(),
             Self::Aws(error) => error.class(),
         }
     }
@@ -277,7 +282,12 @@ async fn prepare(
     let recognised = probe(host, attached).await?;
     let initialised = match &recognised {
         Some(_) => true,
-        None => etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?.is_some(),
+        None => {
+            let marker = etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?;
+            // What was lost comes from a backup, if that is what was ordered.
+            marker.is_some()
+                && !restore_order::is_due(store, cluster, etcd).await.map_err(FilesystemError::Order)?
+        }
     };
     let evidence = gather(attached, recognised, initialised)?;
     match judge(&evidence, cluster) {

@@ -6,4 +6,5 @@ pub mod etcd_data;
 pub mod etcd_marker;
 pub mod filesystem;
 pub mod mounts;
+pub mod restore_order;
 pub mod volume;
