@@ -115,7 +115,9 @@ const ADVISERS: [Adviser; 18] = [
         let error: &OperationError = error.downcast_ref()?;
         let exit = match error {
             OperationError::Interrupted => Some(Exit::Interrupted),
-            OperationError::NotGone { .. } | OperationError::Unsettled { .. } => Some(Exit::Unreachable),
+            OperationError::NotGone { .. }
+            | OperationError::Unsettled { .. }
+            | OperationError::NotRestored { .. } => Some(Exit::Unreachable),
             _ => None,
         };
         Some(advice(error.hint(), exit))

@@ -25,6 +25,7 @@ mod interrupt;
 mod output;
 mod progress;
 mod replace;
+mod restore;
 mod rollback;
 mod start;
 mod stop;
@@ -97,6 +98,8 @@ enum Command {
     Stop(stop::Args),
     /// Start a cluster that was stopped
     Start(start::Args),
+    /// Restore a cluster from a backup of etcd
+    Restore(restore::Args),
     /// Write out credentials
     Export(export::Args),
     /// Delete a cluster, an instance group, or whatever a file says
@@ -177,6 +180,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Validate(args) => validate::run(context, args).await,
         Command::Stop(args) => stop::run(context, args).await,
         Command::Start(args) => start::run(context, args).await,
+        Command::Restore(args) => restore::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Delete(args) => delete::run(context, args).await,
         Command::History(args) => history::run(context, args).await,

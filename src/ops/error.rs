@@ -3,7 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
+use windlass_bootstrap::backup::BackupId;
+
 use crate::assets::addons;
+use super::restore::chosen::Refused;
 use crate::aws::EndpointError;
 use crate::aws::facts::FactsError;
 use crate::cloud::CloudError;
@@ -57,6 +60,29 @@ pub enum OperationError {
     /// What the specification asks for isn't in AWS.
     #[error("the specification can't be made on AWS")]
     NotOnAws(#[source] FactsError),
+    /// A backup can't be restored.
+    #[error("{0}")]
+    Restore(#[from] Refused),
+    /// The cluster is being restored.
+    #[error("`{cluster}` is being restored from the backup {backup}")]
+    Restoring {
+        /// The cluster's name.
+        cluster: String,
+        /// Which backup.
+        backup: BackupId,
+    },
+    /// Masters don't do what was ordered.
+    #[error("gave up waiting after {} s for these to {what}: {}", limit.as_secs(), left.join(", "))]
+    NotRestored {
+        /// The cluster's name.
+        cluster: String,
+        /// What they should do.
+        what: &'static str,
+        /// Who hasn't.
+        left: Vec<String>,
+        /// How long was waited.
+        limit: Duration,
+    },
     /// A look at AWS failed.
     #[error("could not look for {what}")]
     Look {
@@ -183,6 +209,14 @@ impl OperationError {
             Self::Unsettled { .. } => {
                 Some("look at them in EC2's console, and run the same command again: it goes on".to_owned())
             }
+            Self::Restore(refused) => Some(refused.hint()),
+            Self::Restoring { cluster, .. } => {
+                Some(format!("`windlass restore cluster {cluster} --yes` goes on with it"))
+            }
+            Self::NotRestored { cluster, .. } => Some(format!(
+                "`windlass validate cluster {cluster}` says what masters wait for; one that hangs, end in EC2: Auto Scaling \
+                 launches another. Then run the same command again: it goes on"
+            )),
             Self::NotGone { .. } => Some("the state was kept: run the same command again".to_owned()),
             _ => None,
         }

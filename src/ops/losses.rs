@@ -40,9 +40,17 @@ impl Losses {
         Ok(Self { known_volumes, volumes, known_addresses, addresses })
     }
 
-    /// Refuses a plan that makes anew what was there.
-    pub fn refuse(&self, plan: &Plan, desired: &Desired, owner: &Owner) -> Result<(), PlanError> {
-        plan.refuse_lost_volumes(desired, &self.known_volumes, &self.volumes, owner)?;
+    /// Refuses a plan that makes anew what was there; volumes only where they aren't to be restored.
+    pub fn refuse(
+        &self,
+        plan: &Plan,
+        desired: &Desired,
+        owner: &Owner,
+        makes_volumes: bool,
+    ) -> Result<(), PlanError> {
+        if !makes_volumes {
+            plan.refuse_lost_volumes(desired, &self.known_volumes, &self.volumes, owner)?;
+        }
         plan.refuse_lost_address(desired, &self.known_addresses, &self.addresses, owner)
     }
 }

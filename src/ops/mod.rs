@@ -12,6 +12,7 @@
 //! | [`update`] | prepares an update so that it can be applied, applies it, and records it |
 //! | [`deletion`] | what there is of a cluster, and its end |
 //! | [`specification_change`] | writes a changed specification |
+//! | [`restore`] | restores a cluster from a backup |
 //! | [`lease_guard`] | works while holding the cluster's lease |
 //! | [`running_cluster`] | a cluster that runs: its specification, and the doors to AWS, the state and the Kubernetes API |
 //! | [`sleep`] | stops all machines of a cluster, and starts them again |
@@ -24,6 +25,7 @@ pub mod lease_guard;
 pub mod located;
 pub mod losses;
 pub mod planning;
+pub mod restore;
 pub mod running_cluster;
 pub mod sleep;
 pub mod specification_change;

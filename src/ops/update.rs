@@ -25,7 +25,7 @@ impl SettledUpdate {
     ///
     /// # Errors
     ///
-    /// As [`PlanningInput::gather_with_keys`] and [`PlanningInput::decide`]; and where the state can't be written.
+    /// As [`PlanningInput::gather_with_keys`] and [`PlanningInput::decide`]; where the cluster is being restored; and where the state can't be written.
     pub async fn prepare(state: &ClusterState, documents: &Documents) -> Result<Self, OperationError> {
         Self::prepare_part(state, documents, Part::default()).await
     }
@@ -40,8 +40,34 @@ impl SettledUpdate {
         documents: &Documents,
         part: Part,
     ) -> Result<Self, OperationError> {
+        if let Some((order, _)) = state.restore_order().await?.filter(|(order, _)| order.is_under_way()) {
+            let (cluster, backup) = (state.name().to_owned(), order.backup);
+            return Err(OperationError::Restoring { cluster, backup });
+        }
+        Self::settle(state, documents, part, false).await
+    }
+
+    /// The same for a restore: volumes of etcd that are gone are made anew, blank.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::prepare`].
+    pub async fn prepare_with_new_volumes(
+        state: &ClusterState,
+        documents: &Documents,
+    ) -> Result<Self, OperationError> {
+        Self::settle(state, documents, Part::default(), true).await
+    }
+
+    async fn settle(
+        state: &ClusterState,
+        documents: &Documents,
+        part: Part,
+        makes_lost_volumes: bool,
+    ) -> Result<Self, OperationError> {
         let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
         input.part = part;
+        input.makes_lost_volumes = makes_lost_volumes;
         input.decide(state, secrets.as_ref()).await?;
         input.located.settle(state).await?;
         let secrets = ensured(state).await?;

@@ -152,7 +152,8 @@ impl PlanError {
             )),
             Self::VolumesLost { marks, .. } => Some(format!(
                 "nothing was changed. If one of them is it, or you make one of its last snapshot, mark it and run the \
-                 same command: aws ec2 create-tags --resources VOLUME --tags {marks}"
+                 same command: aws ec2 create-tags --resources VOLUME --tags {marks}; if it is lost, `windlass restore \
+                 cluster` restores a backup of etcd"
             )),
             Self::AddressLost(lost) => Some(lost.hint()),
             Self::Apart { .. } => Some(

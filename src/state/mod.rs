@@ -43,6 +43,7 @@ pub mod object;
 pub mod object_kind;
 mod read_ahead;
 mod requests;
+pub mod restores;
 pub mod revision;
 pub mod s3;
 pub mod secrets;

@@ -6,6 +6,7 @@
 use windlass_bootstrap::bootstrap_token::BootstrapToken;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::NodeGroups;
+use windlass_bootstrap::restore::Order;
 
 use super::object::digest;
 use super::stored_secrets::SecretKind;
@@ -53,7 +54,7 @@ struct ObjectKind {
 
 /// Every kind. What is written below a cluster's prefix has a row here; a test over all that an applied cluster consists
 /// of sees to that.
-const KINDS: [ObjectKind; 19] = [
+const KINDS: [ObjectKind; 20] = [
     ObjectKind { covers: |it| it.key == layout::format(it.cluster), check: |it| format::check(it.bytes) },
     ObjectKind { covers: |it| it.key == layout::identity(it.cluster), check: |it| identity::check(it.bytes) },
     ObjectKind {
@@ -115,6 +116,10 @@ const KINDS: [ObjectKind; 19] = [
             let read = NodeGroups::read(it.bytes);
             read.map(drop).ok_or_else(|| "it does not hold the groups of nodes".to_owned())
         },
+    },
+    ObjectKind {
+        covers: |it| it.key == keys::restore_order(it.cluster),
+        check: |it| Order::read(it.bytes).map(drop).map_err(|error| error.to_string()),
     },
     // That it is there is what it says.
     ObjectKind { covers: |it| it.rest().starts_with("control-plane/etcd/"), check: |_| Ok(()) },

@@ -40,8 +40,17 @@ pub(crate) struct Args {
     output: Format,
 }
 
+impl Args {
+    /// What whoever changed a cluster goes on with.
+    pub(in crate::cli) fn waiting(cluster: String, wait: Duration) -> Self {
+        let interval = Duration::from_secs(10);
+        let (count, max_unready_nodes, output) = (1, 0, Format::default());
+        Self { cluster: Some(cluster), wait: Some(wait), count, interval, max_unready_nodes, output }
+    }
+}
+
 /// Runs `windlass validate cluster`.
-pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
+pub(in crate::cli) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if args.count > 1 && args.wait.is_none() {
         let refusal = Refusal::new(format!("--count {} needs --wait", args.count));
         return Err(refusal.hint("add --wait 10m").into());
