@@ -25,6 +25,7 @@ mod older;
 mod operate;
 mod parts;
 mod permissions;
+mod restores;
 mod rollback;
 mod scenarios;
 mod shapes;
