@@ -74,8 +74,8 @@ mod with_region {
     use super::*;
     use crate::support::region::{Region, machine_image};
 
-    /// The one kind of AWS resource that came after the older versions and that every cluster gets.
-    const UNKNOWN_THEN: &str = "gateway-endpoint/";
+    /// The kinds of resources that came after the older versions and that every cluster gets.
+    const UNKNOWN_THEN: [&str; 2] = ["gateway-endpoint/", "backup-expiry/"];
 
     struct World {
         region: Region,
@@ -211,7 +211,7 @@ mod with_region {
             // What a newer windlass has instances read is another object. That, and what that version didn't know, is all
             // that it may make.
             let may_be_new =
-                ["state-object/", "node-groups/", UNKNOWN_THEN].iter().any(|kind| resource.starts_with(kind));
+                ["state-object/", "node-groups/"].iter().chain(&UNKNOWN_THEN).any(|kind| resource.starts_with(kind));
             assert!(step["action"] == "update" || may_be_new, "{step:#}");
         }
         assert_eq!(plan["kept"], serde_json::json!([]));
@@ -247,7 +247,9 @@ mod with_region {
         for step in plan["steps"].as_array().unwrap() {
             let resource = step["resource"].as_str().unwrap();
             // What a newer windlass has instances read, and what they are started with, may be another.
-            let is_read_by_instances = ["state-object/", "node-groups/", "additional-objects/", UNKNOWN_THEN];
+            let [gateway_endpoint, backup_expiry] = UNKNOWN_THEN;
+            let is_read_by_instances =
+                ["state-object/", "node-groups/", "additional-objects/", gateway_endpoint, backup_expiry];
             let is_new = step["action"] == "create";
             let may_be = if is_new {
                 is_read_by_instances.iter().any(|kind| resource.starts_with(kind))
