@@ -210,8 +210,10 @@ mod with_region {
             let resource = step["resource"].as_str().unwrap();
             // What a newer windlass has instances read is another object. That, and what that version didn't know, is all
             // that it may make.
-            let may_be_new =
-                ["state-object/", "node-groups/"].iter().chain(&UNKNOWN_THEN).any(|kind| resource.starts_with(kind));
+            let may_be_new = ["state-object/", "node-groups/"]
+                .iter()
+                .chain(&UNKNOWN_THEN)
+                .any(|kind| resource.starts_with(kind));
             assert!(step["action"] == "update" || may_be_new, "{step:#}");
         }
         assert_eq!(plan["kept"], serde_json::json!([]));
