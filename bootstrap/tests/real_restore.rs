@@ -59,8 +59,14 @@ mod with_kubernetes {
             let process = Command::new(program("etcd"))
                 .arg(format!("--name={}", etcd.member))
                 .arg(format!("--data-dir={}", mount.join("data").display()))
-                .args([format!("--listen-client-urls={endpoint}"), format!("--advertise-client-urls={endpoint}")])
-                .args([format!("--listen-peer-urls={peer_url}"), format!("--initial-advertise-peer-urls={peer_url}")])
+                .args([
+                    format!("--listen-client-urls={endpoint}"),
+                    format!("--advertise-client-urls={endpoint}"),
+                ])
+                .args([
+                    format!("--listen-peer-urls={peer_url}"),
+                    format!("--initial-advertise-peer-urls={peer_url}"),
+                ])
                 .arg(format!("--initial-cluster={}", all.collect::<Vec<_>>().join(",")))
                 .arg("--peer-auto-tls")
                 .stdin(Stdio::null())
@@ -146,9 +152,10 @@ mod with_kubernetes {
                 bytes: whole.len() as u64,
             };
             std::fs::write(folder.path().join("main.gz"), compressed).unwrap();
-            let members = members.iter().zip(1..).map(|(name, last)| {
-                ((*name).to_owned(), Ipv4Addr::new(127, 0, 0, last))
-            });
+            let members = members
+                .iter()
+                .zip(1..)
+                .map(|(name, last)| ((*name).to_owned(), Ipv4Addr::new(127, 0, 0, last)));
             let source = Source { key: "main.gz".into(), snapshot, members: members.collect() };
             let order = Order {
                 version: CONFIG_VERSION.into(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use windlass_bootstrap::backup::BackupId;
 
-use crate::assets::addons;
 use super::restore::chosen::Refused;
+use crate::assets::addons;
 use crate::aws::EndpointError;
 use crate::aws::facts::FactsError;
 use crate::cloud::CloudError;

@@ -275,7 +275,11 @@ impl<'a> Restore<'a> {
                 return Ok(());
             }
             if left != said {
-                listen(&format!("{:>5}s  waiting for {} to {what}", begun.elapsed().as_secs(), left.join(", ")));
+                listen(&format!(
+                    "{:>5}s  waiting for {} to {what}",
+                    begun.elapsed().as_secs(),
+                    left.join(", ")
+                ));
                 said.clone_from(&left);
             }
             if begun.elapsed() > limit {

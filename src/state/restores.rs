@@ -61,10 +61,8 @@ impl ClusterState {
         read: Option<&Version>,
     ) -> Result<Version, StateError> {
         let key = keys::restore_order(self.name());
-        let failed = |error: serde_json::Error| StateError::Malformed {
-            key: key.clone(),
-            reason: error.to_string(),
-        };
+        let failed =
+            |error: serde_json::Error| StateError::Malformed { key: key.clone(), reason: error.to_string() };
         let bytes = serde_json::to_vec_pretty(order).map_err(failed)?;
         let condition = read.map_or(Condition::Absent, |read| Condition::Unchanged(read.clone()));
         self.store().put(&key, bytes, condition).await.map_err(self.failed())

@@ -16,7 +16,7 @@ mod with_region {
     const ID: &str = "2026-11-23T14-05-00Z";
     const BUCKET: &str = "clusters";
     const FOLDER: &str = "team/demo.example.com";
-    const ETCD: [&str; 2] = ["main", "events"];
+    const ETCD: [&str; 1] = ["main"];
 
     struct World {
         region: Region,
@@ -184,16 +184,20 @@ mod with_region {
         refused("is of the cluster `other.example.com`");
         world.back_up(|description, _| description["kubernetesVersion"] = json!("1.37.0")).await;
         refused("is of Kubernetes 1.37.0");
-        world.back_up(|description, _| description["etcd"]["events"]["etcdVersion"] = json!("4.0.0")).await;
-        refused("is of etcd events 4.0.0");
-        world.back_up(|description, _| drop(description["etcd"].as_object_mut().unwrap().remove("events"))).await;
-        refused("is of the etcd clusters main");
+        world.back_up(|description, _| description["etcd"]["main"]["etcdVersion"] = json!("4.0.0")).await;
+        refused("is of etcd main 4.0.0");
+        world.back_up(|it, _| it["etcd"] = json!({"other": it["etcd"]["main"]})).await;
+        refused("is of the etcd clusters other");
         assert_eq!(world.order().await, None, "nothing was stopped");
 
         world.back_up(|_, _| {}).await;
         let said = world.ends("restore cluster --backup 2026-11-23T14:06", 0);
-        for part in ["restore demo.example.com from the backup", ID, "etcd events: 12 keys at revision 70", "nobody has tried"]
-        {
+        for part in [
+            "restore demo.example.com from the backup",
+            ID,
+            "etcd main: 12 keys at revision 70",
+            "nobody has tried",
+        ] {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(said.contains("Nothing was stopped.") && said.contains("--yes"), "{said}");
@@ -210,7 +214,7 @@ mod with_region {
         let before = world.volumes().await;
         assert_eq!(before.len(), ETCD.len(), "{before:?}");
         // The master has answered that it had begun its etcd, and then its volume was lost.
-        let (name, lost) = before[1].clone();
+        let (name, lost) = before[0].clone();
         assert_eq!(name, "a.etcd-main.demo.example.com");
         world.put("control-plane/etcd/main/a.json", b"{}".to_vec()).await;
         let master = world.master().await;
@@ -245,10 +249,9 @@ mod with_region {
         world.phase_becomes("restore").await;
         let said = world.ends("restore cluster --give-up", 4);
         assert!(said.contains("restore cluster"), "somebody restores it: {said}");
-        world.answers(1, "restored/main/a").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(world.order().await.unwrap()["phase"], "restore", "events isn't restored");
-        world.answers(1, "restored/events/a").await;
+        assert_eq!(world.order().await.unwrap()["phase"], "restore", "nothing is restored yet");
+        world.answers(1, "restored/main/a").await;
         let done = world.phase_becomes("done").await;
         assert_eq!(done["generation"], 1);
         drop(running);

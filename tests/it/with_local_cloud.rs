@@ -78,6 +78,13 @@ async fn names_in_a_private_zone_lead_to_the_api_from_inside_of_the_vpc_alone() 
     live(async |cloud, options, say| scenario::run_with_private_names(cloud, options, say).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn a_cluster_is_restored_from_a_backup_after_a_mistake_and_after_all_of_its_control_plane_is_gone() {
+    let timings = live(async |cloud, options, say| scenario::run_restored(cloud, options, say).await).await;
+    keep(&timings, "restored");
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

@@ -28,7 +28,7 @@ impl Tasks {
     /// Ends when a decisive one does.
     pub async fn over(&mut self) {
         if self.decisive.join_next().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -221,9 +221,8 @@ async fn restore(
     // What an agent that was killed has left running.
     EtcdPrograms::stop(&agent.host, UNIT).await;
     let programs = EtcdPrograms::of_image(&agent.host, image(&control_plane.images, "etcd")?).await?;
-    let etcdutl = async |arguments: Vec<String>| {
-        programs.run(UNIT, BOUNDS, "etcdutl", &arguments).await.map(drop)
-    };
+    let etcdutl =
+        async |arguments: Vec<String>| programs.run(UNIT, BOUNDS, "etcdutl", &arguments).await.map(drop);
     let restored = restore_each(agent, order, restoring, etcdutl).await;
     programs.leave().await;
     restored

@@ -280,15 +280,7 @@ async fn prepare(
     etcd: &EtcdConfig,
 ) -> Result<bool, FilesystemError> {
     let recognised = probe(host, attached).await?;
-    let initialised = match &recognised {
-        Some(_) => true,
-        None => {
-            let marker = etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?;
-            // What was lost comes from a backup, if that is what was ordered.
-            marker.is_some()
-                && !restore_order::is_due(store, cluster, etcd).await.map_err(FilesystemError::Order)?
-        }
-    };
+    let initialised = recognised.is_some() || is_lost(store, cluster, etcd).await?;
     let evidence = gather(attached, recognised, initialised)?;
     match judge(&evidence, cluster) {
         Verdict::Refused(reason) => {
@@ -302,6 +294,15 @@ async fn prepare(
             Ok(true)
         }
     }
+}
+
+/// Whether what etcd has written was on this volume. What was lost comes from a backup, if that is what was ordered.
+async fn is_lost(store: &StateStore, cluster: &str, etcd: &EtcdConfig) -> Result<bool, FilesystemError> {
+    let marker = etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?;
+    if marker.is_none() {
+        return Ok(false);
+    }
+    restore_order::is_due(store, cluster, etcd).await.map(|is_due| !is_due).map_err(FilesystemError::Order)
 }
 
 /// Mounts the file system anew that is mounted from a device which is gone: a volume that was detached by hand and is

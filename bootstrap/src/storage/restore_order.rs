@@ -109,11 +109,8 @@ pub fn generation(data: &Path) -> Result<u64, OrderError> {
 
 /// Writes into a folder of etcd's data which restore it is of.
 pub fn mark(data: &Path, order: &Order) -> Result<(), OrderError> {
-    let restored = Restored {
-        version: CONFIG_VERSION.to_owned(),
-        generation: order.generation,
-        backup: order.backup,
-    };
+    let restored =
+        Restored { version: CONFIG_VERSION.to_owned(), generation: order.generation, backup: order.backup };
     let path = data.join(FILE);
     let bytes = serde_json::to_vec_pretty(&restored).map_err(|source| OrderError::Format {
         name: path.display().to_string(),

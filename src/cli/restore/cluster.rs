@@ -175,7 +175,11 @@ fn lines(cluster: &str, chosen: &Chosen, now: Timestamp) -> Vec<String> {
         quantity(usize::try_from(minutes).unwrap_or(usize::MAX), "minute")
     ));
     lines.extend(backup.etcd.iter().map(|(etcd, snapshot)| {
-        format!("restore etcd {etcd}: {} at revision {}", quantity(keys(snapshot.keys), "key"), snapshot.revision)
+        format!(
+            "restore etcd {etcd}: {} at revision {}",
+            quantity(keys(snapshot.keys), "key"),
+            snapshot.revision
+        )
     }));
     lines.push("stop the API until etcd is restored; pods go on meanwhile".to_owned());
     lines
@@ -190,8 +194,9 @@ fn warning(chosen: &Chosen) -> Option<String> {
     let id = chosen.listed.id;
     match &chosen.proof {
         None => Some(format!("nobody has tried yet whether the backup {id} can be restored")),
-        Some(proof) => {
-            proof.failure.as_ref().map(|why| format!("the backup {id} could not be restored when it was tried: {why}"))
-        }
+        Some(proof) => proof
+            .failure
+            .as_ref()
+            .map(|why| format!("the backup {id} could not be restored when it was tried: {why}")),
     }
 }

@@ -140,7 +140,9 @@ pub enum Refused {
         id: BackupId,
     },
     /// Data has been restored already.
-    #[error("the restore of `{cluster}` from the backup {id} can't be given up any more: masters restore their data")]
+    #[error(
+        "the restore of `{cluster}` from the backup {id} can't be given up any more: masters restore their data"
+    )]
     TooLate {
         /// The cluster.
         cluster: String,
@@ -167,11 +169,7 @@ impl Refused {
 }
 
 /// Compares what a backup says of itself with the cluster.
-pub fn check_description(
-    listed: &ListedBackup,
-    backup: &Backup,
-    cluster: &Cluster,
-) -> Result<(), Refused> {
+pub fn check_description(listed: &ListedBackup, backup: &Backup, cluster: &Cluster) -> Result<(), Refused> {
     let id = listed.id;
     let other = |found: String, expected: String| Err(Refused::Other { id, found, expected });
     if backup.cluster != cluster.name {
@@ -322,9 +320,18 @@ mod tests {
             (broken(&|it| it.id = "2026-11-23T14-00-00Z".parse().unwrap()), "2026-11-23T14-00-00Z"),
             (broken(&|it| it.kubernetes_version = "1.99.0".to_owned()), "Kubernetes 1.99.0"),
             (broken(&|it| it.kubernetes_version = "soon".to_owned()), "Kubernetes soon"),
-            (broken(&|it| it.etcd.get_mut("main").unwrap().etcd_version = "3.99.1".to_owned()), "etcd main 3.99.1"),
+            (
+                broken(&|it| it.etcd.get_mut("main").unwrap().etcd_version = "3.99.1".to_owned()),
+                "etcd main 3.99.1",
+            ),
             (broken(&|it| drop(main(it))), "etcd clusters"),
-            (broken(&|it| { let main = main(it); it.etcd.insert("mine".to_owned(), main); }), "mine"),
+            (
+                broken(&|it| {
+                    let main = main(it);
+                    it.etcd.insert("mine".to_owned(), main);
+                }),
+                "mine",
+            ),
         ];
         for (said, expected) in table {
             assert!(said.contains(ID) && said.contains(expected), "{said}");
@@ -348,11 +355,14 @@ mod tests {
         // What the description says, too, but etcd didn't write.
         let as_described = |bytes: &[u8], size: u64| {
             let sha256 = digest(bytes);
-            let changed = Snapshot { sha256, compressed_bytes: bytes.len() as u64, bytes: size, ..snapshot.clone() };
+            let changed =
+                Snapshot { sha256, compressed_bytes: bytes.len() as u64, bytes: size, ..snapshot.clone() };
             refused(&changed, bytes)
         };
         assert!(as_described(b"nothing that gzip knows", 10).contains("can't be expanded"));
-        assert!(as_described(&compressed[..compressed.len() - 10], snapshot.bytes).contains("can't be expanded"));
+        assert!(
+            as_described(&compressed[..compressed.len() - 10], snapshot.bytes).contains("can't be expanded")
+        );
         assert!(as_described(&compressed, snapshot.bytes - 1).contains("doesn't expand"));
         let (_, mut other) = snapshot_of(b"x");
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -18,8 +18,8 @@ use fs_err as fs;
 use crate::aws::state::StateError;
 use crate::contract::config::EtcdConfig;
 use crate::contract::restore::{Order, Source};
-use crate::control_plane::backups::snapshot::{self, SnapshotError};
 use crate::control_plane::backups::check_free;
+use crate::control_plane::backups::snapshot::{self, SnapshotError};
 use crate::control_plane::etcd_programs::ProgramError;
 use crate::host::file::{self, FileError};
 use crate::storage::etcd_data::{self, Data};
@@ -126,9 +126,8 @@ impl<'a> Place<'a> {
     pub async fn expand(&self) -> Result<(), DataError> {
         let (compressed, expanded) = (self.compressed(), self.expanded());
         let (expected, name) = (self.source.snapshot.clone(), self.etcd.name.clone());
-        let expanding = tokio::task::spawn_blocking(move || {
-            snapshot::expand(&compressed, &expected, &expanded, &name)
-        });
+        let expanding =
+            tokio::task::spawn_blocking(move || snapshot::expand(&compressed, &expected, &expanded, &name));
         expanding.await??;
         remove_file(&self.compressed())
     }

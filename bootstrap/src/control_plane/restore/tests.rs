@@ -141,7 +141,10 @@ async fn what_was_restored_is_answered_once_and_is_not_restored_again() {
     master.has_data("of before");
     let order = master.order(1, Phase::Restore).await;
     let mut answered = None;
-    assert!(look(&master.agent, master.control_plane(), &mut answered).await.unwrap(), "there is something to do");
+    assert!(
+        look(&master.agent, master.control_plane(), &mut answered).await.unwrap(),
+        "there is something to do"
+    );
     master.restore(&order).await.unwrap();
     assert_eq!(std::fs::read_to_string(master.log()).unwrap(), "restored");
     // It was killed before it could answer.
