@@ -56,6 +56,9 @@ pub struct Context<'a> {
     pub slot: Option<&'a Slot>,
     /// Different in every run, so that most client tokens of one run never meet those of another.
     pub run: &'a str,
+    /// The restore of the cluster that this is for; 0 where it is for none. What was made once in the cluster's life is made
+    /// once more for each.
+    pub restore: u64,
 }
 
 /// EC2 remembers a client token for a day or longer and answers a second call with what the first one made, even where
@@ -86,6 +89,7 @@ impl<'a> Context<'a> {
             strangers,
             slot: None,
             run: "",
+            restore: 0,
         }
     }
 
@@ -105,7 +109,11 @@ impl<'a> Context<'a> {
     /// The client token for making something that is made once in the life of its cluster: the same in every run. `made`
     /// is all that the call asks for, and whether an earlier token is spent.
     pub fn lasting_token(&self, id: &ResourceId, made: &str) -> String {
-        self.token_of(self.owner.uid.as_deref().unwrap_or(self.run), id, made)
+        let scope = self.owner.uid.as_deref().unwrap_or(self.run);
+        match self.restore {
+            0 => self.token_of(scope, id, made),
+            restore => self.token_of(&format!("{scope}\nrestore {restore}"), id, made),
+        }
     }
 
     fn token_of(&self, scope: &str, id: &ResourceId, made: &str) -> String {

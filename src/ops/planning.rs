@@ -33,8 +33,8 @@ pub struct PlanningInput {
     pub observed: Observed,
     /// What of it is to be brought to AWS: everything, unless somebody asks for less.
     pub part: Part,
-    /// Whether etcd's volumes that are gone are made anew: that is for a restore alone.
-    pub makes_lost_volumes: bool,
+    /// The generation of the restore for which etcd's volumes that are gone are made anew; 0 for none, and then they aren't.
+    pub restore: u64,
     /// What was applied last, where that can still be read.
     applied: Option<Applied>,
     facts: Facts,
@@ -120,7 +120,7 @@ impl PlanningInput {
             located,
             observed,
             part,
-            makes_lost_volumes: false,
+            restore: 0,
             applied,
             facts,
             state: location,
@@ -189,7 +189,7 @@ impl PlanningInput {
         })?;
         plan.occupied = occupied.into_iter().map(|(resource, by)| Occupied { resource, by }).collect();
         let owner = self.located.owner_of(&self.cluster.name);
-        self.losses.refuse(&plan, &desired, &owner, self.makes_lost_volumes)?;
+        self.losses.refuse(&plan, &desired, &owner, self.restore > 0)?;
         let plan = self.part.of(plan, &self.cluster, &desired, &self.observed)?;
         Ok(PreparedUpdate { desired, plan })
     }

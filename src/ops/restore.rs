@@ -191,11 +191,17 @@ impl<'a> Restore<'a> {
     /// As an update.
     pub async fn remake_volumes(
         &self,
+        ordered: &Ordered,
         documents: &Documents,
         stop: &Stop,
         listen: &dyn Fn(Event<'_>),
     ) -> Result<Summary, OperationError> {
-        let update = Box::pin(SettledUpdate::prepare_with_new_volumes(self.state, documents)).await?;
+        let update = Box::pin(SettledUpdate::prepare_with_new_volumes(
+            self.state,
+            documents,
+            ordered.order.generation,
+        ))
+        .await?;
         Box::pin(update.apply(self.state, stop, listen)).await
     }
 

@@ -44,10 +44,10 @@ impl SettledUpdate {
             let (cluster, backup) = (state.name().to_owned(), order.backup);
             return Err(OperationError::Restoring { cluster, backup });
         }
-        Self::settle(state, documents, part, false).await
+        Self::settle(state, documents, part, 0).await
     }
 
-    /// The same for a restore: volumes of etcd that are gone are made anew, blank.
+    /// The same for the restore of a generation: volumes of etcd that are gone are made anew, blank.
     ///
     /// # Errors
     ///
@@ -55,19 +55,20 @@ impl SettledUpdate {
     pub async fn prepare_with_new_volumes(
         state: &ClusterState,
         documents: &Documents,
+        restore: u64,
     ) -> Result<Self, OperationError> {
-        Self::settle(state, documents, Part::default(), true).await
+        Self::settle(state, documents, Part::default(), restore).await
     }
 
     async fn settle(
         state: &ClusterState,
         documents: &Documents,
         part: Part,
-        makes_lost_volumes: bool,
+        restore: u64,
     ) -> Result<Self, OperationError> {
         let (mut input, secrets) = PlanningInput::gather_with_keys(state, documents).await?;
         input.part = part;
-        input.makes_lost_volumes = makes_lost_volumes;
+        input.restore = restore;
         input.decide(state, secrets.as_ref()).await?;
         input.located.settle(state).await?;
         let secrets = ensured(state).await?;
@@ -123,6 +124,7 @@ impl SettledUpdate {
         let (departures, run_id) = (Departures::default(), run_id());
         let cloud = cloud::Context {
             run: &run_id,
+            restore: input.restore,
             ..cloud::Context::new(&clients, state.store(), &owner, &ids, &departures)
         };
         let run = Run { plan, desired, observed: &input.observed, context: cloud };

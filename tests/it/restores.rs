@@ -88,7 +88,13 @@ mod with_region {
 
         fn begins(&self, line: &str) -> Running {
             let mut command = self.command(line);
-            Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+            let said = std::fs::File::create(self.home.path().join("said")).unwrap();
+            Running(command.stdout(Stdio::null()).stderr(said).spawn().unwrap())
+        }
+
+        /// What the windlass that was begun last has said.
+        fn said(&self) -> String {
+            std::fs::read_to_string(self.home.path().join("said")).unwrap()
         }
 
         async fn put(&self, key: &str, bytes: Vec<u8>) {
@@ -132,7 +138,7 @@ mod with_region {
                 if let Some(order) = order.as_ref().filter(|order| order["phase"] == phase) {
                     return order.clone();
                 }
-                assert!(Instant::now() < deadline, "{order:?}");
+                assert!(Instant::now() < deadline, "{order:?}: {}", self.said());
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -232,7 +238,7 @@ mod with_region {
         assert_eq!(order["etcd"]["main"]["members"].as_object().unwrap().len(), 1);
         let deadline = Instant::now() + Duration::from_mins(1);
         while world.volumes().await.len() < ETCD.len() {
-            assert!(Instant::now() < deadline, "the volume never came");
+            assert!(Instant::now() < deadline, "the volume never came: {}", world.said());
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         // It is killed, and whoever runs it again waits for the same order.

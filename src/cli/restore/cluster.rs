@@ -83,7 +83,8 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
                     output::say(&format!("  {} {}", step.action.verb(), step.resource));
                 }
             };
-            let summary = Box::pin(restore.remake_volumes(&documents, context.stop(), &listen)).await?;
+            let summary =
+                Box::pin(restore.remake_volumes(&ordered, &documents, context.stop(), &listen)).await?;
             if !summary.is_complete() {
                 return Err(incomplete(context, &state, COMMAND, &summary));
             }
