@@ -131,7 +131,9 @@ mod with_kubernetes {
             let mount = folder.path().join("a");
             std::fs::create_dir_all(&mount).unwrap();
             let etcd = Member::start(&mount, &config("a", &alone, ports));
-            KEPT.iter().for_each(|key| etcd.put(key));
+            for key in KEPT {
+                etcd.put(key);
+            }
             let (former, revision) = etcd.header();
             let saved = folder.path().join("saved.db");
             etcd.run(&["snapshot", "save", saved.to_str().unwrap()]);

@@ -69,7 +69,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     let (name, flags) = (state.name(), context.flags_to_repeat());
     if !args.yes {
         // What was shown is what is restored, and not a newer one.
-        let id = chosen.iter().map(|chosen| format!(" --backup {}", chosen.listed.id)).collect::<String>();
+        let id = chosen.as_ref().map(|chosen| format!(" --backup {}", chosen.listed.id)).unwrap_or_default();
         output::say(&format!(
             "Nothing was stopped. To restore it: windlass restore cluster {name}{id}{flags} --yes"
         ));
@@ -122,7 +122,7 @@ async fn under_way(state: &ClusterState, wanted: Option<Wanted>) -> anyhow::Resu
 }
 
 async fn give_up(context: &Context, state: &ClusterState, restore: &Restore<'_>) -> anyhow::Result<Exit> {
-    let work = async { Ok::<_, OperationError>(restore.give_up().await?) };
+    let work = async { restore.give_up().await };
     match context.lease_guard(state, COMMAND).holding(work).await? {
         Some(order) => output::say(&format!(
             "Gave up the restore of {} from the backup {}: masters start with what they have.",
