@@ -27,6 +27,9 @@ const FLEETING: [&str; 9] = [
     "certificatesigningrequests.certificates.k8s.io",
 ];
 
+/// What masters write again and again while the API answers, so that it tells when it didn't.
+const HEARTBEAT: &str = "ConfigMap/kube-system/windlass-approvals";
+
 /// Objects by their kind, namespace and name, without what differs from one moment to the next.
 type Dump = BTreeMap<String, Value>;
 
@@ -100,7 +103,9 @@ impl Life<'_> {
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let metadata = &object["metadata"];
             let name = [&object["kind"], &metadata["namespace"], &metadata["name"]].map(text).join("/");
-            dump.insert(name, object);
+            if name != HEARTBEAT {
+                dump.insert(name, object);
+            }
         }
         Ok(dump)
     }
