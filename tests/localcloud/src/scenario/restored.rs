@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     CLUSTER, GLANCE, Life, Options, PATIENCE, STATE, Timings, enforce_permissions, inventory,
@@ -13,6 +13,9 @@ use super::{
 };
 use crate::LocalCloud;
 use crate::world::InstanceState;
+
+/// The Auto Scaling group of the master.
+const MASTERS: &str = "control-plane-us-east-1a.masters.demo.example.com";
 
 /// What differs from one moment to the next, or tells of machines and pods.
 const FLEETING: [&str; 9] = [
@@ -186,45 +189,37 @@ impl Life<'_> {
     }
 
     /// Ends the master, and deletes its volumes before the next one has them.
+    /// The machine dies, and its disks with it. Nothing takes its place until they are gone: another machine would have them at
+    /// once.
     async fn lose_all(&mut self) -> Result<()> {
         let master = self.master().await?;
         let volumes = self.volumes_of(&master).await?;
         ensure!(volumes.len() == 2, "{master} has the volumes {volumes:?}");
+        let launch = json!({"AutoScalingGroupName": MASTERS, "ScalingProcesses": ["Launch"]});
+        self.aws("autoscaling", "suspend_processes", &launch).await?;
         self.cloud.kill(&master)?;
-        let until = Instant::now() + PATIENCE;
-        for volume in volumes {
-            let call = |action: &str, more: &str| {
-                let form = format!("Action={action}&Version=2016-11-15&VolumeId={volume}{more}");
-                self.cloud.region().call("ec2", form)
-            };
-            while call("DeleteVolume", "").await.is_err() {
-                ensure!(Instant::now() < until, "{volume} could not be deleted");
-                drop(call("DetachVolume", "&Force=true").await);
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        }
         let ended = async |life: &Self| {
             let instances = life.cloud.region().world_now().await?.instances;
             Ok(!instances.iter().any(|it| it.id == master && it.state == InstanceState::Running))
         };
-        self.wait("the master is gone", ended).await
+        self.wait("the master is gone", ended).await?;
+        for volume in volumes {
+            self.wait("its volume is deleted", async |life| {
+                Ok(life.aws("ec2", "delete_volume", &json!({"VolumeId": volume})).await.is_ok())
+            })
+            .await?;
+        }
+        self.aws("autoscaling", "resume_processes", &launch).await.map(drop)
     }
 
     /// The volumes of etcd that are attached to an instance.
     async fn volumes_of(&self, instance: &str) -> Result<Vec<String>> {
-        let form = format!(
-            "Action=DescribeVolumes&Version=2016-11-15&Filter.1.Name=attachment.instance-id&Filter.1.Value.1={instance}\
-             &Filter.2.Name=tag-key&Filter.2.Value.1=windlass.dev/cluster"
-        );
-        let said = self.cloud.region().call("ec2", form).await?;
-        let ids = said.match_indices("<volumeId>vol-").map(|(at, tag)| {
-            let id = &said[at + "<volumeId>".len()..];
-            let _ = tag;
-            id.split('<').next().unwrap_or_default().to_owned()
-        });
-        let mut ids: Vec<String> = ids.collect();
-        ids.sort();
-        ids.dedup();
-        Ok(ids)
+        let filters = json!([
+            {"Name": "attachment.instance-id", "Values": [instance]},
+            {"Name": "tag-key", "Values": ["windlass.dev/cluster"]},
+        ]);
+        let said = self.aws("ec2", "describe_volumes", &json!({"Filters": filters})).await?;
+        let volumes = said["Volumes"].as_array().context("no list of volumes")?;
+        Ok(volumes.iter().filter_map(|volume| volume["VolumeId"].as_str().map(str::to_owned)).collect())
     }
 }
