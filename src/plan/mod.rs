@@ -151,9 +151,9 @@ impl PlanError {
                 if resource.kind == Kind::Volume { ". etcd's data may be on one that is not attached" } else { "" }
             )),
             Self::VolumesLost { marks, .. } => Some(format!(
-                "nothing was changed. If one of them is it, or you make one of its last snapshot, mark it and run the \
-                 same command: aws ec2 create-tags --resources VOLUME --tags {marks}; if it is lost, `windlass restore \
-                 cluster` restores a backup of etcd"
+                "nothing was changed. If it is lost, `windlass restore cluster` restores a backup of etcd. If one of them is \
+                 it, or you make one of its last snapshot, mark it and run the same command: aws ec2 create-tags \
+                 --resources VOLUME --tags {marks}"
             )),
             Self::AddressLost(lost) => Some(lost.hint()),
             Self::Apart { .. } => Some(
