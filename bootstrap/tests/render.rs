@@ -127,6 +127,18 @@ async fn etcd_lets_in_clients_of_other_machines_where_api_servers_run_there_and_
 }
 
 #[tokio::test]
+async fn a_member_among_several_lets_in_clients_of_the_other_masters() {
+    let mut config = master_config();
+    let etcd = &mut config.control_plane.as_mut().unwrap().etcd;
+    etcd.members.insert("b".to_owned(), "172.20.64.10".parse().unwrap());
+    let machine = Machine::start(&config).await;
+    assert!(machine.run().status.success());
+    let files = machine.everything();
+    let etcd = String::from_utf8_lossy(&files["etc/kubernetes/manifests/etcd.yaml"]);
+    assert!(etcd.contains("--listen-client-urls=https://127.0.0.1:2379,https://172.20.32.10:2379\""), "{etcd}");
+}
+
+#[tokio::test]
 async fn a_node_is_rendered_completely() {
     let machine = Machine::start(&node_config()).await;
     let output = machine.run();

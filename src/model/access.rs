@@ -19,7 +19,7 @@ use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, digest};
-use crate::spec::cluster::{AccessSource, Cluster, LoadBalancer, NetworkPlugin, NodePortAccess, SshKey};
+use crate::spec::cluster::{AccessSource, Cluster, EtcdCluster, LoadBalancer, NetworkPlugin, NodePortAccess, SshKey};
 
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
@@ -173,7 +173,7 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
     let [masters, nodes, api_servers] =
         [Role::ControlPlane, Role::Node, Role::ApiServer].map(|role| peers(cluster, role));
     let api = Traffic::Tcp(cluster.api.port, cluster.api.port);
-    let etcd = cluster.etcd.iter().map(|etcd| tcp(etcd.ports.peer));
+    let etcd = cluster.etcd.iter().flat_map(among_members);
     let among_masters: Vec<Traffic> = [api.clone(), tcp(KUBELET)].into_iter().chain(etcd).collect();
     let mut rules = let_in(std::slice::from_ref(&api), &nodes);
     rules.extend(let_in(&among_masters, &masters));
@@ -191,6 +191,12 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
     rules.extend(behind);
     rules.extend(by_ssh(cluster));
     rules
+}
+
+/// What the members of an etcd cluster say to each other; and what an agent asks other members, where its own is lost.
+fn among_members(etcd: &EtcdCluster) -> Vec<Traffic> {
+    let client = (etcd.members.len() > 1).then(|| tcp(etcd.ports.client));
+    [tcp(etcd.ports.peer)].into_iter().chain(client).collect()
 }
 
 pub(super) fn into_nodes(cluster: &Cluster) -> BTreeSet<Rule> {

@@ -490,7 +490,8 @@ pub struct EtcdConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdPorts {
-    /// For clients, on 127.0.0.1; and on the stable private address, where other machines run API servers.
+    /// For clients, on 127.0.0.1; and on the stable private address, where there are several masters or other machines
+    /// run API servers.
     pub client: u16,
     /// For the other members, on the master's stable private address.
     pub peer: u16,

@@ -84,7 +84,8 @@ fn etcd_pod(
     let EtcdPorts { client, peer, metrics } = etcd.ports;
     let (address, client_url) = (etcd.address()?, format!("https://127.0.0.1:{client}"));
     let mut listen = vec![client_url.clone()];
-    if control_plane.further_api_servers {
+    // Masters ask each other's members, too: a member that has lost its volume is replaced through the others.
+    if control_plane.further_api_servers || etcd.members.len() > 1 {
         listen.push(format!("https://{address}:{client}"));
     }
     let members = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
