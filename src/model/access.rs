@@ -19,7 +19,9 @@ use crate::cloud::launch_template::SshKeyName;
 use crate::cloud::security_group::SecurityGroup;
 use crate::cloud::security_group_rules::{Others, Peer, Rule, SecurityGroupRules, Traffic};
 use crate::cloud::{Reference, digest};
-use crate::spec::cluster::{AccessSource, Cluster, EtcdCluster, LoadBalancer, NetworkPlugin, NodePortAccess, SshKey};
+use crate::spec::cluster::{
+    AccessSource, Cluster, EtcdCluster, LoadBalancer, NetworkPlugin, NodePortAccess, SshKey,
+};
 
 /// The kubelet's port.
 const KUBELET: u16 = 10250;
@@ -195,7 +197,7 @@ pub(super) fn into_masters(cluster: &Cluster) -> BTreeSet<Rule> {
 
 /// What the members of an etcd cluster say to each other; and what an agent asks other members, where its own is lost.
 fn among_members(etcd: &EtcdCluster) -> Vec<Traffic> {
-    let client = (etcd.members.len() > 1).then(|| tcp(etcd.ports.client));
+    let client = (etcd.members.iter().count() > 1).then(|| tcp(etcd.ports.client));
     [tcp(etcd.ports.peer)].into_iter().chain(client).collect()
 }
 
