@@ -15,7 +15,7 @@ use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
     additional_objects, addon_objects, addons, api_server, api_server_pod, approve, backups, bootstrap_token,
-    controllers, etcd, interruption_queue, node_groups, nodes, rbac, restore, static_pods,
+    controllers, etcd, etcd_members, interruption_queue, node_groups, nodes, rbac, restore, static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -85,26 +85,42 @@ async fn boot_master(agent: &Arc<Agent>, control_plane: &ControlPlaneConfig) -> 
     certificates::run(agent, &secrets, addresses).await?;
     loop {
         restore::run(agent, control_plane).await?;
-        let starts = etcd::run(agent, control_plane).await?;
-        static_pods::run(agent, control_plane, &starts, &volumes).await?;
-        kubelet::run(agent).await?;
-        if !agent.host.is_machine() {
-            return Ok(tasks);
-        }
-        // A restore must not wait for an API that may never come.
+        // A restore must wait neither for other members of etcd nor for an API, which may never come.
         let restores = restore::follow(agent.clone(), control_plane.clone());
         tokio::select! {
-            brought = Box::pin(bring_up(agent, control_plane, &volumes, addresses, &mut tasks)) => {
-                brought?;
-                let restores = restore::follow(agent.clone(), control_plane.clone());
-                tasks.start_decisive(restore::TASK.name(), restores);
-                return Ok(tasks);
+            started = Box::pin(start(agent, control_plane, &volumes, addresses, &mut tasks)) => {
+                started?;
+                break;
             }
             () = restores => {}
         }
         tasks = Tasks::default();
         agent.reporter.begin_again();
     }
+    if agent.host.is_machine() {
+        let restores = restore::follow(agent.clone(), control_plane.clone());
+        tasks.start_decisive(restore::TASK.name(), restores);
+    }
+    Ok(tasks)
+}
+
+/// Starts etcd, the control plane and the kubelet, and brings them up.
+async fn start(
+    agent: &Arc<Agent>,
+    control_plane: &ControlPlaneConfig,
+    volumes: &AttachedVolumes,
+    addresses: Addresses,
+    tasks: &mut Tasks,
+) -> Result<(), StepError> {
+    let starts = etcd::run(agent, control_plane, volumes).await?;
+    static_pods::run(agent, control_plane, &starts, volumes).await?;
+    kubelet::run(agent).await?;
+    if agent.host.is_machine() {
+        // Before the API is waited for, which does not answer from a member that only learns.
+        etcd_members::run(agent, control_plane).await?;
+        bring_up(agent, control_plane, volumes, addresses, tasks).await?;
+    }
+    Ok(())
 }
 
 /// A node that runs an API server besides: the kubelet finds the pod when it starts, and goes to the masters as every

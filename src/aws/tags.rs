@@ -152,7 +152,8 @@ fn is_windlass_key(key: &str) -> bool {
     key == "Name"
         || key == shared::CLUSTER
         || [node_labels::GROUP, SERVICE_ACCOUNT, SERVICE_ACCOUNT_NAMESPACE].contains(&key)
-        || (![shared::FORMATTED, RULES_MARKED].contains(&key) && families.iter().any(|f| key.starts_with(f)))
+        || (![shared::FORMATTED, shared::REPLACES_LOST, RULES_MARKED].contains(&key)
+            && families.iter().any(|f| key.starts_with(f)))
 }
 
 /// A cluster, as the tags of its resources name it.

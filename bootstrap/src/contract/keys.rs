@@ -89,6 +89,11 @@ pub fn restore_restored(cluster: &str, generation: u64, etcd: &str, member: &str
     format!("{}restored/{etcd}/{member}.json", restore_answers_prefix(cluster, generation))
 }
 
+/// The same of a volume that came in the place of the first one.
+pub fn etcd_initialised_on(cluster: &str, etcd_cluster: &str, member: &str, volume: &str) -> String {
+    format!("{cluster}/control-plane/etcd/{etcd_cluster}/{member}/{volume}.json")
+}
+
 /// Where all backups of etcd are: folders of [`crate::contract::backup`].
 pub fn backups_prefix(cluster: &str) -> String {
     format!("{cluster}/backups/etcd/")

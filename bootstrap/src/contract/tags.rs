@@ -27,3 +27,7 @@ pub const FORMATTED: &str = "windlass.dev/formatted";
 
 /// The value of [`FORMATTED`] from the moment the agent has proven a volume blank until its file system is made.
 pub const FORMATTING: &str = "formatting";
+
+/// `windlass.dev/replaces-lost=<member>`: on an etcd member's volume that was made, by somebody's order, in the place of one that
+/// is lost. Only there a member that was initialised before may begin without data, and only by joining the others.
+pub const REPLACES_LOST: &str = "windlass.dev/replaces-lost";

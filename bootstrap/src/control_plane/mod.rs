@@ -13,6 +13,7 @@ pub mod controllers;
 pub mod dns;
 pub mod etcd;
 pub mod etcd_client;
+pub mod etcd_members;
 pub mod etcd_programs;
 pub mod grants;
 pub mod interruption_queue;

@@ -7,7 +7,7 @@ use crate::contract::components::API_SERVER;
 use crate::contract::config::{ControlPlaneConfig, EtcdConfig, EtcdPorts, NodeConfig};
 use crate::control_plane::api_server_pod::ApiServer;
 use crate::control_plane::controllers;
-use crate::control_plane::etcd::{self, InitialClusterState, Starts};
+use crate::control_plane::etcd::{self, InitialClusterState, Start, Starts};
 use crate::host::Host;
 use crate::host::file;
 use crate::kubernetes::manifests::{
@@ -51,7 +51,8 @@ fn ensure_etcd(
     let mut changed = false;
     for etcd in control_plane.etcd_clusters() {
         // Without a decision it never begins anew.
-        let start = starts.get(&etcd.name).copied().unwrap_or(InitialClusterState::Existing);
+        let existing = Start { state: InitialClusterState::Existing, initial_cluster: None };
+        let start = starts.get(&etcd.name).unwrap_or(&existing);
         let size = volumes.get(&etcd.name).map(|attached| attached.volume.size);
         let pod = etcd_pod(config, control_plane, etcd, start, etcd::quota(size))?;
         changed |= ensure_static_pod(host, &manifest(etcd), &pod)?;
@@ -78,7 +79,7 @@ fn etcd_pod(
     config: &NodeConfig,
     control_plane: &ControlPlaneConfig,
     etcd: &EtcdConfig,
-    state: InitialClusterState,
+    start: &Start,
     quota: u64,
 ) -> Result<String, ManifestError> {
     let EtcdPorts { client, peer, metrics } = etcd.ports;
@@ -101,8 +102,8 @@ fn etcd_pod(
         "peer_url": format!("https://{address}:{peer}"),
         "metrics_url": format!("http://127.0.0.1:{metrics}"),
         "metrics_port": metrics,
-        "initial_cluster": members.collect::<Vec<_>>().join(","),
-        "initial_cluster_state": state.as_str(),
+        "initial_cluster": start.initial_cluster.clone().unwrap_or_else(|| members.collect::<Vec<_>>().join(",")),
+        "initial_cluster_state": start.state.as_str(),
         "quota": quota.to_string(),
         "data": format!("{}/data", etcd_data::mount_point(&etcd.name)),
         "cipher_suites": CIPHER_SUITES.join(","),

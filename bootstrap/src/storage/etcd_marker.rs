@@ -1,12 +1,14 @@
 //! The marker in the state that says that an etcd member was once initialised. It is written when its etcd is first known
-//! to be healthy and never removed: from then on an empty volume is a lost one.
+//! to be healthy and never removed: from then on an empty volume is a lost one. A volume that takes the place of that one gets
+//! a marker of its own.
 
 use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
+use crate::aws::ec2::Volume;
 use crate::aws::state::{StateError, StateStore};
 use crate::contract::config::{self, CONFIG_VERSION, ControlPlaneConfig, DocumentError, EtcdConfig};
-use crate::contract::keys;
+use crate::contract::{keys, tags};
 use crate::host::Host;
 use crate::host::file::{self, FileError};
 use crate::host::root;
@@ -98,13 +100,28 @@ fn check_data(host: &Host, etcd: &EtcdConfig) -> Result<(), MarkerError> {
     if data == Data::Present { Ok(()) } else { Err(MarkerError::NoData(etcd.name.clone())) }
 }
 
-/// Whether the state says that the member has been initialised.
+/// Whether the state says that the member has been initialised: on this volume, or else on the first one.
 pub async fn read(
     store: &StateStore,
     cluster: &str,
     etcd: &EtcdConfig,
+    volume: Option<&str>,
 ) -> Result<Option<Marker>, MarkerError> {
-    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+    let first = read_key(store, keys::etcd_initialised(cluster, &etcd.name, &etcd.member)).await?;
+    let (Some(volume), true) = (volume, first.is_some()) else { return Ok(first) };
+    let own = keys::etcd_initialised_on(cluster, &etcd.name, &etcd.member, volume);
+    Ok(read_key(store, own).await?.or(first))
+}
+
+/// Whether this volume was made, by somebody's order, in the place of the one that the marker names, and is blank for that
+/// reason. The other members know what was on the lost one.
+pub fn is_replaced_by(marker: &Marker, etcd: &EtcdConfig, volume: &Volume) -> bool {
+    etcd.members.len() > 1
+        && volume.tags.get(tags::REPLACES_LOST) == Some(&etcd.member)
+        && marker.volume.as_ref().is_some_and(|lost| *lost != volume.id)
+}
+
+async fn read_key(store: &StateStore, key: String) -> Result<Option<Marker>, MarkerError> {
     let Some(bytes) = store.find(&key).await.map_err(MarkerError::State)? else { return Ok(None) };
     config::read(&bytes).map(Some).map_err(|source| MarkerError::Format { key, source })
 }
@@ -122,18 +139,28 @@ pub async fn ensure(
     if file::read(&known).map_err(MarkerError::File)?.is_some() {
         return Ok(false);
     }
-    let written = read(store, cluster, etcd).await?.is_none() && write(store, cluster, etcd, volume).await?;
+    let written = match (read(store, cluster, etcd, volume).await?, volume) {
+        (None, _) => {
+            let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
+            write(store, key, cluster, etcd, volume).await?
+        }
+        (Some(marker), Some(id)) if marker.volume.as_deref() != Some(id) => {
+            let key = keys::etcd_initialised_on(cluster, &etcd.name, &etcd.member, id);
+            write(store, key, cluster, etcd, volume).await?
+        }
+        _ => false,
+    };
     file::ensure(&known, "", file::PUBLIC).map_err(MarkerError::File)?;
     Ok(written)
 }
 
 async fn write(
     store: &StateStore,
+    key: String,
     cluster: &str,
     etcd: &EtcdConfig,
     volume: Option<&str>,
 ) -> Result<bool, MarkerError> {
-    let key = keys::etcd_initialised(cluster, &etcd.name, &etcd.member);
     let marker = Marker {
         version: CONFIG_VERSION.to_owned(),
         cluster: cluster.to_owned(),

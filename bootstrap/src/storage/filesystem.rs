@@ -280,7 +280,7 @@ async fn prepare(
     etcd: &EtcdConfig,
 ) -> Result<bool, FilesystemError> {
     let recognised = probe(host, attached).await?;
-    let initialised = recognised.is_some() || is_lost(store, cluster, etcd).await?;
+    let initialised = recognised.is_some() || is_lost(store, attached, cluster, etcd).await?;
     let evidence = gather(attached, recognised, initialised)?;
     match judge(&evidence, cluster) {
         Verdict::Refused(reason) => {
@@ -296,10 +296,18 @@ async fn prepare(
     }
 }
 
-/// Whether what etcd has written was on this volume. What was lost comes from a backup, if that is what was ordered.
-async fn is_lost(store: &StateStore, cluster: &str, etcd: &EtcdConfig) -> Result<bool, FilesystemError> {
-    let marker = etcd_marker::read(store, cluster, etcd).await.map_err(FilesystemError::Marker)?;
-    if marker.is_none() {
+/// Whether what etcd has written was on this volume. What was lost comes from a backup, if that is what was ordered, or from
+/// the other members, if the volume was made for that.
+async fn is_lost(
+    store: &StateStore,
+    attached: &AttachedVolume,
+    cluster: &str,
+    etcd: &EtcdConfig,
+) -> Result<bool, FilesystemError> {
+    let volume = &attached.volume;
+    let marker = etcd_marker::read(store, cluster, etcd, Some(&volume.id)).await;
+    let Some(marker) = marker.map_err(FilesystemError::Marker)? else { return Ok(false) };
+    if etcd_marker::is_replaced_by(&marker, etcd, volume) {
         return Ok(false);
     }
     restore_order::is_due(store, cluster, etcd).await.map(|is_due| !is_due).map_err(FilesystemError::Order)
