@@ -12,7 +12,7 @@ use crate::aws::tags::Owner;
 use crate::cloud::state_object::{Content, StateObject};
 use crate::cloud::{self, Departures, Identities, Observed, Resource, ResourceId, Strangers};
 use crate::model::{self, Desired, Inputs, Keys, ModelError};
-use crate::plan::{Occupied, Part, Plan};
+use crate::plan::{self, Occupied, Part, Plan};
 use crate::spec::cluster::Cluster;
 use crate::spec::{Documents, check_change};
 use crate::state::revision::{Intent, Revision};
@@ -178,6 +178,7 @@ impl PlanningInput {
     }
 
     fn plan(&self, mut desired: Desired, keys: &Keys) -> Result<PreparedUpdate, OperationError> {
+        plan::replace_lost_volumes(&mut desired, &self.observed, &self.part.replace_lost)?;
         let occupied = desired.keep_occupied(&self.observed);
         let mut plan = Plan::update(&desired, &self.observed).map_err(|error| {
             // What was applied, and is wanted still, nobody asked to change: it was changed on AWS.

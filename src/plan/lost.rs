@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use windlass_bootstrap::tags as shared;
+
 use super::{Action, Plan, PlanError};
 use crate::aws::tags::{self, Owner};
 use crate::cloud::volume::{Stray, Volume};
-use crate::cloud::{Kind, Resource, ResourceId};
+use crate::cloud::{Kind, Observed, Resource, ResourceId};
 use crate::model::Desired;
 
 /// How many candidates are shown.
@@ -35,6 +37,54 @@ impl fmt::Display for Lost {
     }
 }
 
+/// Marks volumes that are lost as ones that may be made anew, blank: their members join the others of their etcd cluster. One
+/// that is there is left as it is, so that the same can be asked for again.
+///
+/// # Errors
+///
+/// Fails where the members that are left couldn't take one in: etcd decides by majority.
+pub fn replace_lost_volumes(
+    desired: &mut Desired,
+    observed: &Observed,
+    asked: &BTreeSet<String>,
+) -> Result<(), PlanError> {
+    for name in asked {
+        let refuse = |why: String| PlanError::Irreplaceable { volume: name.clone(), why };
+        let id = ResourceId::new(Kind::Volume, name);
+        let (etcd, member) = desired.0.get(&id).and_then(etcd_of).ok_or_else(|| {
+            let known: Vec<&str> = volumes_of_etcd(desired).map(|(id, _)| id.name.as_str()).collect();
+            refuse(format!("etcd has no volume of that name; there are: {}", known.join(", ")))
+        })?;
+        if observed.0.contains_key(&id) {
+            continue;
+        }
+        let all: Vec<&ResourceId> =
+            volumes_of_etcd(desired).filter(|(_, of)| *of == etcd).map(|(id, _)| id).collect();
+        let lost = all.iter().filter(|id| !observed.0.contains_key(id)).count();
+        if lost * 2 >= all.len() {
+            let (all, left) = (all.len(), all.len() - lost);
+            return Err(refuse(format!("{left} of {all} volumes are left, which is no majority")));
+        }
+        if let Some(Resource::Volume(volume)) = desired.0.get_mut(&id) {
+            volume.tags.insert(shared::REPLACES_LOST.to_owned(), member);
+        }
+    }
+    Ok(())
+}
+
+/// The volumes of etcd, each with the tag that says of which cluster.
+fn volumes_of_etcd(desired: &Desired) -> impl Iterator<Item = (&ResourceId, String)> {
+    desired.0.iter().filter_map(|(id, resource)| Some((id, etcd_of(resource)?.0)))
+}
+
+/// The tag that says of which etcd cluster a volume is, and of which member.
+fn etcd_of(resource: &Resource) -> Option<(String, String)> {
+    let Resource::Volume(volume) = resource else { return None };
+    let family = shared::etcd_volume("");
+    let (key, member) = volume.tags.iter().find(|(key, _)| key.starts_with(&family))?;
+    Some((key.clone(), member.clone()))
+}
+
 impl Plan {
     /// Refuses to make a volume that was there when the cluster was last applied. `known` are the volumes that were,
     /// `strays` the volumes that are there and carry no mark of the cluster.
@@ -50,6 +100,7 @@ impl Plan {
             made.filter(|step| step.resource.kind == Kind::Volume && known.contains(&step.resource.name));
         let lost: Vec<Lost> = lost
             .filter_map(|step| match desired.0.get(&step.resource)? {
+                Resource::Volume(volume) if volume.tags.contains_key(shared::REPLACES_LOST) => None,
                 Resource::Volume(volume) => Some(lost_volume(&step.resource, volume, strays, owner)),
                 _ => None,
             })
@@ -101,7 +152,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::cloud::{Identity, Observed, ObservedResource};
+    use crate::cloud::{Identity, ObservedResource};
     use crate::spec::cluster::EbsVolume;
 
     const NAME: &str = "a.etcd-main.demo";
@@ -169,6 +220,59 @@ mod tests {
             assert!(hint.contains(word), "{hint}");
         }
         assert!(!hint.contains("vol-"), "the hint guesses: {hint}");
+    }
+
+    /// What there shall be of one etcd cluster of so many members, and what there is.
+    fn etcd(members: &[&str], there: &[&str]) -> (Desired, Observed) {
+        let name = |member: &str| format!("{member}.etcd-main.demo");
+        let of = |member: &str| {
+            let tags = BTreeMap::from([(shared::etcd_volume("main"), member.to_owned())]);
+            Resource::Volume(Volume { name: name(member), tags, ..volume() })
+        };
+        let desired = members.iter().map(|member| (of(member).id(), of(member)));
+        let observed = there.iter().map(|member| {
+            let found = ObservedResource::new(name(member), of(member), Identity::new("vol-1"));
+            (of(member).id(), found)
+        });
+        (Desired(desired.collect()), Observed(observed.collect()))
+    }
+
+    #[test]
+    fn a_lost_volume_is_made_anew_where_it_is_asked_for_and_a_majority_is_left() {
+        let table: [(&[&str], &[&str], Result<(), &str>); 5] = [
+            (&["a"], &[], Err("0 of 1")),
+            (&["a", "b", "c"], &["b", "c"], Ok(())),
+            (&["a", "b", "c"], &["c"], Err("1 of 3")),
+            (&["a", "b", "c", "d", "e"], &["c", "d", "e"], Ok(())),
+            (&["b", "c"], &["b", "c"], Err("no volume of that name")),
+        ];
+        let asked = BTreeSet::from([NAME.to_owned()]);
+        let owner = Owner::new("demo", "1");
+        for (members, there, expected) in table {
+            let (mut desired, observed) = etcd(members, there);
+            let replaced = replace_lost_volumes(&mut desired, &observed, &asked);
+            match expected {
+                Ok(()) => replaced.unwrap(),
+                Err(why) => {
+                    let error = replaced.unwrap_err();
+                    assert!(error.to_string().contains(why), "{members:?} {there:?}: {error}");
+                    assert!(error.hint().is_some());
+                    continue;
+                }
+            }
+            let Some(Resource::Volume(made)) = desired.0.get(&ResourceId::new(Kind::Volume, NAME)) else {
+                panic!()
+            };
+            assert_eq!(made.tags[shared::REPLACES_LOST], "a");
+            let plan = Plan::update(&desired, &observed).unwrap();
+            let known = members.iter().map(|member| format!("{member}.etcd-main.demo")).collect();
+            let refused = plan.refuse_lost_volumes(&desired, &known, &[], &owner);
+            assert_eq!(refused.is_ok(), members.len() == 3, "only the one that was asked for: {members:?}");
+        }
+        let (mut desired, observed) = etcd(&["a", "b", "c"], &["a", "b", "c"]);
+        let before = desired.clone();
+        replace_lost_volumes(&mut desired, &observed, &asked).unwrap();
+        assert_eq!(desired.0, before.0, "one that is there stays as it is");
     }
 
     #[test]

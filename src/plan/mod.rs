@@ -15,7 +15,7 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use self::check::{Violation, check};
-pub use self::lost::Lost;
+pub use self::lost::{Lost, replace_lost_volumes};
 pub use self::lost_address::LostAddress;
 pub use self::part::{LeftAlone, LeftOut, Part, Phase};
 pub use self::replacement::EffectOf;
@@ -111,6 +111,14 @@ pub enum PlanError {
         /// The tags that make another volume the first one of them, as the AWS CLI takes them.
         marks: String,
     },
+    /// A lost volume can't be made anew.
+    #[error("{volume} can't be made anew: {why}")]
+    Irreplaceable {
+        /// Its name.
+        volume: String,
+        /// Why not.
+        why: String,
+    },
     /// The API's address isn't found any more.
     #[error("a master's Elastic IP is not found by its tags, and a new one would be another address:\n{0}")]
     AddressLost(LostAddress),
@@ -150,11 +158,18 @@ impl PlanError {
                 tags::MANAGED,
                 if resource.kind == Kind::Volume { ". etcd's data may be on one that is not attached" } else { "" }
             )),
-            Self::VolumesLost { marks, .. } => Some(format!(
-                "nothing was changed. If it is lost, `windlass restore cluster` restores a backup of etcd. If one of them is \
-                 it, or you make one of its last snapshot, mark it and run the same command: aws ec2 create-tags \
-                 --resources VOLUME --tags {marks}"
+            Self::VolumesLost { marks, lost } => Some(format!(
+                "nothing was changed. If it is lost and a majority of its etcd's members lives, the same command with \
+                 `--replace-lost-volume {}` makes a blank one, which they fill; without them, `windlass restore cluster` \
+                 restores a backup. If one of the above is it, or you make one of its last snapshot, mark it and run the \
+                 same command: aws ec2 create-tags --resources VOLUME --tags {marks}",
+                lost.first().map_or("NAME", |lost| lost.volume.name.as_str())
             )),
+            Self::Irreplaceable { .. } => Some(
+                "nothing was changed. A member comes back through the majority of the others; without one, its data comes \
+                 from a backup: windlass restore cluster"
+                    .to_owned(),
+            ),
             Self::AddressLost(lost) => Some(lost.hint()),
             Self::Apart { .. } => Some(
                 "`windlass update cluster` without `--instance-group`, `--instance-group-roles`, `--phase` and \

@@ -27,6 +27,8 @@ pub struct Part {
     pub phase: Option<Phase>,
     /// Kinds that aren't made as the specification says.
     pub left_alone: BTreeMap<Kind, LeftAlone>,
+    /// The volumes of etcd that are lost, and may be made anew. It leaves nothing out.
+    pub replace_lost: BTreeSet<String>,
 }
 
 /// One of kops's phases. Each needs those before it.
@@ -64,7 +66,7 @@ pub struct LeftOut {
 impl Part {
     /// Whether it is all of it.
     pub fn is_whole(&self) -> bool {
-        *self == Self::default()
+        self.groups.is_none() && self.phase.is_none() && self.left_alone.is_empty()
     }
 
     /// The instance groups of a specification that it can bring to AWS.
@@ -402,7 +404,7 @@ mod tests {
     #[test]
     fn what_is_asked_for_is_said_as_people_read_it() {
         let groups = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-        let part = |groups, phase| Part { groups, phase, left_alone: BTreeMap::new() }.to_string();
+        let part = |groups, phase| Part { groups, phase, ..Part::default() }.to_string();
         assert_eq!(part(groups(&["a"]), None), "the instance group a");
         assert_eq!(
             part(groups(&["a", "b"]), Some(Phase::Cluster)),

@@ -43,6 +43,9 @@ pub(crate) struct PartFlags {
     /// Delete what isn't asked for any more, which is done in any case
     #[arg(long)]
     prune: bool,
+    /// Make this volume of etcd anew, blank, where it is lost for good: its master joins the other members (may be repeated)
+    #[arg(long, value_name = "VOLUME")]
+    replace_lost_volume: Vec<String>,
 }
 
 /// kops's phases.
@@ -106,7 +109,8 @@ impl PartFlags {
         let groups = self.groups(documents, &mut problems);
         let left_alone = self.left_alone(&mut problems);
         if problems.is_empty() {
-            return Ok(Part { groups, phase: self.phase.map(Phase::of_plan), left_alone });
+            let replace_lost = self.replace_lost_volume.iter().cloned().collect();
+            return Ok(Part { groups, phase: self.phase.map(Phase::of_plan), left_alone, replace_lost });
         }
         Err(Refusal::new(problems.join("\n")))
     }
@@ -118,10 +122,11 @@ impl PartFlags {
             ("instance-group-roles", &self.instance_group_roles),
             ("lifecycle-overrides", &self.lifecycle_overrides),
         ];
+        let replaced = self.replace_lost_volume.iter().map(|name| format!(" --replace-lost-volume {name}"));
         let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
         let lists = lists.map(|(flag, list)| format!(" --{flag} {}", list.join(",")));
         let phase = self.phase.map(|phase| format!(" --phase {}", phase.of_plan()));
-        lists.chain(phase).collect::<Vec<_>>().concat()
+        lists.chain(phase).chain(replaced).collect::<Vec<_>>().concat()
     }
 
     /// The groups that are named, and those of the roles; those that are both where names and roles are given, as with kops.
