@@ -135,7 +135,10 @@ async fn a_member_among_several_lets_in_clients_of_the_other_masters() {
     assert!(machine.run().status.success());
     let files = machine.everything();
     let etcd = String::from_utf8_lossy(&files["etc/kubernetes/manifests/etcd.yaml"]);
-    assert!(etcd.contains("--listen-client-urls=https://127.0.0.1:2379,https://172.20.32.10:2379\""), "{etcd}");
+    assert!(
+        etcd.contains("--listen-client-urls=https://127.0.0.1:2379,https://172.20.32.10:2379\""),
+        "{etcd}"
+    );
 }
 
 #[tokio::test]
