@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail the test")]
 
+mod etcd;
+
 /// Tests that start the real programs, which `tests/kubernetes/build` makes.
 mod with_kubernetes {
     use std::collections::BTreeMap;
     use std::io::Write as _;
     use std::net::Ipv4Addr;
-    use std::path::{Path, PathBuf};
-    use std::process::{Child, Command, Stdio};
+    use std::path::PathBuf;
+    use std::process::Command;
     use std::time::Duration;
 
     use windlass_bootstrap::aws::state::sha256;
@@ -18,99 +20,10 @@ mod with_kubernetes {
     use windlass_bootstrap::restore::{Order, Phase, Source};
     use windlass_bootstrap::storage::restore_order::generation;
 
+    use super::etcd::{Begin, KEPT, Member, free_ports, program};
+
     /// By how much revisions grow.
     const BUMP: i64 = 1_000_000_000;
-
-    fn program(name: &str) -> PathBuf {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let cache = variable("WINDLASS_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("windlass")))
-            .unwrap_or_else(|| variable("HOME").unwrap().join(".cache/windlass"));
-        let built = std::fs::read_dir(cache.join("kubernetes")).unwrap().flatten().map(|entry| entry.path());
-        let of_version = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("1.36.");
-        built.filter(of_version).max().expect("run tests/kubernetes/build").join("bin").join(name)
-    }
-
-    fn free_ports() -> EtcdPorts {
-        let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        EtcdPorts { client: free(), peer: free(), metrics: free() }
-    }
-
-    /// A member that runs, until it is dropped: killed, as on a machine that loses its power.
-    struct Member {
-        process: Child,
-        endpoint: String,
-    }
-
-    impl Drop for Member {
-        fn drop(&mut self) {
-            let _ = self.process.kill();
-            let _ = self.process.wait();
-        }
-    }
-
-    impl Member {
-        fn start(mount: &Path, etcd: &EtcdConfig) -> Self {
-            let (address, EtcdPorts { client, peer, .. }) = (etcd.members[&etcd.member], etcd.ports);
-            let endpoint = format!("http://{address}:{client}");
-            let peer_url = format!("https://{address}:{peer}");
-            let all = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
-            let log = std::fs::File::create(mount.join("log")).unwrap();
-            let process = Command::new(program("etcd"))
-                .arg(format!("--name={}", etcd.member))
-                .arg(format!("--data-dir={}", mount.join("data").display()))
-                .args([
-                    format!("--listen-client-urls={endpoint}"),
-                    format!("--advertise-client-urls={endpoint}"),
-                ])
-                .args([
-                    format!("--listen-peer-urls={peer_url}"),
-                    format!("--initial-advertise-peer-urls={peer_url}"),
-                ])
-                .arg(format!("--initial-cluster={}", all.collect::<Vec<_>>().join(",")))
-                .arg("--peer-auto-tls")
-                .stdin(Stdio::null())
-                .stdout(log.try_clone().unwrap())
-                .stderr(log)
-                .spawn()
-                .unwrap();
-            Self { process, endpoint }
-        }
-
-        fn try_run(&self, arguments: &[&str]) -> Result<String, String> {
-            let mut etcdctl = Command::new(program("etcdctl"));
-            let etcdctl = etcdctl.args(["--endpoints", &self.endpoint, "--command-timeout", "5s"]);
-            let output = etcdctl.args(arguments).output().unwrap();
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
-        }
-
-        fn run(&self, arguments: &[&str]) -> String {
-            for _ in 0..60 {
-                if let Ok(said) = self.try_run(arguments) {
-                    return said;
-                }
-                std::thread::sleep(Duration::from_millis(250));
-            }
-            panic!("{arguments:?}: {:?}", self.try_run(arguments));
-        }
-
-        fn put(&self, key: &str) {
-            assert_eq!(self.run(&["put", key, "value"]).trim(), "OK");
-        }
-
-        fn keys(&self) -> Vec<String> {
-            let said = self.run(&["get", "", "--prefix", "--keys-only", "--consistency=s"]);
-            said.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-        }
-
-        /// The cluster's id and its revision.
-        fn header(&self) -> (u64, i64) {
-            let said = self.run(&["get", "none", "--write-out=json"]);
-            let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-            (said["header"]["cluster_id"].as_u64().unwrap(), said["header"]["revision"].as_i64().unwrap())
-        }
-    }
 
     /// A cluster's etcd that was begun on one member and has gone on after its backup.
     struct World {
@@ -121,8 +34,6 @@ mod with_kubernetes {
         revision: i64,
     }
 
-    const KEPT: [&str; 3] = ["/registry/a", "/registry/b", "/registry/c"];
-
     impl World {
         fn new(members: &[&str]) -> Self {
             let folder = tempfile::tempdir().unwrap();
@@ -130,7 +41,7 @@ mod with_kubernetes {
             let alone: BTreeMap<String, Ipv4Addr> = [("a".to_owned(), Ipv4Addr::LOCALHOST)].into();
             let mount = folder.path().join("a");
             std::fs::create_dir_all(&mount).unwrap();
-            let etcd = Member::start(&mount, &config("a", &alone, ports));
+            let etcd = Member::start(&mount, &config("a", &alone, ports), &Begin::default());
             for key in KEPT {
                 etcd.put(key);
             }
@@ -219,7 +130,7 @@ mod with_kubernetes {
         }
 
         fn start(&self, member: &str) -> Member {
-            Member::start(&self.mount(member), &self.config(member))
+            Member::start(&self.mount(member), &self.config(member), &Begin::default())
         }
     }
 

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn a_lost_volume_is_made_anew_where_it_is_asked_for_and_a_majority_is_left() {
-        let table: [(&[&str], &[&str], Result<(), &str>); 5] = [
+        type Case = (&'static [&'static str], &'static [&'static str], Result<(), &'static str>);
+        let table: [Case; 5] = [
             (&["a"], &[], Err("0 of 1")),
             (&["a", "b", "c"], &["b", "c"], Ok(())),
             (&["a", "b", "c"], &["c"], Err("1 of 3")),
