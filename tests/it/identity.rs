@@ -442,6 +442,50 @@ mod with_region {
         assert_eq!(world.succeeds(store, &format!("update cluster {NAME}")), "Nothing to do.\n");
     }
 
+    /// The volumes of etcd that have this name.
+    async fn volumes_named(clients: &Clients, name: &str) -> Vec<Volume> {
+        let call = clients.ec2.describe_volumes().filters(tags::filter("tag:Name", name));
+        call.send().await.unwrap().volumes.unwrap_or_default()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
+    async fn of_three_masters_a_lost_volume_is_made_blank_by_its_name_and_two_are_not() {
+        let (world, store) = (World::new(), "s3://clusters");
+        let zones = "us-east-1a,us-east-1b,us-east-1c --control-plane-count 3 --create-state-store --yes";
+        world.succeeds(store, &format!("create cluster {NAME} --networking flannel --zones {zones}"));
+        let clients = world.region.clients().await;
+        let names = ["a", "b", "c"].map(|letter| format!("{letter}.etcd-main.{NAME}"));
+        let lose = async |name: &String| {
+            let volumes = volumes_named(&clients, name).await;
+            assert_eq!(volumes.len(), 1, "{name}: {volumes:?}");
+            clients.ec2.delete_volume().volume_id(volumes[0].volume_id().unwrap()).send().await.unwrap();
+        };
+        let update = format!("update cluster {NAME} --yes");
+        let replace = |name: &str| format!("{update} --replace-lost-volume {name}");
+        lose(&names[2]).await;
+        world.forget_calls();
+        let said = world.refused(store, &update);
+        assert!(said.contains(&format!("`--replace-lost-volume {}`", names[2])), "{said}");
+        let said = world.refused(store, &replace("z.etcd-main"));
+        assert!(said.contains("no volume of that name") && said.contains(&names[0]), "{said}");
+        assert_eq!(world.calls(true), Vec::<String>::new());
+        // Of one that is there, nothing is taken.
+        for _ in 0..2 {
+            world.succeeds(store, &replace(&names[2]));
+            let made = volumes_named(&clients, &names[2]).await;
+            let marked = made[0].tags().iter().find(|tag| tag.key() == Some("windlass.dev/replaces-lost"));
+            assert_eq!((made.len(), marked.and_then(Tag::value)), (1, Some("c")), "{made:?}");
+        }
+        assert_eq!(world.succeeds(store, &format!("update cluster {NAME}")), "Nothing to do.\n");
+        lose(&names[0]).await;
+        lose(&names[1]).await;
+        let said = world.refused(store, &replace(&names[0]));
+        assert!(said.contains("1 of 3 volumes are left, which is no majority"), "{said}");
+        assert!(said.contains("restore cluster"), "{said}");
+        assert_eq!(volumes_named(&clients, &names[0]).await.len(), 0);
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "starts the emulated region"]
     async fn of_two_volumes_for_one_member_an_update_shows_what_is_known_and_guesses_nothing() {

@@ -85,6 +85,14 @@ async fn a_cluster_is_restored_from_a_backup_after_a_mistake_and_after_all_of_it
     keep(&timings, "restored");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the local cloud"]
+async fn of_three_masters_one_comes_back_without_its_volumes_and_two_by_a_backup() {
+    let timings =
+        live(async |cloud, options, say| scenario::run_lost_volumes(cloud, options, say).await).await;
+    keep(&timings, "lost-volumes");
+}
+
 /// What a kubelet of the name `i-0*` would ask for, which in a filter of EC2 stands for most instances.
 fn forged_request() -> String {
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};

@@ -11,6 +11,7 @@ mod bastion;
 pub mod by_hand;
 mod events;
 mod interruption;
+mod lost_volumes;
 pub mod outage;
 mod own_network;
 mod private;
@@ -33,6 +34,7 @@ use serde_json::{Value, json};
 
 pub use api_servers::run as run_api_servers;
 pub use interruption::run as run_interrupted;
+pub use lost_volumes::run as run_lost_volumes;
 pub use own_network::{NetworkPlugin, run as run_with_own_network};
 pub use private::run as run_private;
 pub use private_names::run as run_with_private_names;

@@ -14,9 +14,6 @@ use super::{
 use crate::LocalCloud;
 use crate::world::InstanceState;
 
-/// The Auto Scaling group of the master.
-const MASTERS: &str = "control-plane-us-east-1a.masters.demo.example.com";
-
 /// What differs from one moment to the next, or tells of machines and pods.
 const FLEETING: [&str; 9] = [
     "nodes",
@@ -34,7 +31,7 @@ const FLEETING: [&str; 9] = [
 const HEARTBEAT: &str = "ConfigMap/kube-system/windlass-approvals";
 
 /// Objects by their kind, namespace and name, without what differs from one moment to the next.
-type Dump = BTreeMap<String, Value>;
+pub(super) type Dump = BTreeMap<String, Value>;
 
 /// Lives the life of a cluster that is restored, in a cloud that is up and empty; `say` is told of every stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
@@ -83,7 +80,7 @@ impl Life<'_> {
         self.create_from(&[machines.as_slice(), &etcd].concat()).await
     }
 
-    async fn write_objects(&mut self) -> Result<()> {
+    pub(super) async fn write_objects(&mut self) -> Result<()> {
         let image = "--image=registry.k8s.io/e2e-test-images/agnhost:2.63.0";
         self.kubectl(&["create", "deployment", "hello", image, "--replicas=1", "--", "/agnhost", "pause"])
             .await?;
@@ -92,7 +89,7 @@ impl Life<'_> {
     }
 
     /// What there is, but for what is fleeting.
-    async fn dump(&self) -> Result<Dump> {
+    pub(super) async fn dump(&self) -> Result<Dump> {
         let kinds = self.kubectl(&["api-resources", "--verbs=list", "--output=name"]).await?;
         let kinds: Vec<&str> = kinds.split_whitespace().filter(|kind| !FLEETING.contains(kind)).collect();
         let said = self.kubectl(&["get", &kinds.join(","), "--all-namespaces", "--output=json"]).await?;
@@ -114,7 +111,7 @@ impl Life<'_> {
     }
 
     /// The first backup that was begun after now.
-    async fn next_backup(&self) -> Result<String> {
+    pub(super) async fn next_backup(&self) -> Result<String> {
         let now = jiff::Timestamp::now();
         let until = Instant::now() + PATIENCE;
         loop {
@@ -140,7 +137,7 @@ impl Life<'_> {
         self.kubectl(&["create", "configmap", "written-since", "--from-literal=a=b"]).await.map(drop)
     }
 
-    async fn restore(&mut self, backup: &str, measured: &str) -> Result<()> {
+    pub(super) async fn restore(&mut self, backup: &str, measured: &str) -> Result<()> {
         let began = Instant::now();
         let command =
             ["restore", "cluster", "--name", CLUSTER, "--state", STATE, "--backup", backup, "--yes"];
@@ -154,7 +151,7 @@ impl Life<'_> {
     }
 
     /// Waits until there is what there was.
-    async fn becomes(&self, before: &Dump) -> Result<()> {
+    pub(super) async fn becomes(&self, before: &Dump) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         loop {
             let now = self.dump().await?;
@@ -174,7 +171,7 @@ impl Life<'_> {
     }
 
     /// The controller and the kubelet see what is written after the restore.
-    async fn scale(&mut self) -> Result<()> {
+    pub(super) async fn scale(&mut self) -> Result<()> {
         let replicas = async |life: &Self| {
             life.kubectl(&["get", "deployment", "hello", "-o", "jsonpath={.spec.replicas}"]).await
         };
@@ -188,38 +185,59 @@ impl Life<'_> {
         Ok(())
     }
 
-    /// Ends the master, and deletes its volumes before the next one has them.
-    /// The machine dies, and its disks with it. Nothing takes its place until they are gone: another machine would have them at
-    /// once.
     async fn lose_all(&mut self) -> Result<()> {
         let master = self.master().await?;
-        let volumes = self.volumes_of(&master).await?;
-        ensure!(volumes.len() == 2, "{master} has the volumes {volumes:?}");
-        let launch = json!({"AutoScalingGroupName": MASTERS, "ScalingProcesses": ["Launch"]});
-        self.aws("autoscaling", "suspend_processes", &launch).await?;
-        self.cloud.kill(&master)?;
-        let ended = async |life: &Self| {
+        self.lose_with_volumes(&[master]).await.map(drop)
+    }
+
+    /// Machines die, and their disks with them. Nothing takes their place until those are gone: another machine would have them
+    /// at once. Returns the names of the volumes.
+    pub(super) async fn lose_with_volumes(&self, masters: &[String]) -> Result<Vec<String>> {
+        let (mut volumes, mut held) = (Vec::new(), Vec::new());
+        for master in masters {
+            let instances = self.cloud.region().world_now().await?.instances;
+            let instance = instances.into_iter().find(|it| it.id == *master).context("no such master")?;
+            let group = instance.tags.get("aws:autoscaling:groupName").context("a master without a group")?;
+            let launch = json!({"AutoScalingGroupName": group, "ScalingProcesses": ["Launch"]});
+            self.aws("autoscaling", "suspend_processes", &launch).await?;
+            held.push(launch);
+            let attached = self.volumes_of(master).await?;
+            ensure!(attached.len() == 2, "{master} has the volumes {attached:?}");
+            volumes.extend(attached);
+            self.cloud.kill(master)?;
+        }
+        self.wait("the masters are gone", async |life| {
             let instances = life.cloud.region().world_now().await?.instances;
-            Ok(!instances.iter().any(|it| it.id == master && it.state == InstanceState::Running))
-        };
-        self.wait("the master is gone", ended).await?;
-        for volume in volumes {
+            let lives =
+                |id: &String| instances.iter().any(|it| it.id == *id && it.state == InstanceState::Running);
+            Ok(!masters.iter().any(lives))
+        })
+        .await?;
+        for (volume, _) in &volumes {
             self.wait("its volume is deleted", async |life| {
                 Ok(life.aws("ec2", "delete_volume", &json!({"VolumeId": volume})).await.is_ok())
             })
             .await?;
         }
-        self.aws("autoscaling", "resume_processes", &launch).await.map(drop)
+        for launch in held {
+            self.aws("autoscaling", "resume_processes", &launch).await?;
+        }
+        Ok(volumes.into_iter().map(|(_, name)| name).collect())
     }
 
-    /// The volumes of etcd that are attached to an instance.
-    async fn volumes_of(&self, instance: &str) -> Result<Vec<String>> {
+    /// The volumes of etcd that are attached to an instance, each with its name.
+    async fn volumes_of(&self, instance: &str) -> Result<Vec<(String, String)>> {
         let filters = json!([
             {"Name": "attachment.instance-id", "Values": [instance]},
             {"Name": "tag-key", "Values": ["windlass.dev/cluster"]},
         ]);
         let said = self.aws("ec2", "describe_volumes", &json!({"Filters": filters})).await?;
         let volumes = said["Volumes"].as_array().context("no list of volumes")?;
-        Ok(volumes.iter().filter_map(|volume| volume["VolumeId"].as_str().map(str::to_owned)).collect())
+        let named = |volume: &Value| {
+            let tags = volume["Tags"].as_array()?;
+            let name = tags.iter().find(|tag| tag["Key"] == "Name")?["Value"].as_str()?;
+            Some((volume["VolumeId"].as_str()?.to_owned(), name.to_owned()))
+        };
+        Ok(volumes.iter().filter_map(named).collect())
     }
 }

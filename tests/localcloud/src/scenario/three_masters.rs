@@ -44,7 +44,7 @@ impl Life<'_> {
     }
 
     /// The running masters, each with its address.
-    async fn masters(&self) -> Result<Vec<(String, String)>> {
+    pub(super) async fn masters(&self) -> Result<Vec<(String, String)>> {
         let members = self.members().await?.into_iter();
         Ok(members.filter(|(_, master, _)| *master).map(|(id, _, address)| (id, address)).collect())
     }
@@ -61,7 +61,7 @@ impl Life<'_> {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    async fn etcd_is_one(&mut self) -> Result<()> {
+    pub(super) async fn etcd_is_one(&mut self) -> Result<()> {
         self.wait("three masters' etcd has a leader and two peers each", async |life| {
             let masters = life.masters().await?;
             for (master, _) in &masters {
