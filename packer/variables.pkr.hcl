@@ -102,6 +102,6 @@ locals {
     "windlass.dev/agent-version"      = local.agent_version
     "windlass.dev/architecture"       = var.architecture
     "windlass.dev/debian"             = var.debian
-    "windlass.dev/node-config"        = "windlass/v5"
+    "windlass.dev/node-config"        = "windlass/v6"
   }
 }

@@ -265,6 +265,7 @@ fn etcd(held: &HeldMember) -> EtcdConfig {
         name: etcd.name.clone(),
         member: member.name.clone(),
         members: etcd.members.iter().map(address).collect(),
+        joining: etcd.members.iter().filter(|it| it.joins).map(|it| it.name.clone()).collect(),
         version: etcd.version.clone(),
         ports: etcd.ports,
         holds: etcd.holds.clone(),

@@ -92,7 +92,7 @@ fn etcd() -> EtcdCluster {
 }
 
 fn member() -> EtcdMember {
-    EtcdMember { name: "a".to_owned(), private_address: "172.20.32.10".parse().unwrap() }
+    EtcdMember { name: "a".to_owned(), private_address: "172.20.32.10".parse().unwrap(), joins: false }
 }
 
 fn master() -> Master {

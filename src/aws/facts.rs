@@ -21,7 +21,8 @@ use futures::future::try_join_all;
 use futures::try_join;
 use serde::{Deserialize, Serialize};
 use windlass_bootstrap::config::{
-    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, LIFECYCLE_VERSION, NODE_CONFIG_VERSIONS,
+    CONFIG_VERSION, EXTENDED_VERSION, GROUP_SETTINGS_VERSION, JOINING_VERSION, LIFECYCLE_VERSION,
+    NODE_CONFIG_VERSIONS,
 };
 
 pub use self::discovery::Discovery;
@@ -362,6 +363,7 @@ fn check_agent(
         return Ok(());
     }
     let unknown = match wanted {
+        JOINING_VERSION => "would have etcd's new members begin a cluster of their own",
         EXTENDED_VERSION | LIFECYCLE_VERSION => "doesn't know all that the specification asks for",
         GROUP_SETTINGS_VERSION => "knows neither `additionalUserData` nor `sysctlParameters`",
         _ => "knows neither several etcd clusters, nor what their pods request, nor intervals",

@@ -217,16 +217,30 @@ fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
         let known: BTreeMap<_, _> =
             before.etcd_members.iter().flatten().map(|member| (&member.name, member)).collect();
         let members = after.etcd_members.as_deref().unwrap_or_default();
-        if known.len() != members.len() || !members.iter().all(|member| known.contains_key(&member.name)) {
-            let message = "members can't be added, removed or renamed yet: each is a volume with data";
+        let kept = members.iter().filter(|member| known.contains_key(&member.name)).count();
+        if kept != known.len() {
+            let message = "members can't be removed or renamed yet: each is a volume with data";
             let names = known.keys().filter_map(|name| name.as_deref()).collect::<Vec<_>>().join(", ");
-            report.push(Problem::at(&path, message).hint(format!("keep the members as they are: {names}")));
+            report
+                .push(Problem::at(&path, message).hint(format!("keep the members that there are: {names}")));
         }
         for (index, member) in members.iter().enumerate() {
-            if let Some(before) = known.get(&member.name) {
-                changed_member(before, member, &format!("{path}[{index}]"), report);
+            let path = format!("{path}[{index}]");
+            match known.get(&member.name) {
+                Some(before) => changed_member(before, member, &path, report),
+                // One that is called otherwise than before is not a new one.
+                None if kept < known.len() => {}
+                None => added_member(member, &path, report),
             }
         }
+    }
+}
+
+/// Without being told so, a new member would begin a cluster of its own, with the others that are new.
+fn added_member(member: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) {
+    if member.joins != Some(true) {
+        let message = "a member that is added to a cluster that lives joins the others";
+        report.push(Problem::at(format!("{path}.joins"), message).hint("write `joins: true`"));
     }
 }
 

@@ -24,7 +24,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::Serialize;
-use windlass_bootstrap::config::{EXTENDED_VERSION, LIFECYCLE_VERSION, Role};
+use windlass_bootstrap::config::{EXTENDED_VERSION, JOINING_VERSION, LIFECYCLE_VERSION, Role};
 use windlass_bootstrap::endpoint;
 use windlass_bootstrap::image_source::ImageSource;
 use windlass_bootstrap::ipv6::SubnetIpv6;
@@ -531,9 +531,13 @@ impl Cluster {
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several
     /// masters, an older agent would look for the internal name in DNS; masters are told of another issuer, and of API
     /// servers beside them; all of a proxy, and of a registry; and it would give Kubernetes 1.33 an authentication
-    /// configuration of a version that it doesn't know. Auto Scaling would wait in vain for an older agent, and nobody would
+    /// configuration of a version that it doesn't know. It would have members of etcd begin anew that are added. Auto Scaling would wait in vain for an older agent, and nobody would
     /// read the queue.
     pub fn node_config_version(&self, group: &InstanceGroup) -> &'static str {
+        let joins = || self.etcd.iter().any(|etcd| etcd.members.iter().any(|member| member.joins));
+        if group.master().is_some() && joins() {
+            return JOINING_VERSION;
+        }
         let is_new_to_agents = self.network.is_ipv6()
             || self.egress_proxy.is_some()
             || self.image_source.is_some()

@@ -226,6 +226,7 @@ mod tests {
         let members = (10..=12).map(|last| EtcdMember {
             name: format!("m{last}"),
             private_address: Ipv4Addr::new(172, 20, 32, last),
+            joins: false,
         });
         cluster.etcd.first_mut().members = NonEmpty::of(members).unwrap();
         cluster

@@ -488,6 +488,41 @@ mod with_region {
 
     #[tokio::test(flavor = "multi_thread")]
     #[ignore = "starts the emulated region"]
+    async fn masters_are_added_to_a_living_cluster_as_members_that_join_and_are_not_taken_away() {
+        let (world, store) = (World::new(), "s3://clusters");
+        let flags =
+            "--networking flannel --zones us-east-1a,us-east-1b,us-east-1c --api-loadbalancer-type public";
+        world.succeeds(store, &format!("create cluster {NAME} {flags} --create-state-store --yes"));
+        let clients = world.region.clients().await;
+        let first = etcd_volume(&clients).await;
+        let one = world.succeeds(store, &format!("get all --name {NAME} -o yaml"));
+        let three = format!("create cluster {NAME} {flags} --control-plane-count 3 --dry-run -o yaml");
+        let three = world.succeeds(store, &three);
+        let replace = |documents: &str| {
+            let file = world.home.path().join("documents.yaml");
+            std::fs::write(&file, documents).unwrap();
+            format!("replace --force -f {}", file.display())
+        };
+        let said = world.refused(store, &replace(&three));
+        assert_eq!(said.matches("hint: write `joins: true`").count(), 2, "{said}");
+        let added = ["b", "c"].iter().fold(three, |text, member| {
+            let named = format!("- name: {member}\n");
+            text.replace(&named, &format!("{named}      joins: true\n"))
+        });
+        world.succeeds(store, &replace(&added));
+        world.succeeds(store, &format!("update cluster {NAME} --yes"));
+        for member in ["a", "b", "c"] {
+            let found = volumes_named(&clients, &format!("{member}.etcd-main.{NAME}")).await;
+            assert_eq!(found.len(), 1, "{member}: {found:?}");
+            assert_eq!(member == "a", found[0].volume_id() == first.volume_id());
+        }
+        assert_eq!(world.succeeds(store, &format!("update cluster {NAME}")), "Nothing to do.\n");
+        let said = world.refused(store, &replace(&one));
+        assert!(said.contains("the master group `control-plane-us-east-1b` has no member"), "{said}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[ignore = "starts the emulated region"]
     async fn of_two_volumes_for_one_member_an_update_shows_what_is_known_and_guesses_nothing() {
         let (world, store) = (World::new(), "s3://clusters");
         world.create(store, " --yes");

@@ -87,7 +87,7 @@ async fn a_cluster_is_restored_from_a_backup_after_a_mistake_and_after_all_of_it
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local cloud"]
-async fn of_three_masters_one_comes_back_without_its_volumes_and_two_by_a_backup() {
+async fn a_master_becomes_three_of_which_one_comes_back_without_its_volumes_and_two_by_a_backup() {
     let timings =
         live(async |cloud, options, say| scenario::run_lost_volumes(cloud, options, say).await).await;
     keep(&timings, "lost-volumes");

@@ -15,9 +15,9 @@
 //! may be older than the windlass that writes for it, so an agent leaves alone the fields that it doesn't know, and new
 //! fields have a default. Another major version is refused by name: see [`read`]. A node configuration is of a later
 //! one where an agent that knows only the first would carry it out in part: see [`SEVERAL_ETCD_VERSION`],
-//! [`GROUP_SETTINGS_VERSION`], [`EXTENDED_VERSION`] and [`LIFECYCLE_VERSION`].
+//! [`GROUP_SETTINGS_VERSION`], [`EXTENDED_VERSION`], [`LIFECYCLE_VERSION`] and [`JOINING_VERSION`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -51,9 +51,19 @@ pub const EXTENDED_VERSION: &str = "windlass/v4";
 /// part: lifecycle hooks that the agent completes, API servers besides the masters', and whatever else has come since.
 pub const LIFECYCLE_VERSION: &str = "windlass/v5";
 
+/// The version of a node configuration, and of an image, of a master whose etcd takes members in: an agent of
+/// [`LIFECYCLE_VERSION`] would have those that are new begin a cluster of their own.
+pub const JOINING_VERSION: &str = "windlass/v6";
+
 /// All versions of node configurations, the oldest first. An agent that reads one reads those before it.
-pub const NODE_CONFIG_VERSIONS: [&str; 5] =
-    [CONFIG_VERSION, SEVERAL_ETCD_VERSION, GROUP_SETTINGS_VERSION, EXTENDED_VERSION, LIFECYCLE_VERSION];
+pub const NODE_CONFIG_VERSIONS: [&str; 6] = [
+    CONFIG_VERSION,
+    SEVERAL_ETCD_VERSION,
+    GROUP_SETTINGS_VERSION,
+    EXTENDED_VERSION,
+    LIFECYCLE_VERSION,
+    JOINING_VERSION,
+];
 
 /// The etcd cluster that holds what no other does.
 pub const MAIN_ETCD: &str = "main";
@@ -64,7 +74,7 @@ pub enum DocumentError {
     /// Of another major version, whatever else it may hold.
     #[error(
         "it is of version `{0}`; this agent reads none that is newer than `{CONFIG_VERSION}`, and \
-         `{LIFECYCLE_VERSION}` of a node configuration, so it takes an image with a newer agent"
+         `{JOINING_VERSION}` of a node configuration, so it takes an image with a newer agent"
     )]
     Version(String),
     /// It isn't what it should be.
@@ -463,6 +473,9 @@ pub struct EtcdConfig {
     pub member: String,
     /// Every member's name and stable private address, this one included.
     pub members: BTreeMap<String, Ipv4Addr>,
+    /// The names of those members that were added to the cluster when it lived: the others take them in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub joining: BTreeSet<String>,
     /// The etcd version without a leading `v`.
     pub version: String,
     /// Where it listens; as `main` when absent.

@@ -7,6 +7,7 @@
 //! | yes | yes | with the data |
 //! | yes | no | never: the volume is the wrong one, or has lost its data |
 //! | yes, of another volume | no, and this one was made to replace a lost one | it joins the other members |
+//! | no | no, and the member was added when the others lived | it joins them |
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -106,15 +107,17 @@ pub enum Decision {
 
 /// Decides how etcd starts. `earlier` is what was decided earlier in this same boot, which is kept as long as it is
 /// true: another flag would restart a running etcd for nothing. `replaced` says that this volume was made in the place of the one that
-/// the marker names.
+/// the marker names, `added` that the others lived before this member did.
 pub fn decide(
     marker: Option<&Marker>,
     data: Data,
     earlier: Option<InitialClusterState>,
     replaced: bool,
+    added: bool,
 ) -> Result<Decision, EtcdError> {
     match (marker, data) {
         (Some(_), Data::Absent) if replaced => Ok(Decision::Join),
+        (None, Data::Absent) if added => Ok(Decision::Join),
         (Some(marker), Data::Absent) => Err(EtcdError::DataLost {
             member: marker.member.clone(),
             initialised: marker.initialised.to_string(),
@@ -208,7 +211,7 @@ pub async fn ensure_decision(
     };
     let replaced = marker.as_ref().zip(volume);
     let replaced = replaced.is_some_and(|(marker, volume)| etcd_marker::is_replaced_by(marker, etcd, volume));
-    let decision = decide(marker.as_ref(), data, earlier, replaced)?;
+    let decision = decide(marker.as_ref(), data, earlier, replaced, etcd.joining.contains(&etcd.member))?;
     let state = match decision {
         Decision::Start(state) => state,
         Decision::Join => InitialClusterState::Existing,
@@ -252,7 +255,7 @@ mod tests {
             (Some(&marker), Data::Absent, Some(New), None),
         ];
         for (marker, data, earlier, expected) in table {
-            let decision = decide(marker, data, earlier, false);
+            let decision = decide(marker, data, earlier, false, false);
             assert_eq!(
                 decision.ok(),
                 expected.map(Decision::Start),
@@ -260,6 +263,15 @@ mod tests {
                 marker.is_some()
             );
         }
+    }
+
+    #[test]
+    fn a_member_that_was_added_to_a_living_cluster_joins_it_and_is_lost_like_any_other_later() {
+        let decided = |marker: Option<&Marker>, data| decide(marker, data, None, false, true).ok();
+        assert_eq!(decided(None, Data::Absent), Some(Decision::Join));
+        let existing = Decision::Start(InitialClusterState::Existing);
+        assert_eq!(decided(None, Data::Present), Some(existing));
+        assert_eq!(decided(Some(&marker()), Data::Absent), None);
     }
 
     #[tokio::test]

@@ -26,6 +26,14 @@ pub enum EtcdClientError {
     /// There is none.
     #[error("there is no client certificate for etcd in {0}")]
     NoCredentials(String),
+    /// Nobody else.
+    #[error("no other member of etcd {etcd} can be asked: {why}")]
+    NoOther {
+        /// The etcd cluster.
+        etcd: String,
+        /// What became of each.
+        why: String,
+    },
     /// etcd.
     #[error("etcd {etcd} at {endpoints} can't be asked")]
     Connect {
@@ -50,12 +58,20 @@ pub async fn own(host: &Host, etcd: &EtcdConfig) -> Result<Client, EtcdClientErr
     connect(host, etcd, &[Ipv4Addr::LOCALHOST]).await
 }
 
-/// Connects to the other members of an etcd cluster, whichever of them answers. They listen for clients on their stable private
-/// addresses where there are several masters.
+/// Connects to another member of an etcd cluster: the first that answers and votes, as one that learns answers next to nothing.
+/// They listen for clients on their stable private addresses where there are several masters.
 pub async fn others(host: &Host, etcd: &EtcdConfig) -> Result<Client, EtcdClientError> {
-    let others = etcd.members.iter().filter(|(member, _)| **member != etcd.member);
-    let addresses: Vec<Ipv4Addr> = others.map(|(_, address)| *address).collect();
-    connect(host, etcd, &addresses).await
+    let mut silent = Vec::new();
+    for (_, address) in etcd.members.iter().filter(|(member, _)| **member != etcd.member) {
+        let mut client = connect(host, etcd, &[*address]).await?;
+        match tokio::time::timeout(CONNECT, client.status()).await {
+            Ok(Ok(status)) if !status.is_learner() => return Ok(client),
+            Ok(Ok(_)) => silent.push(format!("{address} is no voting member yet")),
+            Ok(Err(error)) => silent.push(format!("{address}: {error}")),
+            Err(_) => silent.push(format!("{address} did not answer in {} s", CONNECT.as_secs())),
+        }
+    }
+    Err(EtcdClientError::NoOther { etcd: etcd.name.clone(), why: silent.join("; ") })
 }
 
 /// Connects to members at these addresses.

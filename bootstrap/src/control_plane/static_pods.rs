@@ -89,7 +89,8 @@ fn etcd_pod(
     if control_plane.further_api_servers || etcd.members.len() > 1 {
         listen.push(format!("https://{address}:{client}"));
     }
-    let members = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
+    let founders = etcd.members.iter().filter(|(name, _)| !etcd.joining.contains(*name));
+    let members = founders.map(|(name, address)| format!("{name}=https://{address}:{peer}"));
     let mut more_flags = etcd_version_flags(&etcd.version).map(str::to_owned).to_vec();
     more_flags.extend(etcd_timing_flags(etcd));
     let context = serde_json::json!({

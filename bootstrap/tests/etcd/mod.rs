@@ -60,7 +60,8 @@ impl Member {
         let scheme = if begin.credentials.is_some() { "https" } else { "http" };
         let endpoint = format!("{scheme}://{address}:{client}");
         let peer_url = format!("https://{address}:{peer}");
-        let all = etcd.members.iter().map(|(name, address)| format!("{name}=https://{address}:{peer}"));
+        let founders = etcd.members.iter().filter(|(name, _)| !etcd.joining.contains(*name));
+        let all = founders.map(|(name, address)| format!("{name}=https://{address}:{peer}"));
         let all = begin.joins.clone().unwrap_or_else(|| all.collect::<Vec<_>>().join(","));
         let state = if begin.joins.is_some() { "existing" } else { "new" };
         let log = std::fs::File::options().create(true).append(true).open(mount.join("log")).unwrap();

@@ -65,6 +65,9 @@ pub struct EtcdMember {
     pub name: String,
     /// The reserved address of its master.
     pub private_address: Ipv4Addr,
+    /// Whether the others take it in, instead of beginning together with it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub joins: bool,
 }
 
 /// A member, as its master holds it.

@@ -242,7 +242,7 @@ fn check_addresses(
     report: &mut Report<'_>,
 ) {
     for (group, member) in held {
-        let Ok((EtcdMember { name, private_address }, _)) = member else { continue };
+        let Ok((EtcdMember { name, private_address, .. }, _)) = member else { continue };
         let first = *known.entry(group.clone()).or_insert(*private_address);
         if first != *private_address {
             let path = format!("{path}.etcdMembers");
@@ -315,7 +315,11 @@ fn members(cluster: &EtcdClusterSpec, path: &str, groups: &Groups<'_>, report: &
         return (Err(wrong_number(0, path, report)), BTreeMap::new());
     };
     if members.len().is_multiple_of(2) || members.len() > MOST_MEMBERS {
-        wrong_number(members.len(), path, report);
+        wrong_number(members.len(), path.clone(), report);
+    }
+    if members.iter().all(joins) {
+        let problem = Problem::at(path, "every member joins the others, and none begins");
+        report.push(problem.hint("write `joins` with members alone that are added to a cluster that lives"));
     }
     let mut taken = BTreeMap::new();
     let addressed = placed.map(|index, (member, name, place)| {
@@ -328,7 +332,11 @@ fn members(cluster: &EtcdClusterSpec, path: &str, groups: &Groups<'_>, report: &
                 Err(report.push(Problem::at(path, message)))
             }
         });
-        (member, place.group, (|| Ok(EtcdMember { name: name?, private_address: free? }))())
+        (
+            member,
+            place.group,
+            (|| Ok(EtcdMember { name: name?, private_address: free?, joins: joins(member) }))(),
+        )
     });
     let mut held = BTreeMap::new();
     let known = addressed.map(|index, (member, group, known)| {
@@ -339,6 +347,10 @@ fn members(cluster: &EtcdClusterSpec, path: &str, groups: &Groups<'_>, report: &
         known
     });
     (known.transpose(), held)
+}
+
+fn joins(member: &EtcdMemberSpec) -> bool {
+    member.joins.unwrap_or(false)
 }
 
 fn wrong_number(members: usize, path: String, report: &mut Report<'_>) -> Reported {

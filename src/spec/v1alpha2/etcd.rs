@@ -50,6 +50,9 @@ wire! {
         /// The master's stable private address. When left out, it is chosen in the group's subnet: the eleventh
         /// address, or the next for a second master in the same subnet. This field is windlass's own.
         private_address: String,
+        /// Whether the cluster lived before this member was added: its volume is blank, and the other members take it in. To be
+        /// written with each member that is added. This field is windlass's own.
+        joins: bool,
         /// The volume's type: `gp3` when left out.
         volume_type: String,
         /// The volume's provisioned operations a second.

@@ -25,7 +25,7 @@ fn machine_image_of(kubernetes: &str, architecture: &str) -> Value {
         "tags": {
             "windlass.dev/kubernetes-version": kubernetes,
             "windlass.dev/etcd-version": windlass::spec::versions::default_etcd(),
-            "windlass.dev/node-config": "windlass/v5",
+            "windlass.dev/node-config": "windlass/v6",
             "windlass.dev/architecture": architecture,
         },
     })
