@@ -179,7 +179,7 @@ mod with_kubernetes {
         std::fs::write(path.with_extension("key"), key.serialize_pem()).unwrap();
     }
 
-    fn and<'k>(key: &'k str) -> Vec<&'k str> {
+    fn and(key: &str) -> Vec<&str> {
         [&KEPT[..], &[key]].concat()
     }
 

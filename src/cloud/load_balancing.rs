@@ -22,7 +22,7 @@ use futures::future::try_join_all;
 
 pub use self::listener::{Forwarding, LoadBalancerListener};
 pub use self::network_load_balancer::{Mapping, NetworkLoadBalancer, names_in_zones};
-pub use self::target_group::{LoadBalancerTargetGroup, Protocol};
+pub use self::target_group::{Behind, LoadBalancerTargetGroup, Protocol};
 use super::context::Context;
 use super::digest;
 use super::error::CloudError;

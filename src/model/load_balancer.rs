@@ -12,7 +12,7 @@ use super::front::{Front, fronts, is_dual_stack};
 use super::{Desired, Inputs, ModelError, access, named, names, network};
 use crate::aws::tags::Tags;
 use crate::cloud::load_balancing::{
-    Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
+    Behind, Forwarding, LoadBalancerListener, LoadBalancerTargetGroup, Mapping, NetworkLoadBalancer, Protocol,
 };
 use crate::cloud::{Reference, ResourceId};
 use crate::spec::cluster::{Cluster, InstanceGroup, LoadBalancer};
@@ -75,9 +75,18 @@ fn add_target_groups(cluster: &Cluster, front: &Front<'_>, desired: &mut Desired
         let name = front.target_group(cluster, protocol).name().to_owned();
         let tags = named(cluster, &name)?;
         let vpc = network::vpc(cluster);
-        desired.insert(LoadBalancerTargetGroup::new(name, vpc, protocol, front.port, tags))?;
+        let (spoken_to, behind) = ((protocol, front.port), behind(cluster, front));
+        desired.insert(LoadBalancerTargetGroup::new(name, vpc, spoken_to, behind, tags))?;
     }
     Ok(())
+}
+
+fn behind(cluster: &Cluster, front: &Front<'_>) -> Behind {
+    match front.behind {
+        Role::Bastion => Behind::Bastions,
+        _ if cluster.masters().count() > 1 || cluster.has_api_servers() => Behind::ApiServers,
+        _ => Behind::ApiServer,
+    }
 }
 
 fn listeners(cluster: &Cluster, front: &Front<'_>) -> Vec<(u16, Forwarding)> {

@@ -265,6 +265,14 @@ impl NodeConfig {
         self.components.get(name).unwrap_or(&NOTHING)
     }
 
+    /// Whether the instance has an API server, and another instance has one, too, that answers while this one's doesn't.
+    pub fn is_one_api_server_of_several(&self) -> bool {
+        let beside_others = |control_plane: &ControlPlaneConfig| {
+            control_plane.masters > 1 || control_plane.further_api_servers
+        };
+        self.api_server.is_some() || self.control_plane.as_ref().is_some_and(beside_others)
+    }
+
     /// Where what runs on the instance reaches the API.
     pub fn api_endpoint(&self) -> Endpoint {
         match self.control_plane {

@@ -1,5 +1,10 @@
 //! The static pod of the API server: of a master's, which goes to the etcd beside it, and of one beside the masters, which goes
 //! to all of theirs.
+//!
+//! One of several leaves the load balancer before it stops answering: once it is told to end, its `/readyz` fails, by which
+//! load balancers look at it, and it goes on answering for [`DELAY`]; the `kubernetes` service leads to it no more. Then it
+//! answers what is under way, and tells who still comes to try again. One that is alone has nobody to leave its clients to,
+//! and is back the sooner the sooner it ends.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -29,6 +34,18 @@ const FILES: [(&str, &str); 2] = [
 
 /// Where the API server answers with the issuer's discovery documents. AWS asks without credentials.
 const DISCOVERY_PATHS: [&str; 2] = ["/.well-known/openid-configuration", "/openid/v1/jwks"];
+
+/// For how long an API server of several goes on answering once it is told to end. Load balancers look every five seconds, and
+/// take out who fails twice (the CLI's `cloud::load_balancing::target_group`); they then need some seconds more: their own
+/// nodes hear of it one by one.
+const DELAY: Duration = Duration::from_secs(30);
+
+/// For how long what is under way after that may take, and the process may take to end.
+const DRAIN: Duration = Duration::from_mins(1);
+const END: Duration = Duration::from_secs(5);
+
+/// The flag that says [`DELAY`].
+const DELAY_FLAG: &str = "shutdown-delay-duration";
 
 /// The API server's pod.
 const POD: Pod<'_> = Pod {
@@ -126,6 +143,8 @@ impl<'a> ApiServer<'a> {
 
     fn pod(&self, config: &NodeConfig) -> Result<String, ManifestError> {
         let service_accounts = self.service_accounts;
+        let said = &config.component(API_SERVER).flags;
+        let delay = said.get(DELAY_FLAG).and_then(|text| go_duration(text)).unwrap_or(DELAY);
         let (main, further) = self.etcd.split_at(1.min(self.etcd.len()));
         let context = serde_json::json!({
             "image": self.image,
@@ -140,6 +159,9 @@ impl<'a> ApiServer<'a> {
             "api_audiences": service_accounts.audiences.join(","),
             "service_cidr": config.network.service_cidr,
             "cipher_suites": CIPHER_SUITES.join(","),
+            "leaves_in_order": config.is_one_api_server_of_several(),
+            "delay": format!("{}s", DELAY.as_secs()),
+            "grace": (delay + DRAIN + END).as_secs(),
         });
         POD.render(context, config.component(API_SERVER))
     }
@@ -149,6 +171,27 @@ impl<'a> ApiServer<'a> {
 fn own_address(config: &NodeConfig, identity: &InstanceIdentity) -> Result<IpAddr, ManifestError> {
     let addresses = identity.node_addresses(config);
     addresses.first().copied().ok_or(ManifestError::NoAddress(API_SERVER))
+}
+
+/// A duration as programs in Go take it, such as `1m30s`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let (mut all, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let unit = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
+        let (number, after) = rest.split_at(unit);
+        let end = after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let seconds = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 0.001,
+            _ => return None,
+        };
+        all = all.checked_add(Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?)?;
+        rest = after;
+    }
+    Some(all)
 }
 
 /// Where the members of an etcd cluster are reached.
@@ -169,6 +212,7 @@ fn overrides(further: &[EtcdServers]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::components::ComponentSettings;
     use crate::testing;
 
     /// The flags of the API server of a master, and the paths that it answers to anybody.
@@ -186,6 +230,57 @@ mod tests {
         let paths = file.lines().filter_map(|line| line.trim().strip_prefix("- path: "));
         let paths = paths.map(|path| path.trim_matches('"').to_owned()).collect();
         (flags.map(str::to_owned).collect(), paths)
+    }
+
+    /// The pod of a master among so many, whose specification gives these flags.
+    fn pod_of(masters: u32, flags: &[(&str, &str)]) -> serde_json::Value {
+        let mut config = testing::master_config();
+        let mut control_plane = config.control_plane.take().unwrap();
+        control_plane.masters = masters;
+        control_plane.images.insert("kube-apiserver".to_owned(), "kube-apiserver:v1".to_owned());
+        config.control_plane = Some(control_plane.clone());
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = ComponentSettings { flags, ..ComponentSettings::default() };
+        config.components.insert(API_SERVER.to_owned(), settings);
+        let api_server = ApiServer::of_master(&control_plane, &config, &testing::identity()).unwrap();
+        serde_yaml::from_str(&api_server.pod(&config).unwrap()).unwrap()
+    }
+
+    /// What it is told of its end, and for how long it is waited for.
+    fn end_of(pod: &serde_json::Value) -> (Vec<&str>, Option<u64>) {
+        let flags = pod["spec"]["containers"][0]["command"].as_array().unwrap().iter();
+        let flags = flags.filter_map(serde_json::Value::as_str).filter(|flag| flag.contains("shutdown"));
+        (flags.collect(), pod["spec"]["terminationGracePeriodSeconds"].as_u64())
+    }
+
+    #[test]
+    fn one_api_server_of_several_goes_on_answering_until_load_balancers_have_left_it_and_a_lone_one_ends() {
+        let pod = pod_of(3, &[]);
+        let expected = vec!["--shutdown-delay-duration=30s", "--shutdown-send-retry-after=true"];
+        assert_eq!(end_of(&pod), (expected, Some(95)));
+        let probe = &pod["spec"]["containers"][0]["livenessProbe"];
+        assert_eq!(probe["terminationGracePeriodSeconds"], 30, "one that hangs isn't waited for");
+        let pod = pod_of(1, &[]);
+        assert_eq!(end_of(&pod), (Vec::new(), None));
+        let probe = &pod["spec"]["containers"][0]["livenessProbe"];
+        assert!(probe.get("terminationGracePeriodSeconds").is_none(), "{probe}");
+    }
+
+    #[test]
+    fn what_the_specification_says_of_an_api_server_s_end_stands_and_is_waited_for() {
+        let pod = pod_of(3, &[(DELAY_FLAG, "2m10s"), ("shutdown-send-retry-after", "false")]);
+        let expected = vec!["--shutdown-delay-duration=2m10s", "--shutdown-send-retry-after=false"];
+        assert_eq!(end_of(&pod), (expected, Some(195)));
+    }
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, seconds) in [("70s", 70.0), ("1h1m", 3660.0), ("1.5s", 1.5), ("500ms", 0.5)] {
+            assert_eq!(go_duration(text), Some(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["70", "s", "1x", "1s2", "-5s"] {
+            assert_eq!(go_duration(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn every_text_in_a_template_is_quoted() {
         // Numbers, which need no quotes.
-        let numbers = ["{{ port }}", "{{ mtu }}", "{{ metrics_port }}"];
+        let numbers = ["{{ port }}", "{{ mtu }}", "{{ metrics_port }}", "{{ grace }}"];
         for (name, template) in TEMPLATES.into_iter().chain([CNI]) {
             for (at, _) in template.match_indices("{{") {
                 let expression = &template[at..at + template[at..].find("}}").unwrap() + 2];

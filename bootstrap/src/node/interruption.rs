@@ -1,5 +1,6 @@
 //! Watches for the instance's end, and drains the node before it comes: a Spot instance that EC2 takes, and an instance that
-//! its Auto Scaling group ends, where a lifecycle hook has the group wait for the agent.
+//! its Auto Scaling group ends, where a lifecycle hook has the group wait for the agent. Its API server ends in order then,
+//! with or without a hook.
 //!
 //! The metadata are asked every few seconds, and go on saying what they said: an agent that is started again in the middle of
 //! a drain goes on with it. A recommendation to rebalance and scheduled events are told, and nothing is done: the instance may
@@ -19,9 +20,10 @@ use crate::aws::identity::IdentityError;
 use crate::aws::lifecycle::{HEARTBEAT, Lifecycle};
 use crate::aws::notice::{self, Notices};
 use crate::aws::{AwsError, notice::SpotNotice};
-use crate::host::file;
+use crate::host::file::{self, FileError};
 use crate::host::root;
 use crate::kubernetes::api::{self, ADMIN_KUBECONFIG, ApiError, NODE_KUBECONFIG};
+use crate::node::api_server_end;
 use crate::node::drain::{self, Left};
 use crate::progress::retry::chain;
 
@@ -55,6 +57,9 @@ pub enum InterruptionError {
     /// The API is silent.
     #[error("the node can't be drained: the Kubernetes API is silent")]
     Silent,
+    /// Ending the API server.
+    #[error("the API server's pod can't be taken away")]
+    ApiServer(#[source] FileError),
     /// Answering the hook.
     #[error("the lifecycle hook can't be told that the node is drained")]
     Hook(#[source] AwsError),
@@ -104,10 +109,11 @@ impl Watch {
     async fn round(&mut self) -> Result<(), InterruptionError> {
         let notices = notice::read(&self.metadata).await.map_err(InterruptionError::Look)?;
         self.agent.reporter.notices(told(&notices));
+        let left = self.end_api_server(&notices);
         let hook = self.hook(&notices);
         let Some(ending) = self.ending(&notices, hook.is_some()) else {
             self.drains = false;
-            return Ok(());
+            return left;
         };
         self.drains = !self.completed;
         let heard = async {
@@ -126,7 +132,15 @@ impl Watch {
             // Whatever became of the pods: the group waits for nothing else.
             self.complete(hook.as_deref()).await?;
         }
-        drained.and(heard.map(drop).map_err(InterruptionError::Hook))
+        drained.and(left).and(heard.map(drop).map_err(InterruptionError::Hook))
+    }
+
+    fn end_api_server(&self, notices: &Notices) -> Result<(), InterruptionError> {
+        let Agent { host, config, .. } = &*self.agent;
+        if api_server_end::ensure(host, config, notices).map_err(InterruptionError::ApiServer)? {
+            tracing::warn!("the API server is told to end, as the instance ends");
+        }
+        Ok(())
     }
 
     /// The hook that holds the instance's end, if it is one that ends.

@@ -4,6 +4,7 @@
 //! It may use every room above it, and knows nothing of what only masters do.
 
 pub mod api_name;
+pub mod api_server_end;
 pub mod client_certificate;
 pub mod containerd;
 pub mod drain;

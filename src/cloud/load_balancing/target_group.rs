@@ -1,5 +1,10 @@
 //! Target groups of windlass's load balancers: which port of instances they lead to, and when an instance is well. Auto
 //! Scaling registers the instances of its groups, and takes them away before it terminates them.
+//!
+//! An API server says by `/readyz` that it is going to end, half a minute before it stops answering (the agent's
+//! `control_plane/api_server_pod.rs`): it is looked at that way, so that it is taken out by then. What is open to it stays open
+//! for longer than it takes to end, where there is another one: a load balancer would cut all of it at once. A TCP connection
+//! is all that a bastion can be looked at by.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,15 +27,24 @@ use super::super::vpc::Vpc;
 use crate::aws::During;
 use crate::aws::tags::{self, Tags};
 
-/// How targets of windlass's are looked at.
-const HEALTH_CHECK: HealthCheck = HealthCheck { interval: 10, timeout: 5, healthy: 2, unhealthy: 2 };
-
 /// What a target group does with the connections of an instance that goes: after half a minute it ends them, so that clients
 /// connect anew to another one (API_TargetGroupAttribute).
-const ATTRIBUTES: [(&str, &str); 2] = [
-    ("deregistration_delay.connection_termination.enabled", "true"),
-    ("deregistration_delay.timeout_seconds", "30"),
-];
+const ATTRIBUTES: [(&str, &str); 2] =
+    [("deregistration_delay.connection_termination.enabled", "true"), (DEREGISTRATION, "30")];
+
+const DEREGISTRATION: &str = "deregistration_delay.timeout_seconds";
+
+/// The same where one API server goes of several: it takes half a minute and what is under way then until it ends by itself,
+/// which it begins to when Auto Scaling takes it out, or when it fails its checks. One that has died keeps its clients waiting
+/// for as long, unless they look for themselves whether it lives, as those of Kubernetes do.
+const AMONG_SEVERAL: [(&str, &str); 3] =
+    [(DEREGISTRATION, "60"), (UNHEALTHY_TERMINATION, "false"), (UNHEALTHY_DRAINING, "60")];
+
+const UNHEALTHY_TERMINATION: &str = "target_health_state.unhealthy.connection_termination.enabled";
+const UNHEALTHY_DRAINING: &str = "target_health_state.unhealthy.draining_interval_seconds";
+
+/// What AWS does where nothing is said, of those attributes that aren't said of every target group.
+const DEFAULTS: [(&str, &str); 2] = [(UNHEALTHY_TERMINATION, "true"), (UNHEALTHY_DRAINING, "0")];
 
 /// A target group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +65,13 @@ pub struct LoadBalancerTargetGroup {
     pub tags: Tags,
 }
 
-/// How targets are looked at: by a TCP connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How targets are looked at, on the port that they are spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
+    /// By what.
+    pub protocol: ProtocolEnum,
+    /// What is asked for by HTTPS.
+    pub path: Option<String>,
     /// How often, in seconds.
     pub interval: i32,
     /// After how many seconds a look has failed; fewer than `interval`.
@@ -62,6 +80,35 @@ pub struct HealthCheck {
     pub healthy: i32,
     /// After how many that fail it is unwell.
     pub unhealthy: i32,
+}
+
+/// What is behind a target group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// One API server.
+    ApiServer,
+    /// Several API servers.
+    ApiServers,
+    /// Bastions.
+    Bastions,
+}
+
+impl Behind {
+    fn health_check(self) -> HealthCheck {
+        let by = |protocol, path: Option<&str>, interval, timeout| {
+            let path = path.map(str::to_owned);
+            HealthCheck { protocol, path, interval, timeout, healthy: 2, unhealthy: 2 }
+        };
+        match self {
+            Self::ApiServer | Self::ApiServers => by(ProtocolEnum::Https, Some("/readyz"), 5, 4),
+            Self::Bastions => by(ProtocolEnum::Tcp, None, 10, 5),
+        }
+    }
+
+    fn attributes(self) -> BTreeMap<String, String> {
+        let more = if self == Self::ApiServers { AMONG_SEVERAL.as_slice() } else { &[] };
+        ATTRIBUTES.iter().chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
 }
 
 /// How instances are spoken to.
@@ -114,11 +161,13 @@ impl ResourceKind for LoadBalancerTargetGroup {
 
     fn fields(&self) -> Fields {
         let Self { name: _, vpc, protocol, port, health_check, attributes, tags } = self;
-        let HealthCheck { interval, timeout, healthy, unhealthy } = health_check;
+        let HealthCheck { protocol: by, path, interval, timeout, healthy, unhealthy } = health_check;
         Fields::default()
             .reference("vpc", vpc)
             .one("protocol", protocol)
             .one("port", port)
+            .one("healthCheck.protocol", by)
+            .maybe("healthCheck.path", path.as_ref())
             .one("healthCheck.intervalSeconds", interval)
             .one("healthCheck.timeoutSeconds", timeout)
             .one("healthCheck.healthyThreshold", healthy)
@@ -141,7 +190,7 @@ impl ResourceKind for LoadBalancerTargetGroup {
     }
 
     async fn create(&self, context: &Context<'_>, id: &ResourceId) -> Result<Identity, CloudError> {
-        let HealthCheck { interval, timeout, healthy, unhealthy } = self.health_check;
+        let HealthCheck { protocol, path, interval, timeout, healthy, unhealthy } = self.health_check.clone();
         let call = context
             .clients
             .elbv2
@@ -151,7 +200,8 @@ impl ResourceKind for LoadBalancerTargetGroup {
             .protocol(self.protocol.in_aws())
             .port(self.port.into())
             .target_type(TargetTypeEnum::Instance)
-            .health_check_protocol(ProtocolEnum::Tcp)
+            .health_check_protocol(protocol)
+            .set_health_check_path(path)
             .health_check_interval_seconds(interval)
             .health_check_timeout_seconds(timeout)
             .healthy_threshold_count(healthy)
@@ -174,17 +224,22 @@ impl ResourceKind for LoadBalancerTargetGroup {
     ) -> Result<Identity, CloudError> {
         let elb = &context.clients.elbv2;
         if self.health_check != from.health_check {
-            let HealthCheck { interval, timeout, healthy, unhealthy } = self.health_check;
+            let HealthCheck { protocol, path, interval, timeout, healthy, unhealthy } =
+                self.health_check.clone();
             let call = elb.modify_target_group().target_group_arn(&identity.id);
+            let call = call.health_check_protocol(protocol).set_health_check_path(path);
             let call = call.health_check_interval_seconds(interval).health_check_timeout_seconds(timeout);
             let call = call.healthy_threshold_count(healthy).unhealthy_threshold_count(unhealthy);
             call.send().await.during("elasticloadbalancing", "ModifyTargetGroup", id)?;
         }
         if self.attributes != from.attributes {
-            let attributes = self.attributes.iter();
-            let attribute = |(key, value): (&String, &String)| {
-                TargetGroupAttribute::builder().key(key).value(value).build()
+            let is_dropped = |(key, _): &(&str, &str)| {
+                from.attributes.contains_key(*key) && !self.attributes.contains_key(*key)
             };
+            let attributes = self.attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+            let attributes = attributes.chain(DEFAULTS.into_iter().filter(is_dropped));
+            let attribute =
+                |(key, value): (&str, &str)| TargetGroupAttribute::builder().key(key).value(value).build();
             let call = elb.modify_target_group_attributes().target_group_arn(&identity.id);
             let call = call.set_attributes(Some(attributes.map(attribute).collect()));
             call.send().await.during("elasticloadbalancing", "ModifyTargetGroupAttributes", id)?;
@@ -242,6 +297,8 @@ impl ResourceKind for LoadBalancerTargetGroup {
                 protocol: Protocol::observed(group.protocol()),
                 port: group.port().and_then(|port| u16::try_from(port).ok()).unwrap_or_default(),
                 health_check: HealthCheck {
+                    protocol: group.health_check_protocol().cloned().unwrap_or(ProtocolEnum::Tcp),
+                    path: group.health_check_path().map(str::to_owned),
                     interval: group.health_check_interval_seconds().unwrap_or_default(),
                     timeout: group.health_check_timeout_seconds().unwrap_or_default(),
                     healthy: group.healthy_threshold_count().unwrap_or_default(),
@@ -261,10 +318,16 @@ impl LoadBalancerTargetGroup {
     /// For what the cluster has target groups.
     pub const PURPOSES: [&'static str; 3] = ["tcp", "tls", "bastion"];
 
-    /// A target group with windlass's health check and attributes.
-    pub fn new(name: String, vpc: Reference<Vpc>, protocol: Protocol, port: u16, tags: Tags) -> Self {
-        let attributes = ATTRIBUTES.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Self { name, vpc, protocol, port, health_check: HEALTH_CHECK, attributes, tags }
+    /// A target group with windlass's health check and attributes for what is behind it.
+    pub fn new(
+        name: String,
+        vpc: Reference<Vpc>,
+        (protocol, port): (Protocol, u16),
+        behind: Behind,
+        tags: Tags,
+    ) -> Self {
+        let (health_check, attributes) = (behind.health_check(), behind.attributes());
+        Self { name, vpc, protocol, port, health_check, attributes, tags }
     }
 }
 
@@ -276,10 +339,11 @@ async fn attributes(
 ) -> Result<BTreeMap<String, String>, CloudError> {
     let call = context.clients.elbv2.describe_target_group_attributes().target_group_arn(arn);
     let answer = call.send().await.during("elasticloadbalancing", "DescribeTargetGroupAttributes", id)?;
-    let is_set = |key: &str| ATTRIBUTES.iter().any(|(known, _)| *known == key);
+    let is_set = |key: &str| ATTRIBUTES.iter().chain(&AMONG_SEVERAL).any(|(known, _)| *known == key);
     let pair = |attribute: &TargetGroupAttribute| {
-        let key = attribute.key().filter(|key| is_set(key))?;
-        Some((key.to_owned(), attribute.value().unwrap_or_default().to_owned()))
+        let (key, value) = (attribute.key()?, attribute.value().unwrap_or_default());
+        let is_told = is_set(key) && !DEFAULTS.contains(&(key, value));
+        is_told.then(|| (key.to_owned(), value.to_owned()))
     };
     Ok(answer.attributes().iter().filter_map(pair).collect())
 }
