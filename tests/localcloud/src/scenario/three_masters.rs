@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
 
 use super::bastion::BASTION;
 use super::{
@@ -29,6 +30,8 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
         life.stage("validate cluster: green again", Life::validate).await?;
         life.stage("each etcd has a leader and two peers again", Life::etcd_is_one).await?;
     }
+    life.stage("a master is replaced by its group, and no request fails", Life::replace_a_master).await?;
+    life.stage("validate cluster: green once more", Life::validate).await?;
     nobody_was_denied(cloud).await?;
     life.stage("delete cluster", Life::delete).await?;
 
@@ -97,14 +100,36 @@ impl Life<'_> {
         self.kubectl(&["create", "configmap", "kept", written]).await.map(drop)
     }
 
-    /// Kills the master that has run for longest, and asks the API all the while until another machine is in its place.
-    async fn lose_a_master(&mut self) -> Result<()> {
+    /// The master that has run for longest.
+    async fn oldest_master(&self) -> Result<String> {
         let world = self.cloud.region().world_now().await?;
         let masters = self.masters().await?;
         let launched = |id: &str| world.instances.iter().position(|instance| instance.id == id);
         let (master, _) = masters.iter().min_by_key(|(id, _)| launched(id)).context("there is no master")?;
-        self.cloud.kill(master)?;
-        let (killed, mut longest) = (Instant::now(), 0.0_f64);
+        Ok(master.clone())
+    }
+
+    /// Kills a master, and asks the API all the while until another machine is in its place.
+    async fn lose_a_master(&mut self) -> Result<()> {
+        let master = self.oldest_master().await?;
+        self.cloud.kill(&master)?;
+        self.ask_until_replaced(&master, "masterKilled").await.map(drop)
+    }
+
+    /// Auto Scaling ends a master: it leaves the load balancer before it stops answering, so that no request fails.
+    async fn replace_a_master(&mut self) -> Result<()> {
+        let master = self.oldest_master().await?;
+        let end = json!({"InstanceId": master, "ShouldDecrementDesiredCapacity": false});
+        self.aws("autoscaling", "terminate_instance_in_auto_scaling_group", &end).await?;
+        let failed = self.ask_until_replaced(&master, "masterReplaced").await?;
+        ensure!(failed == 0, "{failed} requests failed while {master} was replaced in order");
+        Ok(())
+    }
+
+    /// Asks the API, each time by a connection of its own from outside, until another machine is in a master's place. Returns
+    /// how many requests failed.
+    async fn ask_until_replaced(&mut self, master: &str, measured: &str) -> Result<u32> {
+        let (begun, mut longest) = (Instant::now(), 0.0_f64);
         let (mut asked, mut failed, mut last) = (0_u32, 0_u32, Instant::now());
         loop {
             let get = ["get", "configmap", "kept", "-o=jsonpath={.data.written}", "--request-timeout=2s"];
@@ -119,14 +144,22 @@ impl Life<'_> {
                         break;
                     }
                 }
-                Err(_) => failed += 1,
+                Err(error) => {
+                    (self.say)(&format!("a request failed: {error:#}"));
+                    failed += 1;
+                }
             }
-            ensure!(killed.elapsed() < PATIENCE, "{failed} of {asked} requests failed after {master} died");
+            ensure!(begun.elapsed() < PATIENCE, "{failed} of {asked} requests failed after {master} went");
             tokio::time::sleep(GLANCE).await;
         }
         (self.say)(&format!("{failed} of {asked} requests failed; the longest pause was {longest:.1} s"));
-        let known = self.timings.measured.entry("masterKilledLongestPause".into()).or_default();
-        *known = known.max(longest);
-        Ok(())
+        let mut keep = |what: &str, value: f64| {
+            let known = self.timings.measured.entry(format!("{measured}{what}")).or_default();
+            *known = known.max(value);
+        };
+        keep("LongestPause", longest);
+        keep("Asked", f64::from(asked));
+        keep("Failed", f64::from(failed));
+        Ok(failed)
     }
 }
