@@ -49,7 +49,9 @@ async fn a_private_cluster_lives_behind_nat_gateways_a_bastion_and_load_balancer
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the local cloud"]
 async fn three_masters_are_one_cluster_that_outlives_each_of_them() {
-    live(async |cloud, options, say| scenario::run_three_masters(cloud, options, say).await).await;
+    let timings =
+        live(async |cloud, options, say| scenario::run_three_masters(cloud, options, say).await).await;
+    keep(&timings, "three-masters");
 }
 
 #[tokio::test(flavor = "multi_thread")]
