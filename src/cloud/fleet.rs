@@ -22,6 +22,8 @@ use crate::aws::tags::{self, Tags};
 
 /// On groups of masters, and on nothing else.
 const MASTERS: &str = "k8s.io/role/control-plane";
+/// On groups of instances that run an API server without being masters.
+const API_SERVERS: &str = "k8s.io/role/apiserver";
 
 /// How many instances one call stops or starts. EC2 takes a thousand; a smaller number fails for fewer.
 const AT_ONCE: usize = 50;
@@ -61,6 +63,10 @@ pub struct Instance {
     pub state: State,
     /// Whether it is a master.
     pub is_master: bool,
+    /// Whether it runs an API server, as masters do, and others that are there for it.
+    pub runs_api_server: bool,
+    /// The machine image that it was launched from.
+    pub image: String,
     /// Whether EC2 sold it as a Spot instance, which it doesn't stop: it is a request for one time (EC2 User Guide, "Stop a
     /// Spot Instance"; Auto Scaling makes no others).
     pub is_spot: bool,
@@ -130,6 +136,8 @@ pub async fn look(context: &Context<'_>) -> Result<Fleet, CloudError> {
                 group: group.auto_scaling_group_name().unwrap_or_default().to_owned(),
                 state,
                 is_master: tags.contains_key(MASTERS),
+                runs_api_server: tags.contains_key(MASTERS) || tags.contains_key(API_SERVERS),
+                image: instance.image_id().unwrap_or_default().to_owned(),
                 is_spot: instance.instance_lifecycle() == Some(&ec2::InstanceLifecycleType::Spot),
                 is_pooled,
             });

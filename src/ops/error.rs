@@ -6,6 +6,7 @@ use std::time::Duration;
 use windlass_bootstrap::backup::BackupId;
 
 use super::restore::chosen::Refused;
+use super::skew;
 use crate::assets::addons;
 use crate::aws::EndpointError;
 use crate::aws::facts::FactsError;
@@ -63,6 +64,9 @@ pub enum OperationError {
     /// A backup can't be restored.
     #[error("{0}")]
     Restore(#[from] Refused),
+    /// What runs can't become what is asked for in one step.
+    #[error("{0}")]
+    Skew(#[from] skew::Refused),
     /// The cluster is being restored.
     #[error("`{cluster}` is being restored from the backup {backup}")]
     Restoring {
@@ -210,6 +214,7 @@ impl OperationError {
                 Some("look at them in EC2's console, and run the same command again: it goes on".to_owned())
             }
             Self::Restore(refused) => Some(refused.hint()),
+            Self::Skew(refused) => Some(refused.hint.clone()),
             Self::Restoring { cluster, .. } => {
                 Some(format!("`windlass restore cluster {cluster} --yes` goes on with it"))
             }

@@ -15,6 +15,7 @@
 //! | [`restore`] | restores a cluster from a backup |
 //! | [`lease_guard`] | works while holding the cluster's lease |
 //! | [`running_cluster`] | a cluster that runs: its specification, and the doors to AWS, the state and the Kubernetes API |
+//! | [`skew`] | which versions run, in contrast to those that were asked for |
 //! | [`sleep`] | stops all machines of a cluster, and starts them again |
 //! | [`stop`] | asks whatever is under way to stop |
 
@@ -27,6 +28,7 @@ pub mod losses;
 pub mod planning;
 pub mod restore;
 pub mod running_cluster;
+pub mod skew;
 pub mod sleep;
 pub mod specification_change;
 pub mod stop;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::losses::Losses;
-use super::{Located, OperationError, keys};
+use super::{Located, OperationError, keys, skew};
 use crate::assets::addons::{self, Addon};
 use crate::assets::user_data::StateLocation;
 use crate::aws::facts::{self, Facts, Image};
@@ -107,6 +107,9 @@ impl PlanningInput {
             let observed = async { observe(&located, state, Strangers::Refuse).await };
             futures::try_join!(facts, observed)?
         };
+        let (applied, before) = applied;
+        let before: Vec<&Documents> = before.iter().map(|revision| &revision.documents).collect();
+        Box::pin(skew::check(&located, state, &cluster, documents, &before)).await?;
         look_into_removed_subnets(&cluster, &located, state, &mut observed).await?;
         let addons = addons::render(&cluster)?;
         addons::check_additional(&cluster, &documents.additional_objects)?;
@@ -229,19 +232,24 @@ struct Applied {
 }
 
 /// The specification may have been changed several times since it was last applied, or by hand: what is refused in one
-/// step is refused in several.
+/// step is refused in several. Returns what was applied, and all revisions of which something may be there.
 async fn check_reachable(
     state: &ClusterState,
     documents: &Documents,
-) -> Result<Option<Applied>, OperationError> {
+) -> Result<(Option<Applied>, Vec<Revision>), OperationError> {
     // A part of what was begun may be there, too.
-    if let Some(begun) = state.begun().await?.filter(|begun| begun.partial.is_some()) {
-        check_change_from(state, &begun, documents)?;
+    let begun = state.begun().await?;
+    if let Some(begun) = begun.as_ref().filter(|begun| begun.partial.is_some()) {
+        check_change_from(state, begun, documents)?;
     }
-    let Some(number) = state.applied().await? else { return Ok(None) };
+    let mut there: Vec<Revision> = begun.into_iter().collect();
+    let Some(number) = state.applied().await? else { return Ok((None, there)) };
     let revision = state.revision(number).await?;
     check_change_from(state, &revision, documents)?;
-    Ok(revision.documents.resolve().ok().map(|cluster| Applied { cluster, images: revision.images }))
+    let cluster = revision.documents.resolve().ok();
+    let applied = cluster.map(|cluster| Applied { cluster, images: revision.images.clone() });
+    there.push(revision);
+    Ok((applied, there))
 }
 
 fn check_change_from(

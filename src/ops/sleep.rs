@@ -265,6 +265,8 @@ mod tests {
             is_master: false,
             is_spot: false,
             is_pooled: false,
+            runs_api_server: false,
+            image: "ami-1".to_owned(),
         }
     }
 

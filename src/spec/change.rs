@@ -10,7 +10,7 @@ use super::resolve::{LEASES, Report, chosen_plugins, is_users_own};
 use super::v1alpha2::{
     Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object, SubnetSpec, SubnetType,
 };
-use super::versions::{Version, check_step};
+use super::versions::{Version, check_etcd_step, check_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
@@ -213,6 +213,7 @@ fn etcd(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
             report.push(Problem::at("spec.etcdClusters", message).hint("put it back as it was"));
             continue;
         };
+        etcd_version(before.version.as_deref(), after.version.as_deref(), index, report);
         let path = format!("spec.etcdClusters[{index}].etcdMembers");
         let known: BTreeMap<_, _> =
             before.etcd_members.iter().flatten().map(|member| (&member.name, member)).collect();
@@ -241,6 +242,14 @@ fn added_member(member: &EtcdMemberSpec, path: &str, report: &mut Report<'_>) {
     if member.joins != Some(true) {
         let message = "a member that is added to a cluster that lives joins the others";
         report.push(Problem::at(format!("{path}.joins"), message).hint("write `joins: true`"));
+    }
+}
+
+/// What can't be read as a version is refused for that, elsewhere.
+fn etcd_version(old: Option<&str>, new: Option<&str>, index: usize, report: &mut Report<'_>) {
+    let (Some(old), Some(new)) = (old.and_then(Version::parse), new.and_then(Version::parse)) else { return };
+    if let Err(problem) = check_etcd_step(old, new) {
+        report.push(Problem { path: format!("spec.etcdClusters[{index}].version"), ..problem });
     }
 }
 

@@ -65,6 +65,31 @@ pub fn check_step(from: Version, to: Version) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The first patch of etcd 3.5 from which members go to 3.6: until then some members can be there in the old store of members
+/// alone, and are there again in 3.6, which reads the new one only (etcd, "Upgrade etcd from v3.5 to v3.6").
+const ETCD_BEFORE_3_6: Version = Version { major: 3, minor: 5, patch: 32 };
+
+/// Whether an etcd cluster that runs one version may go to another in one step: within a minor version as one likes, and to
+/// the next minor version, as etcd's upgrade guides have it. A member of an older minor version doesn't open the data of a newer one.
+pub fn check_etcd_step(from: Version, to: Version) -> Result<(), Problem> {
+    let refused = |why: &str| Problem::at("", format!("etcd `{from}` can't be changed to `{to}`: {why}"));
+    let (before, after) = ((from.major, from.minor), (to.major, to.minor));
+    let next = (from.major, from.minor + 1);
+    if after < before {
+        let hint = format!("stay at {}.{}; patches of it can be changed both ways", from.major, from.minor);
+        return Err(refused("a member doesn't open what a newer minor version has written").hint(hint));
+    }
+    if after > next {
+        let hint = format!("first go to {}.{}, and replace all masters", next.0, next.1);
+        return Err(refused("members go up one minor version at a time").hint(hint));
+    }
+    if after == (3, 6) && from < ETCD_BEFORE_3_6 {
+        let hint = format!("first go to {ETCD_BEFORE_3_6} or a later patch of 3.5, and replace all masters");
+        return Err(refused("members that were removed long ago could be there again").hint(hint));
+    }
+    Ok(())
+}
+
 /// A number without a sign and leading zeros.
 fn number(text: &str) -> Option<u32> {
     let plain = text == "0" || !text.starts_with('0');
@@ -116,6 +141,36 @@ mod tests {
         ] {
             assert!(step(from, to).is_err_and(|message| message.contains(why)), "{from} to {to}");
         }
+    }
+
+    #[test]
+    fn etcd_goes_up_one_minor_version_at_a_time_and_to_3_6_only_from_a_patch_that_has_mended_its_members() {
+        let step = |from: &str, to: &str| {
+            check_etcd_step(Version::parse(from).unwrap(), Version::parse(to).unwrap())
+                .map_err(|problem| problem.message)
+        };
+        for (from, to) in [
+            ("3.6.16", "3.6.16"),
+            ("3.6.16", "3.6.1"),
+            ("3.5.3", "3.5.33"),
+            ("3.5.32", "3.6.16"),
+            ("3.6.16", "3.7.0"),
+        ] {
+            assert_eq!(step(from, to), Ok(()), "{from} to {to}");
+        }
+        for (from, to, why) in [
+            ("3.5.31", "3.6.16", "could be there again"),
+            ("3.5.33", "3.7.0", "one minor version at a time"),
+            ("3.6.16", "3.5.33", "doesn't open"),
+        ] {
+            assert!(step(from, to).is_err_and(|message| message.contains(why)), "{from} to {to}");
+        }
+    }
+
+    #[test]
+    fn no_kubelet_can_be_too_old_for_an_api_server_while_there_are_four_minor_versions() {
+        // One may be three older; then nobody has to look at nodes before the control plane goes up.
+        assert!(KUBERNETES_MINORS.end() - KUBERNETES_MINORS.start() <= 3);
     }
 
     #[test]

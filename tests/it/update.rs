@@ -33,6 +33,7 @@ mod pruning;
 mod refused;
 mod removed_subnets;
 mod replacement;
+mod skew;
 mod volumes;
 mod workload_identity;
 

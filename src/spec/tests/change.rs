@@ -74,6 +74,16 @@ fn a_minor_version_is_not_skipped() {
 }
 
 #[test]
+fn etcd_is_not_taken_back_to_an_older_minor_version() {
+    let told = told(&[("version: 3.6.16", "version: 3.5.33")]);
+    assert!(
+        told.contains("spec.etcdClusters[0].version: etcd `3.6.16` can't be changed to `3.5.33`"),
+        "{told}"
+    );
+    assert!(told.contains("hint: stay at 3.6"), "{told}");
+}
+
+#[test]
 fn what_can_be_changed_is_let_through() {
     assert_eq!(told(&[("kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36.1")]), "nothing is wrong\n");
     let changes = [
