@@ -20,7 +20,7 @@ use crate::control_plane::{
 use crate::host::Host;
 use crate::kubernetes::api;
 use crate::node::{
-    api_name, containerd, egress_proxy, files, image, image_names, interruption, join, kernel,
+    api_name, api_version, containerd, egress_proxy, files, image, image_names, interruption, join, kernel,
     kernel_parameters, kubelet, membership, pod_network, proxy, ready, registry_credentials, swap, units,
     warm_pool,
 };
@@ -149,6 +149,7 @@ async fn boot_node(agent: &Arc<Agent>, mut tasks: Tasks) -> Result<Tasks, StepEr
     }
     // What the kubelet needs before it starts; the certificate is what takes long.
     futures::try_join!(prepare(agent), registry_credentials::run(agent), join::run(agent))?;
+    api_version::run(agent).await?;
     kubelet::run(agent).await?;
     if agent.host.is_machine() {
         // From now on: this boot may be waiting for the API when the certificate expires.

@@ -24,6 +24,8 @@ mod with_kubernetes {
     use windlass_bootstrap::aws::ec2::Ec2;
     use windlass_bootstrap::config::{EtcdPorts, NodeConfig};
     use windlass_bootstrap::control_plane::nodes::{NodeController, Own, Place};
+    use windlass_bootstrap::host::Host;
+    use windlass_bootstrap::node::api_version::{self, VersionError};
 
     use super::machine::{Machine, Subnet, in_ipv6, master_config, node_config};
 
@@ -60,6 +62,11 @@ mod with_kubernetes {
 
     /// Runs what a static pod runs.
     fn start(machine: &Machine, name: &str) -> Running {
+        start_with(machine, name, &[])
+    }
+
+    /// The same with further arguments.
+    fn start_with(machine: &Machine, name: &str, further: &[&str]) -> Running {
         let root = machine.root();
         let manifest = std::fs::read(root.join(format!("etc/kubernetes/manifests/{name}.yaml"))).unwrap();
         let pod: Value = serde_yaml::from_slice(&manifest).unwrap();
@@ -73,7 +80,12 @@ mod with_kubernetes {
         let log = std::fs::File::create(root.join(format!("{name}.log"))).unwrap();
         let arguments = command[1..].iter().map(|argument| inside(&root, argument));
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        command
+            .args(arguments)
+            .args(further)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log);
         Running(command.spawn().unwrap())
     }
 
@@ -149,11 +161,8 @@ mod with_kubernetes {
         Ec2::with_client(aws_sdk_ec2::Client::from_conf(config.build()), "demo.example.com")
     }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    #[ignore = "needs Kubernetes' programs"]
-    async fn the_api_of_an_ipv6_cluster_s_master_serves_ipv6_services_and_nodes_get_their_prefixes() {
-        let config = config();
-        let machine = Machine::start_in(Subnet::DualStack, &config).await;
+    /// Has the agent write what a master runs.
+    fn boot(machine: &Machine) {
         let output = machine.run();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let encryption = json!({
@@ -163,15 +172,26 @@ mod with_kubernetes {
         let path = "srv/kubernetes/kube-apiserver/encryption-configuration.json";
         std::fs::write(machine.root().join(path), encryption.to_string()).unwrap();
         std::fs::create_dir_all(machine.root().join("var/lib/etcd/data")).unwrap();
+    }
+
+    /// Waits until the API server answers.
+    async fn wait_until_ready(machine: &Machine, client: &Client) {
+        let log = machine.root().join("kube-apiserver.log");
+        let ready = wait_for("the API", async || is_ready(client).await.ok());
+        let ready = tokio::time::timeout(Duration::from_mins(2), ready);
+        assert!(ready.await.is_ok(), "{}", std::fs::read_to_string(&log).unwrap());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs Kubernetes' programs"]
+    async fn the_api_of_an_ipv6_cluster_s_master_serves_ipv6_services_and_nodes_get_their_prefixes() {
+        let config = config();
+        let machine = Machine::start_in(Subnet::DualStack, &config).await;
+        boot(&machine);
         let _etcd = start(&machine, "etcd");
         let _api_server = start(&machine, "kube-apiserver");
         let client = administrator(&machine, "127.0.0.1").await;
-        let log = machine.root().join("kube-apiserver.log");
-        let ready = tokio::time::timeout(
-            Duration::from_mins(2),
-            wait_for("the API", async || is_ready(&client).await.ok()),
-        );
-        assert!(ready.await.is_ok(), "{}", std::fs::read_to_string(&log).unwrap());
+        wait_until_ready(&machine, &client).await;
 
         // By IPv6 as well, and its certificate holds for it.
         is_ready(&administrator(&machine, "[::1]").await).await.unwrap();
@@ -228,6 +248,43 @@ mod with_kubernetes {
         assert_eq!(range().await.unwrap(), [PREFIX]);
         let other = json!({"spec": {"podCIDR": "2001:db8::/80", "podCIDRs": ["2001:db8::/80"]}});
         nodes.patch(NODE, &PatchParams::default(), &Patch::Merge(other)).await.unwrap_err();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    #[ignore = "needs Kubernetes' programs"]
+    async fn a_node_waits_for_an_api_server_that_is_older_or_emulates_an_older_version() {
+        let config = config();
+        let machine = Machine::start_in(Subnet::DualStack, &config).await;
+        boot(&machine);
+        let _etcd = start(&machine, "etcd");
+        let node = Host::folder(machine.root().join("node"));
+        let admin = machine.root().join("srv/kubernetes/admin/kubeconfig");
+        let kubeconfig = inside(&machine.root(), &std::fs::read_to_string(admin).unwrap());
+        let path = machine.root().join("node/var/lib/kubelet/kubeconfig");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, kubeconfig).unwrap();
+        let is_held = async |version: &str| {
+            let config = NodeConfig { kubernetes_version: version.to_owned(), ..node_config() };
+            match api_version::ensure(&node, &config).await {
+                Ok(_) => None,
+                Err(VersionError::Newer { api, .. }) => Some(api),
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+
+        let emulating = start_with(&machine, "kube-apiserver", &["--emulated-version=1.35"]);
+        let client = administrator(&machine, "127.0.0.1").await;
+        wait_until_ready(&machine, &client).await;
+        let told = is_held("1.36.3").await.unwrap();
+        assert!(told.starts_with("1.35, as which v1.36."), "{told}");
+        assert_eq!(is_held("1.35.9").await, None);
+        drop(emulating);
+
+        let _api_server = start(&machine, "kube-apiserver");
+        wait_until_ready(&machine, &client).await;
+        assert_eq!(is_held("1.36.9").await, None);
+        let told = is_held("1.37.0").await.unwrap();
+        assert!(told.starts_with("1.36."), "{told}");
     }
 
     #[tokio::test]

@@ -107,6 +107,13 @@ pub async fn ensure(
     Ok(changed)
 }
 
+/// What a node goes to the API with, once it has its certificate, before its kubelet is started.
+pub fn ensure_credentials(host: &Host, config: &NodeConfig) -> Result<bool, KubeletError> {
+    file::ensure_folder(&host.path(root::KUBELET), 0o700).map_err(KubeletError::File)?;
+    let authorities = stored::ensure_authorities(host, config).map_err(KubeletError::Authorities)?;
+    Ok(ensure_node_kubeconfig(host, config)? || authorities)
+}
+
 /// What can be wrong with a kubelet that ran.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {

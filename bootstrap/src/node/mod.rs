@@ -5,6 +5,7 @@
 
 pub mod api_name;
 pub mod api_server_end;
+pub mod api_version;
 pub mod client_certificate;
 pub mod containerd;
 pub mod drain;
