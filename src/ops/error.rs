@@ -6,7 +6,7 @@ use std::time::Duration;
 use windlass_bootstrap::backup::BackupId;
 
 use super::restore::chosen::Refused;
-use super::skew;
+use super::skew::verdict;
 use crate::assets::addons;
 use crate::aws::EndpointError;
 use crate::aws::facts::FactsError;
@@ -66,7 +66,7 @@ pub enum OperationError {
     Restore(#[from] Refused),
     /// What runs can't become what is asked for in one step.
     #[error("{0}")]
-    Skew(#[from] skew::Refused),
+    Skew(#[from] verdict::Refused),
     /// The cluster is being restored.
     #[error("`{cluster}` is being restored from the backup {backup}")]
     Restoring {
