@@ -15,7 +15,7 @@ use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
     additional_objects, addon_objects, addons, api_server, api_server_pod, approve, backups, bootstrap_token,
-    controllers, etcd, etcd_members, interruption_queue, node_groups, nodes, rbac, restore, static_pods,
+    controllers, etcd, etcd_members, etcd_upkeep, interruption_queue, node_groups, nodes, rbac, restore, static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;
@@ -243,6 +243,7 @@ fn start_upkeep(
         tasks.start(backups::TASK.name(), backups::make(agent(), config(), backups, made));
         tasks.start(backups::proof::TASK.name(), backups::proof::prove(agent(), config(), latest));
     }
+    tasks.start(etcd_upkeep::TASK.name(), etcd_upkeep::keep(agent(), config()));
     tasks.start(approve::TASK.name(), approve::approve(agent(), config()));
     tasks.start(node_groups::TASK, node_groups::follow(agent(), known));
     tasks.start(nodes::TASK.name(), nodes::keep(agent(), config(), groups));

@@ -47,5 +47,6 @@ mod testing;
 pub use aws::bucket_owner;
 pub use contract::{
     auto_scaling, backup, bootstrap_token, components, config, docker_config, egress_proxy, endpoint,
-    image_source, ipv6, keys, keyset, node_groups, node_labels, rbac, report, restore, tags, user_data,
+    etcd_upkeep, image_source, ipv6, keys, keyset, node_groups, node_labels, rbac, report, restore, tags,
+    user_data,
 };

@@ -74,6 +74,11 @@ pub fn restore_order(cluster: &str) -> String {
     format!("{cluster}/control-plane/restore.json")
 }
 
+/// That masters shall clear etcd's alarms: [`crate::contract::etcd_upkeep::Order`] as JSON.
+pub fn etcd_upkeep(cluster: &str) -> String {
+    format!("{cluster}/control-plane/etcd-upkeep.json")
+}
+
 /// Where masters answer to the order of a generation.
 pub fn restore_answers_prefix(cluster: &str, generation: u64) -> String {
     format!("{cluster}/control-plane/etcd/restores/{generation}/")

@@ -11,6 +11,7 @@ pub mod config;
 pub mod docker_config;
 pub mod egress_proxy;
 pub mod endpoint;
+pub mod etcd_upkeep;
 pub mod image_source;
 pub mod ipv6;
 pub mod keys;

@@ -6,6 +6,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::etcd_upkeep::EtcdAlarm;
+
 /// What `<cluster>/status/<instance>.json` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +47,9 @@ pub struct Status {
     /// What AWS has told of the instance, and nothing follows from: that it may be taken, or what is scheduled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// The alarms that etcd has raised, on a master.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub etcd_alarms: Vec<EtcdAlarm>,
 }
 
 /// How often an instance that is ready writes its report anew: some 22,000 small writes a month, a tenth of a dollar.

@@ -15,6 +15,7 @@ pub mod etcd;
 pub mod etcd_client;
 pub mod etcd_members;
 pub mod etcd_programs;
+pub mod etcd_upkeep;
 pub mod grants;
 pub mod interruption_queue;
 pub mod last_words;

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::contract::config::CONFIG_VERSION;
+use crate::contract::etcd_upkeep::EtcdAlarm;
 use crate::contract::report::{BootState, FailingTask, Status, StepReport};
 use crate::progress::notify::Notify;
 use crate::progress::retry::{Class, chain};
@@ -62,6 +63,7 @@ impl Reporter {
             failing: Vec::new(),
             draining: None,
             notices: Vec::new(),
+            etcd_alarms: Vec::new(),
         };
         let state = Mutex::new(State { status, active: BTreeMap::new() });
         Self(Arc::new(Shared { state, changes: watch::Sender::new(0), notify }))
@@ -231,9 +233,23 @@ impl Reporter {
         self.0.changes.send_modify(|count| *count += 1);
     }
 
+    /// The alarms that etcd has raised.
+    pub fn etcd_alarms(&self, alarms: Vec<EtcdAlarm>) {
+        let mut state = self.lock();
+        if state.status.etcd_alarms == alarms {
+            return;
+        }
+        tracing::warn!(?alarms, "the alarms of etcd");
+        state.status.etcd_alarms = alarms;
+        drop(state);
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
     /// The boot begins again, and with it every task.
     pub fn begin_again(&self) {
-        self.lock().status.failing.clear();
+        let mut state = self.lock();
+        state.status.failing.clear();
+        state.status.etcd_alarms.clear();
     }
 
     /// Recomputes the whole from its parts and tells who listens.
