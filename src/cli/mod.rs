@@ -16,6 +16,7 @@ mod delete;
 mod diagnostic;
 mod diff;
 mod edit;
+mod etcd;
 mod explain;
 mod export;
 mod files;
@@ -100,6 +101,8 @@ enum Command {
     Start(start::Args),
     /// Restore a cluster from a backup of etcd
     Restore(restore::Args),
+    /// Make room in etcd where it has become full
+    Etcd(etcd::Args),
     /// Write out credentials
     Export(export::Args),
     /// Delete a cluster, an instance group, or whatever a file says
@@ -181,6 +184,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Stop(args) => stop::run(context, args).await,
         Command::Start(args) => start::run(context, args).await,
         Command::Restore(args) => restore::run(context, args).await,
+        Command::Etcd(args) => etcd::run(context, args).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Delete(args) => delete::run(context, args).await,
         Command::History(args) => history::run(context, args).await,

@@ -87,6 +87,17 @@ pub enum OperationError {
         /// How long was waited.
         limit: Duration,
     },
+    /// An alarm of etcd can't be cleared.
+    #[error("the alarm of `{cluster}`'s etcd stays: {why}")]
+    AlarmStays {
+        /// The cluster's name.
+        cluster: String,
+        /// Why.
+        why: String,
+    },
+    /// What instances report can't be read.
+    #[error("{0}")]
+    Observe(#[from] crate::health::observe::Error),
     /// A look at AWS failed.
     #[error("could not look for {what}")]
     Look {
@@ -222,6 +233,9 @@ impl OperationError {
                 "`windlass validate cluster {cluster}` says what masters wait for; one that hangs, end in EC2: Auto Scaling \
                  launches another. Then run the same command again: it goes on"
             )),
+            Self::AlarmStays { cluster, .. } => {
+                Some(format!("what masters report says more: windlass validate cluster {cluster}"))
+            }
             Self::NotGone { .. } => Some("the state was kept: run the same command again".to_owned()),
             _ => None,
         }

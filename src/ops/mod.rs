@@ -13,6 +13,7 @@
 //! | [`deletion`] | what there is of a cluster, and its end |
 //! | [`specification_change`] | writes a changed specification |
 //! | [`restore`] | restores a cluster from a backup |
+//! | [`etcd_upkeep`] | clears the alarms of etcd |
 //! | [`lease_guard`] | works while holding the cluster's lease |
 //! | [`running_cluster`] | a cluster that runs: its specification, and the doors to AWS, the state and the Kubernetes API |
 //! | [`skew`] | which versions run, in contrast to those that were asked for |
@@ -21,6 +22,7 @@
 
 pub mod deletion;
 mod error;
+pub mod etcd_upkeep;
 mod keys;
 pub mod lease_guard;
 pub mod located;

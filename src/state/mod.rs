@@ -28,6 +28,7 @@ pub mod cluster_state;
 pub mod damage;
 pub mod encryption_writers;
 pub mod error;
+mod etcd_upkeep;
 pub mod expiry;
 mod fence;
 pub mod file;

@@ -4,6 +4,7 @@
 //! way back. A key that belongs to no kind is somebody else's, of which nothing is known.
 
 use windlass_bootstrap::bootstrap_token::BootstrapToken;
+use windlass_bootstrap::etcd_upkeep;
 use windlass_bootstrap::keys;
 use windlass_bootstrap::node_groups::NodeGroups;
 use windlass_bootstrap::restore::Order;
@@ -54,7 +55,7 @@ struct ObjectKind {
 
 /// Every kind. What is written below a cluster's prefix has a row here; a test over all that an applied cluster consists
 /// of sees to that.
-const KINDS: [ObjectKind; 20] = [
+const KINDS: [ObjectKind; 21] = [
     ObjectKind { covers: |it| it.key == layout::format(it.cluster), check: |it| format::check(it.bytes) },
     ObjectKind { covers: |it| it.key == layout::identity(it.cluster), check: |it| identity::check(it.bytes) },
     ObjectKind {
@@ -120,6 +121,10 @@ const KINDS: [ObjectKind; 20] = [
     ObjectKind {
         covers: |it| it.key == keys::restore_order(it.cluster),
         check: |it| Order::read(it.bytes).map(drop).map_err(|error| error.to_string()),
+    },
+    ObjectKind {
+        covers: |it| it.key == keys::etcd_upkeep(it.cluster),
+        check: |it| etcd_upkeep::Order::read(it.bytes).map(drop).map_err(|error| error.to_string()),
     },
     // That it is there is what it says.
     ObjectKind { covers: |it| it.rest().starts_with("control-plane/etcd/"), check: |_| Ok(()) },

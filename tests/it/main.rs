@@ -12,6 +12,7 @@ mod commands;
 mod damage;
 mod deletion;
 mod documents;
+mod etcd_disarm;
 mod groups_of_nodes;
 mod hints;
 mod identity;

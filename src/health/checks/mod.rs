@@ -47,6 +47,7 @@ checks! {
     api::Api,
     authority::Authority,
     backup::Backup,
+    etcd::Etcd,
     instance_group::InstanceGroup,
     machine::Machine,
     node::Node,

@@ -584,6 +584,7 @@ fn boot(snapshot: &mut Snapshot, id: &str, state: BootState, step: &str, reason:
         failing: Vec::new(),
         draining: None,
         notices: Vec::new(),
+        etcd_alarms: Vec::new(),
     };
     snapshot.boot.insert(id.to_owned(), status);
 }
