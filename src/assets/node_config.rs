@@ -74,7 +74,7 @@ pub fn node_config(
         version: cluster.node_config_version(group).to_owned(),
         cluster: cluster.name.clone(),
         instance_group: group.name.clone(),
-        kubernetes_version: cluster.kubernetes_version.clone(),
+        kubernetes_version: cluster.version_of(group).to_owned(),
         network: network(cluster),
         api: api(cluster, group.role(), issuer),
         kubernetes_ca: kubernetes_ca.to_owned(),
@@ -283,8 +283,7 @@ fn images(
 ) -> Result<BTreeMap<String, String>, NodeConfigError> {
     let known = || -> Result<BTreeMap<String, String>, versions::Error> {
         let etcd = cluster.etcd.first().version.as_str();
-        let versions =
-            Versions::built_in()?.with("kubernetes", &cluster.kubernetes_version).with("etcd", etcd);
+        let versions = Versions::built_in()?.with("kubernetes", cluster.version_of(group)).with("etcd", etcd);
         let source = cluster.image_source.as_ref();
         let reference = |canonical: String| source.map_or(canonical.clone(), |it| it.reference(&canonical));
         let image = |component: &str| Ok((component.to_owned(), reference(versions.image(component)?)));

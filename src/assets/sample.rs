@@ -15,6 +15,7 @@ pub(crate) fn cluster() -> Cluster {
         name: "demo.example.com".to_owned(),
         region: "us-east-1".to_owned(),
         kubernetes_version: "1.36.3".to_owned(),
+        emulated_version: None,
         network: Network {
             existing_vpc: None,
             additional_cidrs: Vec::new(),

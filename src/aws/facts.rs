@@ -328,12 +328,13 @@ fn choose(
     };
     let id = image.image_id().unwrap_or_default().to_owned();
     let found = kubernetes_version(&image, candidates.account);
-    if found.as_ref() != Some(&cluster.kubernetes_version) {
+    let specified = cluster.version_of(group);
+    if found.as_deref() != Some(specified) {
         return Err(FactsError::KubernetesVersion {
             group: group.name.clone(),
             image: id,
             found,
-            wanted: cluster.kubernetes_version.clone(),
+            wanted: specified.to_owned(),
         });
     }
     let etcd = etcd_version(&image, candidates.account);

@@ -7,6 +7,7 @@
 //! - A machine runs what is in the image that it was launched from, which says it: the agent refuses to boot with any other
 //!   ([`windlass_bootstrap::node`]'s `ensure_image`). What an image doesn't say, because it was deleted meanwhile, a revision
 //!   does that was made with it.
+//! - Programs that are newer than what any revision asked a control plane to act as act as that, so that there is a way back.
 //! - Machines that are stopped count: they run it again when they start. So does one that has not come up yet, as what it
 //!   will run.
 //! - Where nothing says what a machine runs, the step is refused, too.
@@ -20,14 +21,15 @@ pub mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use self::verdict::{Versions, is_of_the_same_minors, judge};
+use self::verdict::{Versions, Wanted, is_of_the_same_minors, judge};
 use super::sleep::Machines;
 use super::{Located, OperationError};
 use crate::aws::facts::image_versions;
 use crate::cloud::fleet::Instance;
 use crate::spec::cluster::Cluster;
+use crate::spec::v1alpha2::{InstanceGroupRole, Object as _};
 use crate::spec::versions::Version;
-use crate::spec::{Documents, default};
+use crate::spec::{Documents, control_plane, default};
 use crate::state::ClusterState;
 use crate::state::revision::Revision;
 
@@ -44,8 +46,8 @@ pub async fn check(
     documents: &Documents,
     before: &[&Documents],
 ) -> Result<(), OperationError> {
-    let wanted = versions_of(documents);
-    if before.iter().all(|before| is_of_the_same_minors(versions_of(before), wanted)) {
+    let wanted = asked_for(documents);
+    if before.iter().all(|before| is_of_the_same_minors(asked_for(before), wanted)) {
         return Ok(());
     }
     let fleet = Machines::of(state, located).look().await?;
@@ -54,32 +56,35 @@ pub async fn check(
     let images: BTreeSet<String> = machines.iter().map(|machine| machine.image.clone()).collect();
     let held = image_versions(&located.clients, &located.place().account, &images).await;
     let mut held = held.map_err(OperationError::look("the images of masters"))?;
-    if images.iter().any(|image| held.get(image).is_none_or(|held| held.kubernetes.is_none())) {
-        let (revisions, _) = Box::pin(state.history()).await?;
-        for (image, versions) in by_revisions(&revisions) {
-            held.entry(image).or_insert(versions);
-        }
+    let (revisions, _) = Box::pin(state.history()).await?;
+    for (image, versions) in by_revisions(&revisions) {
+        let known = held.entry(image).or_default();
+        *known = if known.kubernetes.is_some() { *known } else { versions };
     }
-    Ok(judge(&cluster.name, &machines, &held, wanted)?)
+    let acted_as = revisions.iter().filter_map(|it| Some(asked_for(&it.documents).kubernetes?.acts_as));
+    Ok(judge(&cluster.name, &machines, &held, acted_as.max(), wanted)?)
 }
 
 /// What a specification asks for.
-pub fn versions_of(documents: &Documents) -> Versions {
+fn asked_for(documents: &Documents) -> Wanted {
     let (cluster, _) = default::fill(&documents.cluster, &documents.instance_groups);
-    let read = |text: Option<&String>| text.and_then(|text| Version::parse(text));
     let etcd = cluster.spec.etcd_clusters.iter().flatten().next();
-    Versions {
-        kubernetes: read(cluster.spec.kubernetes_version.as_ref()),
-        etcd: read(etcd.and_then(|etcd| etcd.version.as_ref())),
-    }
+    let etcd = etcd.and_then(|etcd| Version::parse(etcd.version.as_deref()?));
+    Wanted { kubernetes: control_plane(&cluster.spec), etcd }
 }
 
-/// What images hold, by the revisions that were made with them: none is made with an image that holds something else than
-/// it asks for.
+/// What images of masters hold, by the revisions that were made with them: none is made with an image that holds something
+/// else than it asks for.
 fn by_revisions(revisions: &[Revision]) -> BTreeMap<String, Versions> {
     let images = revisions.iter().flat_map(|revision| {
-        let versions = versions_of(&revision.documents);
-        revision.images.values().map(move |image| (image.id.clone(), versions))
+        let Wanted { kubernetes, etcd } = asked_for(&revision.documents);
+        let versions = Versions { kubernetes: kubernetes.map(|it| it.programs), etcd };
+        let groups = revision.documents.instance_groups.iter();
+        let groups = groups.filter(|group| {
+            matches!(group.spec.role, Some(InstanceGroupRole::Master | InstanceGroupRole::ApiServer))
+        });
+        let images = groups.filter_map(|group| revision.images.get(group.name()));
+        images.map(move |image| (image.id.clone(), versions)).collect::<Vec<_>>()
     });
     images.collect()
 }

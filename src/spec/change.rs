@@ -10,7 +10,7 @@ use super::resolve::{LEASES, Report, chosen_plugins, is_users_own};
 use super::v1alpha2::{
     Cluster, ClusterSpec, EtcdMemberSpec, InstanceGroup, InstanceGroupRole, Object, SubnetSpec, SubnetType,
 };
-use super::versions::{Version, check_etcd_step, check_step};
+use super::versions::{ControlPlane, Version, check_control_plane_step, check_etcd_step};
 
 /// Compares the specification that a cluster runs with the one that shall follow. A change that would break the
 /// cluster is a problem, with the reason and, where there is one, the way to do it.
@@ -66,11 +66,17 @@ fn name(old: &Cluster, new: &Cluster, report: &mut Report<'_>) {
 
 /// What can't be read as a version is refused for that, elsewhere.
 fn kubernetes_version(old: &ClusterSpec, new: &ClusterSpec, report: &mut Report<'_>) {
-    let version = |spec: &ClusterSpec| spec.kubernetes_version.as_deref().and_then(Version::parse);
-    let (Some(old), Some(new)) = (version(old), version(new)) else { return };
-    if let Err(problem) = check_step(old, new) {
+    let (Some(old), Some(new)) = (control_plane(old), control_plane(new)) else { return };
+    if let Err(problem) = check_control_plane_step(old, new) {
         report.push(Problem { path: "spec.kubernetesVersion".to_owned(), ..problem });
     }
+}
+
+/// Which Kubernetes the control plane of a complete specification is, where it says so.
+pub fn control_plane(spec: &ClusterSpec) -> Option<ControlPlane> {
+    let programs = Version::parse(spec.kubernetes_version.as_deref()?)?;
+    let emulated = spec.emulated_version.as_deref().and_then(Version::parse);
+    Some(ControlPlane { programs, acts_as: emulated.unwrap_or(programs) })
 }
 
 /// A group keeps its role, and a master its subnet.

@@ -59,6 +59,8 @@ pub struct Cluster {
     pub region: String,
     /// Without a leading `v`.
     pub kubernetes_version: String,
+    /// The version as which the control plane acts, where that isn't its own; nodes are of this one.
+    pub emulated_version: Option<String>,
     /// The VPC's and the cluster's address ranges.
     pub network: Network,
     /// The subnets, by name order of the specification.
@@ -526,6 +528,12 @@ impl Cluster {
     /// The API's name inside of the VPC.
     pub fn internal_name(&self) -> String {
         self.api.internal_name.clone().unwrap_or_else(|| endpoint::internal_name(&self.name))
+    }
+
+    /// The Kubernetes version of a group's instances.
+    pub fn version_of(&self, group: &InstanceGroup) -> &str {
+        let emulated = self.emulated_version.as_deref().filter(|_| group.role() != Role::ControlPlane);
+        emulated.unwrap_or(&self.kubernetes_version)
     }
 
     /// The version of a group's node configuration: the oldest in which all that it asks for can be said. Of several

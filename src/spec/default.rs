@@ -59,6 +59,13 @@ pub fn image(kubernetes_version: &str) -> String {
     format!("self/windlass-{version}-debian-13-*")
 }
 
+/// The Kubernetes version of a group's instances: while the control plane acts as an older version, all but masters stay at
+/// that.
+pub fn version_of(cluster: &ClusterSpec, role: Option<InstanceGroupRole>) -> Option<&str> {
+    let emulated = cluster.emulated_version.as_deref().filter(|_| role != Some(InstanceGroupRole::Master));
+    emulated.or(cluster.kubernetes_version.as_deref())
+}
+
 /// The specification with nothing left unsaid; the order of groups is kept.
 pub fn fill(cluster: &Cluster, groups: &[InstanceGroup]) -> (Cluster, Vec<InstanceGroup>) {
     let mut cluster = cluster.clone();
@@ -76,6 +83,9 @@ fn identity(spec: &mut ClusterSpec) {
     let version = spec.kubernetes_version.get_or_insert_with(|| versions::default_kubernetes().to_owned());
     if let Some(plain) = version.strip_prefix('v') {
         *version = plain.to_owned();
+    }
+    if let Some(plain) = spec.emulated_version.as_deref().and_then(|version| version.strip_prefix('v')) {
+        spec.emulated_version = Some(plain.to_owned());
     }
     spec.cloud_provider.get_or_insert_with(|| "aws".to_owned());
     spec.cluster_dns_domain.get_or_insert_with(|| CLUSTER_DNS_DOMAIN.to_owned());
@@ -345,7 +355,7 @@ fn instance_group(cluster: &ClusterSpec, group: &InstanceGroup) -> InstanceGroup
     let min = *spec.min_size.get_or_insert_with(|| spec.max_size.map_or(least, |max| max.min(least)));
     spec.max_size.get_or_insert(min);
     spec.machine_type.get_or_insert_with(|| MACHINE_TYPE.to_owned());
-    spec.image.get_or_insert_with(|| image(cluster.kubernetes_version.as_deref().unwrap_or_default()));
+    spec.image.get_or_insert_with(|| image(version_of(cluster, spec.role).unwrap_or_default()));
     let metadata = spec.instance_metadata.get_or_insert_with(InstanceMetadataSpec::default);
     metadata.http_put_response_hop_limit.get_or_insert(1);
     metadata.http_tokens.get_or_insert_with(|| "required".to_owned());

@@ -34,7 +34,7 @@ pub mod versions;
 pub mod yaml;
 
 pub use additional::{AdditionalObject, ObjectKey};
-pub use change::check_change;
+pub use change::{check_change, control_plane};
 pub use create::{CreateOptions, create, to_blame};
 pub use documents::{Document, DocumentName, Documents};
 pub use problem::{Location, ObjectId, Problem, Problems};

@@ -9,11 +9,13 @@ use super::default;
 use super::documents::Documents;
 use super::problem::Problem;
 use super::resolve::text::is_of_a_distribution;
-use super::v1alpha2::{Cluster, InstanceGroup, Object};
+use super::v1alpha2::{Cluster, InstanceGroup, InstanceGroupRole, Object};
 use super::versions::{self, KUBERNETES_MINORS, Version};
 
 /// The field that holds the version.
 const VERSION_PATH: &str = "spec.kubernetesVersion";
+/// The field that holds the version as which the control plane acts.
+const EMULATED_PATH: &str = "spec.emulatedVersion";
 
 /// What an upgrade changes.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +37,7 @@ pub struct Upgrade {
 pub struct PropertyChange {
     /// `Cluster`, or `InstanceGroup/<name>`.
     pub item: String,
-    /// `KubernetesVersion` or `Image`.
+    /// `KubernetesVersion`, `EmulatedVersion` or `Image`.
     pub property: &'static str,
     /// What it is.
     pub old: String,
@@ -43,26 +45,80 @@ pub struct PropertyChange {
     pub new: String,
 }
 
+/// How an upgrade is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// At once.
+    #[default]
+    Direct,
+    /// First masters run the new version and act as the old one, at which nodes stay.
+    Soak,
+}
+
 /// Makes out what an upgrade changes: to the wanted version, or to the newest that windlass knows. Fails when the
 /// version is none, is not an upgrade, or can't be reached in one step.
-pub fn propose(documents: &Documents, wanted: Option<&str>) -> Result<Upgrade, Problem> {
-    let Documents { cluster, instance_groups: groups, .. } = documents;
-    let (full, _) = default::fill(cluster, groups);
-    let from = parse(full.spec.kubernetes_version.as_deref().unwrap_or_default())?;
+pub fn propose(documents: &Documents, wanted: Option<&str>, way: Way) -> Result<Upgrade, Problem> {
+    let (from, emulated) = versions_of(documents)?;
     let to = match wanted {
         Some(wanted) => parse(wanted)?,
         None => newest(from)?,
     };
+    if let Some(emulated) = emulated {
+        let message = format!("the control plane is on its way from {emulated} to {from}");
+        return Err(Problem::at(EMULATED_PATH, message)
+            .hint("end that first: windlass upgrade finish, or windlass upgrade back"));
+    }
     check(from, to)?;
-    let mut upgrade =
-        Upgrade { from, to, changes: Vec::new(), written: Documents::default(), unknown_images: Vec::new() };
+    let is_soak = way == Way::Soak;
+    if is_soak && from.minor == to.minor && from != to {
+        let message = format!("{to} is of the same minor version as {from}, and acts as that in any case");
+        return Err(Problem::at(VERSION_PATH, message).hint("leave --soak out"));
+    }
+    let mut upgrade = Upgrade::between(from, to);
     if from != to {
-        upgrade.cluster(cluster);
-        for group in groups {
-            upgrade.instance_group(group);
-        }
+        upgrade.cluster(documents, to, is_soak.then_some(from));
+        upgrade.instance_groups(documents, |group| !is_soak || is_master(group));
     }
     Ok(upgrade)
+}
+
+/// Makes out what ends a soak: the control plane acts as what it is, and nodes get it, too. Fails where there is none.
+pub fn finish(documents: &Documents) -> Result<Upgrade, Problem> {
+    let (to, from) = soaking(documents)?;
+    let mut upgrade = Upgrade::between(from, to);
+    upgrade.cluster(documents, to, None);
+    upgrade.instance_groups(documents, |group| !is_master(group));
+    Ok(upgrade)
+}
+
+/// Makes out what takes a soak back: masters run the old version again. Fails where there is none.
+pub fn back(documents: &Documents) -> Result<Upgrade, Problem> {
+    let (from, to) = soaking(documents)?;
+    let mut upgrade = Upgrade::between(from, to);
+    upgrade.cluster(documents, to, None);
+    upgrade.instance_groups(documents, is_master);
+    Ok(upgrade)
+}
+
+/// The version of masters, and the one as which they act.
+fn soaking(documents: &Documents) -> Result<(Version, Version), Problem> {
+    let (version, emulated) = versions_of(documents)?;
+    let none = || {
+        let message = format!("the control plane acts as {version}, which it is: no upgrade is under way");
+        Problem::at(EMULATED_PATH, message)
+            .hint("one in two steps is begun with: windlass upgrade cluster --soak")
+    };
+    Ok((version, emulated.ok_or_else(none)?))
+}
+
+fn versions_of(documents: &Documents) -> Result<(Version, Option<Version>), Problem> {
+    let (full, _) = default::fill(&documents.cluster, &documents.instance_groups);
+    let emulated = full.spec.emulated_version.as_deref().map(parse).transpose()?;
+    Ok((parse(full.spec.kubernetes_version.as_deref().unwrap_or_default())?, emulated))
+}
+
+fn is_master(group: &InstanceGroup) -> bool {
+    group.spec.role == Some(InstanceGroupRole::Master)
 }
 
 fn parse(text: &str) -> Result<Version, Problem> {
@@ -101,16 +157,38 @@ fn check(from: Version, to: Version) -> Result<(), Problem> {
 }
 
 impl Upgrade {
-    fn cluster(&mut self, cluster: &Cluster) {
-        let mut new = cluster.clone();
-        new.spec.kubernetes_version = Some(self.to.to_string());
+    fn between(from: Version, to: Version) -> Self {
+        Self { from, to, changes: Vec::new(), written: Documents::default(), unknown_images: Vec::new() }
+    }
+
+    /// The cluster says `version`, and acts as another one if so.
+    fn cluster(&mut self, documents: &Documents, version: Version, emulated: Option<Version>) {
+        let old = documents.cluster.spec.clone();
+        let mut new = documents.cluster.clone();
+        new.spec.kubernetes_version = Some(version.to_string());
+        new.spec.emulated_version = emulated.map(|emulated| emulated.to_string());
+        let written =
+            |text: Option<&String>| text.map_or_else(String::new, |it| it.trim_start_matches('v').into());
+        let before = match &old.kubernetes_version {
+            None => self.from.to_string(),
+            Some(_) => written(old.kubernetes_version.as_ref()),
+        };
+        let emulated = written(new.spec.emulated_version.as_ref());
+        for (property, old, new) in [
+            ("KubernetesVersion", before, version.to_string()),
+            ("EmulatedVersion", written(old.emulated_version.as_ref()), emulated),
+        ] {
+            if old != new {
+                self.changes.push(PropertyChange { item: Cluster::KIND.to_owned(), property, old, new });
+            }
+        }
         self.written.cluster = Some(new);
-        self.changes.push(PropertyChange {
-            item: Cluster::KIND.to_owned(),
-            property: "KubernetesVersion",
-            old: self.from.to_string(),
-            new: self.to.to_string(),
-        });
+    }
+
+    fn instance_groups(&mut self, documents: &Documents, is_meant: impl Fn(&InstanceGroup) -> bool) {
+        for group in documents.instance_groups.iter().filter(|group| is_meant(group)) {
+            self.instance_group(group);
+        }
     }
 
     fn instance_group(&mut self, group: &InstanceGroup) {
@@ -160,6 +238,8 @@ fn around<'a>(name: &'a str, version: &str) -> Option<(&'a str, &'a str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn documents(version: Option<&str>, groups: &[InstanceGroup]) -> Documents {
@@ -176,7 +256,7 @@ mod tests {
     }
 
     fn told(from: &str, wanted: Option<&str>) -> String {
-        match propose(&documents(Some(from), &[]), wanted) {
+        match propose(&documents(Some(from), &[]), wanted, Way::Direct) {
             Ok(upgrade) => upgrade.to.to_string(),
             Err(problem) => {
                 format!("{} ({})", problem.message, problem.hint.expect("a refusal says what to do"))
@@ -227,7 +307,7 @@ mod tests {
             group("latest", "ssm:/images/kubernetes"),
             group("theirs", "ssm:/aws/service/debian/release/13/latest/arm64"),
         ];
-        let upgrade = propose(&documents(Some("1.36.1"), &groups), Some("1.36.3")).unwrap();
+        let upgrade = propose(&documents(Some("1.36.1"), &groups), Some("1.36.3"), Way::Direct).unwrap();
         let changes: Vec<_> =
             upgrade.changes.iter().map(|change| (change.item.as_str(), change.new.as_str())).collect();
         assert_eq!(
@@ -254,9 +334,59 @@ mod tests {
         );
     }
 
+    fn shown(upgrade: &Upgrade) -> Vec<(&str, &str, &str, &str)> {
+        let changes = upgrade.changes.iter();
+        changes.map(|it| (it.item.as_str(), it.property, it.old.as_str(), it.new.as_str())).collect()
+    }
+
+    /// The documents as an upgrade leaves them.
+    fn after(documents: &Documents, upgrade: &Upgrade) -> Documents {
+        documents.changed(&BTreeSet::new(), &upgrade.written)
+    }
+
+    #[test]
+    fn a_soak_gives_masters_the_new_version_and_is_finished_for_nodes_or_taken_back() {
+        let image = |version: &str| format!("self/k8s-{version}-hardened");
+        let mut masters = group("masters", &image("1.35.4"));
+        masters.spec.role = Some(InstanceGroupRole::Master);
+        let before = documents(Some("1.35.4"), &[masters, group("nodes", &image("1.35.4"))]);
+        let soak = propose(&before, Some("1.36.3"), Way::Soak).unwrap();
+        assert_eq!(
+            shown(&soak),
+            [
+                ("Cluster", "KubernetesVersion", "1.35.4", "1.36.3"),
+                ("Cluster", "EmulatedVersion", "", "1.35.4"),
+                ("InstanceGroup/masters", "Image", &image("1.35.4"), &image("1.36.3")),
+            ]
+        );
+        let soaking = after(&before, &soak);
+        assert_eq!(
+            shown(&finish(&soaking).unwrap()),
+            [
+                ("Cluster", "EmulatedVersion", "1.35.4", ""),
+                ("InstanceGroup/nodes", "Image", &image("1.35.4"), &image("1.36.3")),
+            ]
+        );
+        let taken_back = back(&soaking).unwrap();
+        assert!(after(&soaking, &taken_back).say_what(&before), "{:?}", shown(&taken_back));
+        let further = propose(&soaking, Some("1.36.4"), Way::Direct).unwrap_err();
+        assert!(further.message.contains("on its way from 1.35.4 to 1.36.3"), "{further:?}");
+    }
+
+    #[test]
+    fn what_is_not_under_way_is_neither_finished_nor_taken_back_and_a_patch_does_not_soak() {
+        let documents = documents(Some("1.36.1"), &[]);
+        for end in [finish, back] {
+            let refused = end(&documents).unwrap_err();
+            assert!(refused.hint.unwrap().ends_with("windlass upgrade cluster --soak"));
+        }
+        let refused = propose(&documents, Some("1.36.3"), Way::Soak).unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("leave --soak out"));
+    }
+
     #[test]
     fn a_cluster_that_says_no_version_has_the_default_one() {
-        let upgrade = propose(&documents(None, &[]), None).unwrap();
+        let upgrade = propose(&documents(None, &[]), None, Way::Direct).unwrap();
         assert_eq!((upgrade.changes.len(), upgrade.written.is_empty()), (0, true));
     }
 }

@@ -65,6 +65,37 @@ pub fn check_step(from: Version, to: Version) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Which Kubernetes a control plane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlPlane {
+    /// Whose programs masters run.
+    pub programs: Version,
+    /// As which it acts, which is what it has stored objects as: that one, or the minor version before.
+    pub acts_as: Version,
+}
+
+impl ControlPlane {
+    /// One that acts as what it is.
+    pub fn plain(version: Version) -> Self {
+        Self { programs: version, acts_as: version }
+    }
+}
+
+/// Whether a control plane may become another one in one step: as [`check_step`], from the version as which it acts. While
+/// that is older than its programs, it can go back to it, and can't go further than they are.
+pub fn check_control_plane_step(from: ControlPlane, to: ControlPlane) -> Result<(), Problem> {
+    let is_further = to.programs > from.programs && to.acts_as >= from.acts_as;
+    // Never older than what it acts as.
+    check_step(from.acts_as, to.acts_as).and_then(|()| check_step(from.acts_as, to.programs)).map_err(
+        |problem| {
+            if !is_further || from.acts_as == from.programs {
+                return problem;
+            }
+            problem.hint(format!("first have it act as {}: windlass upgrade finish", from.programs))
+        },
+    )
+}
+
 /// The first patch of etcd 3.5 from which members go to 3.6: until then some members can be there in the old store of members
 /// alone, and are there again in 3.6, which reads the new one only (etcd, "Upgrade etcd from v3.5 to v3.6").
 const ETCD_BEFORE_3_6: Version = Version { major: 3, minor: 5, patch: 32 };
@@ -141,6 +172,37 @@ mod tests {
         ] {
             assert!(step(from, to).is_err_and(|message| message.contains(why)), "{from} to {to}");
         }
+    }
+
+    #[test]
+    fn a_control_plane_that_acts_as_the_version_before_goes_on_or_back_and_no_further() {
+        let version = |text: &str| Version::parse(text).unwrap();
+        let plain = |text: &str| ControlPlane::plain(version(text));
+        let soaking =
+            |programs, acts_as| ControlPlane { programs: version(programs), acts_as: version(acts_as) };
+        let (before, soak, after) = (plain("1.35.4"), soaking("1.36.3", "1.35.4"), plain("1.36.3"));
+        for (from, to) in [
+            (before, soak),
+            (soak, after),
+            (soak, before),
+            (before, after),
+            (soak, plain("1.35.9")),
+            (soak, soaking("1.36.4", "1.35.4")),
+        ] {
+            assert_eq!(check_control_plane_step(from, to), Ok(()), "{from:?} to {to:?}");
+        }
+        for (from, to, words) in [
+            (after, soak, "older minor version"),
+            (after, before, "older minor version"),
+            (soak, plain("1.34.1"), "older minor version"),
+            (soak, plain("1.37.0"), "one minor version at a time"),
+            (before, soaking("1.37.0", "1.36.3"), "one minor version at a time"),
+        ] {
+            let problem = check_control_plane_step(from, to).unwrap_err();
+            assert!(problem.message.contains(words), "{from:?} to {to:?}: {problem:?}");
+        }
+        let further = check_control_plane_step(soak, plain("1.37.0")).unwrap_err();
+        assert!(further.hint.unwrap().ends_with("windlass upgrade finish"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::spec::versions::{KUBERNETES_MINORS, Version};
 pub(super) struct Whole {
     pub(super) name: String,
     pub(super) kubernetes_version: String,
+    pub(super) emulated_version: Option<String>,
     pub(super) container_registry: bool,
     pub(super) certificate_seconds: Option<u64>,
     pub(super) backups: Backups,
@@ -27,6 +28,7 @@ pub(super) fn resolve(
     let spec = &cluster.spec;
     let name = name(cluster.name(), report);
     let version = kubernetes_version(spec, report);
+    let emulated_version = emulated_version(spec, groups, report);
     let cloud_labels = labels::cloud_labels(spec.cloud_labels.as_ref(), report);
     // Groups have their own values, or these.
     instance_group::max_pods("spec.kubelet", spec.kubelet.as_ref(), report);
@@ -49,6 +51,7 @@ pub(super) fn resolve(
     Ok(Whole {
         name: name?,
         kubernetes_version: version?.to_string(),
+        emulated_version: emulated_version?.map(|version| version.to_string()),
         container_registry: spec.iam.as_ref().and_then(|iam| iam.allow_container_registry).unwrap_or(false),
         certificate_seconds: certificate_seconds?,
         backups: backups?,
@@ -80,16 +83,44 @@ fn name(name: &str, report: &mut Report<'_>) -> Resolved<String> {
 fn kubernetes_version(spec: &ClusterSpec, report: &mut Report<'_>) -> Resolved<Version> {
     const PATH: &str = "spec.kubernetesVersion";
     let text = report.filled(PATH, spec.kubernetes_version.as_ref())?;
-    let Some(version) = Version::parse(&text) else {
-        let problem = Problem::at(PATH, format!("`{text}` is not a Kubernetes version"));
+    supported_version(PATH, &text, report)
+}
+
+fn supported_version(path: &str, text: &str, report: &mut Report<'_>) -> Resolved<Version> {
+    let Some(version) = Version::parse(text) else {
+        let problem = Problem::at(path, format!("`{text}` is not a Kubernetes version"));
         return Err(report.push(problem.hint("write all three numbers, such as `1.36.3`")));
     };
     if version.major != 1 || !KUBERNETES_MINORS.contains(&version.minor) {
         let (first, last) = (KUBERNETES_MINORS.start(), KUBERNETES_MINORS.end());
-        let problem = Problem::at(PATH, format!("Kubernetes {version} is not supported"));
+        let problem = Problem::at(path, format!("Kubernetes {version} is not supported"));
         return Err(report.push(problem.hint(format!("windlass runs 1.{first} to 1.{last}"))));
     }
     Ok(version)
+}
+
+/// The version as which the control plane acts: that of before, which is one minor version older. An instance that runs an API
+/// server without being a master would have a kubelet that is newer than what it acts as.
+fn emulated_version(
+    spec: &ClusterSpec,
+    groups: &[InstanceGroup],
+    report: &mut Report<'_>,
+) -> Resolved<Option<Version>> {
+    const PATH: &str = "spec.emulatedVersion";
+    let Some(text) = &spec.emulated_version else { return Ok(None) };
+    let emulated = supported_version(PATH, text, report)?;
+    let own = spec.kubernetes_version.as_deref().and_then(Version::parse);
+    if own.is_some_and(|own| (own.major, own.minor) != (emulated.major, emulated.minor + 1)) {
+        let message = format!("`{emulated}` is not of the minor version before that of `kubernetesVersion`");
+        let hint = "leave it out; `windlass upgrade cluster --soak` writes it";
+        return Err(report.push(Problem::at(PATH, message).hint(hint)));
+    }
+    if groups.iter().any(|group| group.spec.role == Some(InstanceGroupRole::ApiServer)) {
+        let message =
+            "a control plane with instance groups of the role APIServer can't act as an older version";
+        return Err(report.push(Problem::at(PATH, message).hint("leave it out: upgrade in one step")));
+    }
+    Ok(Some(emulated))
 }
 
 /// The shortest life of a kubelet's certificate that leaves it the time to renew it.

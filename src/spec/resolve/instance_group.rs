@@ -215,7 +215,7 @@ fn some(
 /// The image; where one of a distribution is written, as kops does, windlass's own.
 fn image(cluster: &Cluster, spec: &InstanceGroupSpec, report: &mut Report<'_>) -> Resolved<String> {
     let image = report.read_filled("spec.image", spec.image.as_ref(), text::image)?;
-    match &cluster.spec.kubernetes_version {
+    match default::version_of(&cluster.spec, spec.role) {
         Some(version) if text::is_of_a_distribution(&image) => Ok(default::image(version)),
         _ => Ok(image),
     }

@@ -152,6 +152,7 @@ fn filled(
         name: whole.name,
         region: network.region?,
         kubernetes_version: whole.kubernetes_version,
+        emulated_version: whole.emulated_version,
         network: network.network?,
         subnets: all(network.subnets)?,
         api: access.api,

@@ -57,6 +57,27 @@ fn settings(part: &str) -> Vec<(String, &'static Setting)> {
 }
 
 #[test]
+fn a_control_plane_that_acts_as_an_older_version_says_so_to_all_of_it_and_its_nodes_are_of_that_version() {
+    let good = include_str!("good.yaml").replacen(
+        "  kubernetesVersion",
+        "  emulatedVersion: v1.35.4\n  kubernetesVersion",
+        1,
+    );
+    let source = Source { name: "cluster.yaml".to_owned(), text: good };
+    let cluster = read(vec![source]).unwrap().resolve().unwrap();
+    for group in &cluster.instance_groups {
+        let flags = [API_SERVER, CONTROLLER_MANAGER, SCHEDULER]
+            .map(|component| group.components.get(component)?.flags.get("emulated-version").cloned());
+        let (expected, version) = match group.master() {
+            Some(_) => (Some("1.35".to_owned()), "1.36.3"),
+            None => (None, "1.35.4"),
+        };
+        assert!(flags.iter().all(|flag| *flag == expected), "{}: {flags:?}", group.name);
+        assert_eq!(cluster.version_of(group), version);
+    }
+}
+
+#[test]
 fn every_flag_that_a_field_sets_is_one_of_its_component() {
     let known: BTreeSet<&str> = FLAGS.lines().collect();
     let mut count = 0;

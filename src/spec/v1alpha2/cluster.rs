@@ -21,6 +21,10 @@ wire! {
         /// The Kubernetes version, such as `1.36.3`; a leading `v` is allowed. The machine image must hold exactly
         /// this version.
         kubernetes_version: String = HONOURED,
+        /// The version as which the control plane acts, and which nodes stay at, while masters run `kubernetesVersion`, which is the
+        /// next minor version: until it is taken away, or goes back to being the version, what is stored can be read by
+        /// both. `windlass upgrade cluster --soak` writes it.
+        emulated_version: String = HONOURED,
         /// The cloud: `aws`.
         cloud_provider: String = only(["aws"]),
         /// For GCE.

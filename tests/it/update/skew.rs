@@ -130,4 +130,39 @@ mod with_region {
         ask_for(&mut world, "1.36.3").await;
         assert_eq!(instances(&world).await, before + 1);
     }
+
+    #[tokio::test]
+    #[ignore = "starts the emulated region"]
+    async fn a_soak_gives_masters_the_new_version_and_nodes_the_old_one_and_can_be_taken_back_until_it_is_finished()
+     {
+        let mut world = made_with("1.35.4").await;
+        let before = world.documents.clone();
+        let set = |world: &mut World, version: &str, emulated: Option<&str>| {
+            let spec = &mut world.documents.cluster.spec;
+            spec.kubernetes_version = Some(version.to_owned());
+            spec.emulated_version = emulated.map(str::to_owned);
+        };
+        ask_for(&mut world, "1.36.3").await;
+        set(&mut world, "1.36.3", Some("1.35.4"));
+        let plan = world.update().await.succeeded().plan.to_string();
+        assert!(plan.contains("launch-template/control-plane"), "{plan}");
+        assert!(!plan.contains("launch-template/nodes"), "nodes stay as they are: {plan}");
+        replace_masters(&world).await;
+        world.has_nothing_to_do().await;
+
+        // And back, with masters of the newer version.
+        world.documents = before;
+        world.update().await.succeeded();
+        replace_masters(&world).await;
+
+        set(&mut world, "1.36.3", Some("1.35.4"));
+        world.update().await.succeeded();
+        replace_masters(&world).await;
+        set(&mut world, "1.36.3", None);
+        let plan = world.update().await.succeeded().plan.to_string();
+        assert!(plan.contains("launch-template/nodes"), "{plan}");
+        set(&mut world, "1.35.4", None);
+        let refused = world.try_plan().await.unwrap_err();
+        assert!(matches!(refused, OperationError::Unreachable { .. }), "{refused}");
+    }
 }

@@ -12,6 +12,7 @@ use windlass_bootstrap::components::{
 };
 
 use super::{Report, Resolved, ranges};
+use crate::spec::default;
 use crate::spec::problem::Problem;
 use crate::spec::shape::{self, Fields, Shape};
 use crate::spec::support::shown;
@@ -98,7 +99,12 @@ pub(super) fn of_group(
     let own = written(group.kubelet.as_ref());
     of_all.push((
         KUBELET,
-        kubelet_of::<InstanceGroup>("kubelet", &own, &over(kubelet, &own), version(cluster)),
+        kubelet_of::<InstanceGroup>(
+            "kubelet",
+            &own,
+            &over(kubelet, &own),
+            default::version_of(cluster, group.role).and_then(Version::parse),
+        ),
     ));
     let own = written(group.containerd.as_ref());
     let mut whole = containerd(&over(written(cluster.containerd.as_ref()), &own));
@@ -144,6 +150,11 @@ fn of_masters(spec: &ClusterSpec) -> Vec<(&'static str, Said)> {
         let mut said = read(component, Cluster::KIND, field, &part);
         rules::resources(&mut said);
         rules(&mut said);
+        if let Some(emulated) = spec.emulated_version.as_deref().and_then(Version::parse) {
+            // All three act as it, or one would ask for what another doesn't know.
+            let minor = format!("{}.{}", emulated.major, emulated.minor);
+            said.settings.flags.insert("emulated-version".to_owned(), minor);
+        }
         (component, said)
     });
     said.collect()

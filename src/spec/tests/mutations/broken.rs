@@ -315,6 +315,11 @@ pub(super) const RULES: &[(&str, &str, &str)] = &[
     ("a prefix that there is not", "- 10.0.0.0/8", "- 10.0.0.0/40"),
     ("a Kubernetes that is too old", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.32.9"),
     ("a Kubernetes that is too new", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.99.0"),
+    (
+        "an emulated version that isn't the one before",
+        "kubernetesVersion: 1.36.3",
+        "emulatedVersion: 1.34.4\n  kubernetesVersion: 1.36.3",
+    ),
     ("a Kubernetes without a patch", "kubernetesVersion: 1.36.3", "kubernetesVersion: 1.36"),
     ("a public name that is none", "api.demo.example.com", "https://api.demo.example.com"),
     ("a VPC that is too large", "networkCIDR: 172.20.0.0/16", "networkCIDR: 172.16.0.0/12"),
