@@ -25,6 +25,7 @@ use crate::spec::explain::ExplainError;
 use crate::spec::set::SetError;
 use crate::spec::template::TemplateError;
 use crate::state::bucket::BucketError;
+use crate::state::rebuild::RebuildError;
 use crate::state::{Damage, LeaseError, SecretsError, StateError, StoreError};
 
 use super::output;
@@ -109,7 +110,7 @@ impl Refusal {
 type Adviser = fn(&(dyn Error + 'static)) -> Option<Advice>;
 
 /// Whoever recognises an error gives its advice.
-const ADVISERS: [Adviser; 18] = [
+const ADVISERS: [Adviser; 19] = [
     |error| error.downcast_ref().map(|Refusal { message: _, hint, exit }| advice(hint.clone(), Some(*exit))),
     |error| {
         let error: &OperationError = error.downcast_ref()?;
@@ -137,6 +138,7 @@ const ADVISERS: [Adviser; 18] = [
         Some(advice(error.hint(), exit))
     },
     |error| error.downcast_ref().map(|error: &StateError| advice(error.hint(), None)),
+    |error| error.downcast_ref().map(|error: &RebuildError| advice(error.hint(), None)),
     |error| {
         let error: &StoreError = error.downcast_ref()?;
         let exit = match error {

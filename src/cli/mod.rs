@@ -29,6 +29,7 @@ mod replace;
 mod restore;
 mod rollback;
 mod start;
+mod state;
 mod stop;
 mod toolbox;
 mod unlock;
@@ -115,6 +116,8 @@ enum Command {
     Rollback(rollback::Args),
     /// Take the lock of a cluster away from whoever holds it
     Unlock(unlock::Args),
+    /// Mend the state itself, where it is lost
+    State(state::Args),
     /// What helps around the other commands
     Toolbox(toolbox::Args),
     /// Say what a field of the specification means
@@ -191,6 +194,7 @@ async fn run(context: &Context, command: Command) -> anyhow::Result<Exit> {
         Command::Diff(args) => diff::run(context, args).await,
         Command::Rollback(args) => Box::pin(rollback::run(context, args)).await,
         Command::Unlock(args) => unlock::run(context, args).await,
+        Command::State(args) => state::run(context, args).await,
         Command::Toolbox(args) => toolbox::run(context, args).await,
         Command::Explain(args) => explain::run(&args),
         Command::Completion(args) => completion::run(&args),

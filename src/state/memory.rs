@@ -75,6 +75,15 @@ impl MemoryStore {
         contents.versions.get(key).into_iter().flatten().rev().map(|(version, _)| version.clone()).collect()
     }
 
+    /// The versions of all objects below some prefixes, each newest first.
+    pub(super) fn all_versions(&self, prefixes: &[String]) -> BTreeMap<String, Vec<ObjectVersion>> {
+        let contents = self.contents();
+        let below = contents.versions.iter().filter(|(key, _)| prefixes.iter().any(|it| key.starts_with(it)));
+        below
+            .map(|(key, all)| (key.clone(), all.iter().rev().map(|(version, _)| version.clone()).collect()))
+            .collect()
+    }
+
     pub(super) fn get_version(&self, key: &str, id: &str) -> Option<Object> {
         let contents = self.contents();
         contents.versions.get(key)?.iter().find(|(version, _)| version.id == id)?.1.clone()

@@ -12,7 +12,8 @@
 //! - [`revision`]: what was applied; [`journal`]: what is being changed in several writes.
 //! - [`listing`]: what a list says of an object; `snapshot`: what was last listed, which answers most reads;
 //!   [`versions`]: what a bucket keeps of an object; [`object_kind`]: which kinds of objects there are, and what reads
-//!   each; [`damage`]: what is wrong with one, and which version to bring back.
+//!   each; [`damage`]: what is wrong with one, and which version to bring back; [`rebuild`]: the same for the whole
+//!   state, where it is lost.
 //! - [`expiry`]: rules of the bucket by which old backups go.
 //! - [`lease`]: one operator at a time; [`holder`]: who that is.
 //!
@@ -43,6 +44,7 @@ pub mod memory;
 pub mod object;
 pub mod object_kind;
 mod read_ahead;
+pub mod rebuild;
 mod requests;
 pub mod restores;
 pub mod revision;

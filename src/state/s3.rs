@@ -3,7 +3,7 @@
 //! Conditional writes are S3's own: `If-None-Match: *` and `If-Match: <ETag>`; `requests` makes of them what
 //! a store does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -240,23 +240,31 @@ impl S3Store {
         let page = page
             .during("s3", "ListObjectVersions", self.place(key))
             .map_err(self.failed("list the versions of", key))?;
-        let versions = page.versions().iter().filter(|version| version.key() == Some(&full)).map(|version| {
-            let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
-            (version.is_latest(), version.version_id(), version.last_modified(), Some(size))
-        });
-        let markers = page.delete_markers().iter().filter(|marker| marker.key() == Some(&full));
-        let markers =
-            markers.map(|marker| (marker.is_latest(), marker.version_id(), marker.last_modified(), None));
-        let mut found: Vec<(bool, ObjectVersion)> = versions
-            .chain(markers)
-            .filter_map(|(latest, id, time, size)| {
-                let time = Timestamp::from_second(time?.secs()).ok()?;
-                Some((latest.unwrap_or_default(), ObjectVersion { id: id?.to_owned(), time, size }))
-            })
-            .collect();
-        // Stable: S3 lists the versions newest first, and times of the same second say nothing.
-        found.sort_by_key(|(latest, version)| (!*latest, std::cmp::Reverse(version.time)));
-        Ok(found.into_iter().map(|(_, version)| version).collect())
+        let mut found = by_key(&page);
+        Ok(found.remove(&full).map(newest_first).unwrap_or_default())
+    }
+
+    /// The versions of all objects below a prefix, by key, each newest first.
+    pub(super) async fn all_versions(
+        &self,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, Vec<ObjectVersion>>, StoreError> {
+        let mut found: BTreeMap<String, Vec<(bool, ObjectVersion)>> = BTreeMap::new();
+        let mut next: Option<(Option<String>, Option<String>)> = Some((None, None));
+        while let Some((key, version)) = next {
+            let request = self.client.list_object_versions().bucket(&self.bucket).prefix(self.key(prefix));
+            let page = request.set_key_marker(key).set_version_id_marker(version).send().await;
+            let page = page
+                .during("s3", "ListObjectVersions", self.place(prefix))
+                .map_err(self.failed("list the versions of", prefix))?;
+            for (key, versions) in by_key(&page) {
+                found.entry(self.strip(&key).to_owned()).or_default().extend(versions);
+            }
+            next = page.is_truncated().unwrap_or_default().then(|| {
+                (page.next_key_marker().map(str::to_owned), page.next_version_id_marker().map(str::to_owned))
+            });
+        }
+        Ok(found.into_iter().map(|(key, versions)| (key, newest_first(versions))).collect())
     }
 
     pub(super) async fn get_version(&self, key: &str, id: &str) -> Result<Option<Object>, StoreError> {
@@ -464,6 +472,33 @@ impl Requests for S3Store {
     async fn pause(&self, conflicts: u32) {
         tokio::time::sleep(Duration::from_millis(50) * conflicts).await;
     }
+}
+
+/// The versions on a page, by key, each with whether it is the latest.
+fn by_key(page: &ListObjectVersionsOutput) -> BTreeMap<String, Vec<(bool, ObjectVersion)>> {
+    let versions = page.versions().iter().map(|version| {
+        let size = version.size().and_then(|size| u64::try_from(size).ok()).unwrap_or_default();
+        (version.key(), version.is_latest(), version.version_id(), version.last_modified(), Some(size))
+    });
+    let markers = page
+        .delete_markers()
+        .iter()
+        .map(|marker| (marker.key(), marker.is_latest(), marker.version_id(), marker.last_modified(), None));
+    let mut found: BTreeMap<String, Vec<(bool, ObjectVersion)>> = BTreeMap::new();
+    for (key, latest, id, time, size) in versions.chain(markers) {
+        let time = time.and_then(|time| Timestamp::from_second(time.secs()).ok());
+        if let (Some(key), Some(id), Some(time)) = (key, id, time) {
+            let version = ObjectVersion { id: id.to_owned(), time, size };
+            found.entry(key.to_owned()).or_default().push((latest.unwrap_or_default(), version));
+        }
+    }
+    found
+}
+
+/// Versions of one object in order. Stable: S3 lists them newest first, and times of the same second say nothing.
+fn newest_first(mut found: Vec<(bool, ObjectVersion)>) -> Vec<ObjectVersion> {
+    found.sort_by_key(|(latest, version)| (!*latest, std::cmp::Reverse(version.time)));
+    found.into_iter().map(|(_, version)| version).collect()
 }
 
 /// What is on a page and neither the latest of its key nor younger than a time.

@@ -1,5 +1,6 @@
 //! Where objects are kept, and the conditions under which they are written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -220,6 +221,25 @@ impl Store {
         };
         self.snapshot.keeps(asked, key, &versions);
         Ok(Some(versions))
+    }
+
+    /// The versions of all objects below some prefixes, by key, each newest first; asked anew. `None` where the store keeps
+    /// no versions.
+    pub async fn all_versions(
+        &self,
+        prefixes: &[String],
+    ) -> Result<Option<BTreeMap<String, Vec<ObjectVersion>>>, StoreError> {
+        match &*self.backend {
+            Backend::S3(store) => {
+                let lists = prefixes.iter().map(|prefix| Box::pin(store.all_versions(prefix)));
+                let lists = futures::future::try_join_all(lists).await?;
+                Ok(Some(lists.into_iter().flatten().collect()))
+            }
+            Backend::Memory(store) => Ok(Some(store.all_versions(prefixes))),
+            Backend::File(_) => Ok(None),
+            #[cfg(test)]
+            Backend::Simulated(_) => Ok(None),
+        }
     }
 
     /// Reads one version of an object; `None` where there is none, or it says that the object was deleted.

@@ -26,6 +26,7 @@ mod older;
 mod operate;
 mod parts;
 mod permissions;
+mod rebuild;
 mod restores;
 mod rollback;
 mod scenarios;

@@ -49,13 +49,17 @@ impl FromStr for Wanted {
         if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        if let Ok(moment) = text.parse::<Timestamp>() {
-            return Ok(Self::At(moment));
-        }
-        let time = text.parse::<DateTime>().ok().filter(|_| text.contains(['T', ' ']));
-        let moment = time.and_then(|time| time.to_zoned(TimeZone::UTC).ok());
-        moment.map(|moment| Self::At(moment.timestamp())).ok_or_else(|| NotWanted(text.to_owned()))
+        moment(text).map(Self::At).ok_or_else(|| NotWanted(text.to_owned()))
     }
+}
+
+/// The moment that a user names: in UTC, unless it says otherwise.
+pub fn moment(text: &str) -> Option<Timestamp> {
+    if let Ok(moment) = text.parse::<Timestamp>() {
+        return Some(moment);
+    }
+    let time = text.parse::<DateTime>().ok().filter(|_| text.contains(['T', ' ']))?;
+    Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 impl Wanted {
