@@ -80,6 +80,12 @@ impl Damage {
             );
         }
         match recovery {
+            Recovery::Version(version) if fault == MISSING => format!(
+                "see whether more is lost: windlass state rebuild {} --state {store}; or bring back only this: windlass \
+                 toolbox restore-object {key} --version-id {} --state {store} --yes",
+                key.split('/').next().unwrap_or_default(),
+                version.id
+            ),
             Recovery::Version(version) => format!(
                 "bring it back: windlass toolbox restore-object {key} --version-id {} --state {store} --yes",
                 version.id

@@ -63,6 +63,8 @@ pub struct Lost {
     pub version: ObjectVersion,
     bytes: Bytes,
     condition: Condition,
+    /// Whether nothing that is sound was written after it.
+    is_last: bool,
 }
 
 /// Why a state can't be rebuilt.
@@ -242,7 +244,7 @@ impl ClusterState {
                 Fate::Sound(bytes) => drop(whole.insert(key.clone(), bytes)),
                 Fate::Lost(lost) => losses.lost.push(lost),
                 Fate::Deleted(time) if keys::of_node_config(key).is_none() => {
-                    losses.left.push((key.clone(), time))
+                    losses.left.push((key.clone(), time));
                 }
                 Fate::Hopeless(fault) => faults.push(format!("`{key}`: {fault}")),
                 Fate::Deleted(_) | Fate::Absent => {}
@@ -280,14 +282,14 @@ impl ClusterState {
             if then.is_empty() && as_of.is_some() {
                 return Ok(Fate::Absent);
             }
-            return self.sound_one(key, MISSING.to_owned(), Condition::Absent, then).await;
+            return self.sound_one(key, versions, MISSING.to_owned(), Condition::Absent, then).await;
         };
         match self.fault(key, &bytes).await.map_err(self.failed())? {
             None => Ok(Fate::Sound(bytes)),
             Some(fault) if format::is_newer(&fault) => Ok(Fate::Hopeless(fault)),
             Some(fault) => {
                 let then = candidates(stay, versions, as_of);
-                self.sound_one(key, fault, Condition::Unchanged(version), then).await
+                self.sound_one(key, versions, fault, Condition::Unchanged(version), then).await
             }
         }
     }
@@ -296,23 +298,27 @@ impl ClusterState {
     async fn sound_one(
         &self,
         key: &str,
+        all: &[ObjectVersion],
         fault: String,
         condition: Condition,
-        versions: Vec<&ObjectVersion>,
+        candidates: Vec<&ObjectVersion>,
     ) -> Result<Fate, StateError> {
-        for version in &versions {
+        for version in &candidates {
             let then = self.store().get_version(key, &version.id).await.map_err(self.failed())?;
             let Some(Object { bytes, .. }) = then else { continue };
             match self.fault(key, &bytes).await.map_err(self.failed())? {
                 None => {
-                    let (key, version) = (key.to_owned(), (*version).clone());
-                    return Ok(Fate::Lost(Lost { key, fault, version, bytes, condition }));
+                    let last = all.iter().find(|version| !version.is_deletion());
+                    // What was looked at before this one isn't sound.
+                    let (key, is_last) = (key.to_owned(), last == candidates.first().copied());
+                    let version = (*version).clone();
+                    return Ok(Fate::Lost(Lost { key, fault, version, bytes, condition, is_last }));
                 }
                 Some(newer) if format::is_newer(&newer) => return Ok(Fate::Hopeless(newer)),
                 Some(_) => {}
             }
         }
-        Ok(Fate::Hopeless(format!("{fault}, and none of its {} earlier versions is sound", versions.len())))
+        Ok(Fate::Hopeless(format!("{fault}, and none of its {} earlier versions is sound", candidates.len())))
     }
 
     /// The journal that was there when the state was lost. Fails where the cluster is being deleted, or was then.
@@ -347,7 +353,14 @@ impl ClusterState {
             return Err(RebuildError::WasBeingDeleted { cluster, began });
         }
         let (fault, version) = (MISSING.to_owned(), version.clone());
-        Ok(Some(Lost { key, fault, version, bytes: found.bytes, condition: Condition::Absent }))
+        Ok(Some(Lost {
+            key,
+            fault,
+            version,
+            bytes: found.bytes,
+            condition: Condition::Absent,
+            is_last: true,
+        }))
     }
 
     /// When an object is put back, among the others.
@@ -379,8 +392,8 @@ impl ClusterState {
     }
 
     async fn put_one_back(&self, lost: &Lost) -> Result<(), StateError> {
-        if lost.key == keys::encryption_configuration(self.name()) {
-            // Which keys etcd's data may be encrypted with is recorded besides.
+        if lost.key == keys::encryption_configuration(self.name()) && !lost.is_last {
+            // Another one wrote since: etcd's data may need that one's keys.
             return Box::pin(self.restore(&lost.key, &lost.version)).await.map(drop);
         }
         let put = self.store().put(&lost.key, lost.bytes.to_vec(), lost.condition.clone()).await;

@@ -28,6 +28,10 @@ mod with_region {
         home: tempfile::TempDir,
     }
 
+    fn text(bytes: &[u8]) -> String {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
+
     impl World {
         /// An applied cluster.
         async fn new() -> Self {
@@ -60,11 +64,11 @@ mod with_region {
             assert_eq!(planned, "Nothing to do.\n");
         }
 
-        async fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        async fn contents(&self) -> BTreeMap<String, String> {
             let store = Store::open(STATE, &self.clients).await.unwrap();
             let keys = store.list("").await.unwrap();
             let objects = store.get_all(&keys).await.unwrap();
-            keys.into_iter().zip(objects.into_iter().map(|object| object.unwrap().bytes.into_vec())).collect()
+            keys.into_iter().zip(objects.into_iter().map(|object| text(&object.unwrap().bytes))).collect()
         }
 
         /// Deletes an object as anybody would with `aws s3 rm`.
@@ -73,7 +77,7 @@ mod with_region {
         }
 
         /// Empties the bucket; returns what was in it.
-        async fn empty(&self) -> BTreeMap<String, Vec<u8>> {
+        async fn empty(&self) -> BTreeMap<String, String> {
             let before = self.contents().await;
             for key in before.keys() {
                 self.delete(key).await;

@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
@@ -90,9 +90,12 @@ async fn killed_after_any_write_the_next_run_puts_back_the_rest() {
         delete_all(&state).await;
         let losses = state.losses(None).await.unwrap();
         let left = AtomicI64::new(killed_after);
-        state.store().stop_when(Arc::new(move || left.fetch_sub(1, Ordering::SeqCst) <= 0));
+        let alive_again = Arc::new(AtomicBool::new(false));
+        let is_alive = alive_again.clone();
+        let is_killed = move || !is_alive.load(Ordering::SeqCst) && left.fetch_sub(1, Ordering::SeqCst) <= 0;
+        state.store().stop_when(Arc::new(is_killed));
         let ended = state.put_back(&losses).await.is_ok();
-        state.store().stop_when(Arc::new(|| false));
+        alive_again.store(true, Ordering::SeqCst);
         if ended {
             assert!(killed_after >= i64::try_from(whole.len()).unwrap());
             return;
@@ -180,7 +183,7 @@ async fn what_would_not_be_whole_is_refused_and_nothing_is_written() {
     for (mine, theirs) in
         mixed["keys"].as_array_mut().unwrap().iter_mut().zip(foreign["keys"].as_array().unwrap())
     {
-        mine["privateKey"] = theirs["privateKey"].clone();
+        mine["private"] = theirs["private"].clone();
     }
     let bytes = serde_json::to_vec(&mixed).unwrap();
     for lost in [key.clone(), layout::revision(NAME, 1)] {

@@ -23,12 +23,15 @@ pub(super) async fn faults(
     match Box::pin(state.running()).await {
         Ok(Some(revision)) => {
             faults.extend(Box::pin(state.contents(&revision)).await.err().map(plain));
-            if let Err(error) = Box::pin(state.secrets()).await {
-                faults.extend(of_secrets(error));
-            }
         }
         Ok(None) => {}
         Err(error) => faults.push(plain(error)),
+    }
+    match Box::pin(state.secrets()).await {
+        // Before a cluster is first applied it has no keys.
+        Ok(_) | Err(SecretsError::Missing { .. }) => {}
+        Err(SecretsError::Damaged { damages, .. }) => faults.extend(damages.iter().map(of)),
+        Err(other) => faults.push(other.to_string()),
     }
     faults.dedup();
     Ok(faults)
@@ -38,13 +41,6 @@ fn plain(error: StateError) -> String {
     match error {
         StateError::Damaged(damage) => of(&damage),
         other => other.to_string(),
-    }
-}
-
-fn of_secrets(error: SecretsError) -> Vec<String> {
-    match error {
-        SecretsError::Damaged { damages, .. } => damages.iter().map(of).collect(),
-        other => vec![other.to_string()],
     }
 }
 
