@@ -89,6 +89,15 @@ impl MemoryStore {
         contents.versions.get(key)?.iter().find(|(version, _)| version.id == id)?.1.clone()
     }
 
+    /// Makes an object what a version of it was, where nothing is there.
+    pub(super) fn copy_version(&self, key: &str, id: &str) {
+        let Some(then) = self.get_version(key, id) else { return };
+        let mut contents = self.contents();
+        if !contents.objects.contains_key(key) {
+            contents.write(key, Some(then.bytes.into_vec()));
+        }
+    }
+
     pub(super) fn put(
         &self,
         key: &str,

@@ -11,8 +11,10 @@
 //! when the first object went that never goes; where only such objects are gone that may, or where that isn't the moment to
 //! go back to, the operator names one (`as_of`).
 //!
-//! What instances write again by themselves (reports, the token of joining nodes), leases and backups are left alone. A
-//! cluster that is being deleted, or was when its state was lost, is refused; one that was deleted has left no version.
+//! Backups of etcd are such objects, too: the bucket's own rules let them go. They may be large, so S3 copies them, and nobody
+//! reads them here.
+//!
+//! What instances write again by themselves (reports, the token of joining nodes) and leases are left alone. A cluster that is being deleted, or was when its state was lost, is refused; one that was deleted has left no version.
 //!
 //! What would be there afterwards is looked at as a whole ([`whole`]) before anything is written: the specification and all
 //! keys are read as every command reads them, and the pointer is followed.
@@ -61,10 +63,18 @@ pub struct Lost {
     pub fault: String,
     /// The version that is put back.
     pub version: ObjectVersion,
-    bytes: Bytes,
+    /// Nothing where S3 copies it.
+    bytes: Option<Bytes>,
     condition: Condition,
     /// Whether nothing that is sound was written after it.
     is_last: bool,
+}
+
+impl Lost {
+    /// Whether it is a file of a backup of etcd.
+    pub fn is_of_backup(&self) -> bool {
+        self.bytes.is_none()
+    }
 }
 
 /// Why a state can't be rebuilt.
@@ -139,6 +149,8 @@ enum Stay {
     Always,
     /// It does when somebody wants it gone, or nothing needs it any more.
     Wanted,
+    /// The bucket's rules do, when it is old: a backup.
+    Young,
     /// It is written again and again, or is nobody's concern here.
     Ignored,
 }
@@ -146,11 +158,11 @@ enum Stay {
 fn stay(cluster: &str, key: &str) -> Stay {
     let rest = key.strip_prefix(&layout::cluster_prefix(cluster)).unwrap_or_default();
     let is_written_again = layout::short_lived(cluster).iter().any(|prefix| key.starts_with(prefix));
-    if !is_known(cluster, key)
-        || is_written_again
-        || key == layout::journal(cluster)
-        || rest.starts_with("backups/")
-    {
+    if !is_known(cluster, key) || is_written_again || key == layout::journal(cluster) {
+        Stay::Ignored
+    } else if key.starts_with(&keys::backups_prefix(cluster)) {
+        Stay::Young
+    } else if rest.starts_with("backups/") {
         Stay::Ignored
     } else if layout::is_specification(rest)
         || keys::of_node_config(key).is_some()
@@ -178,6 +190,7 @@ fn prefixes(cluster: &str) -> Vec<String> {
         keys::docker_config(cluster),
         format!("{cluster}/control-plane/"),
         format!("{cluster}/public/"),
+        keys::backups_prefix(cluster),
     ]
 }
 
@@ -196,6 +209,19 @@ fn candidates(stay: Stay, versions: &[ObjectVersion], as_of: Option<Timestamp>) 
     // What was there before it was deleted another time is another object.
     while as_of.is_none() && then.next_if(|version| version.is_deletion()).is_some() {}
     then.take_while(|version| !version.is_deletion()).take(LOOKS).collect()
+}
+
+/// What became of a file of a backup.
+fn backup(key: &str, versions: &[ObjectVersion], since: Option<Timestamp>, as_of: Option<Timestamp>) -> Fate {
+    let gone = deleted_at(versions);
+    if !gone.is_some_and(|gone| since.is_some_and(|since| gone >= since)) {
+        return Fate::Absent;
+    }
+    let Some(version) = candidates(Stay::Young, versions, as_of).first().copied() else {
+        return Fate::Absent;
+    };
+    let (key, fault, version) = (key.to_owned(), MISSING.to_owned(), version.clone());
+    Fate::Lost(Lost { key, fault, version, bytes: None, condition: Condition::Absent, is_last: true })
 }
 
 /// What became of one object.
@@ -251,7 +277,7 @@ impl ClusterState {
             }
         }
         losses.lost.extend(journal);
-        whole.extend(losses.lost.iter().map(|lost| (lost.key.clone(), lost.bytes.clone())));
+        whole.extend(losses.lost.iter().filter_map(|lost| Some((lost.key.clone(), lost.bytes.clone()?))));
         faults.extend(whole::faults(self.name(), whole).await?);
         if !faults.is_empty() {
             return Err(RebuildError::Broken { cluster: self.name().to_owned(), faults });
@@ -269,8 +295,10 @@ impl ClusterState {
         as_of: Option<Timestamp>,
     ) -> Result<Fate, StateError> {
         let stay = stay(self.name(), key);
-        if stay == Stay::Ignored {
-            return Ok(Fate::Absent);
+        match stay {
+            Stay::Ignored => return Ok(Fate::Absent),
+            Stay::Young => return Ok(backup(key, versions, since, as_of)),
+            Stay::Wanted | Stay::Always => {}
         }
         let found = self.store().get(key).await.map_err(self.failed())?;
         let Some(Object { bytes, version }) = found else {
@@ -312,7 +340,14 @@ impl ClusterState {
                     // What was looked at before this one isn't sound.
                     let (key, is_last) = (key.to_owned(), last == candidates.first().copied());
                     let version = (*version).clone();
-                    return Ok(Fate::Lost(Lost { key, fault, version, bytes, condition, is_last }));
+                    return Ok(Fate::Lost(Lost {
+                        key,
+                        fault,
+                        version,
+                        bytes: Some(bytes),
+                        condition,
+                        is_last,
+                    }));
                 }
                 Some(newer) if format::is_newer(&newer) => return Ok(Fate::Hopeless(newer)),
                 Some(_) => {}
@@ -357,7 +392,7 @@ impl ClusterState {
             key,
             fault,
             version,
-            bytes: found.bytes,
+            bytes: Some(found.bytes),
             condition: Condition::Absent,
             is_last: true,
         }))
@@ -365,7 +400,7 @@ impl ClusterState {
 
     /// When an object is put back, among the others.
     fn turn(&self, key: &str) -> u8 {
-        if stay(self.name(), key) == Stay::Wanted {
+        if matches!(stay(self.name(), key), Stay::Wanted | Stay::Young) {
             0
         } else if key == layout::journal(self.name()) {
             1
@@ -396,8 +431,14 @@ impl ClusterState {
             // Another one wrote since: etcd's data may need that one's keys.
             return Box::pin(self.restore(&lost.key, &lost.version)).await.map(drop);
         }
-        let put = self.store().put(&lost.key, lost.bytes.to_vec(), lost.condition.clone()).await;
-        put.map(drop).map_err(|source: StoreError| self.failed()(source))
+        let put = match &lost.bytes {
+            Some(bytes) => {
+                let put = self.store().put(&lost.key, bytes.to_vec(), lost.condition.clone());
+                put.await.map(drop)
+            }
+            None => self.store().copy_version(&lost.key, &lost.version.id).await,
+        };
+        put.map_err(|source: StoreError| self.failed()(source))
     }
 }
 

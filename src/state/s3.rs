@@ -13,9 +13,10 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::list_object_versions::ListObjectVersionsOutput;
 use aws_sdk_s3::operation::put_object::PutObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, Object as ListedObject, ObjectIdentifier};
+use aws_sdk_s3::types::{Delete, Object as ListedObject, ObjectIdentifier, TaggingDirective};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::OnceCell;
 use windlass_bootstrap::bucket_owner::owned_by;
 use windlass_bootstrap::keys;
@@ -33,6 +34,9 @@ use crate::aws::{AwsError, Class, Clients, During};
 
 /// How many versions one DeleteObjects takes.
 const DELETE_BATCH: usize = 1000;
+
+/// What is escaped in the name of an object that is copied (API_CopyObject, "x-amz-copy-source").
+const ESCAPED: AsciiSet = NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// How many pages of up to a thousand versions are read to prune what is below one prefix.
 const PRUNED_PAGES: usize = 50;
@@ -277,6 +281,22 @@ impl S3Store {
                 Ok(None)
             }
             Err(error) => Err(self.failed("read", key)(error)),
+        }
+    }
+
+    /// Makes an object what a version of it was, where nothing is there: S3 copies the bytes itself.
+    pub(super) async fn copy_version(&self, key: &str, id: &str) -> Result<(), StoreError> {
+        let source = format!("{}/{}", self.bucket, self.key(key));
+        let source = utf8_percent_encode(&source, &ESCAPED);
+        let copy = self.client.copy_object().bucket(&self.bucket).key(self.key(key)).if_none_match("*");
+        // Tags would take a permission more.
+        let copy =
+            copy.copy_source(format!("{source}?versionId={id}")).tagging_directive(TaggingDirective::Replace);
+        match copy.send().await.during("s3", "CopyObject", self.place(key)) {
+            Ok(_) => Ok(()),
+            // What is there by now is what an attempt has written whose answer was lost, or what somebody else has.
+            Err(error) if error.class == Class::PreconditionFailed => Ok(()),
+            Err(error) => Err(self.failed("write", key)(error)),
         }
     }
 

@@ -254,6 +254,24 @@ impl Store {
         }
     }
 
+    /// Makes an object what a version of it was, without reading it; does nothing where something is there.
+    pub async fn copy_version(&self, key: &str, id: &str) -> Result<(), StoreError> {
+        check(key)?;
+        self.admit(key).await?;
+        self.snapshot.forget();
+        match &*self.backend {
+            Backend::S3(store) => Box::pin(store.copy_version(key, id)).await,
+            Backend::Memory(store) => {
+                store.copy_version(key, id);
+                Ok(())
+            }
+            // These keep no versions.
+            Backend::File(_) => Ok(()),
+            #[cfg(test)]
+            Backend::Simulated(_) => Ok(()),
+        }
+    }
+
     /// Writes an object if what is there is what the writer believes. Fails with [`StoreError::Changed`] when it isn't,
     /// and with [`StoreError::LeaseLost`] when the writer's lease is lost. Finding exactly these bytes counts as having
     /// written them: the reply to an earlier attempt may have been lost. Whoever must know that it was them, and nobody

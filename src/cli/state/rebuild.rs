@@ -72,11 +72,15 @@ fn show(cluster: &str, losses: &Losses) -> anyhow::Result<()> {
         output::print_line(&format!("Nothing of the state of {cluster} is lost."))?;
     } else {
         let mut table = Table::new(["OBJECT", "WRITTEN", "VERSION", "WHY"]).in_order();
-        for lost in &losses.lost {
+        for lost in losses.lost.iter().filter(|lost| !lost.is_of_backup()) {
             let why = lost.fault.lines().next().unwrap_or_default().to_owned();
             table.row([lost.key.clone(), lost.version.written(), lost.version.id.clone(), why]);
         }
         output::print(&table.render())?;
+    }
+    let backups = losses.lost.iter().filter(|lost| lost.is_of_backup()).count();
+    if backups > 0 {
+        output::print_line(&format!("and {backups} files of backups of etcd"))?;
     }
     if let (Some(since), false) = (losses.since, losses.lost.is_empty()) {
         output::say(&format!("As it was at {}.", written(since)));

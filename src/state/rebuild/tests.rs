@@ -146,6 +146,21 @@ async fn what_was_deleted_before_the_loss_stays_deleted_unless_an_earlier_time_i
 }
 
 #[tokio::test]
+async fn backups_that_were_lost_come_back_unread_and_those_that_had_expired_do_not() {
+    let (state, _) = applied().await;
+    let file = |id: &str| format!("{}daily/{id}/backup.json", keys::backups_prefix(NAME));
+    let (expired, lost) = (file("2026-11-01T00-00-00Z"), file("2026-11-23T00-00-00Z"));
+    for key in [&expired, &lost] {
+        state.store().put(key, b"not looked at".to_vec(), Condition::Absent).await.unwrap();
+    }
+    delete(&state, &expired).await;
+    let whole = contents(&state).await;
+    delete_all(&state).await;
+    assert!(rebuild(&state).await.contains(&lost));
+    assert_eq!(contents(&state).await, whole);
+}
+
+#[tokio::test]
 async fn a_cluster_that_is_or_was_being_deleted_or_never_was_is_refused() {
     let (state, _) = applied().await;
     state.begin_deletion("delete cluster").await.unwrap();
