@@ -214,7 +214,7 @@ fn candidates(stay: Stay, versions: &[ObjectVersion], as_of: Option<Timestamp>) 
 /// What became of a file of a backup.
 fn backup(key: &str, versions: &[ObjectVersion], since: Option<Timestamp>, as_of: Option<Timestamp>) -> Fate {
     let gone = deleted_at(versions);
-    if !gone.is_some_and(|gone| since.is_some_and(|since| gone >= since)) {
+    if gone.is_none_or(|gone| since.is_none_or(|since| gone < since)) {
         return Fate::Absent;
     }
     let Some(version) = candidates(Stay::Young, versions, as_of).first().copied() else {
