@@ -126,6 +126,11 @@ mod with_region {
         world.succeeds("update cluster --yes --create-kube-config=false");
         let validated = world.ends("validate cluster", 2);
         assert!(validated.contains("is stopped since"), "{validated}");
+        let refused = world.ends("restore cluster", 1);
+        assert!(
+            refused.contains("is stopped since") && refused.contains("windlass start cluster"),
+            "{refused}"
+        );
         let again = world.succeeds("stop cluster --yes");
         assert!(again.contains("Nothing of demo.example.com runs"), "{again}");
 

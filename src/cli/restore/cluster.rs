@@ -14,6 +14,7 @@ use crate::cli::update::cluster::incomplete;
 use crate::cli::validate;
 use crate::ops::restore::chosen::Wanted;
 use crate::ops::restore::{Chosen, Restore, choose};
+use crate::ops::sleep::Machines;
 use crate::ops::{Located, OperationError};
 use crate::spec::quantity;
 use crate::state::ClusterState;
@@ -56,6 +57,7 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     if args.give_up {
         return give_up(context, &state, &restore).await;
     }
+    refuse_stopped(&state, &located).await?;
     let under_way = under_way(&state, args.backup).await?;
     let chosen = match &under_way {
         Some(_) => None,
@@ -100,6 +102,14 @@ pub(super) async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         humantime::format_duration(Duration::from_secs(begun.elapsed().as_secs()))
     ));
     Ok(exit)
+}
+
+/// Masters that are stopped restore nothing.
+async fn refuse_stopped(state: &ClusterState, located: &Located) -> anyhow::Result<()> {
+    let fleet = Machines::of(state, located).look().await?;
+    let Some(stopped) = fleet.groups.iter().find_map(|group| group.stopped.as_ref()) else { return Ok(()) };
+    let refusal = Refusal::new(format!("`{}` is stopped since {}", state.name(), stopped.since));
+    Err(refusal.hint(format!("start it first: windlass start cluster {} --yes", state.name())).into())
 }
 
 /// The order that is under way, which must be of the backup that is asked for.
