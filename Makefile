@@ -3,7 +3,8 @@
 
 .PHONY: demo test test-all lint bench clean
 
-# SHAPE=private puts its machines into private subnets, behind a bastion and load balancers.
+# SHAPE=private puts its machines into private subnets, behind a bastion and load balancers; with SHAPE=private-ha there
+# are three masters, of which each is killed in turn, and one is replaced in order while the API is asked.
 demo:
 	tests/demo
 

@@ -15,7 +15,8 @@ use crate::background::tasks::Tasks;
 use crate::contract::config::{ApiServerConfig, ControlPlaneConfig};
 use crate::control_plane::{
     additional_objects, addon_objects, addons, api_server, api_server_pod, approve, backups, bootstrap_token,
-    controllers, etcd, etcd_members, etcd_upkeep, interruption_queue, node_groups, nodes, rbac, restore, static_pods,
+    controllers, etcd, etcd_members, etcd_upkeep, interruption_queue, node_groups, nodes, rbac, restore,
+    static_pods,
 };
 use crate::host::Host;
 use crate::kubernetes::api;

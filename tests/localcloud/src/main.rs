@@ -68,7 +68,8 @@ enum Commands {
         /// The `windlass` binary.
         #[arg(long, value_name = "FILE")]
         windlass: PathBuf,
-        /// Where its machines are: in public subnets, or in private ones behind NAT gateways, a bastion and load balancers.
+        /// Where its machines are: in public subnets, or in private ones behind NAT gateways, a bastion and load balancers; with
+        /// `private-ha` there are three masters, of which each is lost in turn, and one is replaced in order.
         #[arg(long, value_enum, default_value_t = Shape::Public)]
         shape: Shape,
         /// Where to write how long everything took, as JSON.
@@ -99,6 +100,7 @@ enum Commands {
 enum Shape {
     Public,
     Private,
+    PrivateHa,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -162,6 +164,7 @@ fn demo(directory: PathBuf, windlass: PathBuf, shape: Shape, timings: Option<&Pa
         let lived = match shape {
             Shape::Public => scenario::run(&cloud, &options, say).await,
             Shape::Private => scenario::run_private(&cloud, &options, say).await,
+            Shape::PrivateHa => scenario::run_three_masters(&cloud, &options, say).await,
         };
         cloud.stop().await?;
         lived
