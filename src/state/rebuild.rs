@@ -16,7 +16,7 @@
 //!
 //! What instances write again by themselves (reports, the token of joining nodes) and leases are left alone. A cluster that is being deleted, or was when its state was lost, is refused; one that was deleted has left no version.
 //!
-//! What would be there afterwards is looked at as a whole ([`whole`]) before anything is written: the specification and all
+//! What would be there afterwards is looked at as a whole before anything is written: the specification and all
 //! keys are read as every command reads them, and the pointer is followed.
 //!
 //! Whoever is killed in between has written whole objects, and the next run writes the others: what may go comes first,

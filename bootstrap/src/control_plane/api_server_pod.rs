@@ -2,7 +2,7 @@
 //! to all of theirs.
 //!
 //! One of several leaves the load balancer before it stops answering: once it is told to end, its `/readyz` fails, by which
-//! load balancers look at it, and it goes on answering for [`DELAY`]; the `kubernetes` service leads to it no more. Then it
+//! load balancers look at it, and it goes on answering for half a minute; the `kubernetes` service leads to it no more. Then it
 //! answers what is under way, and tells who still comes to try again. One that is alone has nobody to leave its clients to,
 //! and is back the sooner the sooner it ends.
 

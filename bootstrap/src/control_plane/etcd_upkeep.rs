@@ -7,7 +7,7 @@
 //!   whether it leads before each;
 //! - one member in a round, and none while another is missing, is behind, or learns: the others must have the majority;
 //! - the leader last, when no other needs it any more;
-//! - a member at most once an hour ([`PAUSE`]).
+//! - a member at most once an hour.
 //!
 //! A file that has become as large as the quota raises the alarm NOSPACE, and all members refuse writes until it is disarmed by
 //! hand. Every master puts alarms into its report. The CLI orders to clear them ([`crate::contract::etcd_upkeep`]): then
