@@ -4,11 +4,12 @@
 
 #[expect(dead_code, reason = "other tests need more of a machine")]
 mod machine;
+mod programs;
 
 /// Tests that start the real programs, which `tests/kubernetes/build` makes.
 mod with_kubernetes {
     use std::net::SocketAddr;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
@@ -28,19 +29,10 @@ mod with_kubernetes {
     use windlass_bootstrap::node::api_version::{self, VersionError};
 
     use super::machine::{Machine, Subnet, in_ipv6, master_config, node_config};
+    use super::programs::program;
 
     const NODE: &str = "i-00000000000000001";
     const PREFIX: &str = "2001:db8:0:113:b00::/80";
-
-    fn programs() -> PathBuf {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let cache = variable("WINDLASS_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("windlass")))
-            .unwrap_or_else(|| variable("HOME").unwrap().join(".cache/windlass"));
-        let built = std::fs::read_dir(cache.join("kubernetes")).unwrap().flatten().map(|entry| entry.path());
-        let of_version = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("1.36.");
-        built.filter(of_version).max().expect("run tests/kubernetes/build").join("bin")
-    }
 
     /// A program that ends with the test.
     struct Running(Child);
@@ -76,7 +68,7 @@ mod with_kubernetes {
             .iter()
             .map(|word| word.as_str().unwrap())
             .collect();
-        let program = programs().join(Path::new(command[0]).file_name().unwrap());
+        let program = program(Path::new(command[0]).file_name().unwrap().to_str().unwrap());
         let log = std::fs::File::create(root.join(format!("{name}.log"))).unwrap();
         let arguments = command[1..].iter().map(|argument| inside(&root, argument));
         let mut command = Command::new(program);
@@ -294,7 +286,7 @@ mod with_kubernetes {
         assert!(machine.run().status.success());
         let written = machine.root().join("written.yaml");
         let config = machine.root().join("etc/kubernetes/kube-proxy/config.json");
-        let output = Command::new(programs().join("kube-proxy"))
+        let output = Command::new(program("kube-proxy"))
             .arg(format!("--config={}", config.display()))
             .arg(format!("--write-config-to={}", written.display()))
             .output()

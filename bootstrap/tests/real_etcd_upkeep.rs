@@ -2,11 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail the test")]
 
+mod programs;
+
 /// Tests that start the real programs, which `tests/kubernetes/build` makes.
 mod with_kubernetes {
     use std::collections::BTreeMap;
     use std::net::Ipv4Addr;
-    use std::path::PathBuf;
     use std::process::{Child, Command, Stdio};
     use std::sync::Mutex;
     use std::time::Duration;
@@ -18,19 +19,11 @@ mod with_kubernetes {
     use windlass_bootstrap::control_plane::etcd_upkeep::{Keeper, Reach, UpkeepError};
     use windlass_bootstrap::etcd_upkeep::{AlarmKind, Order};
 
+    use super::programs::program;
+
     const MIB: usize = 1 << 20;
     /// How large databases may become here.
     const QUOTA: usize = 64 * MIB;
-
-    fn program(name: &str) -> PathBuf {
-        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-        let cache = variable("WINDLASS_CACHE")
-            .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("windlass")))
-            .unwrap_or_else(|| variable("HOME").unwrap().join(".cache/windlass"));
-        let built = std::fs::read_dir(cache.join("kubernetes")).unwrap().flatten().map(|entry| entry.path());
-        let of_version = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("1.36.");
-        built.filter(of_version).max().expect("run tests/kubernetes/build").join("bin").join(name)
-    }
 
     /// A process that ends with the test.
     struct Running(Child);

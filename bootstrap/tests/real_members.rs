@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail the test")]
 
 mod etcd;
+mod programs;
 
 /// Tests that start the real programs, which `tests/kubernetes/build` makes.
 mod with_kubernetes {

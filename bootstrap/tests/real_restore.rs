@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test stands on may fail the test")]
 
 mod etcd;
+mod programs;
 
 /// Tests that start the real programs, which `tests/kubernetes/build` makes.
 mod with_kubernetes {
@@ -20,7 +21,8 @@ mod with_kubernetes {
     use windlass_bootstrap::restore::{Order, Phase, Source};
     use windlass_bootstrap::storage::restore_order::generation;
 
-    use super::etcd::{Begin, KEPT, Member, free_ports, program};
+    use super::etcd::{Begin, KEPT, Member, free_ports};
+    use super::programs::program;
 
     /// By how much revisions grow.
     const BUMP: i64 = 1_000_000_000;

@@ -8,22 +8,13 @@ use std::time::{Duration, Instant};
 
 use windlass_bootstrap::config::{EtcdConfig, EtcdPorts};
 
+use crate::programs::program;
+
 /// Keys that tests write.
 pub(crate) const KEPT: [&str; 3] = ["/registry/a", "/registry/b", "/registry/c"];
 
 /// How long a member is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// One of the programs that `tests/kubernetes/build` makes.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let cache = variable("WINDLASS_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("windlass")))
-        .unwrap_or_else(|| variable("HOME").unwrap().join(".cache/windlass"));
-    let built = std::fs::read_dir(cache.join("kubernetes")).unwrap().flatten().map(|entry| entry.path());
-    let of_version = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("1.36.");
-    built.filter(of_version).max().expect("run tests/kubernetes/build").join("bin").join(name)
-}
 
 pub(crate) fn free_ports() -> EtcdPorts {
     let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
