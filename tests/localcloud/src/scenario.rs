@@ -16,6 +16,7 @@ pub mod outage;
 mod own_network;
 mod private;
 mod private_names;
+mod requests;
 mod restored;
 mod smallest;
 mod stopped;

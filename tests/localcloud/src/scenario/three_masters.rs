@@ -1,16 +1,21 @@
 //! A private cluster with three masters and a bastion: etcd is one cluster of three, and the API outlives any of them.
 
-use std::time::Instant;
-
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::json;
 
 use super::bastion::BASTION;
+use super::requests::{Counted, Requests};
 use super::{
-    CLUSTER, GLANCE, Life, Options, PATIENCE, Timings, enforce_permissions, inventory, nobody_was_denied,
-    nothing_left,
+    CLUSTER, Life, Options, Timings, enforce_permissions, inventory, nobody_was_denied, nothing_left,
 };
 use crate::LocalCloud;
+
+/// Where a master's etcd tells of itself.
+const METRICS: &str = "http://127.0.0.1:2381/metrics";
+
+/// How long a client may wait for an answer after a master's death, in seconds: until the load balancer has found out, by two
+/// checks five seconds apart that may take four, with a new try after that.
+const LONGEST: f64 = 20.0;
 
 /// Lives the life of a cluster with three masters, in a cloud that is up and empty; `say` is told of every stage.
 pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> Result<Timings> {
@@ -25,13 +30,13 @@ pub async fn run(cloud: &LocalCloud, options: &Options, say: impl Fn(&str)) -> R
     life.stage("every machine but the bastion knows all masters", Life::masters_are_known).await?;
     life.stage("update cluster: nothing to do", Life::update_again).await?;
     life.stage("a ConfigMap is written", Life::write).await?;
-    for _ in 0..3 {
+    life.stage("the machine of etcd's leader is killed, and the API answers", Life::lose_the_leader).await?;
+    life.stage("each etcd has a leader and two peers again", Life::etcd_is_one).await?;
+    for _ in 0..2 {
         life.stage("a master is killed, and the API answers", Life::lose_a_master).await?;
-        life.stage("validate cluster: green again", Life::validate).await?;
         life.stage("each etcd has a leader and two peers again", Life::etcd_is_one).await?;
     }
     life.stage("a master is replaced by its group, and no request fails", Life::replace_a_master).await?;
-    life.stage("validate cluster: green once more", Life::validate).await?;
     nobody_was_denied(cloud).await?;
     life.stage("delete cluster", Life::delete).await?;
 
@@ -68,8 +73,7 @@ impl Life<'_> {
         self.wait("three masters' etcd has a leader and two peers each", async |life| {
             let masters = life.masters().await?;
             for (master, _) in &masters {
-                let metrics =
-                    life.on(master, "curl", &["--silent", "--fail", "http://127.0.0.1:2381/metrics"]).await?;
+                let metrics = life.on(master, "curl", &["--silent", "--fail", METRICS]).await?;
                 let peers = metrics.lines().filter(|line| line.starts_with("etcd_network_active_peers{"));
                 let peers = peers.filter(|line| line.ends_with(" 1")).count();
                 if !metrics.contains("etcd_server_has_leader 1") || peers != 2 {
@@ -109,57 +113,78 @@ impl Life<'_> {
         Ok(master.clone())
     }
 
-    /// Kills a master, and asks the API all the while until another machine is in its place.
+    /// The master whose etcd leads the others.
+    async fn leader(&self) -> Result<String> {
+        for (master, _) in self.masters().await? {
+            let metrics = self.on(&master, "curl", &["--silent", "--fail", METRICS]).await?;
+            if metrics.lines().any(|line| line == "etcd_server_is_leader 1") {
+                return Ok(master);
+            }
+        }
+        bail!("etcd has no leader")
+    }
+
+    async fn lose_the_leader(&mut self) -> Result<()> {
+        let leader = self.leader().await?;
+        self.lose(&leader).await
+    }
+
     async fn lose_a_master(&mut self) -> Result<()> {
         let master = self.oldest_master().await?;
-        self.cloud.kill(&master)?;
-        self.ask_until_replaced(&master, "masterKilled").await.map(drop)
+        self.lose(&master).await
+    }
+
+    /// Kills a master. Clients wait no longer than it takes to find out that it is dead.
+    async fn lose(&mut self, master: &str) -> Result<()> {
+        let requests = Requests::begin(self).await?;
+        self.cloud.kill(master)?;
+        for (client, counted) in self.until_replaced(master, requests, "masterKilled").await? {
+            ensure!(counted.pause < LONGEST, "{client} waited for {:.1} s", counted.pause);
+        }
+        Ok(())
     }
 
     /// Auto Scaling ends a master: it leaves the load balancer before it stops answering, so that no request fails.
     async fn replace_a_master(&mut self) -> Result<()> {
         let master = self.oldest_master().await?;
+        let requests = Requests::begin(self).await?;
         let end = json!({"InstanceId": master, "ShouldDecrementDesiredCapacity": false});
         self.aws("autoscaling", "terminate_instance_in_auto_scaling_group", &end).await?;
-        let failed = self.ask_until_replaced(&master, "masterReplaced").await?;
-        ensure!(failed == 0, "{failed} requests failed while {master} was replaced in order");
+        for (client, counted) in self.until_replaced(&master, requests, "masterReplaced").await? {
+            ensure!(counted.failed == 0, "{client}: {} of {} requests failed", counted.failed, counted.asked);
+        }
         Ok(())
     }
 
-    /// Asks the API, each time by a connection of its own from outside, until another machine is in a master's place. Returns
-    /// how many requests failed.
-    async fn ask_until_replaced(&mut self, master: &str, measured: &str) -> Result<u32> {
-        let (begun, mut longest) = (Instant::now(), 0.0_f64);
-        let (mut asked, mut failed, mut last) = (0_u32, 0_u32, Instant::now());
-        loop {
-            let get = ["get", "configmap", "kept", "-o=jsonpath={.data.written}", "--request-timeout=2s"];
-            asked += 1;
-            match self.kubectl(&get).await {
-                Ok(data) => {
-                    ensure!(data == "before-the-loss", "the ConfigMap came back as {data:?}");
-                    longest = longest.max(last.elapsed().as_secs_f64());
-                    last = Instant::now();
-                    let masters = self.masters().await?;
-                    if masters.len() == 3 && masters.iter().all(|(id, _)| id != master) {
-                        break;
-                    }
-                }
-                Err(error) => {
-                    (self.say)(&format!("a request failed: {error:#}"));
-                    failed += 1;
-                }
-            }
-            ensure!(begun.elapsed() < PATIENCE, "{failed} of {asked} requests failed after {master} went");
-            tokio::time::sleep(GLANCE).await;
+    /// Waits until another machine is in a master's place, and all is well; returns what clients counted meanwhile.
+    async fn until_replaced(
+        &mut self,
+        master: &str,
+        requests: Requests,
+        measured: &str,
+    ) -> Result<Vec<(&'static str, Counted)>> {
+        self.wait("another machine is in the master's place", async |life| {
+            let masters = life.masters().await?;
+            Ok(masters.len() == 3 && masters.iter().all(|(id, _)| id != master))
+        })
+        .await?;
+        self.validate().await?;
+        let all = requests.end().await?;
+        for (client, Counted { asked, failed, pause }) in &all {
+            (self.say)(&format!(
+                "{client}: {failed} of {asked} requests failed; the longest pause was {pause:.1} s"
+            ));
+            let mut keep = |what: &str, value: f64| {
+                let known = self.timings.measured.entry(format!("{measured}{client}{what}")).or_default();
+                *known = known.max(value);
+            };
+            keep("LongestPause", *pause);
+            keep("Asked", f64::from(*asked));
+            keep("Failed", f64::from(*failed));
         }
-        (self.say)(&format!("{failed} of {asked} requests failed; the longest pause was {longest:.1} s"));
-        let mut keep = |what: &str, value: f64| {
-            let known = self.timings.measured.entry(format!("{measured}{what}")).or_default();
-            *known = known.max(value);
-        };
-        keep("LongestPause", longest);
-        keep("Asked", f64::from(asked));
-        keep("Failed", f64::from(failed));
-        Ok(failed)
+        let get = ["get", "configmap", "kept", "-o=jsonpath={.data.written}"];
+        let data = self.kubectl(&get).await?;
+        ensure!(data == "before-the-loss", "the ConfigMap came back as {data:?}");
+        Ok(all)
     }
 }
